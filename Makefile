@@ -1,0 +1,54 @@
+# Every target does the set-up it needs: the environment is made once, and again when what it is made of changes.
+
+ENV     := .venv
+BIN     := $(ENV)/bin
+READY   := $(ENV)/.ready
+SOURCES := src tests benchmarks examples
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench bench-quick clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## Make the virtual environment in .venv, with the versions of requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@python=; for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+		if $$candidate -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+		then python=$$candidate; break; fi; done; \
+	test -n "$$python" || { echo "headstart needs Python 3.11 or later with its venv module" \
+		"(on Debian and Ubuntu: apt install python3.11-venv), or name one: make setup PYTHON=..."; exit 1; }; \
+	set -x; $$python -m venv --clear $(ENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: $(READY)  ## Compare methods on BBC News, show where the report is, and use the winner
+	$(BIN)/headstart compare --out runs/demo
+	@echo; echo "The report is runs/demo/report.html: open it in a browser. The winner, used on two new sentences:"; echo
+	$(BIN)/headstart predict runs/demo/best \
+		--text "The striker scored twice as the champions won the cup final." \
+		--text "Shares fell after the central bank raised interest rates."
+
+test: $(READY)  ## Run the tests
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)  ## Check format, style, types and the order of the imports
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## Format the code and mend what can be mended
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+bench: $(READY)  ## Measure speed and quality side by side with peers (an hour)
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(READY)  ## The same on small inputs (minutes)
+	$(BIN)/python -m benchmarks --quick
+
+clean:  ## Remove the environment and every cache, but no run
+	rm -rf $(ENV) .bench-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

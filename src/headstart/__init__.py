@@ -1,0 +1,64 @@
+"""headstart: transfer learning for text, compared fairly.
+
+The public names; each is imported when it is first used, so that importing headstart does nothing.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headstart.compare.study import Comparison as Comparison
+    from headstart.compare.study import compare as compare
+    from headstart.hub.bundle import Pretrained as Pretrained
+    from headstart.hub.store import pretrain as pretrain
+    from headstart.transfer.estimators import TextClassifier as TextClassifier
+    from headstart.transfer.estimators import TextFeatures as TextFeatures
+    from headstart.transfer.loading import load as load
+    from headstart.transfer.methods import Features as Features
+    from headstart.transfer.methods import FineTune as FineTune
+    from headstart.transfer.methods import Majority as Majority
+    from headstart.transfer.methods import Probe as Probe
+    from headstart.transfer.methods import Scratch as Scratch
+    from headstart.transfer.methods import TfIdf as TfIdf
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Comparison": "headstart.compare.study",
+    "Features": "headstart.transfer.methods",
+    "FineTune": "headstart.transfer.methods",
+    "Majority": "headstart.transfer.methods",
+    "Pretrained": "headstart.hub.bundle",
+    "Probe": "headstart.transfer.methods",
+    "Scratch": "headstart.transfer.methods",
+    "TextClassifier": "headstart.transfer.estimators",
+    "TextFeatures": "headstart.transfer.estimators",
+    "TfIdf": "headstart.transfer.methods",
+    "compare": "headstart.compare.study",
+    "load": "headstart.transfer.loading",
+    "pretrain": "headstart.hub.store",
+}
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'headstart' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
+
+
+class _Package(ModuleType):
+    """The rooms `compare` and `pretrain` share their names with functions: here, those win."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,23 @@
+"""Shared set-up: one thread, a cache of the test's own, and the staged public data where it is."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # two threads on a busy machine make a tiny test a hundred times slower
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of public data sets and published fixtures that lies beside the project."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the public data beside the project (../shared/data) is absent")
+    return SHARED / "data"
