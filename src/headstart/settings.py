@@ -1,0 +1,130 @@
+"""A run described by one flat file: settings read from TOML, written back, and told as a command.
+
+A key is the name of an option of the command (`label-column` or `label_column`), a value what one
+would write after it. What a run used is written in the same form, so that any run can be replayed.
+"""
+
+import difflib
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from headstart.errors import SettingsError
+
+Setting = bool | int | float | str | Sequence[bool | int | float | str]
+
+
+def read_settings(path: Path, *, known: Collection[str]) -> dict[str, Setting]:
+    """Read a TOML file of settings; `known` are the keys it may hold, written with `_`.
+
+    Raises:
+        SettingsError: The file cannot be read, is not TOML, or holds an unknown key, a repeated key
+            or a table; the message names the line and, for an unknown key, the nearest known one.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        table = tomllib.loads(text)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot read the settings: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    settings: dict[str, Setting] = {}
+    for key, value in table.items():
+        place, name = f"{path} line {line_of(text, key)}", key.replace("-", "_")
+        if name not in known:
+            raise SettingsError(f"{place}: unknown setting {key!r}{suggestion(name, known)}")
+        if name in settings:
+            raise SettingsError(f"{place}: {key!r} is set twice; keep one")
+        items = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, bool | int | float | str) for item in items):
+            raise SettingsError(
+                f"{place}: {key!r} must be text, a number, true or false, or a list of these"
+            )
+        settings[name] = value
+    return settings
+
+
+def line_of(text: str, key: str) -> int:
+    """Return the line, counted from 1, on which a TOML document sets `key`."""
+    start = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[]=.]""")
+    lines = enumerate(text.split("\n"), start=1)
+    return next((number for number, line in lines if start.match(line)), 1)
+
+
+def suggestion(name: str, known: Collection[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest known name, or what is known if none is near."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return (
+        f"; did you mean {nearest[0]!r}?" if nearest else f"; known are {', '.join(sorted(known))}"
+    )
+
+
+def settings_toml(settings: Mapping[str, Setting | None]) -> str:
+    """Return the settings as TOML that reads back to the same values; `None` is left out.
+
+    Raises:
+        SettingsError: A text is not valid Unicode, so that no TOML file can hold it.
+    """
+    return "".join(
+        f"{key} = {_toml(key, value)}\n" for key, value in settings.items() if value is not None
+    )
+
+
+def _toml(key: str, value: Setting) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise SettingsError(f"{key}: {value!r} is not valid Unicode; rename it") from None
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"[{', '.join(_toml(key, item) for item in value)}]"
+
+
+def replay_command(
+    command: str,
+    settings: Mapping[str, Setting | None],
+    *,
+    arguments: Collection[str] = ("data",),
+    repeated: Collection[str] = ("corpus",),
+) -> str:
+    """Return the shell command that runs `command` with these settings.
+
+    Args:
+        command: The words after `headstart`, such as `fit classification`.
+        settings: Values under the names of the command's options; `None` and `False` are not set.
+        arguments: Settings that are written without an option's name.
+        repeated: Settings whose lists repeat the option; other lists are joined by commas.
+
+    Example:
+        >>> replay_command("compare", {"data": "my data.csv", "labels": [50, 200], "quick": True})
+        "headstart compare 'my data.csv' --labels 50,200 --quick"
+    """
+    given = {
+        name: value for name, value in settings.items() if value is not None and value is not False
+    }
+    positional = [str(given[name]) for name in arguments if name in given]
+    options: list[str] = []
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        if name in arguments:
+            continue
+        if value is True:
+            options.append(option)
+        elif isinstance(value, int | float | str):
+            options += [option, str(value)]
+        elif name in repeated:
+            options += [word for item in value for word in (option, str(item))]
+        else:
+            options += [option, ",".join(map(str, value))]
+    if any(word.startswith("-") for word in positional):
+        return shlex.join(["headstart", *command.split(), *options, "--", *positional])
+    return shlex.join(["headstart", *command.split(), *positional, *options])

@@ -1,0 +1,218 @@
+"""Files and folders that are whole or absent.
+
+A folder is written beside its final name, synced, and renamed when complete, with a manifest of
+SHA-256 sums; a lock names its holder. Nothing here knows what the folders mean.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import platformdirs
+
+from headstart.errors import FormatError, HeadstartError, LockedError, StorageError
+
+MANIFEST = "manifest.json"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def cache_folder() -> Path:
+    """Return where expensive results are kept: `HEADSTART_CACHE` or the user's cache folder."""
+    return Path(os.environ.get("HEADSTART_CACHE") or platformdirs.user_cache_dir("headstart"))
+
+
+def fingerprint(*parts: object) -> str:
+    """Return 16 hexadecimal digits that change when any part does (parts: anything JSON holds)."""
+    text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the file's SHA-256 as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def disk_errors(target: Path) -> Iterator[None]:
+    """Turn the system's disk errors into a `StorageError` that says what to do."""
+    try:
+        yield
+    except HeadstartError:  # some are an OSError too, and none is the disk's
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            free = shutil.disk_usage(_existing_parent(target)).free / 2**20
+            hint = f"{free:.0f} MiB are free there; free some space or choose another folder"
+        elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            hint = "choose a folder you may write to"
+        else:
+            hint = "nothing was changed there"
+        raise StorageError(f"{target}: cannot write: {reason}; {hint}") from error
+
+
+def _existing_parent(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; rename it to `target` once the block ends well.
+
+    The block's files get a manifest with their SHA-256 sums. If the block fails, nothing is left.
+
+    Raises:
+        StorageError: `target` exists and `overwrite` is false, or the disk refuses.
+    """
+    target = Path(target).absolute()
+    if target.exists() and not overwrite:
+        raise StorageError(f"{target}: exists already; choose another folder or remove it first")
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            folder.chmod(0o777 & ~_umask())
+            yield folder
+            for file in _files(
+                folder
+            ):  # libraries differ in the modes they write; ours is the user's
+                file.chmod(0o666 & ~_umask())
+            sums = {str(file.relative_to(folder)): file_sha256(file) for file in _files(folder)}
+            write_json(folder / MANIFEST, {"sha256": sums})
+            for path in (*_files(folder), folder):
+                _sync(path)
+            if target.exists():
+                old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+                os.rename(target, old / target.name)
+                os.rename(folder, target)
+                shutil.rmtree(old)
+            else:
+                os.rename(folder, target)
+            _sync(target.parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
+
+
+def check_manifest(folder: Path) -> Mapping[str, Any]:
+    """Check every file of a saved folder against its manifest and return the manifest.
+
+    Raises:
+        FormatError: The manifest is missing, or a file is missing, changed or truncated.
+    """
+    manifest = read_json(folder / MANIFEST)
+    sums = manifest.get("sha256")
+    if not isinstance(sums, dict):
+        raise FormatError(
+            f"{folder / MANIFEST}: has no 'sha256' table; the folder is not headstart's"
+        )
+    for name, expected in sums.items():
+        file = folder / name
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise FormatError(f"{folder / MANIFEST}: names a file outside its folder: {name!r}")
+        if not file.is_file():
+            raise FormatError(
+                f"{file}: missing, though the manifest lists it; save the model again"
+            )
+        if (actual := file_sha256(file)) != expected:
+            raise FormatError(
+                f"{file}: damaged: sha256 {actual[:12]}.., expected {str(expected)[:12]}.."
+            )
+    return manifest
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` so that `path` holds either its old content or all of the new."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as JSON, whole or not at all; numbers must be finite."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        FormatError: The file is missing, not JSON, or not an object.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FormatError(f"{path}: no such file") from None
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise FormatError(f"{path}: holds a JSON {type(value).__name__}, expected an object")
+    return value
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process while the block runs.
+
+    Raises:
+        LockedError: Another process holds it; the message names the host and the process.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock")
+        holder = folder / ".lock.holder"
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            who = holder.read_text() if holder.exists() else "another process"
+            raise LockedError(
+                f"{folder}: in use by {who}; wait for it, stop it, or choose another folder"
+            ) from None
+    try:
+        with disk_errors(folder):
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,105 @@
+"""Settings come back as they were written, and whatever is wrong with a file is named."""
+
+import shlex
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headstart.errors import SettingsError
+from headstart.settings import read_settings, replay_command, settings_toml
+
+KNOWN = ("data", "labels", "label_column", "quick", "seeds")
+
+
+def written(tmp_path, text):
+    path = tmp_path / "run.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_reads_every_kind_of_value(tmp_path):
+    path = written(tmp_path, '\ufeffdata = "a.csv"\nlabels = [50, 200]\nquick = true\nseeds = 3\n')
+    expected = {"data": "a.csv", "labels": [50, 200], "quick": True, "seeds": 3}
+    assert read_settings(path, known=KNOWN) == expected
+
+
+def test_hyphens_and_underscores_are_the_same(tmp_path):
+    path = written(tmp_path, 'label-column = "topic"\n')
+    assert read_settings(path, known=KNOWN) == {"label_column": "topic"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\nlables = [50]\n", "line 2: unknown setting 'lables'; did you mean 'labels'?"),
+        ("zzz = 1\n", "unknown setting 'zzz'; known are data, label_column, labels, quick, seeds"),
+        ("[compare]\nseeds = 3\n", "line 1: unknown setting 'compare'"),
+        ("[labels]\nseeds = 3\n", "line 1: 'labels' must be text, a number, true or false"),
+        ("seeds = 2026-01-01\n", "'seeds' must be text, a number, true or false"),
+        ("label-column = 'a'\nlabel_column = 'b'\n", "line 2: 'label_column' is set twice"),
+        ("seeds = 1\nseeds = 2\n", "not valid TOML: Cannot overwrite a value (at line 2"),
+        ("seeds =\n", "not valid TOML: Invalid value (at line 1, column 8)"),
+        (b"seeds = '\xff'\n", "not UTF-8 at byte 9"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, text, message):
+    path = written(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        read_settings(path, known=KNOWN)
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(SettingsError, match="cannot read the settings: No such file"):
+        read_settings(tmp_path / "none.toml", known=KNOWN)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+scalars = st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
+keys = st.from_regex(r"[a-z_]+", fullmatch=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(keys, scalars | st.lists(scalars)))
+def test_toml_reads_back_exactly(values):
+    back = tomllib.loads(settings_toml(values))
+    assert back == values
+    assert [type(value) for value in back.values()] == [type(value) for value in values.values()]
+
+
+def test_toml_leaves_out_none():
+    assert settings_toml({"data": None, "seeds": 5}) == "seeds = 5\n"
+
+
+def test_toml_refuses_half_a_surrogate_pair():
+    with pytest.raises(SettingsError, match="not valid Unicode"):
+        settings_toml({"data": "\ud800.csv"})
+
+
+def test_replay_command_is_what_one_would_type():
+    used = {
+        "data": "my data.csv",
+        "corpus": ["a.txt", "b c.txt"],
+        "methods": ["scratch", "glove:frozen"],
+        "seeds": 5,
+        "quick": True,
+        "test": None,
+        "resume": False,
+    }
+    assert shlex.split(replay_command("compare", used)) == [
+        *("headstart", "compare", "my data.csv", "--corpus", "a.txt", "--corpus", "b c.txt"),
+        *("--methods", "scratch,glove:frozen", "--seeds", "5", "--quick"),
+    ]
+
+
+def test_replay_command_keeps_a_name_that_looks_like_an_option():
+    assert (
+        replay_command("compare", {"data": "-x", "seeds": 1}) == "headstart compare --seeds 1 -- -x"
+    )
+
+
+def test_replay_command_keeps_zero():
+    assert replay_command("fit classification", {"seed": 0}, arguments=()).endswith("--seed 0")

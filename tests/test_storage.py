@@ -1,0 +1,204 @@
+"""What is saved is whole or absent: after errors, full disks, sudden ends and other processes."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from headstart.errors import FormatError, LockedError, StorageError
+from headstart.storage import (
+    cache_folder,
+    check_manifest,
+    file_sha256,
+    fingerprint,
+    folder_lock,
+    new_folder,
+    read_json,
+    write_json,
+    write_text,
+)
+
+
+def save(target, text="weights", **options):
+    with new_folder(target, **options) as folder:
+        (folder / "part").mkdir()
+        (folder / "part" / "a.txt").write_text(text)
+        (folder / "b.txt").write_text("more")
+
+
+@contextmanager
+def disk_of(size_bytes):
+    """A disk on which no file may grow beyond `size_bytes`: the same error path as a full one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_new_folder_is_whole(tmp_path):
+    save(tmp_path / "runs" / "model")
+    assert (tmp_path / "runs" / "model" / "part" / "a.txt").read_text() == "weights"
+    assert set(check_manifest(tmp_path / "runs" / "model")["sha256"]) == {"b.txt", "part/a.txt"}
+    assert os.listdir(tmp_path / "runs") == ["model"]
+
+
+def test_files_have_the_modes_of_the_user(tmp_path):
+    old = os.umask(0o027)
+    try:
+        with new_folder(tmp_path / "model") as folder:
+            (folder / "a.txt").touch(mode=0o600)
+    finally:
+        os.umask(old)
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "model" / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_an_error_leaves_nothing(tmp_path):
+    with pytest.raises(AttributeError), new_folder(tmp_path / "model") as folder:
+        (folder / "a.txt").write_text("half").no_such_thing()
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_existing_folder_is_not_touched(tmp_path):
+    save(tmp_path / "model", "old")
+    with pytest.raises(StorageError, match="exists already"):
+        save(tmp_path / "model", "new")
+    assert (tmp_path / "model" / "part" / "a.txt").read_text() == "old"
+
+
+def test_overwrite_replaces_the_whole_folder(tmp_path):
+    save(tmp_path / "model", "old")
+    with new_folder(tmp_path / "model", overwrite=True) as folder:
+        (folder / "only.txt").write_text("new")
+    assert sorted(os.listdir(tmp_path / "model")) == ["manifest.json", "only.txt"]
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_a_failed_overwrite_keeps_the_old_folder(tmp_path):
+    save(tmp_path / "model", "old")
+    with disk_of(1000), pytest.raises(StorageError, match="cannot write: File too large"):
+        save(tmp_path / "model", "n" * 2000, overwrite=True)
+    assert (tmp_path / "model" / "part" / "a.txt").read_text() == "old"
+    check_manifest(tmp_path / "model")
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_a_full_disk_leaves_nothing_and_says_how_much_is_free(tmp_path):
+    with disk_of(1000), pytest.raises(StorageError, match=r"model: .*MiB are free there"):
+        save(tmp_path / "model", "n" * 2000)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_sudden_end_leaves_nothing_under_the_final_name(tmp_path):
+    code = (
+        "import os, sys; from headstart.storage import new_folder\n"
+        "with new_folder(sys.argv[1]) as folder:\n"
+        "    (folder / 'a.txt').write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path / "model"], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "missing, though the manifest lists it"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "damaged: sha256"),
+        (lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), "damaged: sha256"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"x"), "damaged: sha256"),
+    ],
+)
+def test_damage_is_named(tmp_path, damage, message):
+    save(tmp_path / "model")
+    damage(tmp_path / "model" / "part" / "a.txt")
+    with pytest.raises(FormatError, match=message) as caught:
+        check_manifest(tmp_path / "model")
+    assert str(tmp_path / "model" / "part" / "a.txt") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ({"sha256": {"../secret": "00"}}, "names a file outside its folder"),
+        ({"sha256": ["a"]}, "has no 'sha256' table"),
+        ({}, "has no 'sha256' table"),
+    ],
+)
+def test_a_manifest_that_lies_is_refused(tmp_path, manifest, message):
+    (tmp_path / "secret").write_text("x")
+    write_json(tmp_path / "model" / "manifest.json", manifest)
+    with pytest.raises(FormatError, match=message):
+        check_manifest(tmp_path / "model")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
+def test_read_json_refuses_what_is_no_object(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=r"a\.json: (not valid JSON|holds a JSON list)"):
+        read_json(path)
+    with pytest.raises(FormatError, match="no such file"):
+        read_json(tmp_path / "none.json")
+
+
+def test_write_text_replaces_a_file_or_leaves_it(tmp_path):
+    path = tmp_path / "folder" / "a.txt"
+    write_text(path, "old")
+    with disk_of(1000), pytest.raises(StorageError, match="cannot write"):
+        write_text(path, "n" * 2000)
+    assert path.read_text() == "old"
+    write_text(path, "new\n")
+    assert path.read_bytes() == b"new\n"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_write_json_refuses_numbers_that_json_has_not(tmp_path):
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_in_use_by_another_process(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from headstart.storage import folder_lock\n"
+        "with folder_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    arguments = [sys.executable, "-c", code, tmp_path]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(LockedError, match=f"in use by process {holder.pid} on"):
+            hold(tmp_path)
+        holder.kill()
+    hold(tmp_path)  # the lock of a dead process is free at once
+
+
+def hold(folder):
+    with folder_lock(folder):
+        pass
+
+
+def test_fingerprint_depends_on_every_part():
+    parts = ["a", 1, {"x": [1.5, None]}, "\ud800", Path("p")]
+    assert fingerprint(*parts) == fingerprint(*parts)
+    assert len({fingerprint(*parts[:n]) for n in range(6)}) == 6
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+
+
+def test_file_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "a").startswith("ba7816bf")
+
+
+def test_the_cache_is_where_one_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("HEADSTART_CACHE")
+    assert cache_folder().name == "headstart"
