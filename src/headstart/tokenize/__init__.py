@@ -1,0 +1,1 @@
+"""Records to ids: word and sub-word vocabularies, packing and length grouping."""

@@ -1,0 +1,175 @@
+"""Words and their ids: a word-level vocabulary over the `tokenizers` library.
+
+The splitting follows the convention of published English vectors (Penn Treebank clitics:
+`do n't`, `it 's`; numbers whole; punctuation apart), so that a text finds its words in GloVe. The
+same tokenizer serves pretraining and the task, so a word has one id in both.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+import tokenizers
+from tokenizers import models, normalizers, pre_tokenizers, trainers
+
+from headstart.errors import DataError, FormatError, SettingsError
+from headstart.progress import SILENT, Advance, Progress
+from headstart.tokenize.batches import Encoded, encode_batch
+
+PAD, UNKNOWN = "[PAD]", "[UNK]"
+PAD_ID, UNKNOWN_ID = 0, 1
+Split = Literal["words", "whitespace"]
+
+_WORDS = r"\p{N}+(?:[.,:]\p{N}+)*|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+?(?=n't\b)|\w+|[^\w\s]"
+_WORDS_ANY_CASE = "(?i)" + _WORDS
+
+
+class WordTokenizer:
+    """A vocabulary of words: id 0 is padding, id 1 every unknown word.
+
+    Make one with `train`, `from_vocabulary` or `load`.
+
+    Example:
+        >>> tokenizer = WordTokenizer.from_vocabulary(["it", "'s", "fine"], lowercase=True)
+        >>> tokenizer.words("It's fine!")
+        ['it', "'s", 'fine', '!']
+        >>> tokenizer.encode_batch(["It's fine!"]).ids.tolist()
+        [2, 3, 4, 1]
+    """
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def from_vocabulary(
+        cls, words: Iterable[str], *, lowercase: bool, split: Split = "words"
+    ) -> Self:
+        """Give ids 2, 3, .. to distinct `words` in their order.
+
+        Raises:
+            SettingsError: A word occurs twice.
+        """
+        vocabulary = {PAD: PAD_ID, UNKNOWN: UNKNOWN_ID}
+        for identity, word in enumerate(words, start=2):
+            if vocabulary.setdefault(word, identity) != identity:
+                raise SettingsError(f"the vocabulary holds {word!r} twice")
+        return cls(_tokenizer(vocabulary, lowercase=lowercase, split=split))
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        *,
+        vocabulary_size: int = 400_000,
+        min_count: int = 5,
+        lowercase: bool = True,
+        split: Split = "words",
+        progress: Progress = SILENT,
+    ) -> Self:
+        """Take the most frequent words of `texts`, most frequent first.
+
+        Raises:
+            DataError: No word occurs `min_count` times.
+        """
+        tokenizer = _tokenizer({}, lowercase=lowercase, split=split)
+        trainer = trainers.WordLevelTrainer(
+            vocab_size=vocabulary_size,
+            min_frequency=min_count,
+            special_tokens=[PAD, UNKNOWN],
+            show_progress=False,
+        )
+        with progress.stage("counting words", unit="texts") as advance:
+            tokenizer.train_from_iterator(_counted(texts, advance), trainer)
+        if tokenizer.get_vocab_size() <= 2:
+            raise DataError(
+                f"no word occurs {min_count} times; give more text or a smaller min_count"
+            )
+        return cls(tokenizer)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a `tokenizer.json` that holds a word-level vocabulary.
+
+        Raises:
+            FormatError: The file is not such a tokenizer.
+        """
+        tokenizer = read_tokenizer(path)
+        ids = [tokenizer.token_to_id(token) for token in (PAD, UNKNOWN)]
+        if not isinstance(tokenizer.model, models.WordLevel) or ids != [PAD_ID, UNKNOWN_ID]:
+            raise FormatError(f"{path}: not a word vocabulary with {PAD} 0 and {UNKNOWN} 1")
+        return cls(tokenizer)
+
+    def save(self, path: str | Path) -> None:
+        """Write `tokenizer.json`, which the `tokenizers` library reads too."""
+        self._tokenizer.save(str(path), pretty=False)
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """Every word, in the order of the ids."""
+        by_word = self._tokenizer.get_vocab()
+        return sorted(by_word, key=by_word.__getitem__)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of every word."""
+        return dict(self._tokenizer.get_vocab())
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether texts are lower-cased first."""
+        return "Lowercase" in repr(self._tokenizer.normalizer)
+
+    @property
+    def split(self) -> Split:
+        """How texts are cut: `words`, or at `whitespace` for text that is tokenized already."""
+        whole = isinstance(self._tokenizer.pre_tokenizer, pre_tokenizers.WhitespaceSplit)
+        return "whitespace" if whole else "words"
+
+    def words(self, text: str) -> list[str]:
+        """Cut one text into words, as `encode_batch` does before it looks them up."""
+        normal = self._tokenizer.normalizer.normalize_str(text)
+        return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+
+    def encode_batch(self, texts: Sequence[str]) -> Encoded:
+        """Return the ids of all texts, in one flat array."""
+        return encode_batch(self._tokenizer, texts)
+
+
+def _tokenizer(
+    vocabulary: dict[str, int], *, lowercase: bool, split: Split
+) -> tokenizers.Tokenizer:
+    tokenizer = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    apostrophe = normalizers.Replace("’", "'")
+    tokenizer.normalizer = normalizers.Sequence(
+        [apostrophe, normalizers.Lowercase()] if lowercase else [apostrophe]
+    )
+    if split == "whitespace":
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    elif split == "words":
+        pattern = tokenizers.Regex(_WORDS if lowercase else _WORDS_ANY_CASE)
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(pattern, "removed", invert=True)
+    else:
+        raise SettingsError(f"split must be 'words' or 'whitespace', not {split!r}")
+    return tokenizer
+
+
+def _counted(texts: Iterable[str], advance: Advance) -> Iterator[str]:
+    for text in texts:
+        yield text
+        advance(1)
+
+
+def read_tokenizer(path: str | Path) -> tokenizers.Tokenizer:
+    """Read any `tokenizer.json`.
+
+    Raises:
+        FormatError: The file is missing or damaged; the library's Rust panics are told so, too.
+    """
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except BaseException as error:
+        # The library answers some damaged files with a panic, which is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise FormatError(f"{path}: not a readable tokenizer.json: {error}") from None

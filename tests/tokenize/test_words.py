@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headstart.errors import DataError, FormatError, SettingsError
+from headstart.tokenize.words import WordTokenizer
+
+TEXTS = ["The cat sat.", "The cat's hat doesn't fit.", "A cat, a hat: 1,000.5!"]
+
+
+def test_words_are_cut_as_the_penn_treebank_does():
+    tokenizer = WordTokenizer.train(TEXTS, min_count=1)
+    assert tokenizer.words("It's 1,000.5% — don’t CAN'T!") == [
+        "it", "'s", "1,000.5", "%", "—", "do", "n't", "ca", "n't", "!",
+    ]  # fmt: skip
+
+
+def test_training_sorts_by_falling_count_and_drops_rare_words():
+    tokenizer = WordTokenizer.train(TEXTS, min_count=2)
+    assert tokenizer.vocabulary[:3] == ["[PAD]", "[UNK]", "cat"]
+    assert set(tokenizer.vocabulary[2:]) == {"cat", "the", "hat", "a", "."}
+    with pytest.raises(DataError, match="no word occurs 9 times"):
+        WordTokenizer.train(TEXTS, min_count=9)
+
+
+def test_training_twice_gives_the_same_ids():
+    first, second = (WordTokenizer.train(TEXTS, min_count=1).vocabulary for _ in range(2))
+    assert first == second
+
+
+def test_unknown_words_and_case():
+    tokenizer = WordTokenizer.from_vocabulary(["cat", "Hat"], lowercase=False)
+    assert tokenizer.encode_batch(["cat Cat Hat hat", ""]).ids.tolist() == [2, 1, 3, 1]
+    assert WordTokenizer.from_vocabulary(["cat"], lowercase=True).encode_batch(["CAT"]).ids == [2]
+
+
+def test_tokenized_text_is_cut_at_whitespace_only():
+    tokenizer = WordTokenizer.train(["do n't --x-- 1/2"], min_count=1, split="whitespace")
+    assert tokenizer.words("--x-- do n't") == ["--x--", "do", "n't"]
+
+
+def test_save_and_load(tmp_path):
+    tokenizer = WordTokenizer.train(TEXTS, min_count=1, lowercase=False)
+    tokenizer.save(tmp_path / "tokenizer.json")
+    again = WordTokenizer.load(tmp_path / "tokenizer.json")
+    assert again.vocabulary == tokenizer.vocabulary
+    assert (again.lowercase, again.split) == (False, "words")
+    assert again.encode_batch(TEXTS).ids.tolist() == tokenizer.encode_batch(TEXTS).ids.tolist()
+
+
+def test_a_repeated_word_is_refused():
+    with pytest.raises(SettingsError, match="'cat' twice"):
+        WordTokenizer.from_vocabulary(["cat", "hat", "cat"], lowercase=True)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"model": {"type": "WordLevel"}}'])
+def test_a_damaged_file_is_refused(tmp_path, content):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(content)
+    with pytest.raises(FormatError, match=r"tokenizer\.json"):
+        WordTokenizer.load(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=5))
+def test_encoding_agrees_with_words_for_any_text(texts):
+    tokenizer = WordTokenizer.from_vocabulary(["a", "b", "'s", "."], lowercase=True)
+    encoded = tokenizer.encode_batch(texts)
+    assert len(encoded) == len(texts)
+    for row, text in enumerate(texts):
+        expected = [tokenizer.ids.get(word, 1) for word in tokenizer.words(text)]
+        assert encoded[row].tolist() == expected
