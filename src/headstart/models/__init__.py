@@ -1,0 +1,1 @@
+"""The representations, one paper a file."""

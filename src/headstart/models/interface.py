@@ -1,0 +1,36 @@
+"""What every encoder offers, ours or anybody's: the one type that transfer is written against."""
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+
+class Encoder(Protocol):
+    """Turns tokens into vectors, layer by layer.
+
+    Shapes: B batch, T tokens, D width. Word vectors have one layer, CoVe two, ELMo three, GPT and
+    BERT all of theirs; so one mix of layers serves them all. An encoder is also an `nn.Module`.
+
+    Attributes:
+        width: Numbers in each vector.
+    """
+
+    width: int
+
+    def encode(
+        self, ids_BT: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
+    ) -> list[Tensor]:
+        """Return every layer's vectors, bottom up, each `[B, T, width]`.
+
+        Padding changes nothing: vectors where the mask is true depend on no token where it is not.
+
+        Args:
+            ids_BT: Token ids, 0 where there is padding.
+            mask_BT: True where there is a token.
+            segments_BT: 0 for the first text and 1 for the second of a pair, where that matters.
+        """
+        ...
+
+    def layer_groups(self) -> list[nn.Module]:
+        """Return the parts in the order of depth, for freezing and layer-wise learning rates."""
+        ...
