@@ -1,0 +1,1 @@
+"""One objective a file: what an encoder is pretrained on."""

@@ -1,0 +1,287 @@
+"""GloVe: word vectors whose products explain how often words stand near each other.
+
+Pennington, Socher and Manning, "GloVe: Global Vectors for Word Representation", EMNLP 2014
+(https://aclanthology.org/D14-1162). Minimized is, over the pairs that occur,
+
+    sum f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2,    f(x) = min(1, (x / x_max)^alpha)
+
+with AdaGrad; the vectors are w + w~. `[code]` marks what the authors' program does and the paper
+does not say, `[ours]` where we differ.
+"""
+
+import tempfile
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.budget import Budget
+from headstart.errors import DataError, NonFiniteError, SettingsError
+from headstart.pretrain.cooccurrence import TILE_BITS, WIDEST, Cooccurrences, count
+from headstart.progress import SILENT, Advance, Progress
+from headstart.seeds import generator
+from headstart.storage import disk_errors
+from headstart.tokenize.encoded import EncodedCorpus
+
+Floats = NDArray[np.float32]
+
+_LANES = 16  # vectors are padded with zeros to whole registers, and stay so
+_CHUNK = 1 << 17  # pairs between two looks at the budget, about
+_CLIP = 100.0  # [code] no component of a gradient counts for more
+
+
+@dataclass(frozen=True, kw_only=True)
+class GloVe:
+    """Settings of GloVe.
+
+    Attributes:
+        dim: Numbers in each vector.
+        window: Words looked at on either side.
+        x_max: Pairs counted this often or more weigh 1, rarer ones less.
+        alpha: How fast the weight falls with the count.
+        learning_rate: AdaGrad's, before it is divided by the root of the squares so far.
+    """
+
+    dim: int = 100
+    window: int = 10
+    x_max: float = 100.0
+    alpha: float = 0.75
+    learning_rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, most in (("dim", 65536), ("window", WIDEST)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise SettingsError(
+                    f"{name} must be a whole number from 1 to {most}, got {value!r}"
+                )
+        for name in ("x_max", "alpha", "learning_rate"):
+            value = getattr(self, name)
+            if not 0 < value < np.inf:
+                raise SettingsError(f"{name} must be above 0 and finite, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training made.
+
+    Attributes:
+        vectors: The words' vectors, w + w~ `[vocabulary, dim]`; zero for what never occurred, such
+            as padding and unknown words.
+        report: Iterations, cost and pairs a second, and the like; plain values.
+    """
+
+    vectors: Floats
+    report: dict[str, Any]
+
+
+def train(
+    corpus: EncodedCorpus,
+    config: GloVe,
+    *,
+    budget: Budget,
+    seed: int = 0,
+    threads: int = 1,
+    folder: Path | None = None,
+    progress: Progress = SILENT,
+) -> Result:
+    """Count pairs, then fit vectors; with one thread the result is the same bit for bit.
+
+    An epoch is one iteration over all pairs, a step is one pair. Counting uses up minutes too, and
+    one iteration at least is made, whatever the budget.
+
+    Args:
+        corpus: The text.
+        config: The settings.
+        budget: When to stop.
+        seed: Decides everything random.
+        threads: How many count and train, without locks (Recht et al. 2011).
+        folder: Where counts are kept meanwhile; beside the mapped corpus by default.
+        progress: Where progress goes.
+
+    Raises:
+        DataError: Fewer than two words occur, or no two in one document.
+        NonFiniteError: Training diverged.
+        StorageError: The disk refuses.
+    """
+    if np.count_nonzero(corpus.counts) < 2:
+        raise DataError("GloVe needs a corpus with two different words or more")
+    started = time.perf_counter()
+    with disk_errors(parent := folder or _folder_of(corpus)):
+        working = tempfile.TemporaryDirectory(prefix="pairs-", dir=parent)
+    with working as name:
+        counts = count(
+            corpus,
+            Path(name),
+            window=config.window,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
+        counting_seconds = time.perf_counter() - started
+        fit = _Fit(corpus, counts, config, budget, seed, started)
+        with progress.stage("fitting GloVe", 1.0, "of the budget") as advance:
+            fit.run(threads, advance)
+    training_seconds = time.perf_counter() - started - counting_seconds
+    vectors = fit.vectors.sum(axis=0)[:, : config.dim]
+    vectors[corpus.counts == 0] = 0.0
+    report = {
+        "epochs": round(fit.done / counts.pairs, 3),
+        "cost": fit.costs,
+        "pairs": counts.pairs,
+        "counting_seconds": counting_seconds,
+        "counting_words_per_second": int(corpus.counts.sum()) / counting_seconds,
+        "training_seconds": training_seconds,
+        "pairs_per_second": fit.done / training_seconds,
+    }
+    return Result(np.ascontiguousarray(vectors), report)
+
+
+def _folder_of(corpus: EncodedCorpus) -> Path:
+    """Where a mapped corpus lies, or the system's folder for temporary files."""
+    if isinstance(corpus.ids, np.memmap) and corpus.ids.filename:
+        return Path(str(corpus.ids.filename)).parent
+    return Path(tempfile.gettempdir())
+
+
+class _Fit:
+    """What the threads of one training share: weights without locks, and a place in the tiles.
+
+    The first axis of every weight is its side: words, then contexts. Each tile is visited twice an
+    iteration, for X_ij and for its mirror image X_ji. [ours] The authors' program visits all pairs
+    in one random order; random tiles, shuffled within, need far less of the memory's speed.
+    """
+
+    def __init__(
+        self,
+        corpus: EncodedCorpus,
+        counts: Cooccurrences,
+        config: GloVe,
+        budget: Budget,
+        seed: int,
+        started: float,
+    ) -> None:
+        words, dim = len(corpus.counts), config.dim
+        random = generator(seed, "weights")
+        self.vectors = np.zeros((2, words, -(-dim // _LANES) * _LANES), np.float32)
+        for side in self.vectors:
+            side[:, :dim] = (random.random((words, dim), np.float32) - 0.5) / dim
+        self.biases = (random.random((2, words), np.float32) - 0.5) / dim
+        self.squares = np.ones_like(self.vectors)  # [code] AdaGrad's sums start at 1
+        self.bias_squares = np.ones_like(self.biases)
+        self.corpus, self.counts, self.config = corpus, counts, config
+        self.budget, self.seed, self.started = budget, seed, started
+        self.costs: list[float] = []  # mean cost of each whole iteration
+        self.done = 0  # pairs fitted, over all iterations
+        self.share = 0.0  # of the budget, as progress was last told
+        self.lock = threading.Lock()
+
+    def run(self, threads: int, advance: Advance) -> None:
+        """Iterate until the budget is spent; the first iteration is always whole."""
+        sizes = np.diff(self.counts.offsets)
+        while not self.costs or self.spent() < 1.0:
+            order = generator(self.seed, "tiles", len(self.costs)).permutation(2 * len(sizes))
+            cuts = np.flatnonzero(np.diff(np.cumsum(sizes[order >> 1]) // _CHUNK)) + 1
+            chunks = deque(np.split(order, cuts))
+            before, cost = self.done, [0.0]
+            with ThreadPoolExecutor(threads) as pool:
+                workers = [pool.submit(self.work, chunks, cost, advance) for _ in range(threads)]
+                try:
+                    for worker in workers:
+                        worker.result()
+                finally:  # when one fails, or a user interrupts, the others end soon
+                    chunks.clear()
+            if not np.isfinite(cost[0]):
+                raise NonFiniteError(
+                    f"GloVe diverged: the cost of iteration {len(self.costs) + 1} is not finite; "
+                    f"lower learning_rate ({self.config.learning_rate})"
+                )
+            if self.done - before < self.counts.pairs:
+                return
+            self.costs.append(cost[0] / self.counts.pairs)
+
+    def spent(self) -> float:
+        """Return the share of the budget used up."""
+        epochs = self.done / self.counts.pairs
+        return self.budget.spent(
+            epochs=epochs,
+            tokens=int(epochs * self.corpus.words),
+            steps=self.done,
+            seconds=time.perf_counter() - self.started,
+        )
+
+    def work(self, chunks: deque[NDArray[np.int64]], cost: list[float], advance: Advance) -> None:
+        """Fit chunk after chunk until the iteration or the budget ends."""
+        config, records = self.config, self.counts.records
+        while chunks and not (self.costs and self.spent() >= 1.0):
+            try:
+                chunk = chunks.popleft()
+            except IndexError:  # another thread took the last
+                return
+            error, pairs = _fit_tiles(
+                chunk,
+                self.counts.tiles,
+                self.counts.offsets,
+                (records["row"], records["column"], records["count"]),
+                (self.vectors, self.squares, self.biases, self.bias_squares),
+                np.float32(np.log(config.x_max)),
+                np.float32(config.alpha),
+                np.float32(config.learning_rate),
+            )
+            with self.lock:
+                cost[0] += error
+                self.done += pairs
+                share = min(self.spent(), 1.0)
+                advance(share - self.share)
+                self.share = share
+
+
+@numba.njit(
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+    fastmath={"reassoc", "contract", "arcp", "nsz", "afn"},  # but infinite and NaN are kept
+)
+def _fit_tiles(visits, tiles, offsets, records, weights, log_x_max, alpha, rate):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Fit the pairs of some tiles; return their cost and their number."""
+    rows, columns, counts = records
+    vectors, squares, biases, bias_squares = weights
+    cost, fitted = 0.0, 0
+    for visit in visits:
+        tile, side = visit >> 1, visit & 1
+        first_row, first_column = tiles[tile, 0] << TILE_BITS, tiles[tile, 1] << TILE_BITS
+        for at in range(offsets[tile], offsets[tile + 1]):
+            i, j = first_row + rows[at], first_column + columns[at]
+            if i == j and side == 1:  # the diagonal has no mirror image
+                continue
+            w, w_squares = vectors[side, i], squares[side, i]
+            c, c_squares = vectors[1 - side, j], squares[1 - side, j]
+            product = np.float32(0)
+            for d in range(len(w)):
+                product += w[d] * c[d]
+            log_count = np.log(counts[at])
+            error = product + biases[side, i] + biases[1 - side, j] - log_count
+            slope = error * np.exp(alpha * min(log_count - log_x_max, np.float32(0)))
+            cost += 0.5 * slope * error
+            fitted += 1
+            for d in range(len(w)):
+                # [code] the squares are of steps that the learning rate is already part of
+                w_step = rate * min(max(slope * c[d], np.float32(-_CLIP)), np.float32(_CLIP))
+                c_step = rate * min(max(slope * w[d], np.float32(-_CLIP)), np.float32(_CLIP))
+                w[d] -= w_step / np.sqrt(w_squares[d])
+                c[d] -= c_step / np.sqrt(c_squares[d])
+                w_squares[d] += w_step * w_step
+                c_squares[d] += c_step * c_step
+            # [code] the learning rate has no part in the steps of biases
+            biases[side, i] -= slope / np.sqrt(bias_squares[side, i])
+            biases[1 - side, j] -= slope / np.sqrt(bias_squares[1 - side, j])
+            bias_squares[side, i] += slope * slope
+            bias_squares[1 - side, j] += slope * slope
+    return cost, fitted
