@@ -1,0 +1,1 @@
+"""Encoders as folders: saved, loaded, pretrained, described and proven."""

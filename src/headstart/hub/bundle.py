@@ -1,0 +1,263 @@
+"""An encoder with all it needs to be used: its model, its tokenizer, and where they came from.
+
+As a folder: `config.json`, `model.safetensors`, `tokenizer.json`, a card, and a manifest. Nothing
+in it can execute code when it is loaded.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from headstart.errors import FormatError
+from headstart.hub.cards import card
+from headstart.hub.proof import hash_tensors
+from headstart.models.interface import Encoder
+from headstart.models.word_vectors import Neighbors, WordSpace, WordVectors
+from headstart.storage import check_manifest, new_folder, read_json, write_json, write_text
+from headstart.tokenize.batches import Encoded
+from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import WordTokenizer, read_tokenizer
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+_FIRST_WORD = 2  # the rows before it are padding's and the unknown words'
+_ROWS_AT_ONCE = 1 << 14
+
+
+class Tokenizer(Protocol):
+    """What an encoder asks of its tokenizer."""
+
+    @property
+    def vocabulary(self) -> list[str]: ...
+    @property
+    def ids(self) -> dict[str, int]: ...
+    @property
+    def lowercase(self) -> bool: ...
+    def words(self, text: str) -> list[str]: ...
+    def encode_batch(self, texts: Sequence[str]) -> Encoded: ...
+    def save(self, path: str | Path) -> None: ...
+
+
+class Pretrained:
+    """A pretrained encoder. It is a value: nothing that uses it changes it.
+
+    Attributes:
+        kind: Its name in the table of kinds, such as `glove`.
+        model: The encoder.
+        tokenizer: What turns text into the encoder's ids.
+        config: Sizes and settings, plain values.
+        lineage: Where it came from: corpus or file, time, and what was found on the way.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        model: Encoder,
+        tokenizer: Tokenizer,
+        *,
+        config: Mapping[str, Any],
+        lineage: Mapping[str, Any],
+    ) -> None:
+        self.kind = kind
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = dict(config)
+        self.lineage = dict(lineage)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}, {len(self.tokenizer.vocabulary):,} ids>"
+
+    def __sklearn_clone__(self) -> Self:
+        return self
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every weight by its name."""
+        return dict(self.model.state_dict())  # type: ignore[attr-defined]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the weights."""
+        return hash_tensors(self.tensors().values())
+
+    @property
+    def name(self) -> str:
+        """Kind, width and fingerprint, such as `glove 50d 1f3a..`."""
+        return f"{self.kind} {self.model.width}d {self.fingerprint}"
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the folder, whole or not at all.
+
+        Raises:
+            StorageError: It exists and `overwrite` is false, or the disk refuses.
+        """
+        folder = Path(folder)
+        what = f"A pretrained encoder of kind **{self.kind}**, made with headstart."
+        facts = {"width": self.model.width, **self.config, **self.lineage}
+        return write_folder(
+            folder,
+            tensors=self.tensors(),
+            tokenizer=self.tokenizer,
+            config={"kind": self.kind, "config": self.config, "lineage": self.lineage},
+            readme=card(folder.name, what, facts, f"encoder = hs.load({folder.name!r})"),
+            overwrite=overwrite,
+        )
+
+
+class PretrainedWordVectors(Pretrained):
+    """Word vectors with their words: ask what they know.
+
+    Example:
+        >>> from headstart.models.word_vectors import WordVectors
+        >>> words = WordTokenizer.from_vocabulary(["up", "high", "low"], lowercase=True)
+        >>> matrix = np.float32([[0, 0], [0, 0], [0, 2], [1, 9], [1, -9]])
+        >>> vectors = PretrainedWordVectors("glove", WordVectors.from_matrix(matrix), words,
+        ...     config={}, lineage={})
+        >>> vectors.most_similar("up", top=1)[0][0]
+        'high'
+    """
+
+    model: WordVectors
+
+    @classmethod
+    def from_words(
+        cls,
+        kind: str,
+        words: Sequence[str],
+        matrix: NDArray[np.float32],
+        *,
+        config: Mapping[str, Any],
+        lineage: Mapping[str, Any],
+        consume: bool = False,
+    ) -> "PretrainedWordVectors":
+        """Wrap vectors `[words, dim]` as an encoder; texts are lower-cased if all words are.
+
+        Padding gets zeros and an unknown word the mean of the 100 rarest words' vectors, as GloVe's
+        own code does; rows are taken to be sorted by falling frequency, as published files are.
+        With `consume`, `matrix` is enlarged where it lies, so that memory never holds it twice,
+        unless it is a view of another array.
+        """
+        lowercase = not any(word != word.lower() for word in words)
+        tokenizer = WordTokenizer.from_vocabulary(words, lowercase=lowercase)
+        unknown = matrix[-100:].mean(0)
+        if consume and matrix.flags.owndata:
+            matrix.resize((len(words) + _FIRST_WORD, matrix.shape[1]), refcheck=False)
+            for end in range(len(words), 0, -_ROWS_AT_ONCE):
+                start = max(0, end - _ROWS_AT_ONCE)
+                matrix[start + _FIRST_WORD : end + _FIRST_WORD] = matrix[start:end]
+        else:
+            matrix = np.concatenate([np.empty((_FIRST_WORD, matrix.shape[1]), np.float32), matrix])
+        matrix[0], matrix[1] = 0.0, unknown
+        model = WordVectors.from_matrix(matrix)
+        return cls(kind, model, tokenizer, config=config, lineage=lineage)
+
+    @property
+    def words(self) -> list[str]:
+        """The words that have vectors."""
+        return self.tokenizer.vocabulary[_FIRST_WORD:]
+
+    @property
+    def matrix(self) -> Tensor:
+        """The vectors of `words` `[words, dim]`."""
+        return self.model.embedding.weight.detach()[_FIRST_WORD:]
+
+    @cached_property
+    def space(self) -> WordSpace:
+        """The vectors as points on the unit sphere."""
+        return WordSpace(self.words, self.matrix)
+
+    def most_similar(
+        self, positive: str | Sequence[str], negative: str | Sequence[str] = (), *, top: int = 10
+    ) -> Neighbors:
+        """Return the words nearest to the sum of `positive` minus that of `negative`, with cosines.
+
+        Raises:
+            SettingsError: A word has no vector.
+        """
+        return self.space.most_similar(positive, negative, top=top)
+
+    def analogy(self, a: str, b: str, c: str, *, top: int = 5) -> Neighbors:
+        """Answer "a is to b as c is to ..".
+
+        Raises:
+            SettingsError: A word has no vector.
+        """
+        return self.space.analogies([(a, b, c)], top=top)[0]
+
+    def similarity(self, first: str, second: str) -> float:
+        """Return the cosine of two words' vectors.
+
+        Raises:
+            SettingsError: A word has no vector.
+        """
+        return float(self.space.similarity([(first, second)])[0])
+
+
+def write_folder(
+    folder: Path,
+    *,
+    tensors: Mapping[str, Tensor],
+    tokenizer: Tokenizer | None,
+    config: Mapping[str, Any],
+    readme: str,
+    overwrite: bool,
+) -> Path:
+    """Write a folder that `read_folder` reads, whole or not at all, and return it.
+
+    Raises:
+        StorageError: It exists and `overwrite` is false, or the disk refuses.
+    """
+    with new_folder(folder, overwrite=overwrite) as new:
+        with _numbered_disk_errors():
+            save_file({name: t.contiguous() for name, t in tensors.items()}, new / WEIGHTS)
+            if tokenizer is not None:
+                tokenizer.save(new / TOKENIZER)
+        write_json(new / CONFIG, {"format": FORMAT, **config})
+        write_text(new / "README.md", readme)
+    return folder
+
+
+@contextmanager
+def _numbered_disk_errors() -> Iterator[None]:
+    """Turn the disk errors of libraries in Rust, numbered in their text only, into Python's."""
+    try:
+        yield
+    except Exception as error:
+        if (number := re.search(r"\(os error (\d+)\)", str(error))) is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Check a saved folder and return its `config.json` and its tensors.
+
+    Raises:
+        FormatError: It is no folder of ours, or was damaged since.
+    """
+    check_manifest(folder)
+    config = read_json(folder / CONFIG)
+    if config.get("format") != FORMAT:
+        raise FormatError(f"{folder / CONFIG}: format {config.get('format')!r}, expected {FORMAT}")
+    if not isinstance(config.get("kind"), str):
+        raise FormatError(f"{folder / CONFIG}: 'kind' is missing")
+    try:
+        return config, load_file(folder / WEIGHTS)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise FormatError(f"{folder / WEIGHTS}: not readable: {error}") from None
+
+
+def read_word_tokenizer(path: Path) -> WordTokenizer | SubwordTokenizer:
+    """Read a tokenizer of either kind."""
+    word_level = type(read_tokenizer(path).model).__name__ == "WordLevel"
+    return WordTokenizer.load(path) if word_level else SubwordTokenizer.load(path)

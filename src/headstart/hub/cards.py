@@ -1,0 +1,42 @@
+"""The card in every saved folder: what this is, where it came from, how to use it."""
+
+from collections.abc import Mapping, Sized
+from typing import Any
+
+_CARD = """# {title}
+
+{what}
+
+| | |
+|---|---|
+{rows}
+
+```python
+import headstart as hs
+
+{use}
+```
+
+Weights are in `model.safetensors`, everything else in JSON; `manifest.json` has the SHA-256 of
+every file, and loading checks them.
+"""
+
+
+def card(title: str, what: str, facts: Mapping[str, Any], use: str) -> str:
+    """Return a model card in Markdown; facts that are empty are left out."""
+    rows = "\n".join(
+        f"| {name.replace('_', ' ')} | {_cell(value)} |"
+        for name, value in facts.items()
+        if value is not None and (not isinstance(value, Sized) or len(value))
+    )
+    return _CARD.format(title=title, what=what, rows=rows, use=use)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{name} {item}" for name, item in value.items())
+    elif isinstance(value, list | tuple):
+        value = ", ".join(map(str, value))
+    elif isinstance(value, float):
+        value = f"{value:.6g}"
+    return " ".join(str(value).replace("|", "\\|").split())

@@ -1,0 +1,1 @@
+"""Other people's files: their formats, read strictly and written exactly."""

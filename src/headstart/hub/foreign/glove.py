@@ -1,0 +1,40 @@
+"""GloVe's own text format: one line a word, the word and its numbers, and no header.
+
+Written by Stanford's program (Pennington, Socher and Manning, 2014). A word may hold spaces: the
+840B vectors have `. . .` and `at name@domain.com`.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from headstart.errors import FormatError
+from headstart.hub.foreign.text_rows import MAX_DIM, Matrix, Rows, count_numbers, read_rows
+from headstart.hub.foreign.writing import write_rows
+
+
+def read_glove(
+    path: Path, head: bytes, blocks: Iterator[bytes], *, wanted: frozenset[str] | None = None
+) -> Iterator[Rows]:
+    """Parse the file that begins with `head`; its first line tells the dimension.
+
+    Raises:
+        FormatError: A line is not a word and as many numbers as the first has.
+    """
+    dim = count_numbers(head.partition(b"\n")[0])
+    if not 0 < dim <= MAX_DIM:
+        raise FormatError(
+            f"{path} line 1: {dim} numbers after a word; expected word vectors: on each line a "
+            f"word and 1 to {MAX_DIM} numbers, separated by single spaces"
+        )
+    return read_rows(path, chain([head], blocks), dim=dim, wanted=wanted)
+
+
+def write_glove(path: str | Path, words: Sequence[str], matrix: Matrix) -> None:
+    """Write vectors `[words, dim]` as GloVe text; reading them returns the very same floats.
+
+    Raises:
+        FormatError: The format cannot hold a word or a number.
+        StorageError: The disk refuses.
+    """
+    write_rows(Path(path), words, matrix)

@@ -1,0 +1,99 @@
+"""A `.npy` matrix of vectors, and the list of its words in a file beside it."""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from headstart.data.lines import read_lines
+from headstart.data.tables import read_rows, table_columns
+from headstart.errors import FormatError
+from headstart.hub.foreign.text_rows import MAX_DIM, Rows
+
+MAGIC = b"\x93NUMPY"
+_HEADER = re.compile(
+    rb"\{'descr': '([<>]f[248])', 'fortran_order': (True|False), "
+    rb"'shape': \((\d{1,12}), (\d{1,12})\),? ?\}\s*"
+)
+_MAX_HEADER_BYTES = 4096
+_ROWS_AT_ONCE = 1 << 13
+
+
+def read_pair(path: Path, *, wanted: frozenset[str] | None = None) -> Iterator[Rows]:
+    """Read the matrix `[words, dim]` with the words of the only `.parquet` or `.txt` beside it.
+
+    A list that has the matrix's own name goes before others, Parquet before text (a word a line).
+
+    Raises:
+        FormatError: No list, a list of another length, or not a matrix of finite numbers.
+    """
+    matrix = _mapped(path)
+    num_rows = len(matrix)
+    source = _word_list(path)
+    done = 0
+    for words in _words(source):
+        if done + len(words) > num_rows:
+            raise FormatError(f"{source}: more words than the {num_rows} vectors of {path}")
+        rows = [row for row, word in enumerate(words) if wanted is None or word in wanted]
+        with np.errstate(all="ignore"):
+            kept = matrix[done : done + len(words)][rows].astype(np.float32)
+        if not np.isfinite(kept).all():
+            row = rows[int(np.isfinite(kept).all(axis=1).argmin())]
+            raise FormatError(f"{path} row {done + row + 1}: holds NaN or infinity")
+        yield Rows([words[row] for row in rows], kept, len(words))
+        done += len(words)
+    if done < num_rows:
+        raise FormatError(f"{source}: {done} words for the {num_rows} vectors of {path}")
+
+
+def _mapped(path: Path) -> np.memmap:
+    """Map the matrix into memory, once its header is plain and agrees with the size of the file.
+
+    NumPy's own reader evaluates the header as a Python literal, and fails in many ways on bad ones.
+    """
+    with path.open("rb") as file:
+        version = file.read(8)[6:7]
+        length = int.from_bytes(file.read(2 if version == b"\1" else 4), "little")
+        header = _HEADER.fullmatch(file.read(min(length, _MAX_HEADER_BYTES)))
+        offset = file.tell()
+    if header is None:
+        raise FormatError(f"{path}: expected a matrix of floats, rows x dim, as numpy.save writes")
+    kind = np.dtype(header[1].decode())
+    shape = (int(header[3]), int(header[4]))
+    expected = offset + shape[0] * shape[1] * kind.itemsize
+    if path.stat().st_size != expected or not expected > offset or shape[1] > MAX_DIM:
+        raise FormatError(
+            f"{path}: the header says {shape[0]} vectors of {shape[1]} numbers, which make "
+            f"{expected} bytes; the file has {path.stat().st_size}"
+        )
+    order: Literal["C", "F"] = "F" if header[2] == b"True" else "C"
+    return np.memmap(path, kind, "r", offset, shape, order)
+
+
+def _word_list(path: Path) -> Path:
+    lists = {end: sorted(path.parent.glob(f"*{end}")) for end in (".parquet", ".txt")}
+    for end in lists:
+        if (same := path.with_suffix(end)).is_file():
+            return same
+    for found in lists.values():
+        if len(found) == 1:
+            return found[0]
+    raise FormatError(
+        f"{path}: its words are missing; put them beside it as {path.stem}.txt, one a line"
+    )
+
+
+def _words(source: Path) -> Iterator[list[str]]:
+    if source.suffix == ".txt":
+        lines = read_lines(source)
+        while part := list(islice(lines, _ROWS_AT_ONCE)):
+            yield part
+        return
+    column = next((name for name, is_text in table_columns(source).items() if is_text), None)
+    if column is None:
+        raise FormatError(f"{source}: no column of strings to take the words from")
+    for rows in read_rows(source, [column]):
+        yield rows.columns[0]

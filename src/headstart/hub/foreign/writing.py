@@ -1,0 +1,79 @@
+"""Word vectors out: a file that is whole or absent, and reads back as the very same floats."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from headstart.errors import FormatError
+from headstart.hub.foreign.text_rows import MAX_WORD_BYTES, Matrix, show
+from headstart.storage import disk_errors
+
+_ROWS_AT_ONCE = 1024
+
+
+def write_rows(path: Path, words: Sequence[str], matrix: Matrix, *, header: str = "") -> None:
+    """Write `header`, then a line for each word: the word and its shortest exact decimals.
+
+    Raises:
+        FormatError: The format cannot hold a word or a number.
+        StorageError: The disk refuses.
+    """
+    names = checked_words(path, words, matrix)
+    dim = matrix.shape[1]
+    with new_file(path) as file:
+        file.write(header.encode())
+        for start in range(0, len(names), _ROWS_AT_ONCE):
+            part = np.ascontiguousarray(matrix[start : start + _ROWS_AT_ONCE], np.float32)
+            decimals = pa.array(part.ravel()).cast(pa.string()).to_pylist()
+            for row, name in enumerate(names[start : start + _ROWS_AT_ONCE]):
+                numbers = " ".join(decimals[row * dim : (row + 1) * dim])
+                file.write(name + b" " + numbers.encode() + b"\n")
+
+
+def checked_words(path: Path, words: Sequence[str], matrix: Matrix) -> list[bytes]:
+    """Return the words in UTF-8, once they and the matrix are such that a reader finds them again.
+
+    Raises:
+        FormatError: They are not.
+    """
+    if matrix.ndim != 2 or len(words) != len(matrix) or not matrix.size:
+        shape = "x".join(map(str, matrix.shape))
+        raise FormatError(f"{path}: cannot write {len(words)} words with a matrix of {shape}")
+    if not np.isfinite(matrix).all():
+        row = int(np.isfinite(matrix).all(axis=1).argmin())
+        raise FormatError(f"{path}: the vector of {show(words[row])} holds NaN or infinity")
+    if len(set(words)) < len(words):
+        raise FormatError(f"{path}: a word occurs twice; a file of vectors has one line a word")
+    names = []
+    for word in words:
+        name = word.encode(errors="replace")
+        unreadable = b" " in name or b"\n" in name or word.startswith("\ufeff")
+        if unreadable or not 0 < len(name) <= MAX_WORD_BYTES or name.decode() != word:
+            raise FormatError(
+                f"{path}: cannot hold the word {show(word)}; a word is 1 to {MAX_WORD_BYTES} bytes "
+                "of UTF-8 without spaces and line feeds"
+            )
+        names.append(name)
+    return names
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file beside `path` that takes its name once the block ends well."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)

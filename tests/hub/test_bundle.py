@@ -1,0 +1,156 @@
+import json
+import os
+import resource
+
+import numpy as np
+import pytest
+import torch
+
+from headstart.errors import FormatError, SettingsError, StorageError
+from headstart.hub.bundle import Pretrained, PretrainedWordVectors, read_folder, write_folder
+from headstart.hub.store import load_encoder
+from headstart.models.word_vectors import WordVectors
+from headstart.tokenize.subwords import SubwordTokenizer
+
+WORDS = ["up", "high", "low", "down"]
+MATRIX = np.float32([[0, 2], [1, 9], [1, -9], [0, -3]])
+
+
+def make(words=WORDS, matrix=MATRIX, **settings):
+    about = {"config": {"width": 2}, "lineage": {"source": "vectors.txt", "notes": []}}
+    return PretrainedWordVectors.from_words("glove", words, matrix, **about, **settings)
+
+
+def test_words_have_their_vectors_padding_zeros_and_unknown_words_the_mean_of_the_rarest():
+    words = [f"w{n}" for n in range(150)]
+    matrix = np.random.default_rng(0).normal(size=(150, 3)).astype(np.float32)
+    encoder = make(words, matrix)
+    weight = encoder.tensors()["embedding.weight"].numpy()
+    assert encoder.words == words
+    assert np.array_equal(encoder.matrix.numpy(), matrix)
+    assert not weight[0].any()
+    assert weight[1] == pytest.approx(matrix[50:].mean(0))
+    assert encoder.tokenizer.encode_batch(["w7 strange W9"]).ids.tolist() == [9, 1, 11]
+
+
+@pytest.mark.parametrize("number", [1, 5, (1 << 14) + 3])
+def test_consumed_vectors_are_the_same(number):
+    view = np.arange(number * 2, dtype=np.float32).reshape(-1, 2)
+    words = [str(n) for n in range(number)]
+    expected = make(words, view).tensors()["embedding.weight"]
+    for matrix in (view.copy(), view):
+        made = make(words, matrix, consume=True).tensors()["embedding.weight"]
+        assert torch.equal(made, expected)
+
+
+def test_texts_are_lower_cased_if_all_words_are():
+    assert make().tokenizer.lowercase
+    assert not make(["Up", "high", "low", "down"]).tokenizer.lowercase
+
+
+def test_the_verbs_of_word_vectors():
+    encoder = make()
+    assert [word for word, _ in encoder.most_similar("up", top=2)] == ["high", "low"]
+    assert encoder.analogy("up", "down", "high", top=1)[0][0] == "low"
+    assert encoder.similarity("up", "down") == pytest.approx(-1)
+    with pytest.raises(SettingsError, match="'sideways' has no vector"):
+        encoder.most_similar("sideways")
+
+
+def test_the_name_tells_vectors_apart():
+    changed = MATRIX.copy()
+    changed[0, 0] = 1e-30
+    assert make().name == make().name == f"glove 2d {make().fingerprint}"
+    assert make(matrix=changed).fingerprint != make().fingerprint
+    assert repr(make()) == f"<PretrainedWordVectors {make().name}, 6 ids>"
+
+
+def test_a_saved_encoder_is_the_same_bit_for_bit(tmp_path):
+    matrix = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    matrix[0] = [-0.0, np.float32(1e-42)]  # a signed zero and a denormal number
+    encoder = make(matrix=matrix)
+    assert encoder.save(tmp_path / "encoder") == tmp_path / "encoder"
+    loaded = load_encoder(tmp_path / "encoder")
+    assert type(loaded) is PretrainedWordVectors
+    assert loaded.fingerprint == encoder.fingerprint
+    assert loaded.matrix.numpy().tobytes() == matrix.tobytes()
+    assert loaded.tokenizer.vocabulary == encoder.tokenizer.vocabulary
+    assert (loaded.kind, loaded.config, loaded.lineage) == (
+        "glove",
+        encoder.config,
+        encoder.lineage,
+    )
+    assert loaded.tokenizer.encode_batch(["Up, low"]).ids.tolist() == [2, 1, 4]
+    files = ["README.md", "config.json", "manifest.json", "model.safetensors", "tokenizer.json"]
+    assert sorted(os.listdir(tmp_path / "encoder")) == files
+    assert "| source | vectors.txt |" in (tmp_path / "encoder" / "README.md").read_text()
+
+
+def test_an_encoder_of_word_pieces_is_saved(tmp_path):
+    tokenizer = SubwordTokenizer.train(["some text to cut up"] * 9, vocabulary_size=300)
+    vectors = WordVectors(len(tokenizer.vocabulary), 4)
+    encoder = PretrainedWordVectors("word2vec", vectors, tokenizer, config={}, lineage={})
+    loaded = load_encoder(encoder.save(tmp_path / "encoder"))
+    assert isinstance(loaded.tokenizer, SubwordTokenizer)
+    assert loaded.fingerprint == encoder.fingerprint
+
+
+def test_an_existing_folder_is_refused_unless_told(tmp_path):
+    make().save(tmp_path / "encoder")
+    with pytest.raises(StorageError, match="exists already"):
+        make().save(tmp_path / "encoder")
+    other = make(matrix=MATRIX + 1)
+    other.save(tmp_path / "encoder", overwrite=True)
+    assert load_encoder(tmp_path / "encoder").fingerprint == other.fingerprint
+
+
+@pytest.mark.parametrize("limit", [100, 1000])
+def test_a_full_disk_leaves_nothing(tmp_path, limit):
+    words = [f"word{n}" for n in range(100)]  # the first limit stops the weights, the other words
+    encoder = make(words, np.ones((100, 2), np.float32))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(StorageError, match="encoder: cannot write: File too large"):
+            encoder.save(tmp_path / "encoder")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_error_that_is_not_the_disks_stays_as_it_is(tmp_path):
+    class Broken:
+        def save(self, path):
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        write_folder(
+            tmp_path / "new", tensors={}, tokenizer=Broken(), config={}, readme="", overwrite=False
+        )
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_of_another_format_is_refused(tmp_path):
+    def folder(name, config):
+        settings = {"tensors": {}, "tokenizer": None, "readme": "", "overwrite": False}
+        return write_folder(tmp_path / name, config=config, **settings)
+
+    with pytest.raises(FormatError, match=r"config\.json: format 2, expected 1"):
+        read_folder(folder("newer", {"format": 2, "kind": "glove"}))
+    with pytest.raises(FormatError, match=r"config\.json: 'kind' is missing"):
+        read_folder(folder("nameless", {}))
+    with pytest.raises(FormatError, match=r"manifest\.json: no such file"):
+        read_folder(tmp_path)
+
+
+def test_nothing_that_is_saved_is_a_pickle(tmp_path):
+    folder = make().save(tmp_path / "encoder")
+    for name in ("config.json", "tokenizer.json", "manifest.json"):
+        json.loads((folder / name).read_text())
+    header = (folder / "model.safetensors").read_bytes()
+    assert json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])
+
+
+def test_an_encoder_is_a_value_to_scikit_learn():
+    encoder = Pretrained("glove", make().model, make().tokenizer, config={}, lineage={})
+    assert encoder.__sklearn_clone__() is encoder

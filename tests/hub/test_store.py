@@ -1,0 +1,200 @@
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from headstart.budget import Budget
+from headstart.data.corpora import read_corpus
+from headstart.errors import DataError, FormatError, SettingsError
+from headstart.hub.bundle import PretrainedWordVectors, write_folder
+from headstart.hub.kinds import KINDS, PRETRAINABLE
+from headstart.hub.store import WIDTHS, load_encoder, pretrain
+from headstart.pretrain import glove
+from headstart.tokenize.words import WordTokenizer
+
+
+class Notes:
+    """Progress that keeps what it is told."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+# Loading
+
+
+def test_a_file_of_vectors_is_an_encoder(tmp_path):
+    file = tmp_path / "glove.2d.txt"
+    file.write_text("the 0.5 -1\ncat 0.25 3\n")
+    encoder = load_encoder(file)
+    assert isinstance(encoder, PretrainedWordVectors)
+    assert encoder.kind == "glove"
+    assert encoder.config == {"words": 2, "width": 2}
+    assert encoder.lineage["source"] == "glove.2d.txt"
+    assert encoder.lineage["format"] == "GloVe text"
+    assert encoder.matrix.tolist() == [[0.5, -1], [0.25, 3]]
+    assert "coverage" not in encoder.lineage
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_only_the_words_asked_for_are_kept(tmp_path, compressed):
+    file = tmp_path / ("vectors.vec.gz" if compressed else "vectors.vec")
+    text = b"3 2\nthe 0.5 -1\ncat 0.25 3\ndog 1 2\n"
+    file.write_bytes(gzip.compress(text) if compressed else text)
+    encoder = load_encoder(file, vocabulary={"dog", "the", "zebra", "yak"})
+    assert encoder.words == ["the", "dog"]
+    assert encoder.lineage["coverage"] == 0.5
+    assert encoder.lineage["missing"] == 2
+    with pytest.raises(FormatError, match="holds none of the 1 words asked for"):
+        load_encoder(file, vocabulary={"zebra"})
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(FormatError, match="nowhere: no such file or folder"):
+        load_encoder(tmp_path / "nowhere")
+    with pytest.raises(FormatError, match=r"manifest\.json: no such file"):
+        load_encoder(tmp_path)
+
+
+def test_a_classifier_is_no_encoder(tmp_path):
+    settings = {"tensors": {}, "tokenizer": None, "readme": "", "overwrite": False}
+    folder = write_folder(tmp_path / "model", config={"kind": "classifier"}, **settings)
+    with pytest.raises(FormatError, match=r"'classifier', which is no encoder; .* headstart\.load"):
+        load_encoder(folder)
+
+
+@pytest.fixture
+def encoder():
+    words, matrix = ["up", "low"], np.float32([[0, 2], [1, 9]])
+    return PretrainedWordVectors.from_words("glove", words, matrix, config={}, lineage={})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"tensors": {}}, r"model\.safetensors: holds no word vectors: 'embedding\.weight'"),
+        ({"config": {"lineage": {}}}, r"config\.json: 'config' is missing"),
+        ({"config": {"config": {}, "lineage": 3}}, r"config\.json: 'lineage' is missing"),
+        ({"tokenizer": None}, r"tokenizer\.json: not a readable tokenizer\.json"),
+        (
+            {"tokenizer": WordTokenizer.from_vocabulary(["up"], lowercase=True)},
+            "3 words but 4 vectors",
+        ),
+    ],
+)
+def test_a_folder_whose_parts_do_not_fit_is_refused(encoder, tmp_path, damage, message):
+    parts = {
+        "tensors": encoder.tensors(),
+        "tokenizer": encoder.tokenizer,
+        "config": {"config": {}, "lineage": {}},
+        "readme": "",
+    } | damage
+    parts["config"] = {"kind": "glove", **parts["config"]}
+    folder = write_folder(tmp_path / "encoder", overwrite=False, **parts)
+    with pytest.raises(FormatError, match=message):
+        load_encoder(folder)
+
+
+def test_vectors_whose_padding_is_not_zero_are_refused(encoder, tmp_path):
+    encoder.model.embedding.weight.data[0] = 1.0
+    with pytest.raises(FormatError, match=r"model\.safetensors: .* padding's, is zero"):
+        load_encoder(encoder.save(tmp_path / "encoder"))
+
+
+# Pretraining
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    random = np.random.default_rng(0)
+    topics = [[f"{topic}{n}" for n in range(6)] for topic in ("cat", "car")]
+    return [" ".join(random.choice(topics[n % 2], 8)) for n in range(200)]
+
+
+@pytest.mark.parametrize("method", PRETRAINABLE)
+def test_what_is_pretrained_tells_where_it_came_from_and_can_be_made_again(
+    method, sentences, tmp_path
+):
+    settings = {"size": "tiny", "epochs": 2, "seed": 3, "threads": 1}
+    encoder = pretrain(method, sentences, **settings)
+    assert type(encoder) is KINDS[method]
+    assert encoder.matrix.shape == (12, WIDTHS["tiny"])
+    assert not encoder.tensors()["embedding.weight"][0].any()
+    assert encoder.lineage["documents"] == 200
+    assert encoder.lineage["words"] == 1600
+    assert encoder.lineage["seed"] == 3
+    assert encoder.config["dim"] == encoder.config["width"] == 25
+    assert pretrain(method, sentences, **settings).fingerprint == encoder.fingerprint
+    assert pretrain(method, sentences, **{**settings, "seed": 4}).fingerprint != encoder.fingerprint
+    loaded = load_encoder(encoder.save(tmp_path / "encoder"))
+    assert loaded.fingerprint == encoder.fingerprint
+    assert json.loads(json.dumps(encoder.lineage)) == loaded.lineage
+
+
+def test_a_corpus_is_texts_a_path_or_a_corpus(sentences, tmp_path):
+    file = tmp_path / "corpus.txt"
+    file.write_text("\n".join(sentences) + "\n")
+    corpora = [sentences, file, str(file), read_corpus(file)]
+    settings = {"size": "tiny", "epochs": 1, "threads": 1}
+    made = [pretrain("word2vec", corpus, **settings) for corpus in corpora]
+    assert len({encoder.fingerprint for encoder in made}) == 1
+    assert "corpus.txt" in made[1].lineage["corpus"]
+
+
+def test_the_working_files_are_gone_afterwards(sentences, tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    pretrain("word2vec", sentences, size="tiny", epochs=1, threads=1)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "whitespace", "bpe", "wordpiece"])
+def test_texts_are_cut_as_one_says(tokenizer, sentences):
+    encoder = pretrain("word2vec", sentences, size="tiny", epochs=1, threads=1, tokenizer=tokenizer)
+    assert len(encoder.tokenizer.vocabulary) == len(encoder.matrix) + 2
+    own = pretrain(
+        "word2vec", sentences, size="tiny", epochs=1, threads=1, tokenizer=encoder.tokenizer
+    )
+    assert own.fingerprint == encoder.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "elmo"}, "cannot pretrain 'elmo'; there are word2vec, glove"),
+        ({"size": "huge"}, "no size 'huge'; there are tiny"),
+        ({"epochs": 0}, "epochs must be above 0"),
+        ({"minutes": -1.0}, "minutes must be above 0"),
+        ({"tokenizer": "letters"}, "tokenizer must be words"),
+        ({"options": {"windw": 3}}, "word2vec has no setting 'windw'; did you mean 'window'"),
+        ({"options": {"window": 0}}, "window"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, message, sentences):
+    with pytest.raises(SettingsError, match=message):
+        pretrain(**{"method": "word2vec", "corpus": sentences, "size": "tiny", **settings})
+
+
+def test_a_corpus_that_holds_too_little_is_refused():
+    for method in PRETRAINABLE:
+        with pytest.raises(DataError):
+            pretrain(method, ["one two three"], size="tiny")
+        with pytest.raises(DataError):
+            pretrain(method, ["same same same same same"] * 3, size="tiny")
+
+
+def test_the_default_is_so_many_epochs(sentences, monkeypatch):
+    seen = []
+
+    def stop(*_, budget, **__):
+        seen.append(budget)
+        raise InterruptedError
+
+    monkeypatch.setattr(glove, "train", stop)
+    for given in ({}, {"minutes": 2}, {"tokens": 9, "epochs": 1}):
+        with pytest.raises(InterruptedError):
+            pretrain("glove", sentences, size="tiny", **given)
+    assert seen == [Budget(epochs=25), Budget(minutes=2), Budget(tokens=9, epochs=1)]
