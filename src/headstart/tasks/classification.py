@@ -1,0 +1,91 @@
+"""Sentence classification: labels to classes, weights of classes, loss and scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import f1_score
+from sklearn.utils.class_weight import compute_class_weight
+from torch import Tensor
+from torch.nn import functional as F
+
+from headstart.errors import DataError
+
+ClassWeight = str | Mapping[Any, float] | None
+
+
+def encode_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the sorted classes and each label's index among them.
+
+    Raises:
+        DataError: There are fewer than two classes, or the labels cannot be ordered.
+    """
+    values = np.asarray(labels)
+    if values.ndim != 1:
+        raise DataError(f"labels must be one per text, got an array of shape {values.shape}")
+    try:
+        classes, indices = np.unique(values, return_inverse=True)
+    except TypeError:
+        raise DataError("labels of different types cannot be ordered; use one type") from None
+    for position, (given, kept) in enumerate(zip(labels, classes[indices], strict=True)):
+        if given != kept:  # not a number, or text and numbers in one list, which numpy makes text
+            raise DataError(f"label {position} is {given!r}; give every text a label of one type")
+    if len(classes) < 2:
+        found = f"only {classes.tolist()[0]!r}" if len(classes) else "none"
+        raise DataError(f"a classifier needs two classes or more, the labels hold {found}")
+    return classes, indices.astype(np.int64)
+
+
+def class_weights(
+    weight: ClassWeight, classes: NDArray[Any], labels: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the loss's weight of each class: all 1, `"balanced"`, or as a dict says.
+
+    Raises:
+        DataError: The weights name no class of these labels, or are no weights.
+    """
+    by_index = {index: 1.0 for index in range(len(classes))}
+    if isinstance(weight, Mapping):
+        indices = {label: index for index, label in enumerate(classes.tolist())}
+        if unknown := [label for label in weight if label not in indices]:
+            raise DataError(f"class_weight names {unknown[0]!r}, which no label is")
+        if wrong := [value for value in weight.values() if not 0 < value < np.inf]:
+            raise DataError(f"class_weight must be above 0, got {wrong[0]!r}")
+        by_index |= {indices[label]: float(value) for label, value in weight.items()}
+    elif weight == "balanced":
+        return np.asarray(
+            compute_class_weight("balanced", classes=np.arange(len(classes)), y=labels), np.float32
+        )
+    elif weight is not None:
+        raise DataError(f"class_weight must be None, 'balanced' or a dict, not {weight!r}")
+    return np.array(list(by_index.values()), np.float32)
+
+
+def loss(scores_BC: Tensor, labels_B: Tensor, weights_C: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weighted cross-entropy of a batch as `(sum, sum of weights)`."""
+    total = F.cross_entropy(scores_BC, labels_B, weight=weights_C, reduction="sum")
+    return total, weights_C[labels_B].sum()
+
+
+def probabilities(scores_BC: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the softmax over classes, rows summing to one."""
+    scores = scores_BC.astype(np.float64)
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return shares
+
+
+def log_loss(
+    probabilities_BC: NDArray[np.float64],
+    labels_B: NDArray[np.int64],
+    weights_C: NDArray[np.float32],
+) -> float:
+    """Return the weighted mean of `-log p(label)`."""
+    chosen = np.clip(probabilities_BC[np.arange(len(labels_B)), labels_B], 1e-12, 1.0)
+    return float(np.average(-np.log(chosen), weights=weights_C[labels_B]))
+
+
+def macro_f1(labels: ArrayLike, predicted: ArrayLike) -> float:
+    """Return the unweighted mean of every class's F1; a class never predicted counts 0."""
+    return float(f1_score(labels, predicted, average="macro", zero_division=0))

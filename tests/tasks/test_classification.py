@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss as sklearn_log_loss
+
+from headstart.errors import DataError
+from headstart.tasks.classification import (
+    class_weights,
+    encode_labels,
+    log_loss,
+    loss,
+    macro_f1,
+    probabilities,
+)
+
+
+def test_labels_of_any_sortable_type():
+    classes, labels = encode_labels([True, False, True])
+    assert classes.tolist() == [False, True]
+    assert labels.tolist() == [1, 0, 1]
+    assert encode_labels(["b", "01", "1"])[0].tolist() == ["01", "1", "b"]
+
+
+@pytest.mark.parametrize("labels", [[], ["a", "a"], [["a"], ["b"]]])
+def test_labels_that_cannot_be_learnt(labels):
+    with pytest.raises(DataError):
+        encode_labels(labels)
+    with pytest.raises(DataError, match="ordered"):
+        encode_labels(np.array(["a", 1], dtype=object))
+
+
+def test_class_weights():
+    classes, labels = encode_labels(["a", "b", "b", "b"])
+    assert class_weights(None, classes, labels).tolist() == [1, 1]
+    assert class_weights("balanced", classes, labels).tolist() == pytest.approx([2, 2 / 3])
+    assert class_weights({"a": 5}, classes, labels).tolist() == [5, 1]
+    for wrong in ({"c": 1}, "heavy"):
+        with pytest.raises(DataError, match="class_weight"):
+            class_weights(wrong, classes, labels)
+
+
+def test_loss_and_log_loss_agree_with_independent_code():
+    scores = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    labels = np.array([0, 1, 2, 2, 1, 0, 0])
+    weights = np.array([1, 2, 3], np.float32)
+    total, count = loss(*map(torch.from_numpy, (scores, labels, weights)))
+    expected = sklearn_log_loss(labels, probabilities(scores), sample_weight=weights[labels])
+    assert log_loss(probabilities(scores), labels, weights) == pytest.approx(expected)
+    assert (total / count).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_macro_f1_counts_a_class_never_predicted():
+    assert macro_f1(["a", "a", "b", "b"], ["a", "a", "a", "a"]) == pytest.approx(1 / 3)
