@@ -1,0 +1,1 @@
+"""How an encoder reaches a task, and the estimators that users fit."""

@@ -1,0 +1,460 @@
+"""Fitting each method to labelled texts, all by the same rule.
+
+A validation part of the labels chooses (the regularization strength, or the number of steps), then
+the model is fitted anew to all the labels with what was chosen. No method gets more labels, more
+looks, or more care than another. Shapes: B batch, T tokens.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from headstart.data.splits import validation_part
+from headstart.errors import DataError, SettingsError
+from headstart.hub.bundle import Pretrained, Tokenizer
+from headstart.hub.proof import Proof, distance, hash_tensors
+from headstart.models.word_vectors import WordVectors
+from headstart.progress import SILENT, Progress
+from headstart.seeds import derive, generator
+from headstart.tasks.classification import log_loss, loss, probabilities
+from headstart.tasks.pipelines import TextPipeline
+from headstart.tokenize.batches import Encoded, pad, training_batches
+from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
+from headstart.training.loop import train
+from headstart.training.schedules import warm_up, warm_up_then_decay
+from headstart.transfer.features import pooled_features
+from headstart.transfer.fitted import (
+    ConstantModel,
+    Fitted,
+    LinearModel,
+    NeuralModel,
+    pipeline_scores,
+    tfidf_vectorizer,
+)
+from headstart.transfer.methods import (
+    Features,
+    FineTune,
+    Majority,
+    Method,
+    Probe,
+    Scratch,
+    TfIdf,
+    Training,
+    name_of,
+)
+
+_WARM_UP_STEPS = 10
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a method is fitted to.
+
+    Attributes:
+        texts: The labelled texts.
+        labels: Each one's class index `[texts]`.
+        weights: The loss's weight of each class `[classes]`.
+        seed: Decides the validation part, the order, and fresh weights.
+        max_tokens: How much of a text is read.
+    """
+
+    texts: Sequence[str]
+    labels: Labels
+    weights: NDArray[np.float32]
+    seed: int
+    max_tokens: int
+
+    def parts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows to fit and the rows to choose by; the same for every method."""
+        return validation_part([str(label) for label in self.labels], seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Accuracy and mean negative log probability on the validation part."""
+
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A fitted model and what its fitting showed.
+
+    Attributes:
+        model: The model, fitted to all the labels.
+        validation: Scores of the model that was fitted without the validation part.
+        chosen: What the validation part chose.
+        truncated: Texts cut at `max_tokens`.
+        proof: What the model owes to its encoder; None where it has none.
+    """
+
+    model: Fitted
+    validation: Validation
+    chosen: dict[str, Any]
+    truncated: int = 0
+    proof: Proof | None = None
+
+
+def fit(
+    method: Method, encoder: Pretrained | None, task: Task, *, progress: Progress = SILENT
+) -> Fit:
+    """Fit `method` to `task`.
+
+    Raises:
+        SettingsError: The method needs an encoder and there is none.
+        TransferError: Nothing was transferred, or a frozen part changed.
+        NonFiniteError: Training diverged.
+    """
+    if isinstance(method, Majority):
+        return _fit_majority(task)
+    if not any(map(str.split, task.texts)):
+        raise DataError("no text holds a word; there is nothing to learn from")
+    if isinstance(method, TfIdf):
+        return _fit_tfidf(method, task)
+    if isinstance(method, Scratch):
+        return _fit_pipeline(method, None, task, progress)
+    if encoder is None:
+        raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
+    if isinstance(method, Probe):
+        return _fit_probe(method, encoder, task)
+    return _fit_pipeline(method, encoder, task, progress)
+
+
+def _fit_majority(task: Task) -> Fit:
+    rows, held_out = task.parts()
+    model, chosen_without = (
+        ConstantModel(counts / counts.sum())
+        for counts in (
+            np.bincount(labels, minlength=len(task.weights)).astype(np.float64)
+            for labels in (task.labels, task.labels[rows])
+        )
+    )
+    return Fit(model=model, chosen={}, validation=_validate(chosen_without, task, held_out))
+
+
+def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
+    rows, held_out = task.parts()
+
+    def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:
+        vectorizer = tfidf_vectorizer()
+        try:
+            x = vectorizer.fit_transform([task.texts[row] for row in rows])
+        except ValueError:
+            raise DataError("no text to fit holds a word; tf-idf has nothing to count") from None
+        return LinearModel(vectorizer, *_logistic_regression(x, task, rows, strength))
+
+    return _choose_strength(method.strengths, fit_rows, task, rows, held_out)
+
+
+def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
+    rows, held_out = task.parts()
+    encoded = encoder.tokenizer.encode_batch(task.texts)
+    frozen = encoder.tensors()
+    proof = Proof(
+        encoder=encoder.name,
+        tensors_taken=len(frozen),
+        tensors=len(frozen),
+        **_coverage(encoder.tokenizer, task.texts, encoded),
+        distance=0.0,
+        frozen_before=hash_tensors(frozen.values()),
+    )
+    proof.check()
+    features = pooled_features(
+        encoder, task.texts, pooling=method.pooling, max_tokens=task.max_tokens
+    )
+    scale = 1.0 / max(float(np.sqrt(np.square(features).mean())), 1e-12)
+
+    def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:
+        weight, bias = _logistic_regression(scale * features[rows], task, rows, strength)
+        return LinearModel(encoder, weight, bias, scale, method.pooling, task.max_tokens)
+
+    result = _choose_strength(method.strengths, fit_rows, task, rows, held_out)
+    proof = replace(proof, frozen_after=hash_tensors(frozen.values()))
+    proof.check()
+    truncated = int((encoded.lengths > task.max_tokens).sum())
+    return replace(result, proof=proof, truncated=truncated)
+
+
+def _choose_strength(
+    strengths: Sequence[float],
+    fit_rows: Callable[[NDArray[np.int64], float], LinearModel],
+    task: Task,
+    rows: NDArray[np.int64],
+    held_out: NDArray[np.int64],
+) -> Fit:
+    tried = [_validate(fit_rows(rows, strength), task, held_out) for strength in strengths]
+    best = min(range(len(tried)), key=lambda at: tried[at].loss)
+    everything = np.arange(len(task.texts))
+    return Fit(
+        model=fit_rows(everything, strengths[best]),
+        chosen={"strength": strengths[best]},
+        validation=tried[best],
+    )
+
+
+def _logistic_regression(
+    x: Any,  # noqa: ANN401 - an array or a sparse matrix
+    task: Task,
+    rows: NDArray[np.int64],
+    strength: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weight `[classes, features]` and bias `[classes]`, for two classes too."""
+    labels = task.labels[rows]
+    weights = task.weights[labels]
+    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3)
+    with threadpool_limits(1, user_api="blas"):  # so little work is ten times slower on two
+        model.fit(x, labels, sample_weight=weights)
+    weight, bias = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
+    if len(model.classes_) == 2:
+        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
+    return weight, bias
+
+
+def _validate(model: Fitted, task: Task, held_out: NDArray[np.int64]) -> Validation:
+    predicted = model.predict([task.texts[row] for row in held_out])
+    return _validation_scores(predicted, task, held_out)
+
+
+def _validation_scores(
+    predicted: NDArray[np.float64], task: Task, held_out: NDArray[np.int64]
+) -> Validation:
+    labels = task.labels[held_out]
+    accuracy = float((predicted.argmax(1) == labels).mean())
+    return Validation(accuracy, log_loss(predicted, labels, task.weights))
+
+
+def _coverage(tokenizer: Tokenizer, texts: Sequence[str], encoded: Encoded) -> dict[str, Any]:
+    """Say how much of the texts' vocabulary the encoder knows."""
+    known = encoded.ids != UNKNOWN_ID
+    missing: dict[str, int] = {}
+    for row in np.unique(np.searchsorted(encoded.offsets, np.flatnonzero(~known), "right") - 1):
+        for word, identity in zip(tokenizer.words(texts[row]), encoded[row], strict=True):
+            if identity == UNKNOWN_ID:
+                missing[word] = missing.get(word, 0) + 1
+    covered = len(np.unique(encoded.ids[known]))
+    return {
+        "words_covered": covered,
+        "words": covered + len(missing),
+        "tokens_covered": float(known.mean()) if len(known) else 0.0,
+        "unknown": tuple(sorted(missing, key=lambda word: (-missing[word], word))[:8]),
+    }
+
+
+def _fit_pipeline(
+    method: Scratch | Features | FineTune,
+    encoder: Pretrained | None,
+    task: Task,
+    progress: Progress,
+) -> Fit:
+    with torch.random.fork_rng(devices=[]):  # dropout and fresh weights draw from the global stream
+        start = _starting_point(method, encoder, task)
+        proof = None
+        if encoder is not None:
+            proof = _proof_before(encoder, start, task, frozen=isinstance(method, Features))
+            proof.check()
+        rows, held_out = task.parts()
+        steps, validation = _search_steps(method, start, task, rows, held_out, progress)
+        pipeline = _new_pipeline(method, start, task)
+        everything = np.arange(len(task.texts))
+        with progress.stage("fitting on all labels", steps, "steps") as advance:
+            for _ in _train(
+                method,
+                pipeline,
+                start,
+                task,
+                everything,
+                steps=steps,
+                schedule=lambda step: warm_up_then_decay(step, steps, _WARM_UP_STEPS),
+            ):
+                advance(1)
+        if proof is not None:
+            proof = _proof_after(proof, start, pipeline)
+            proof.check()
+        pipeline.encoder = start.expand(pipeline.encoder)  # type: ignore[arg-type]
+    return Fit(
+        model=NeuralModel(start.tokenizer, pipeline.eval(), task.max_tokens),
+        chosen={"steps": steps},
+        truncated=start.truncated,
+        proof=proof,
+        validation=validation,
+    )
+
+
+@dataclass(frozen=True)
+class _StartingPoint:
+    """The embedding layer before training, cut down to the words of the labelled texts.
+
+    An optimizer would otherwise visit every one of 400,000 vectors at each step, to change a few.
+    """
+
+    tokenizer: Tokenizer
+    encoded: Encoded  # ids are rows of `vectors`
+    truncated: int
+    vectors: Tensor  # [used words, width]
+    used: Tensor | None  # the used words' rows in `full`
+    full: Tensor | None  # [vocabulary, width]
+
+    def expand(self, encoder: WordVectors) -> WordVectors:
+        """Return an encoder for the whole vocabulary, with the used words as they are now."""
+        tuned = encoder.embedding.weight.detach()
+        if self.full is None or self.used is None:
+            return encoder
+        if torch.equal(tuned, self.vectors):
+            return WordVectors.from_matrix(self.full)
+        full = self.full.clone()
+        full[self.used] = tuned
+        return WordVectors.from_matrix(full)
+
+
+def _starting_point(
+    method: Scratch | Features | FineTune, encoder: Pretrained | None, task: Task
+) -> _StartingPoint:
+    if isinstance(method, Scratch):
+        tokenizer = WordTokenizer.train(task.texts, min_count=1)
+        fresh = torch.Generator().manual_seed(derive(task.seed, "embeddings"))
+        vectors = WordVectors(len(tokenizer.vocabulary), method.width, generator=fresh)
+        weight = vectors.embedding.weight.detach()
+        weight[UNKNOWN_ID] = 0.0  # never trained: no word of the labelled texts is unknown
+        encoded, cut = tokenizer.encode_batch(task.texts).truncate(task.max_tokens)
+        return _StartingPoint(tokenizer, encoded, cut, weight, None, None)
+    if encoder is None or not isinstance(encoder.model, WordVectors):
+        raise SettingsError("only word vectors can replace the embedding layer")
+    full = encoder.model.embedding.weight.detach()
+    encoded, cut = encoder.tokenizer.encode_batch(task.texts).truncate(task.max_tokens)
+    ids = np.concatenate([[0, UNKNOWN_ID], encoded.ids])
+    used, compact = np.unique(ids, return_inverse=True)
+    rows = torch.from_numpy(used)
+    smaller = Encoded(compact[2:].astype(np.int32), encoded.offsets)
+    return _StartingPoint(encoder.tokenizer, smaller, cut, full[rows], rows, full)
+
+
+def _new_pipeline(
+    method: Scratch | Features | FineTune, start: _StartingPoint, task: Task
+) -> TextPipeline:
+    torch.default_generator.manual_seed(derive(task.seed, "pipeline"))
+    scale = 1.0
+    if not isinstance(method, Scratch):
+        scale = 1.0 / max(float(start.vectors[start.encoded.ids].square().mean().sqrt()), 1e-12)
+    pipeline = TextPipeline(
+        WordVectors.from_matrix(start.vectors.clone()),
+        len(task.weights),
+        hidden=method.training.hidden,
+        dropout=method.training.dropout,
+        scale=scale,
+    )
+    pipeline.encoder.requires_grad_(not isinstance(method, Features))  # type: ignore[attr-defined]
+    return pipeline
+
+
+def _search_steps(
+    method: Scratch | Features | FineTune,
+    start: _StartingPoint,
+    task: Task,
+    rows: NDArray[np.int64],
+    held_out: NDArray[np.int64],
+    progress: Progress,
+) -> tuple[int, Validation]:
+    """Find how many steps on all the labels are best, by training on a part of them."""
+    training = method.training
+    pipeline = _new_pipeline(method, start, task)
+    best_step, best = 0, Validation(0.0, math.inf)
+    with progress.stage("finding the number of steps", training.max_steps, "steps") as advance:
+        for step in _train(
+            method,
+            pipeline,
+            start,
+            task,
+            rows,
+            steps=training.max_steps,
+            schedule=lambda step: warm_up(step, _WARM_UP_STEPS),
+        ):
+            advance(1)
+            if step % training.evaluate_every and step < training.max_steps:
+                continue
+            scores = pipeline_scores(pipeline, start.encoded, held_out)
+            now = _validation_scores(probabilities(scores), task, held_out)
+            if now.loss < best.loss:
+                best_step, best = step, now
+            elif step - best_step >= training.patience * training.evaluate_every:
+                break
+    steps = max(training.min_steps, round(best_step * len(task.texts) / len(rows)))
+    return steps, best
+
+
+def _train(
+    method: Scratch | Features | FineTune,
+    pipeline: TextPipeline,
+    start: _StartingPoint,
+    task: Task,
+    rows: NDArray[np.int64],
+    *,
+    steps: int,
+    schedule: Callable[[int], float],
+) -> Iterator[int]:
+    """Train the pipeline on `rows`, yielding the number of each step."""
+    weights_C = torch.from_numpy(task.weights)
+
+    def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        ids_BT, mask_BT = map(torch.from_numpy, pad(start.encoded, batch))
+        pipeline.train()
+        return loss(pipeline(ids_BT, mask_BT), torch.from_numpy(task.labels[batch]), weights_C)
+
+    batches = _endless_batches(start.encoded.lengths[rows], method.training, task.seed)
+    limited = (rows[next(batches)] for _ in range(steps))
+    optimizer = torch.optim.Adam(_parameter_groups(method, pipeline), fused=True)
+    for step in train(limited, compute_loss, optimizer, schedule=schedule):
+        yield step.number
+
+
+def _endless_batches(
+    lengths: NDArray[np.int64], training: Training, seed: int
+) -> Iterator[NDArray[np.int64]]:
+    epoch = 0
+    while True:
+        order = generator(seed, "order", epoch)
+        yield from training_batches(lengths, batch_size=training.batch_size, generator=order)
+        epoch += 1
+
+
+def _parameter_groups(
+    method: Scratch | Features | FineTune, pipeline: TextPipeline
+) -> list[dict[str, Any]]:
+    head = [*pipeline.lstm.parameters(), *pipeline.classify.parameters()]
+    groups: list[dict[str, Any]] = [{"params": head, "lr": method.learning_rate}]
+    if isinstance(method, Features):
+        return groups
+    rate = method.embedding_rate if isinstance(method, Scratch) else method.encoder_rate
+    layers = pipeline.encoder.layer_groups()
+    return [*groups, {"params": [p for layer in layers for p in layer.parameters()], "lr": rate}]
+
+
+def _proof_before(encoder: Pretrained, start: _StartingPoint, task: Task, *, frozen: bool) -> Proof:
+    pretrained = encoder.tensors()["embedding.weight"][start.used]
+    taken = bool(pretrained.any()) and torch.equal(start.vectors, pretrained)
+    return Proof(
+        encoder=encoder.name,
+        tensors_taken=int(taken),
+        tensors=1,
+        **_coverage(encoder.tokenizer, task.texts, encoder.tokenizer.encode_batch(task.texts)),
+        distance=0.0,
+        frozen_before=hash_tensors([start.vectors]) if frozen else "",
+    )
+
+
+def _proof_after(proof: Proof, start: _StartingPoint, pipeline: TextPipeline) -> Proof:
+    after = pipeline.encoder.embedding.weight.detach()  # type: ignore[attr-defined]
+    return replace(
+        proof,
+        distance=distance([start.vectors], [after]),
+        frozen_after=hash_tensors([after]) if proof.frozen_before else "",
+    )

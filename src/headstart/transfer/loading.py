@@ -1,0 +1,72 @@
+"""Anything headstart saved, or can read, by its path: one function for encoders and models."""
+
+from pathlib import Path
+
+import numpy as np
+
+from headstart.errors import FormatError
+from headstart.hub.bundle import (
+    CONFIG,
+    TOKENIZER,
+    Pretrained,
+    read_folder,
+    read_word_tokenizer,
+)
+from headstart.hub.proof import Proof
+from headstart.hub.store import load_encoder
+from headstart.progress import SILENT, Progress
+from headstart.storage import read_json
+from headstart.transfer.estimators import KIND, TextClassifier
+from headstart.transfer.fitted import rebuild
+from headstart.transfer.methods import from_plain
+
+
+def load(source: str | Path, *, progress: Progress = SILENT) -> Pretrained | TextClassifier:
+    r"""Load an encoder or a fitted model: a folder of ours, or a file of published vectors.
+
+    Raises:
+        FormatError: There is nothing there, or it is not what its format promises.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "vectors.txt")
+        >>> _ = file.write_text("cat 0.5 -1\ndog 0.25 3\n")
+        >>> load(file).words
+        ['cat', 'dog']
+    """
+    path = Path(source)
+    if path.is_dir() and read_json(path / CONFIG).get("kind") == KIND:
+        return load_classifier(path)
+    return load_encoder(path, progress=progress)
+
+
+def load_classifier(folder: Path) -> TextClassifier:
+    """Read a folder that `TextClassifier.save` wrote.
+
+    Raises:
+        FormatError: The folder is another's, or was damaged.
+    """
+    config, tensors = read_folder(folder)
+    tokenizer_file = folder / TOKENIZER
+    tokenizer = read_word_tokenizer(tokenizer_file) if tokenizer_file.exists() else None
+    try:
+        method = from_plain(config["method"])
+        parameters = dict(config["parameters"])
+        if parameters["class_weight"] not in (None, "balanced"):
+            parameters["class_weight"] = dict(parameters["class_weight"])
+        classifier = TextClassifier(transfer=method, **parameters)
+        classifier.model_ = rebuild(config["model"], tensors, tokenizer)
+        classifier.classes_ = np.array(config["classes"], np.dtype(config["dtype"]))
+        classifier.method_ = method
+        classifier.fit_report_ = config["report"]
+        proof = config["proof"]
+        classifier.proof_ = (
+            Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None
+        )
+        if classifier.predict_proba(["a"]).shape != (1, len(classifier.classes_)):
+            raise ValueError(f"{len(classifier.classes_)} classes")
+    except KeyError as error:
+        raise FormatError(f"{folder}: {error} is missing from its files") from None
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise FormatError(f"{folder / CONFIG}: does not fit the weights: {error}") from None
+    return classifier

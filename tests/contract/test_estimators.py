@@ -1,0 +1,409 @@
+"""One exam for every estimator: what scikit-learn promises of its own, asked of ours on texts.
+
+scikit-learn's `check_estimator` runs almost nothing on an estimator whose input is text.
+"""
+
+import copy
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from headstart.errors import DataError, SettingsError
+from headstart.transfer.estimators import TextClassifier, TextFeatures
+from headstart.transfer.loading import load
+from headstart.transfer.methods import (
+    Features,
+    FineTune,
+    Majority,
+    Probe,
+    Scratch,
+    TfIdf,
+    Training,
+)
+
+BRIEF = Training(hidden=8, batch_size=8, min_steps=5, max_steps=15, evaluate_every=5, patience=2)
+METHODS = {
+    "majority": Majority(),
+    "tfidf": TfIdf(strengths=(1.0, 10.0)),
+    "probe": Probe(strengths=(1.0, 10.0)),
+    "scratch": Scratch(width=8, learning_rate=2e-2, embedding_rate=0.1, training=BRIEF),
+    "frozen": Features(learning_rate=2e-2, training=BRIEF),
+    "finetune": FineTune(learning_rate=2e-2, training=BRIEF),
+}
+NEURAL = ("scratch", "frozen", "finetune")
+
+
+def make_classifier(name, encoder, **settings):
+    needed = encoder if name in ("probe", "frozen", "finetune") else None
+    return TextClassifier(needed, METHODS[name], **settings)
+
+
+@pytest.fixture(params=METHODS)
+def classifier(request, encoder):
+    """A classifier of each method, not fitted."""
+    return make_classifier(request.param, encoder)
+
+
+@pytest.fixture(scope="module")
+def fitted_models(encoder, texts, labels):
+    return {name: make_classifier(name, encoder).fit(texts, labels) for name in METHODS}
+
+
+@pytest.fixture(params=METHODS)
+def fitted(request, fitted_models):
+    """A classifier of each method, fitted to the three topics; not to be changed."""
+    return fitted_models[request.param]
+
+
+@pytest.fixture(params=["classifier", "features"])
+def estimator(request, encoder):
+    """One of each class of estimator, not fitted."""
+    classifier = TextClassifier(encoder, METHODS["probe"])
+    return classifier if request.param == "classifier" else TextFeatures(encoder)
+
+
+def through_pickle(estimator):
+    return pickle.loads(pickle.dumps(estimator))  # noqa: S301 - made on this very line
+
+
+# What is promised of the settings
+
+
+@pytest.mark.parametrize("kind", [TextClassifier, TextFeatures])
+def test_the_constructor_stores_its_arguments_unchanged(kind):
+    given = {name: object() for name in inspect.signature(kind).parameters}
+    estimator = kind(**given)
+    assert vars(estimator) == given
+    assert estimator.get_params(deep=False) == given
+
+
+def test_settings_can_be_set_and_cloned(estimator, other_encoder):
+    estimator.set_params(encoder=other_encoder, max_tokens=7)
+    copied = clone(estimator)
+    assert copied is not estimator
+    assert copied.get_params() == estimator.get_params()
+    assert copied.encoder is other_encoder
+    with pytest.raises(ValueError, match="colour"):
+        estimator.set_params(colour="red")
+
+
+def test_a_clone_knows_nothing_that_was_learnt(fitted):
+    with pytest.raises(NotFittedError):
+        clone(fitted).predict(["goal"])
+
+
+def test_fitting_changes_no_setting(classifier, texts, labels):
+    before = copy.copy(classifier.get_params())
+    assert classifier.fit(texts, labels) is classifier
+    after = classifier.get_params()
+    assert all(after[name] is before[name] for name in before)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"transfer": "magic"},
+        {"transfer": 3},
+        {"transfer": "probe"},
+        {"encoder": 3, "transfer": "frozen"},
+        {"max_tokens": 0},
+        {"random_state": None},
+    ],
+)
+def test_an_impossible_setting_is_refused_by_fit(settings, texts, labels):
+    with pytest.raises(SettingsError):
+        TextClassifier(**settings).fit(texts, labels)
+
+
+@pytest.mark.parametrize("settings", [{"pooling": "sum"}, {"max_tokens": 0}, {"encoder": None}])
+def test_impossible_settings_of_features_are_refused(settings, encoder):
+    with pytest.raises(SettingsError):
+        TextFeatures(**{"encoder": encoder, **settings}).fit(["goal"])
+
+
+# What is promised of learning
+
+
+def test_it_learns(fitted, texts, labels):
+    least = 0.3 if isinstance(fitted.method_, Majority) else 0.8
+    assert fitted.score(texts, labels) > least
+
+
+def test_fitting_again_forgets(classifier, texts, labels):
+    others = ["late" if label == "music" else "early" for label in labels]
+    fresh = clone(classifier).fit(texts, others).predict_proba(texts)
+    again = classifier.fit(texts, labels).fit(texts, others)
+    assert again.classes_.tolist() == ["early", "late"]
+    assert np.array_equal(again.predict_proba(texts), fresh)
+
+
+def test_the_same_seed_gives_the_same_model(classifier, fitted_models, texts, labels):
+    torch.rand(3)  # what the caller draws meanwhile is no matter
+    np.random.rand(3)  # noqa: NPY002 - the global stream is what is tested
+    name = next(name for name, method in METHODS.items() if method == classifier.transfer)
+    again = classifier.fit(texts, labels)
+    assert np.array_equal(again.predict_proba(texts), fitted_models[name].predict_proba(texts))
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_another_seed_gives_another_model(name, encoder, fitted_models, texts, labels):
+    other = make_classifier(name, encoder, random_state=1).fit(texts, labels)
+    assert not np.allclose(other.predict_proba(texts), fitted_models[name].predict_proba(texts))
+
+
+def test_the_input_is_not_touched(classifier, texts, labels):
+    X, y = np.array(texts), np.array(labels)
+    X.flags.writeable = y.flags.writeable = False
+    expected = classifier.fit(list(texts), list(labels)).predict_proba(texts)
+    assert np.array_equal(classifier.fit(X, y).predict_proba(X), expected)
+    assert (X.tolist(), y.tolist()) == (texts, labels)
+
+
+def test_the_encoder_is_not_touched(classifier, encoder, texts, labels):
+    before = {name: tensor.clone() for name, tensor in encoder.tensors().items()}
+    classifier.fit(texts, labels).predict(texts)
+    assert all(torch.equal(encoder.tensors()[name], before[name]) for name in before)
+
+
+def test_the_callers_random_numbers_are_not_touched(classifier, texts, labels):
+    ours, theirs = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    classifier.fit(texts, labels).predict(texts)
+    assert torch.equal(torch.get_rng_state(), ours)
+    assert np.array_equal(np.random.get_state()[1], theirs)  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param(["1", "01", "1.0"], id="text that looks like one number"),
+        pytest.param(["", " ", "é"], id="blank and accented text"),
+        pytest.param([7, -1, 0], id="int"),
+        pytest.param([0.5, 2.0, -1.5], id="float"),
+        pytest.param([True, False, True], id="bool"),
+    ],
+)
+def test_labels_come_back_as_themselves(labels, classifier, texts, tmp_path):
+    y = [label for label in labels for _ in range(10)]
+    classifier.fit(texts, y)
+    assert classifier.classes_.tolist() == sorted(set(labels))
+    predicted = classifier.predict(texts).tolist()
+    assert {type(label) for label in predicted} == {type(labels[0])}
+    assert set(predicted) <= set(labels)
+    classifier.save(tmp_path / "model")
+    assert load(tmp_path / "model").predict(texts).tolist() == predicted
+
+
+# What is promised of predictions
+
+
+def test_probabilities_are_in_the_order_of_the_classes(fitted, texts):
+    probabilities = fitted.predict_proba(texts)
+    assert fitted.classes_.tolist() == ["money", "music", "sport"]
+    assert probabilities.shape == (len(texts), 3)
+    assert (probabilities >= 0).all()
+    assert probabilities.sum(1) == pytest.approx(1.0, abs=1e-12)
+    assert fitted.predict(texts).tolist() == fitted.classes_[probabilities.argmax(1)].tolist()
+
+
+def test_an_unfitted_classifier_says_so(classifier):
+    for use in (classifier.predict, classifier.predict_proba):
+        for texts in (["goal"], []):
+            with pytest.raises(NotFittedError):
+                use(texts)
+    with pytest.raises(NotFittedError):
+        classifier.save("nowhere")
+    with pytest.raises(NotFittedError):
+        _ = classifier.megabytes
+
+
+def test_one_text_is_predicted_as_among_many(fitted, texts):
+    mixed = [*texts, "", "goal " * 40, "unheard-of"]
+    together = fitted.predict_proba(mixed)
+    alone = np.concatenate([fitted.predict_proba([text]) for text in mixed])
+    assert alone == pytest.approx(together, abs=1e-6)
+
+
+def test_odd_texts_are_predicted(fitted):
+    odd = ["", " \n", "☕", "\0", "ﬁ" * 5000, "goal match " * 5000]
+    assert np.isfinite(fitted.predict_proba(odd)).all()
+
+
+def test_no_text_is_predicted_as_nothing(fitted):
+    assert fitted.predict_proba([]).shape == (0, 3)
+    assert fitted.predict([]).tolist() == []
+    assert fitted.predict([]).dtype == fitted.classes_.dtype
+
+
+def test_odd_texts_are_learnt(classifier, texts, labels):
+    odd = ["", "goal " * 10_000, *texts[2:]]
+    classifier.fit(odd, labels)
+    neural = classifier.transfer not in (METHODS["majority"], METHODS["tfidf"])
+    assert classifier.fit_report_["truncated"] == int(neural)
+
+
+def test_predictions_survive_pickle(fitted, texts):
+    copied = through_pickle(fitted)
+    assert copied.predict_proba(texts) == pytest.approx(fitted.predict_proba(texts), abs=1e-6)
+
+
+def test_predictions_survive_the_disk(fitted, texts, tmp_path):
+    loaded = load(fitted.save(tmp_path / "model"))
+    assert loaded.predict_proba(texts) == pytest.approx(fitted.predict_proba(texts), abs=1e-6)
+    assert (loaded.method_, loaded.proof_) == (fitted.method_, fitted.proof_)
+    assert loaded.fit_report_ == fitted.fit_report_
+    again = load(loaded.save(tmp_path / "again"))
+    assert np.array_equal(again.predict_proba(texts), loaded.predict_proba(texts))
+
+
+# What is refused
+
+
+NO_TEXTS = {
+    "one string": ("goal", "one string"),
+    "bytes": (b"goal", "one string"),
+    "generator": ((text for text in ["goal"]), "got a generator"),
+    "dict": ({"goal": 1}, "got a dict"),
+    "set": ({"goal"}, "got a set"),
+    "nothing": (None, "got a NoneType"),
+    "table": (np.array([["goal"], ["bank"]]), "got a ndarray"),
+    "number inside": (["goal", 3], "text 1 is a int"),
+    "missing value inside": (["goal", "bank", None], "text 2 is a NoneType"),
+    "list inside": ([["goal"], ["bank"]], "text 0 is a list"),
+    "half a character": (["goal", "\ud800"], "text 1 is not valid Unicode"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_TEXTS)
+def test_what_is_no_list_of_texts_is_refused(kind, estimator, fitted_models):
+    wrong, message = NO_TEXTS[kind]
+    with pytest.raises(DataError, match=message):
+        estimator.fit(wrong, ["a"] * 2)
+    for use in (fitted_models["frozen"].predict, fitted_models["tfidf"].predict_proba):
+        with pytest.raises(DataError, match=message):
+            use(wrong)
+
+
+NO_LABELS = {
+    "too few": (["a", "b"], "30 texts but 2 labels"),
+    "one class": (["a"] * 30, "two classes or more, the labels hold only 'a'"),
+    "a missing value": ([None, *["a", "b"] * 15][:30], "one type"),
+    "not a number": ([float("nan"), *[1.0, 2.0] * 15][:30], "label 0 is nan"),
+    "text and numbers": ([1, *["a", "b"] * 15][:30], "label 0 is 1"),
+    "a table": ([["a", "b"]] * 30, r"shape \(30, 2\)"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_LABELS)
+def test_labels_that_cannot_be_learnt_are_refused(kind, classifier, texts):
+    wrong, message = NO_LABELS[kind]
+    with pytest.raises(DataError, match=message):
+        classifier.fit(texts, wrong)
+
+
+def test_no_text_at_all_is_refused(classifier):
+    with pytest.raises(DataError):
+        classifier.fit([], [])
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "majority"])
+def test_texts_without_a_word_are_refused(name, encoder):
+    with pytest.raises(DataError, match="word"):
+        make_classifier(name, encoder).fit(["", " "] * 5, ["a", "b"] * 5)
+
+
+def test_two_texts_are_enough(classifier):
+    classifier.fit(["goal match", "bank stock"], ["sport", "money"])
+    assert classifier.predict(["goal", "bank"]).shape == (2,)
+
+
+def test_a_class_with_one_text_is_learnt(classifier, texts, labels):
+    classifier.fit([*texts, "unheard-of"], [*labels, "rare"])
+    assert classifier.predict_proba(texts).shape == (30, 4)
+
+
+# What is promised inside scikit-learn's tools
+
+
+def test_it_works_in_a_pipeline(classifier, texts, labels):
+    upper = FunctionTransformer(lambda texts: [text.upper() for text in texts])
+    pipeline = make_pipeline(upper, classifier).fit(texts, labels)
+    assert pipeline.predict_proba(texts).shape == (30, 3)
+
+
+def test_it_is_cross_validated(classifier, texts, labels):
+    scores = cross_val_score(classifier, texts, labels, cv=2, error_score="raise")
+    assert len(scores) == 2
+    assert np.isfinite(scores).all()
+
+
+def test_a_grid_of_methods_is_searched(encoder, texts, labels):
+    methods = [METHODS["majority"], METHODS["frozen"], METHODS["probe"]]
+    search = GridSearchCV(
+        TextClassifier(encoder), {"transfer": methods}, cv=2, error_score="raise"
+    ).fit(texts, labels)
+    assert search.best_params_["transfer"] in methods[1:]
+    assert search.predict(["goal match"]).tolist() == ["sport"]
+
+
+def test_a_grid_of_encoders_is_searched(encoder, other_encoder, texts, labels):
+    encoders = [encoder, other_encoder]
+    search = GridSearchCV(
+        TextClassifier(transfer=METHODS["probe"]),
+        {"encoder": encoders},
+        cv=2,
+        error_score="raise",
+    ).fit(texts, labels)
+    assert search.best_params_["encoder"] in encoders
+    assert search.best_estimator_.encoder is search.best_params_["encoder"]
+
+
+# The transformer
+
+
+def test_features_are_the_pooled_vectors(encoder):
+    goal, bank = encoder.matrix[[encoder.words.index("goal"), encoder.words.index("bank")]].numpy()
+    mean, highest = (goal + bank) / 2, np.maximum(goal, bank)
+    expected = {"mean": mean, "max": highest, "mean+max": np.concatenate([highest, mean])}
+    for pooling, row in expected.items():
+        features = TextFeatures(encoder, pooling=pooling).transform(["Goal BANK", ""])
+        assert features[0] == pytest.approx(row, abs=1e-6)
+        assert not features[1].any()
+        assert features.dtype == np.float32
+
+
+def test_features_of_one_text_are_those_among_many(encoder, texts):
+    features = TextFeatures(encoder)
+    together = features.transform([*texts, "goal " * 50])
+    alone = [features.transform([text])[0] for text in [*texts, "goal " * 50]]
+    assert np.stack(alone) == pytest.approx(together, abs=1e-6)
+    assert features.transform([]).shape == (0, 8)
+
+
+def test_features_read_as_much_as_they_are_told(encoder):
+    short, long = TextFeatures(encoder, max_tokens=1), TextFeatures(encoder)
+    assert np.array_equal(short.transform(["goal bank"]), long.transform(["goal"]))
+
+
+def test_features_need_no_fit_and_survive_pickle_and_paths(encoder, texts, tmp_path):
+    expected = TextFeatures(encoder).transform(texts)
+    encoder.save(tmp_path / "encoder")
+    from_path = TextFeatures(tmp_path / "encoder")
+    assert np.array_equal(from_path.transform(texts), expected)
+    assert np.array_equal(from_path.fit(texts).transform(texts), expected)
+    assert np.array_equal(through_pickle(from_path).transform(texts), expected)
+
+
+def test_features_in_a_pipeline_are_searched_and_cross_validated(encoder, texts, labels):
+    pipeline = make_pipeline(TextFeatures(encoder), LogisticRegression())
+    assert cross_val_score(pipeline, texts, labels, cv=2, error_score="raise").mean() > 0.8
+    grid = {"textfeatures__pooling": ["mean", "mean+max"]}
+    assert GridSearchCV(pipeline, grid, cv=2).fit(texts, labels).best_score_ > 0.8
