@@ -1,0 +1,166 @@
+"""What vectors know about the task's own words: their neighbors, and which words moved most.
+
+Three columns tell a story: vectors trained from scratch on few labels know little, pretrained ones
+know the language, fine-tuned ones know it and have bent towards the task.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.models.word_vectors import Neighbors, WordSpace
+from headstart.tokenize.words import WordTokenizer
+
+_WORD = re.compile(r"[^\W\d_]{3,}")
+
+
+@dataclass(frozen=True)
+class TellingWord:
+    """A word that tells a class from the others.
+
+    Attributes:
+        word: The word.
+        label: The class it speaks for.
+        count: Texts that hold it.
+    """
+
+    word: str
+    label: str
+    count: int
+
+
+def inspect_words(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    tokenizer: WordTokenizer,
+    spaces: Mapping[str, WordSpace],
+    *,
+    per_class: int = 3,
+    top: int = 6,
+) -> dict[str, Any]:
+    """Look at the words that tell the classes apart, in several vector spaces side by side.
+
+    Args:
+        texts: Labelled texts.
+        labels: Their labels.
+        tokenizer: Cuts the texts into the words of the spaces.
+        spaces: By name, one column each; between `pretrained` and `finetuned` words may move.
+        per_class: Words for each class.
+        top: Neighbors of each word, and words that moved most.
+
+    Returns:
+        `{"words": [{"word", "label", "count", "columns": {name: [{"word", "similarity"}, ..]}}],
+        "moved": [{"word", "distance", "before": [..], "after": [..]}]}`; plain values throughout. A
+        column is empty where the word has no vector.
+    """
+    words = telling_words(texts, labels, tokenizer, per_class=per_class)
+    columns = {
+        name: _neighbors(space, [word.word for word in words], top)
+        for name, space in spaces.items()
+    }
+    shown = [
+        {**vars(word), "columns": {name: column[word.word] for name, column in columns.items()}}
+        for word in words
+    ]
+    moved = []
+    if "pretrained" in spaces and "finetuned" in spaces:
+        vocabulary = [tokenizer.vocabulary[row] for row in _documents(texts, tokenizer)[0]]
+        moved = moved_words(spaces["pretrained"], spaces["finetuned"], vocabulary, top=top)
+    return {"words": shown, "moved": moved}
+
+
+def telling_words(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    tokenizer: WordTokenizer,
+    *,
+    per_class: int = 3,
+    min_texts: int = 2,
+) -> list[TellingWord]:
+    """Return the words most typical of each class, classes in sorted order.
+
+    Typical is a high z-score of the log-odds of a text of the class to hold the word, against the
+    other texts, with the word's own frequency as the prior (Monroe, Colaresi and Quinn,
+    "Fightin' Words", 2008, equations 15, 16 and 22). Words are letters only, at least three.
+    """
+    rows, text_of, row_of = _documents(texts, tokenizer, min_texts=min_texts)
+    if len(rows) < 2:
+        return []
+    classes, label_of = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)
+    counts_CW = np.zeros((len(classes), len(rows)))
+    np.add.at(counts_CW, (label_of[text_of], row_of), 1.0)
+    prior_W = counts_CW.sum(0)
+    found = []
+    for label, own_W in zip(classes.tolist(), counts_CW, strict=True):
+        other_W = prior_W - own_W
+        log_odds_W = _log_odds(own_W + prior_W) - _log_odds(other_W + prior_W)
+        z_W = log_odds_W / np.sqrt(1.0 / (own_W + prior_W) + 1.0 / (other_W + prior_W))
+        for row in np.argsort(-z_W, kind="stable")[:per_class]:
+            if z_W[row] > 0.0:
+                word = tokenizer.vocabulary[rows[row]]
+                found.append(TellingWord(word, label, int(prior_W[row])))
+    return found
+
+
+def moved_words(
+    before: WordSpace, after: WordSpace, words: Sequence[str], *, top: int = 6
+) -> list[dict[str, Any]]:
+    """Return the words whose vectors turned most, with their neighbors before and after.
+
+    Distance is one minus the cosine of the two vectors, so 0 where training did not touch a word.
+    """
+    shared = [word for word in words if word in before and word in after]
+    unit_before = before.unit_VD[[before.ids[word] for word in shared]]
+    unit_after = after.unit_VD[[after.ids[word] for word in shared]]
+    distances = (1.0 - (unit_before * unit_after).sum(1)).numpy()
+    rows = [row for row in np.argsort(-distances, kind="stable")[:top] if distances[row] > 1e-6]
+    chosen = [shared[row] for row in rows]
+    neighbors = [_neighbors(space, chosen, top) for space in (before, after)]
+    return [
+        {
+            "word": shared[row],
+            "distance": round(float(distances[row]), 4),
+            "before": neighbors[0][shared[row]],
+            "after": neighbors[1][shared[row]],
+        }
+        for row in rows
+    ]
+
+
+def _documents(
+    texts: Sequence[str], tokenizer: WordTokenizer, *, min_texts: int = 2
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the ids W of proper words, and for each occurrence of one in a text: text, row in W.
+
+    A word counts once a text, and only where `min_texts` texts hold it.
+    """
+    encoded = tokenizer.encode_batch(texts)
+    text_of = np.repeat(np.arange(len(texts)), encoded.lengths)
+    text_of, ids = np.unique(np.stack([text_of, encoded.ids]), axis=1)
+    rows, row_of, counts = np.unique(ids, return_inverse=True, return_counts=True)
+    proper = [bool(_WORD.fullmatch(tokenizer.vocabulary[row])) for row in rows]
+    kept = np.array(proper, bool) & (counts >= min_texts)
+    position = np.cumsum(kept) - 1
+    inside = kept[row_of]
+    return rows[kept], text_of[inside], position[row_of[inside]]
+
+
+def _log_odds(counts_W: NDArray[np.float64]) -> NDArray[np.float64]:
+    log_odds_W: NDArray[np.float64] = np.log(counts_W / (counts_W.sum() - counts_W))
+    return log_odds_W
+
+
+def _neighbors(space: WordSpace, words: Sequence[str], top: int) -> dict[str, list[dict[str, Any]]]:
+    known = [word for word in words if word in space]
+    found: dict[str, Neighbors] = dict(zip(known, space.neighbors(known, top=top), strict=True))
+    return {
+        word: [
+            {"word": other, "similarity": round(similarity, 4)}
+            for other, similarity in found.get(word, [])
+        ]
+        for word in words
+    }
