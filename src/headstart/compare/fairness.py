@@ -1,0 +1,68 @@
+"""What all methods share, and what still differs between them and is printed above the scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headstart.compare.contestants import Contestant
+from headstart.data.labelled import Dataset
+from headstart.data.overlap import find_conflicts, find_duplicates, find_leaks
+from headstart.hub.bundle import Pretrained
+
+
+def differences(contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]) -> list[str]:
+    """Say in sentences what is not equal between the methods."""
+    found = []
+    widths = {name: encoder.model.width for name, encoder in encoders.items()}
+    if len(set(widths.values())) > 1:
+        each = ", ".join(f"{name} {width}" for name, width in widths.items())
+        found.append(f"The encoders' widths differ: {each} numbers a word.")
+    for name, encoder in encoders.items():
+        lineage = encoder.lineage
+        if "source" in lineage:
+            found.append(
+                f"{name} was pretrained by others, on text and with a budget of theirs; "
+                f"loaded from {lineage['source']}."
+            )
+        else:
+            found.append(
+                f"{name} was pretrained here on {lineage['corpus']}: {lineage['words']:,} words, "
+                f"{lineage['seconds']:.0f} s."
+            )
+    linear = [c.name for c in contestants if c.transfer in ("tfidf", "probe")]
+    neural = [c.name for c in contestants if c.transfer in ("scratch", "frozen", "finetune")]
+    if linear and neural:
+        found.append(
+            f"The validation part chooses one of four regularization strengths for "
+            f"{', '.join(linear)}, and the number of training steps for {', '.join(neural)}; all "
+            "are then fitted anew to all the labels given."
+        )
+    return found
+
+
+def warnings(train: Dataset, test: Dataset) -> list[str]:
+    """Say what in the data could make the scores misleading: repeated, conflicting, leaked rows."""
+    found = []
+    duplicates, conflicts, leaks = (
+        find_duplicates(train),
+        find_conflicts(train),
+        find_leaks(train, test),
+    )
+    if duplicates.num_rows:
+        found.append(str(duplicates))
+    if conflicts.num_texts:
+        found.append(str(conflicts))
+    if leaks.num_test_rows:
+        found.append(str(leaks))
+    return found
+
+
+def data_facts(train: Dataset, test: Dataset) -> dict[str, Any]:
+    """Return what a report tells about the labelled data."""
+    counts = {label: train.labels.count(label) for label in train.classes}
+    return {
+        "source": train.source,
+        "train_rows": len(train),
+        "test_rows": len(test),
+        "classes": [{"label": label, "count": count} for label, count in counts.items()],
+        "notes": list(dict.fromkeys((*train.notes, *test.notes))),
+    }

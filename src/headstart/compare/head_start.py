@@ -1,0 +1,265 @@
+"""The number on the cover: how many times fewer labels a method needs than training from scratch.
+
+A learning curve is the mean score at each label budget, made non-decreasing; between budgets
+scratch's is drawn straight on a logarithmic label axis. The head start at budget b is the label
+count where scratch reaches the method's score at b, divided by b; where that lies beyond scratch's
+curve it is a bound.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from headstart.compare.statistics import RESAMPLES, Array, as_answers, deviations
+from headstart.errors import DataError
+
+REFERENCE = "scratch"
+BASELINES = ("majority", "tfidf")  # nothing is pretrained, and nothing like scratch is trained
+
+
+@dataclass(frozen=True)
+class Multiple:
+    """A number of times, or a bound on it: "8.2", "> 20", "< 0.50"."""
+
+    value: float
+    bound: Literal["<", ">"] | None = None
+
+    def __str__(self) -> str:
+        digits = 0 if self.value >= 9.95 else 1 if self.value >= 0.995 else 2
+        return f"{self.bound or ''} {self.value:.{digits}f}".lstrip()
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """Labels scratch needs for a method's score, divided by the labels the method used."""
+
+    labels: int
+    factor: Multiple
+    low: Multiple
+    high: Multiple
+
+    def __str__(self) -> str:
+        return f"{self.factor}x {self.interval}".rstrip()
+
+    @property
+    def interval(self) -> str:
+        """The interval as "[5.1, > 20]"; empty where nothing but one bound is known."""
+        return "" if self.factor == self.low == self.high else f"[{self.low}, {self.high}]"
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "HeadStart | None":
+        """Return the head start that a row of the summary holds, if it holds one."""
+        if row["head_start"] is None:
+            return None
+        names = ("head_start", "head_start_low", "head_start_high")
+        return cls(row["labels"], *(Multiple(row[name], row[f"{name}_bound"]) for name in names))
+
+
+def head_starts(
+    method: ArrayLike,
+    scratch: ArrayLike,
+    budgets: Sequence[int],
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[HeadStart]:
+    """Return the head start of a method at every label budget, each with its bootstrap interval.
+
+    Args:
+        method: The method's 0/1 answers `[budgets, S, R]`.
+        scratch: The answers of training from scratch: same shape, seeds and test rows.
+        budgets: The label counts, rising.
+        level: The share of intervals that cover the true factor.
+        resamples: Draws of seeds and test rows, the same for both curves and all budgets.
+        seed: Another seed gives other draws.
+
+    Raises:
+        DataError: The answers are not zeros and ones of one shape, or the budgets do not rise.
+    """
+    answers = np.stack([_checked(method, budgets), _checked(scratch, budgets)])
+    scores = answers.mean((-2, -1)).reshape(-1)  # [2 * budgets]
+    moved = deviations(answers.reshape(-1, *answers.shape[-2:]), resamples=resamples, seed=seed)
+    estimate = _log_factors(scores, budgets)
+    drawn = _log_factors((scores[:, None] + moved).T, budgets)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    limits = np.quantile(drawn, tails, axis=0, method="inverted_cdf")  # averages no infinities
+    return [
+        HeadStart(labels, *(_multiple(factor, labels, budgets) for factor in factors))
+        for labels, factors in zip(budgets, np.stack([estimate, *limits]).T, strict=True)
+    ]
+
+
+def isotonic(scores: Array) -> Array:
+    """Return the non-decreasing curves nearest to `scores` `[..., B]` in least squares.
+
+    More labels do not teach less: a fall between budgets is noise, and is averaged away, where a
+    running maximum would keep every lucky peak. By the max-min formula (Barlow et al., 1972) point
+    i is the greatest over j <= i of the least over k >= i of mean(scores[j..k]).
+    """
+    num_points = scores.shape[-1]
+    sums = np.concatenate([np.zeros((*scores.shape[:-1], 1)), scores.cumsum(-1)], axis=-1)
+    first, last = np.ogrid[:num_points, :num_points]
+    means = (sums[..., None, 1:] - sums[..., :-1, None]) / np.maximum(last - first + 1, 1)
+    means = np.where(last >= first, means, np.inf)
+    least = np.minimum.accumulate(means[..., ::-1], axis=-1)[..., ::-1]
+    curves: Array = np.where(last >= first, least, -np.inf).max(axis=-2)
+    return curves
+
+
+def _log_factors(scores: Array, budgets: Sequence[int]) -> Array:
+    """Return the log head starts `[..., B]` for the method's and scratch's scores `[..., 2 B]`.
+
+    Infinite beyond scratch's curve. Where scratch is flat at the method's score, many label counts
+    reach it, and the one nearest to the method's counts: scratch has no head start on itself.
+    """
+    num_budgets = len(budgets)
+    logs = np.log(budgets)
+    halves = scores[..., :num_budgets], scores[..., num_budgets:]
+    method, scratch = (isotonic(half).round(9) for half in halves)  # equal curves are drawn equal
+    below = (scratch[..., None, :] < method[..., :, None]).sum(-1)
+    reached = (scratch[..., None, :] <= method[..., :, None]).sum(-1)
+    first, last = (_crossing(method, scratch, logs, index) for index in (below, reached))
+    factors = np.clip(logs, first, last) - logs
+    factors = np.where(reached == 0, -np.inf, factors)
+    return np.where(below == num_budgets, np.inf, factors)
+
+
+def _crossing(target: Array, curve: Array, logs: Array, index: NDArray[np.int64]) -> Array:
+    """Return the log labels at which `curve` meets `target` between points `index - 1` and `index`.
+
+    Before the first point it is the first point's, after the last one the last's.
+    """
+    right = np.clip(index, 1, max(len(logs) - 1, 1)) % len(logs)
+    low = np.take_along_axis(curve, right - 1, axis=-1)
+    high = np.take_along_axis(curve, right, axis=-1)
+    share = (index > 0).astype(np.float64)
+    np.divide(target - low, high - low, out=share, where=(index > 0) & (index < len(logs)))
+    met: Array = logs[right - 1] + share * (logs[right] - logs[right - 1])
+    return met
+
+
+def _multiple(log_factor: float, labels: int, budgets: Sequence[int]) -> Multiple:
+    if log_factor == np.inf:
+        return Multiple(budgets[-1] / labels, ">")
+    if log_factor == -np.inf:
+        return Multiple(budgets[0] / labels, "<")
+    return Multiple(float(np.exp(log_factor)))
+
+
+def _checked(correct: ArrayLike, budgets: Sequence[int]) -> Array:
+    answers = as_answers(correct)
+    if answers.ndim != 3 or len(answers) != len(budgets):
+        shape = list(answers.shape)
+        raise DataError(f"answers have shape {shape}, expected [{len(budgets)}, seeds, rows]")
+    if budgets[0] < 1 or any(labels >= more for labels, more in pairwise(budgets)):
+        raise DataError(f"label budgets must rise from 1 or more, got {list(budgets)}")
+    return answers
+
+
+def transfers(method: str) -> bool:
+    """Whether a method, by its name, carries something pretrained over to the task."""
+    return method not in (REFERENCE, *BASELINES) and not method.endswith(f":{REFERENCE}")
+
+
+def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the head start to quote and the sentence a manager reads first.
+
+    The rule, fixed before any result: at each label budget the pretrained method with the best
+    validation score speaks for all (test rows never choose); of these, a head start is claimed
+    where the method beats scratch with a Holm-corrected p below 0.05 and the whole interval lies
+    above 1; of these, the one with the greatest lower limit is quoted, for that is the most that
+    can be said with confidence.
+
+    Args:
+        rows: The summary that `summarize` returns.
+
+    Returns:
+        `sentence`, and `method`, `labels`, `factor`, `low`, `high`, `bound`, `low_bound` and
+        `high_bound`, all None if there is no head start to quote.
+    """
+    claims = [row for row in _chosen_by_validation(rows) if _is_claim(row)]
+    if not claims:
+        return {"sentence": _no_head_start(rows), **dict.fromkeys(_QUOTED)}
+    best = max(claims, key=lambda row: (row["head_start_low"], row["head_start"]))
+    sentence = _claim(best) + _better_baseline(best, rows)
+    return {"sentence": sentence, **{key: best[name] for key, name in _QUOTED.items()}}
+
+
+_QUOTED = {
+    "method": "method",
+    "labels": "labels",
+    "factor": "head_start",
+    "low": "head_start_low",
+    "high": "head_start_high",
+    "bound": "head_start_bound",
+    "low_bound": "head_start_low_bound",
+    "high_bound": "head_start_high_bound",
+}
+
+
+def _chosen_by_validation(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return each budget's pretrained method of best validation score; without scores, all."""
+    pretrained = [row for row in rows if transfers(row["method"])]
+    if any(row["validation"] is None for row in pretrained):
+        return pretrained
+    by_score = sorted(pretrained, key=lambda row: -row["validation"])
+    return list({row["labels"]: row for row in reversed(by_score)}.values())
+
+
+def _is_claim(row: Mapping[str, Any]) -> bool:
+    start = HeadStart.of(row)
+    return (
+        start is not None
+        and row["vs_scratch"] > 0
+        and row["p_holm"] < 0.05
+        and start.low.bound != "<"
+        and start.low.value > 1
+    )
+
+
+def _claim(row: Mapping[str, Any]) -> str:
+    factor, low, high = (_spoken(row, name) for name in ("", "_low", "_high"))
+    needed = row["head_start"] * row["labels"]
+    if row["head_start_bound"]:
+        gain = f"scores higher than training from scratch with {needed:,.0f}"
+    else:
+        gain = f"scores as well as training from scratch with about {float(f'{needed:.2g}'):,.0f}"
+    between = "" if low == factor == high else f" (95% interval: {low} to {high})"
+    return (
+        f"With {row['labels']:,} labels, {row['method']} {gain}: a head start of {factor}{between}."
+    )
+
+
+def _spoken(row: Mapping[str, Any], part: str) -> str:
+    times = f"{Multiple(row[f'head_start{part}'])}x"
+    return f"more than {times}" if row[f"head_start{part}_bound"] == ">" else times
+
+
+def _better_baseline(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    rivals = [row for row in rows if row["method"] in BASELINES and row["labels"] == best["labels"]]
+    rival = max(rivals, key=lambda row: row["mean"], default=None)
+    if rival is None or rival["mean"] < best["mean"]:
+        return ""
+    return (
+        f" But {rival['method']}, which needs no pretraining, does at least as well with the same "
+        f"labels: {rival['mean']:.3f} against {best['mean']:.3f}."
+    )
+
+
+def _no_head_start(rows: Sequence[Mapping[str, Any]]) -> str:
+    most = max(row["labels"] for row in rows)
+    best = max((row for row in rows if row["labels"] == most), key=lambda row: row["mean"])
+    winner = f"With {most:,} labels {best['method']} scores best: {best['mean']:.3f}."
+    if not any(row["method"] == REFERENCE for row in rows):
+        return f"No head start was measured, for {REFERENCE} is not among the methods. {winner}"
+    if not any(transfers(row["method"]) for row in rows):
+        return f"No head start was measured, for no pretrained method was compared. {winner}"
+    return (
+        "There is no head start here: at no label count does the pretrained method that validation "
+        f"chooses beat training from scratch by more than chance explains. {winner}"
+    )

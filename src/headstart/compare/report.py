@@ -1,0 +1,241 @@
+"""One HTML file that tells what a comparison found, to a manager first and to an engineer after.
+
+The file holds everything it needs and asks the network for nothing. Users' texts are escaped by the
+template; the plots' data lie in a script element that is never run; a content security policy
+admits only the inline blocks whose hashes it names.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from headstart.compare.figures import (
+    COSTS,
+    Row,
+    cost_against_quality,
+    head_start_bars,
+    head_start_gap,
+    head_start_text,
+    learning_curves,
+)
+from headstart.compare.head_start import REFERENCE, Multiple
+from headstart.compare.styles import styles, visible
+
+FOLDER = Path(__file__).parent
+# Plotly adds the style sheet of its maps, unless there is an element with the sheet's id already.
+_MAP_STYLES = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
+_OPTIONAL = ("data", "differences", "proofs", "knowledge", "command", "seconds")
+_ONE_SEED = (
+    "One seed was run: intervals and p-values speak for other test rows, not for other seeds or "
+    "other choices of the labels."
+)
+
+
+def render_report(result: Mapping[str, Any]) -> str:
+    """Return the report as one HTML page.
+
+    Args:
+        result: A comparison's results as JSON holds them. `summary`, the rows of `summarize`, is
+            needed; `title`, `metric`, `data`, `cells`, `headline`, `best`, `recommendation`,
+            `differences`, `warnings`, `proofs`, `knowledge`, `settings`, `command`, `versions` and
+            `seconds` are shown where they are given.
+    """
+    style = "".join((FOLDER / name).read_text("utf-8") for name in ("tones.css", "report.css"))
+    scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text("utf-8")]
+    return (
+        template_environment()
+        .get_template("report.html.j2")
+        .render(
+            **_view(result),
+            style=style,
+            scripts=scripts,
+            script_hashes=[_csp_hash(script) for script in scripts],
+            style_hashes=[_csp_hash(style), _csp_hash("")],  # plotly fills an empty one of its own
+            unwanted_styles=_MAP_STYLES.findall(scripts[0]),
+        )
+    )
+
+
+def template_environment() -> Environment:
+    """Return jinja's environment: escapes all, refuses missing names, shows hidden characters."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters.update(_FORMATS)
+    return environment
+
+
+def _shown(value: object) -> object:
+    return visible(value) if type(value) is str else value  # markup of our own passes
+
+
+def _csp_hash(block: str) -> str:
+    digest = hashlib.sha256(block.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _view(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names the template uses; what the result lacks is None or empty."""
+    rows: Sequence[Row] = result["summary"]
+    headline = result.get("headline") or {"sentence": ""}
+    recommended = result.get("recommendation")
+    labels = recommended["labels"] if recommended else max(row["labels"] for row in rows)
+    at_cost = [row for row in rows if row["labels"] == labels and row["method"] != "majority"]
+    gap = head_start_gap(rows, headline)
+    figures = {
+        "gap": [gap] if gap else [],
+        "curves": learning_curves(rows),
+        "starts": head_start_bars(rows),
+        "costs": cost_against_quality(at_cost),
+    }
+    seeds = {cell["seed"] for cell in result.get("cells", ())}
+    proofs = result.get("proofs") or {}
+    return {
+        **{name: result.get(name) for name in _OPTIONAL},
+        "title": result.get("title", "Comparison"),
+        "metric": result.get("metric", "score"),
+        "warnings": [*result.get("warnings", ()), *([_ONE_SEED] if len(seeds) == 1 else [])],
+        "headline": headline,
+        "quoted": _quoted(headline),
+        "picks": _picks(recommended, result.get("best")),
+        "figures": figures,
+        "plots": {
+            figure.name: {"data": figure.data, "layout": figure.layout}
+            for group in figures.values()
+            for figure in group
+        },
+        "methods": styles(row["method"] for row in rows),
+        "num_seeds": len(seeds),
+        "tables": list(_tables(rows, {labels, headline.get("labels")})),
+        "compared": any(row["method"] == REFERENCE for row in rows),
+        "costs": COSTS,
+        "cost_labels": labels,
+        "cost_rows": at_cost,
+        "proof_names": list(dict.fromkeys(name for proof in proofs.values() for name in proof)),
+        "settings": list(_flat(result.get("settings") or {})),
+        "versions": result.get("versions") or {},
+    }
+
+
+def _quoted(headline: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the head start in large type with its interval, or None if there is none to quote."""
+    if headline.get("factor") is None:
+        return None
+    factor, low, high = (
+        Multiple(headline[name], headline.get(bound))
+        for name, bound in (("factor", "bound"), ("low", "low_bound"), ("high", "high_bound"))
+    )
+    return {"factor": f"{factor}×", "interval": f"{low}× to {high}×"}
+
+
+def _picks(
+    recommended: Mapping[str, Any] | None, best: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    """Return what to use for the user's label count and what was kept: one card if they agree."""
+    picks = []
+    if recommended:
+        title = f"For {recommended['labels']:,} labels"
+        picks.append({"folder": None, **recommended, "title": title})
+    if best and recommended and best["method"] == recommended["method"]:
+        picks[0]["folder"] = best.get("folder")
+    elif best:
+        picks.append({"folder": None, **best, "title": "Kept as the winner"})
+    return picks
+
+
+def _tables(rows: Sequence[Row], opened: set[int | None]) -> Iterator[dict[str, Any]]:
+    """Yield a table for each label budget; the interval has its place in a strip 100 wide."""
+    lowest = min(row["low"] for row in rows)
+    width = max(row["high"] for row in rows) - lowest or 1
+    for labels in sorted({row["labels"] for row in rows}):
+        of_budget = [row for row in rows if row["labels"] == labels]
+        best = max(of_budget, key=lambda row: row["mean"])
+        yield {
+            "labels": labels,
+            "open": labels in opened,
+            "best": best,
+            "rows": [
+                {
+                    **row,
+                    "places": [
+                        100 * (row[name] - lowest) / width for name in ("low", "mean", "high")
+                    ],
+                    "is_best": row is best,
+                    "head_start_text": head_start_text(row, interval=True),
+                }
+                for row in of_budget
+            ],
+        }
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting, nested ones under a dotted name."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_setting, value))
+    return "–" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def _score(number: float) -> str:
+    return f"{number:.3f}"
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.3f}".replace("-", "−")
+
+
+def _brief(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _p_value(p: float) -> str:
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.001 else f"{p:.3f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+_FORMATS: dict[str, Callable[..., str]] = {
+    "setting": _setting,
+    "count": _count,
+    "score": _score,
+    "signed": _signed,
+    "brief": _brief,
+    "p_value": _p_value,
+    "duration": _duration,
+}

@@ -1,0 +1,66 @@
+"""How a report shows methods and texts, the same in every picture and table.
+
+A method's encoder chooses its tone, a color of `tones.css`; its transfer chooses dash and symbol.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+TONES = ("scratch", "majority", "tfidf", "word2vec", "glove", "cove", "elmo", "gpt", "bert")
+SPARE_TONES = 3  # for encoders of other names, in turn
+
+_SHAPES = {  # transfer: dash, symbol
+    "probe": ("dot", "square"),
+    "frozen": ("dash", "diamond"),
+    "finetune": ("solid", "circle"),
+    "gradual": ("dashdot", "triangle-up"),
+    "lora": ("longdash", "triangle-down"),
+    "scratch": ("dot", "cross"),
+}
+_CONTROLS = {*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000), 0xFEFF, 0xFFFE, 0xFFFF}
+_DIRECTIONS = {0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070)}
+_SPELLED = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (_CONTROLS | _DIRECTIONS) - {ord("\n")}
+}
+
+
+class Style(NamedTuple):
+    """How a method is drawn."""
+
+    tone: str
+    dash: str
+    symbol: str
+
+
+def split_method(method: str) -> tuple[str, str | None]:
+    """Split "glove=vectors.txt:frozen" into encoder and transfer; baselines have no transfer."""
+    encoder, _, transfer = method.rpartition(":")
+    return (encoder, transfer) if encoder and transfer in _SHAPES else (method, None)
+
+
+def styles(methods: Iterable[str]) -> dict[str, Style]:
+    """Return each method's style; encoders of unknown or repeated names share the spare tones."""
+    tones: dict[str, int] = {}
+    result = {}
+    for method in methods:
+        encoder, transfer = split_method(method)
+        if encoder not in tones:
+            name = encoder.partition("=")[0]
+            known = TONES.index(name) if name in TONES else None
+            spare = len(TONES) + sum(tone >= len(TONES) for tone in tones.values()) % SPARE_TONES
+            tones[encoder] = spare if known is None or known in tones.values() else known
+        dash, symbol = _SHAPES[transfer] if transfer else ("solid", "circle")
+        result[method] = Style(f"tone-{tones[encoder]}", dash, symbol)
+    return result
+
+
+def visible(text: str) -> str:
+    """Return `text` with the characters spelled out that show nothing or turn the writing round."""
+    return text.translate(_SPELLED)
+
+
+def shortened(method: str, *, most: int) -> str:
+    """Return a method's name with its middle left out if it has more than `most` letters."""
+    kept = (most - 1) // 2
+    return method if len(method) <= most else f"{method[:kept]}…{method[-kept:]}"

@@ -1,0 +1,134 @@
+"""From the cells of a comparison to its table: one row for each method and label budget."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+
+from headstart.compare.head_start import REFERENCE, head_starts
+from headstart.compare.statistics import (
+    RESAMPLES,
+    Array,
+    as_answers,
+    holm,
+    interval,
+    paired_difference,
+    paired_test,
+)
+from headstart.errors import DataError
+
+Cell = Mapping[str, Any]
+Key = tuple[str, int]  # method, labels
+
+
+class Draws(TypedDict):
+    """How intervals are drawn: see `summarize`."""
+
+    level: float
+    resamples: int
+    seed: int
+
+
+def summarize(
+    cells: Sequence[Cell], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Return the table of a comparison: methods in the cells' order, label budgets rising.
+
+    Everything is paired, so only the seeds that every method has finished at all its budgets
+    count. Differences, p-values and head starts are against `scratch`, and None without it; the
+    p-values are Holm-corrected over the whole table.
+
+    Args:
+        cells: Runs with `method`, `labels`, `seed`, `correct` (0/1 for each test row),
+            `degenerate` (a reason or None) and the measurements to average.
+        level: The share of intervals that cover the true value.
+        resamples: Draws of seeds and test rows.
+        seed: Another seed gives other draws.
+
+    Raises:
+        DataError: No seed is common to all, or the cells differ in their number of test rows.
+    """
+    groups = _paired(cells)
+    answers = as_answers([[cell["correct"] for cell in group] for group in groups.values()])
+    draws: Draws = {"level": level, "resamples": resamples, "seed": seed}
+    scores = interval(answers, **draws)
+    rows = [
+        {
+            "method": method,
+            "labels": labels,
+            "mean": float(mean),
+            "low": float(low),
+            "high": float(high),
+            **{name: _mean(group, name) for name in _MEASUREMENTS},
+            "degenerate": sum(cell.get("degenerate") is not None for cell in group),
+            **dict.fromkeys(_AGAINST_REFERENCE),
+        }
+        for ((method, labels), group), mean, low, high in zip(groups.items(), *scores, strict=True)
+    ]
+    table = dict(zip(groups, answers, strict=True))
+    compared = [
+        row for row in rows if row["method"] != REFERENCE and (REFERENCE, row["labels"]) in table
+    ]
+    if compared:
+        _add_differences(compared, table, draws)
+        _add_head_starts(compared, table, draws)
+    return rows
+
+
+_MEASUREMENTS = ("macro_f1", "validation", "seconds", "megabytes", "predictions_per_second")
+_AGAINST_REFERENCE = (
+    *("vs_scratch", "vs_low", "vs_high", "p", "p_holm"),
+    *("head_start", "head_start_low", "head_start_high"),
+    *("head_start_bound", "head_start_low_bound", "head_start_high_bound"),
+)
+
+
+def _paired(cells: Sequence[Cell]) -> dict[Key, list[Cell]]:
+    """Group the cells by method and labels, each group with the seeds common to all, in order."""
+    groups: dict[Key, dict[int, Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell["method"], cell["labels"]), {})[cell["seed"]] = cell
+    if not groups:
+        raise DataError("nothing to summarize: no cell of the comparison is finished")
+    common = sorted(set.intersection(*(set(group) for group in groups.values())))
+    if not common:
+        raise DataError("no seed is finished for every method and label budget; run more cells")
+    methods = list(dict.fromkeys(method for method, _ in groups))
+    keys = sorted(groups, key=lambda key: (methods.index(key[0]), key[1]))
+    return {key: [groups[key][seed] for seed in common] for key in keys}
+
+
+def _add_differences(
+    rows: Sequence[dict[str, Any]], table: Mapping[Key, Array], draws: Draws
+) -> None:
+    method = np.stack([table[row["method"], row["labels"]] for row in rows])
+    scratch = np.stack([table[REFERENCE, row["labels"]] for row in rows])
+    differences = zip(*paired_difference(method, scratch, **draws), strict=True)
+    p_values = [float(p) for p in paired_test(method, scratch)]
+    for row, difference, p, corrected in zip(
+        rows, differences, p_values, holm(p_values), strict=True
+    ):
+        row["vs_scratch"], row["vs_low"], row["vs_high"] = (float(each) for each in difference)
+        row["p"], row["p_holm"] = p, corrected
+
+
+def _add_head_starts(
+    rows: Sequence[dict[str, Any]], table: Mapping[Key, Array], draws: Draws
+) -> None:
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        budgets = [row["labels"] for row in own]
+        curve, scratch = (
+            np.stack([table[name, labels] for labels in budgets]) for name in (method, REFERENCE)
+        )
+        for row, start in zip(own, head_starts(curve, scratch, budgets, **draws), strict=True):
+            row["head_start"], row["head_start_bound"] = start.factor.value, start.factor.bound
+            row["head_start_low"], row["head_start_low_bound"] = start.low.value, start.low.bound
+            row["head_start_high"] = start.high.value
+            row["head_start_high_bound"] = start.high.bound
+
+
+def _mean(cells: Sequence[Cell], name: str) -> float | None:
+    """Return the mean of a measurement over the cells, or None if one lacks it."""
+    values = [float(cell[name]) for cell in cells if cell.get(name) is not None]
+    return float(np.mean(values)) if len(values) == len(cells) else None

@@ -1,0 +1,250 @@
+"""A made-up comparison with the shape of a real one: 9 methods, 6 label budgets, 5 seeds.
+
+And the same comparison under attack, with a payload in every text a user could have chosen.
+"""
+
+import copy
+
+import numpy as np
+import pytest
+
+from headstart.compare.head_start import headline
+from headstart.compare.summary import summarize
+
+BUDGETS = (10, 25, 50, 100, 250, 1000)
+CURVES = {  # head start, ceiling, seconds, megabytes, predictions per second
+    "majority": (None, 0.23, 0.01, 0.1, 900_000),
+    "tfidf": (2.6, 0.955, 0.3, 2.1, 61_000),
+    "scratch": (1.0, 0.93, 3.1, 4.4, 5_200),
+    "word2vec:probe": (3.2, 0.93, 0.4, 7.9, 48_000),
+    "word2vec:frozen": (4.1, 0.945, 2.2, 8.4, 5_300),
+    "word2vec:finetune": (4.4, 0.95, 3.4, 8.4, 5_200),
+    "glove:probe": (6.5, 0.945, 0.4, 9.1, 47_000),
+    "glove:frozen": (8.0, 0.955, 2.4, 9.6, 5_100),
+    "glove:finetune": (9.0, 0.96, 3.6, 9.6, 5_100),
+}
+
+
+def make_cells(methods=tuple(CURVES), budgets=BUDGETS, num_seeds=5, num_rows=448, seed=0):
+    random = np.random.default_rng(seed)
+    hardness = random.normal(size=num_rows)
+    luck = random.normal(size=num_seeds)
+    cells = []
+    for method in methods:
+        start, ceiling, seconds, megabytes, speed = CURVES[method]
+        own = random.normal(size=num_rows)
+        for labels in budgets:
+            for number in range(num_seeds):
+                if start is None:
+                    correct = np.arange(num_rows) < ceiling * num_rows
+                else:
+                    score = 0.21 + (ceiling - 0.21) / (1 + (80 / (labels * start)) ** 0.9)
+                    logit = np.log(score / (1 - score)) + 0.25 * luck[number]
+                    noise = 0.15 * random.normal() + 1.2 * hardness + 0.6 * own
+                    noise = noise + 0.5 * random.logistic(size=num_rows)
+                    correct = 1.05 * logit + noise > 0
+                value = float(correct.mean())
+                cells.append({
+                    "method": method,
+                    "labels": labels,
+                    "seed": number,
+                    "metric": "accuracy",
+                    "value": value,
+                    "macro_f1": value - 0.008,
+                    "validation": float(np.clip(value + random.normal(0, 0.02), 0, 1)),
+                    "seconds": seconds * (1 + labels / 400) * float(random.uniform(0.9, 1.1)),
+                    "predictions_per_second": speed * float(random.uniform(0.9, 1.1)),
+                    "megabytes": megabytes,
+                    "correct": correct.astype(int).tolist(),
+                    "degenerate": "answers 'sport' for every row" if start is None else None,
+                })  # fmt: skip
+    return cells
+
+
+def neighbors(*words):
+    return [{"word": word, "similarity": 0.86 - 0.05 * i} for i, word in enumerate(words)]
+
+
+def make_knowledge():
+    columns = {
+        "scratch": neighbors("urban", "keynote", "sixth", "holly", "drought"),
+        "pretrained": neighbors("government", "election", "blair", "labour", "cabinet"),
+        "finetuned": neighbors("labour", "blair", "tory", "election", "howard"),
+    }
+    words = ("minister", "striker", "shares", "broadband", "oscar", "inflation")
+    return {
+        "encoder": "glove:finetune",
+        "words": [
+            {"word": word, "label": label, "count": 61 - 7 * i, "columns": columns}
+            for i, (word, label) in enumerate(
+                zip(words, ("politics", "sport", "business", "tech", "entertainment", "business"),
+                    strict=True)
+            )
+        ],
+        "moved": [
+            {
+                "word": word,
+                "distance": 0.71 - 0.06 * i,
+                "before": neighbors(*before),
+                "after": neighbors(*after),
+            }
+            for i, (word, before, after) in enumerate([
+                ("open", ["close", "opened", "doors"], ["wimbledon", "masters", "seed"]),
+                ("apple", ["fruit", "cherry", "juice"], ["ipod", "itunes", "microsoft"]),
+                ("yukos", ["rosneft", "gazprom", "oil"], ["bankruptcy", "auction", "tax"]),
+                ("spam", ["e-mail", "messages", "junk"], ["virus", "phishing", "windows"]),
+            ])
+        ],
+        "word_tests": [
+            {"name": "WordSim-353", "spearman": 0.497, "pairs": 353, "covered": 341},
+            {"name": "SimLex-999", "spearman": 0.264, "pairs": 999, "covered": 912},
+        ],
+    }  # fmt: skip
+
+
+def make_result(**shape):
+    cells = make_cells(**shape)
+    summary = summarize(cells, resamples=1000)
+    methods = list(dict.fromkeys(cell["method"] for cell in cells))
+    most = max(cell["labels"] for cell in cells)
+    proof = {
+        "encoder": "word vectors 3f2a9c11d0e4",
+        "tensors_taken": 1,
+        "tensors": 1,
+        "words_covered": 8412,
+        "words": 8677,
+        "tokens_covered": 0.9893,
+        "unknown": ["ukip", "blog", "ipod", "mytravel"],
+        "distance": 0.412,
+        "frozen_before": "9f2c1e7ab0d44c6c8d1f0a2b3c4d5e6f",
+        "frozen_after": "9f2c1e7ab0d44c6c8d1f0a2b3c4d5e6f",
+    }
+    return {
+        "title": "BBC News",
+        "task": "classification",
+        "metric": "accuracy",
+        "data": {
+            "source": "BBC News (headline and lead)",
+            "train_rows": 1777,
+            "test_rows": len(cells[0]["correct"]),
+            "classes": [
+                {"label": label, "count": count}
+                for label, count in zip(
+                    ("sport", "business", "politics", "tech", "entertainment"),
+                    (409, 408, 333, 320, 307),
+                    strict=True,
+                )
+            ],
+            "corpus": {"source": "BBC News, full text", "documents": 1777, "words": 683_412},
+            "notes": ["text column 'text' and label column 'label' were guessed from the header"],
+        },
+        "cells": cells,
+        "summary": summary,
+        "headline": headline(summary),
+        "best": {
+            "method": methods[-1],
+            "labels": most,
+            "why": "best mean validation accuracy at 1,000 labels (0.962), refitted on all 1,777",
+            "folder": "runs/compare/best",
+        },
+        "recommendation": {
+            "labels": most,
+            "method": methods[-1],
+            "why": "It has the best validation score at 1,000 labels, and no cheaper method is "
+            "within the noise of it.",
+        },
+        "differences": [
+            "glove was pretrained on 6 billion words, word2vec on 0.7 million",
+            "tfidf has no word order; the BiLSTM has",
+        ],
+        "warnings": ["11 test rows also occur in the corpus word for word (0.4 %)"],
+        "proofs": {method: dict(proof) for method in methods if ":" in method},
+        "knowledge": make_knowledge(),
+        "settings": {
+            "methods": methods,
+            "label_budgets": sorted({cell["labels"] for cell in cells}),
+            "seeds": len({cell["seed"] for cell in cells}),
+            "pretrain": {"dim": 50, "epochs": 5, "window": 5, "negatives": 5},
+            "quick": False,
+        },
+        "command": "headstart compare --labels 10,25,50,100,250,1000 --seeds 5 --out runs/compare",
+        "versions": {"headstart": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"},
+        "seconds": 431.2,
+    }
+
+
+PAYLOADS = (
+    "<script>canary()</script>",
+    "</script><script>canary()</script>",
+    "</style><img src=x onerror=canary()>",
+    "\"'><svg onload=canary()>",
+    "javascript:canary()",
+    "<!--<script>",
+    "]]>{{ 7 * 7 }}{% raw %}",
+    "\u2028\u2029\u202e\x1b[31m\x00\ud800",
+    "<a href='javascript:canary()'>a</a>",
+    "${canary()}%{y}",
+    "w" * 300,
+)
+
+
+def hostile(value, salt=""):
+    """Return the value with a payload put into each text and each key that is the user's."""
+    if isinstance(value, str):
+        return f"{value}{salt}"
+    if isinstance(value, list):
+        return [hostile(each, salt) for each in value]
+    if isinstance(value, dict):
+        return {name: hostile(each, salt) for name, each in value.items()}
+    return value
+
+
+def attacked(result, payload):
+    """Return the result with the payload in every text a user could have chosen."""
+
+    def renamed(method):
+        encoder, colon, transfer = method.partition(":")
+        return f"{encoder}={payload}{colon}{transfer}" if colon else method
+
+    attacked = copy.deepcopy(result)
+    for name in (
+        "title", "metric", "differences", "warnings", "knowledge", "settings", "command", "versions"
+    ):  # fmt: skip
+        attacked[name] = hostile(attacked[name], payload)
+    for name in ("settings", "versions"):
+        attacked[name] = {f"{key}{payload}": each for key, each in attacked[name].items()}
+    for name in ("source", "notes", "corpus", "classes"):
+        attacked["data"][name] = hostile(attacked["data"][name], payload)
+    attacked["headline"]["sentence"] += payload
+    for pick in (attacked["best"], attacked["recommendation"]):
+        pick.update({key: hostile(pick[key], payload) for key in ("why", "folder") if key in pick})
+    for each in (*attacked["summary"], *attacked["cells"], attacked["best"], attacked["headline"],
+                 attacked["recommendation"]):  # fmt: skip
+        each["method"] = renamed(each["method"])
+    attacked["proofs"] = {
+        renamed(method): {f"{key}{payload}": hostile(each, payload) for key, each in proof.items()}
+        for method, proof in attacked["proofs"].items()
+    }
+    return attacked
+
+
+@pytest.fixture(scope="session")
+def made_up():
+    """The maker of results dictionaries: `made_up(methods=.., budgets=.., num_seeds=..)`."""
+    return make_result
+
+
+@pytest.fixture(scope="session")
+def made_up_cells():
+    return make_cells
+
+
+@pytest.fixture(scope="session")
+def attack():
+    """The maker of hostile results: `attack(result, payload)`."""
+    return attacked
+
+
+@pytest.fixture(scope="session")
+def payloads():
+    return PAYLOADS

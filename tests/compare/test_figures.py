@@ -1,0 +1,102 @@
+"""What the plots are told to draw."""
+
+import json
+import math
+
+import pytest
+
+from headstart.compare.figures import (
+    cost_against_quality,
+    curve_panels,
+    head_start_bars,
+    head_start_gap,
+    learning_curves,
+    pareto_front,
+    plot_text,
+    score_axis,
+)
+
+
+@pytest.fixture(scope="module")
+def result(made_up):
+    return made_up(num_rows=200)
+
+
+def test_one_panel_an_encoder_with_the_references(result):
+    panels = curve_panels(result["summary"])
+    assert list(panels) == ["tfidf", "word2vec", "glove"]
+    assert panels["glove"] == [
+        "glove:probe",
+        "glove:frozen",
+        "glove:finetune",
+        "scratch",
+        "majority",
+    ]
+    figures = learning_curves(result["summary"])
+    lines = [trace for trace in figures[2].data if "name" in trace]
+    assert [line["name"] for line in lines] == list(reversed(panels["glove"]))
+    assert lines[-1]["y"] == [
+        row["mean"] for row in result["summary"] if row["method"] == "glove:probe"
+    ]
+
+
+def test_only_references_still_have_a_panel(result):
+    rows = [row for row in result["summary"] if row["method"] in ("scratch", "majority")]
+    assert curve_panels(rows) == {"scratch": ["scratch", "majority"]}
+    assert len(learning_curves(rows)) == 1
+    assert head_start_bars([row for row in rows if row["method"] == "scratch"]) == []
+
+
+def test_the_gap_starts_at_the_budget_and_is_as_wide_as_the_head_start(result):
+    gap = head_start_gap(result["summary"], result["headline"])
+    arrow, label = gap.layout["annotations"]
+    assert 10 ** arrow["ax"] == pytest.approx(result["headline"]["labels"])
+    assert 10 ** (arrow["x"] - arrow["ax"]) == pytest.approx(result["headline"]["factor"])
+    assert label["text"].endswith("×")
+    assert head_start_gap(result["summary"], {"sentence": "", "factor": None}) is None
+
+
+def test_bars_mark_bounds(result):
+    figures = {figure.title: figure for figure in head_start_bars(result["summary"])}
+    assert "10 labels" in figures
+    assert "1,000 labels" not in figures  # scratch has no more labels than that
+    rows = [
+        row for row in result["summary"]
+        if row["labels"] == 250 and row["method"] not in ("scratch", "majority")
+    ]  # fmt: skip
+    bars, highs, lows = figures["250 labels"].data
+    assert bars["x"] == [math.log2(row["head_start"]) for row in rows]
+    assert highs["y"] == [row["method"] for row in rows if row["head_start_high_bound"]]
+    assert lows["y"] == []
+
+
+def test_costs_that_nobody_measured_have_no_plot(result):
+    rows = [{**row, "megabytes": None} for row in result["summary"] if row["labels"] == 50]
+    assert [figure.name for figure in cost_against_quality(rows)] == [
+        "cost-seconds", "cost-predictions_per_second"
+    ]  # fmt: skip
+
+
+def test_pareto_front():
+    points = [(1, 0.5), (2, 0.9), (3, 0.8), (2, 0.9), (1, 0.4), (4, 0.95)]
+    assert pareto_front(points) == [0, 1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "start", "step"),
+    [(0.23, 0.98, 0.2, 0.2), (0.9, 0.96, 0.9, 0.02), (0, 1, 0, 0.2)],
+)
+def test_score_axis(low, high, start, step):
+    axis = score_axis([{"method": "scratch", "low": low, "mean": high, "high": high}])
+    assert axis["range"][0] == pytest.approx(start)
+    assert axis["dtick"] == step
+
+
+def test_text_for_plotly_is_escaped():
+    assert plot_text("<b>\u202e&") == r"&lt;b&gt;\u202e&amp;"
+
+
+def test_figures_are_json(result):
+    rows = result["summary"]
+    for figure in (*learning_curves(rows), *head_start_bars(rows), *cost_against_quality(rows)):
+        json.dumps([figure.data, figure.layout], allow_nan=False)

@@ -1,0 +1,163 @@
+"""The report as a file: complete, self-contained, and no user's text is anything but text."""
+
+import base64
+import hashlib
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from headstart.compare import report
+from headstart.compare.report import render_report
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes' names, and the texts."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.texts, self.blocks, self.attributes = [], [], [], []
+        self.inside = None
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, *sorted(name for name, _ in attrs)))
+        self.attributes += attrs
+        self.inside = tag
+        if tag in ("script", "style"):
+            self.blocks.append([tag, dict(attrs), ""])
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def handle_data(self, data):
+        if self.inside in ("script", "style"):
+            self.blocks[-1][2] += data
+        else:
+            self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def result(made_up):
+    return made_up(num_rows=150)
+
+
+@pytest.fixture(scope="module")
+def page(result):
+    return Page(render_report(result))
+
+
+def text_of(page):
+    return " ".join(" ".join(page.texts).split())
+
+
+def test_it_tells_the_story_in_order(page, result):
+    text = text_of(page)
+    parts = [
+        result["title"], "head start, 95% interval", result["headline"]["sentence"],
+        result["warnings"][0], result["differences"][0], "Learning curves", "Head start", "Scores",
+        "Cost against quality", "Recommendation", "What the words know", "Proof that transfer",
+        "Data", "Settings and replay", result["command"],
+    ]  # fmt: skip
+    places = []
+    for part in parts:
+        places.append(text.index(part, places[-1] if places else 0))
+    assert places == sorted(places)
+
+
+def test_every_number_and_setting_is_there(page, result):
+    text = text_of(page)
+    for row in result["summary"]:
+        assert f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" in text
+    assert "5 of 5 degenerate" in text
+    assert "pretrain.dim 50" in text
+    assert "torch 2.13.0" in text
+    for word in ("wimbledon", "341 of 353", "frozen before", "1,777"):
+        assert word in text
+
+
+def test_the_head_start_is_the_largest_thing(page, result):
+    number = page.texts[page.texts.index(result["title"]) :]
+    assert next(text for text in number if "×" in text) == f"{result['headline']['factor']:.0f}×"
+
+
+def test_nothing_is_fetched_and_only_our_blocks_may_run(page):
+    for name, value in page.attributes:
+        assert name not in ("src", "srcset", "action", "style", "onload")
+        assert not (name == "href" and not value.startswith("#"))
+    policy = (
+        dict(page.attributes)["content"]
+        if False
+        else next(
+            value for name, value in page.attributes if name == "content" and "default-src" in value
+        )
+    )
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    for tag, attributes, block in page.blocks:
+        digest = base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()
+        allowed = f"'sha256-{digest}'" in policy
+        assert allowed == (attributes.get("type") != "application/json"), tag
+
+
+def test_the_plots_are_strict_json(page):
+    (block,) = [block for _, attributes, block in page.blocks if attributes.get("id") == "plots"]
+    plots = json.loads(block, parse_constant=pytest.fail)
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert set(plots) <= set(ids)
+    assert len(plots) == 1 + 3 + 5 + 3  # the gap, encoders, budgets with a head start to see, costs
+    assert not set("<>&\u2028") & set(block)
+
+
+def test_no_payload_becomes_more_than_text(result, attack, payloads, monkeypatch):
+    monkeypatch.setattr(report, "get_plotlyjs", lambda: "0")  # long to parse
+    page = Page(render_report(result))
+    for payload in payloads:
+        attacked = Page(render_report(attack(result, payload)))
+        assert attacked.elements == page.elements, payload
+        names = [name for name, _ in page.attributes]
+        assert [name for name, _ in attacked.attributes] == names
+        assert [len(block) for _, _, block in attacked.blocks[:-3]] == [
+            len(block) for _, _, block in page.blocks[:-3]
+        ]
+    json.loads(next(block for _, attrs, block in attacked.blocks if attrs.get("id") == "plots"))
+
+
+def test_hidden_characters_are_shown_as_such(result):
+    text = text_of(Page(render_report({**result, "title": "a\u202eb\x00c\ud800"})))
+    assert r"a\u202eb\x00c\ud800" in text
+
+
+OPTIONAL = (
+    "title", "metric", "data", "cells", "headline", "best", "recommendation", "differences",
+    "warnings", "proofs", "knowledge", "settings", "command", "versions", "seconds",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", [*OPTIONAL, OPTIONAL])
+def test_what_is_not_there_is_left_out(result, missing):
+    names = (missing,) if isinstance(missing, str) else missing
+    html = render_report({name: value for name, value in result.items() if name not in names})
+    assert "None" not in text_of(Page(html))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"methods": ("tfidf", "glove:probe")},
+        {"methods": ("scratch",), "num_seeds": 1},
+        {"methods": ("majority",), "budgets": (10,)},
+        {"budgets": (50,), "num_seeds": 1},
+    ],
+)
+def test_any_shape_of_comparison(made_up, shape):
+    text = text_of(Page(render_report(made_up(num_rows=60, **shape))))
+    assert ("One seed was run" in text) == (shape.get("num_seeds") == 1)
+    assert ("not measured" in text) == ("scratch" not in shape.get("methods", ("scratch",)))
+
+
+def test_empty_parts_of_the_data_are_left_out(result):
+    data = {"source": "a.csv", "corpus": {"source": "b.txt"}}
+    text = text_of(Page(render_report({**result, "data": data})))
+    assert "Unlabeled corpus b.txt" in text

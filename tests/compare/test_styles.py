@@ -1,0 +1,40 @@
+"""Methods look the same everywhere, and hidden characters are shown."""
+
+import pytest
+
+from headstart.compare.styles import shortened, split_method, styles, visible
+
+
+@pytest.mark.parametrize(
+    ("method", "parts"),
+    [
+        ("scratch", ("scratch", None)),
+        ("glove:frozen", ("glove", "frozen")),
+        ("glove=a:b.txt:finetune", ("glove=a:b.txt", "finetune")),
+        ("glove=C:/vectors.txt", ("glove=C:/vectors.txt", None)),
+    ],
+)
+def test_split(method, parts):
+    assert split_method(method) == parts
+
+
+def test_the_encoder_gives_the_tone_and_the_transfer_the_dash():
+    look = styles(["scratch", "glove:probe", "glove:finetune", "word2vec:probe"])
+    assert look["glove:probe"].tone == look["glove:finetune"].tone != look["word2vec:probe"].tone
+    assert look["glove:probe"].dash == look["word2vec:probe"].dash != look["glove:finetune"].dash
+    assert look == {**look, **styles(["glove:probe"])}
+
+
+def test_two_sources_of_one_encoder_differ():
+    look = styles(["glove=a.txt:probe", "glove=b.txt:probe", "mine:probe"])
+    assert len({style.tone for style in look.values()}) == 3
+
+
+def test_hidden_characters_are_spelled_out():
+    assert visible("a\u202eb\x1b[1m\x00\ud800\u2028") == r"a\u202eb\x1b[1m\x00\ud800\u2028"
+    assert visible("naïve — ‘quoted’ 日本 👍\n") == "naïve — ‘quoted’ 日本 👍\n"
+
+
+def test_long_names_lose_their_middle():
+    assert shortened("glove:probe", most=22) == "glove:probe"
+    assert shortened("glove=long/path/vectors.txt:frozen", most=22) == "glove=long…txt:frozen"

@@ -1,0 +1,94 @@
+"""From cells to the table of a comparison."""
+
+import json
+
+import numpy as np
+import pytest
+
+from headstart.compare.statistics import holm, paired_difference, paired_test
+from headstart.compare.summary import summarize
+from headstart.errors import DataError
+
+METHODS = ("majority", "scratch", "glove:probe")
+
+
+@pytest.fixture(scope="module")
+def cells(made_up_cells):
+    return made_up_cells(methods=METHODS, budgets=(10, 50), num_seeds=3, num_rows=60)
+
+
+def of(cells, method, labels):
+    return [
+        cell["correct"] for cell in cells if (cell["method"], cell["labels"]) == (method, labels)
+    ]
+
+
+def test_one_row_for_each_method_and_budget(cells):
+    rows = summarize(cells, resamples=200)
+    keys = [(row["method"], row["labels"]) for row in rows]
+    assert keys == [(method, labels) for method in METHODS for labels in (10, 50)]
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+    last = rows[-1]
+    correct = np.array(of(cells, "glove:probe", 50))
+    assert last["mean"] == pytest.approx(correct.mean())
+    assert last["low"] < last["mean"] < last["high"]
+    assert last["seconds"] == pytest.approx(
+        np.mean([c["seconds"] for c in cells if (c["method"], c["labels"]) == ("glove:probe", 50)])
+    )
+    assert [row["degenerate"] for row in rows] == [3, 3, 0, 0, 0, 0]
+
+
+def test_differences_are_paired_with_scratch_and_corrected_together(cells):
+    rows = summarize(cells, resamples=200)
+    compared = [row for row in rows if row["method"] != "scratch"]
+    last, scratch = of(cells, "glove:probe", 50), of(cells, "scratch", 50)
+    expected = paired_difference(last, scratch, resamples=200)
+    found = [rows[-1][name] for name in ("vs_scratch", "vs_low", "vs_high")]
+    np.testing.assert_allclose(found, expected)
+    assert rows[-1]["p"] == pytest.approx(float(paired_test(last, scratch)))
+    assert [row["p_holm"] for row in compared] == holm([row["p"] for row in compared])
+    assert all(row["p"] is None for row in rows if row["method"] == "scratch")
+
+
+def test_the_order_of_the_cells_changes_no_number(cells):
+    shuffled = summarize(list(reversed(cells)), resamples=200)
+    by_key = {(row["method"], row["labels"]): row for row in shuffled}
+    for row in summarize(cells, resamples=200):
+        assert by_key[row["method"], row["labels"]] == pytest.approx(row, nan_ok=False)
+
+
+def test_only_seeds_that_all_have_count(cells):
+    unfinished = [c for c in cells if (c["method"], c["seed"]) != ("glove:probe", 2)]
+    two_seeds = [c for c in cells if c["seed"] != 2]
+    assert summarize(unfinished, resamples=200) == summarize(two_seeds, resamples=200)
+
+
+def test_without_scratch_nothing_is_compared(cells):
+    rows = summarize([c for c in cells if c["method"] != "scratch"], resamples=200)
+    assert all(row["vs_scratch"] is row["head_start"] is row["p_holm"] is None for row in rows)
+
+
+def test_budgets_that_scratch_lacks_are_not_compared(cells):
+    rows = summarize(
+        [c for c in cells if (c["method"], c["labels"]) != ("scratch", 10)], resamples=200
+    )
+    assert [row["head_start"] is None for row in rows if row["method"] == "glove:probe"] == [
+        True,
+        False,
+    ]
+
+
+def test_a_measurement_that_a_cell_lacks_is_not_averaged(cells):
+    incomplete = [{**cells[0], "macro_f1": None}, *cells[1:]]
+    rows = summarize(incomplete, resamples=200)
+    assert rows[0]["macro_f1"] is None
+    assert rows[1]["macro_f1"] is not None
+
+
+def test_what_cannot_be_summarized(cells):
+    with pytest.raises(DataError, match="no cell"):
+        summarize([])
+    with pytest.raises(DataError, match="no seed"):
+        summarize([{**cells[0], "seed": 8}, {**cells[-1], "seed": 9}])
+    with pytest.raises(DataError, match="number of seeds or rows"):
+        summarize([{**cells[0], "correct": [1, 0]}, cells[-3]])
