@@ -1,0 +1,165 @@
+"""Predictions stream: in order, in bounded memory, into a file that is whole or absent."""
+
+import csv
+import json
+import os
+import resource
+import tracemalloc
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headstart.errors import DataError, SettingsError, StorageError
+from headstart.serve.predictor import Prediction, csv_cell, predict, predict_file
+
+
+class LengthClassifier:
+    """Calls a text long or short, and remembers how many texts it was given at a time."""
+
+    classes_ = np.array(["long", "short"])
+
+    def __init__(self):
+        self.batch_sizes = []
+
+    def predict_proba(self, texts):
+        self.batch_sizes.append(len(texts))
+        long = np.array([min(len(text), 10) / 10 for text in texts])
+        return np.stack([long, 1 - long], axis=1)
+
+
+TEXTS = [
+    "tiny",
+    'it says "quoted, and long"',
+    "=SUM(A1)",
+    "naïve café ☕",
+    "",
+    "two\nlines\r\n",
+    "-1.5",
+]
+
+
+def source_file(tmp_path, texts=TEXTS):
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def predicted(tmp_path, ending, texts=TEXTS, **options):
+    target = tmp_path / f"out{ending}"
+    count = predict_file(LengthClassifier(), source_file(tmp_path, texts), target, **options)
+    assert count == len(texts)
+    return target
+
+
+def test_probabilities_and_labels_belong_together():
+    (batch,) = predict(LengthClassifier(), [["abc", "abcdefgh"]])
+    assert batch == [Prediction("abc", "short", 0.7), Prediction("abcdefgh", "long", 0.8)]
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet", ".csv", ".tsv"])
+def test_every_format_has_the_same_rows(tmp_path, ending):
+    target = predicted(tmp_path, ending)
+    match ending:
+        case ".jsonl":
+            rows = [json.loads(line) for line in target.read_text().splitlines()]
+        case ".parquet":
+            rows = pq.read_table(target).to_pylist()
+        case _:
+            delimiter = {".csv": ",", ".tsv": "\t"}[ending]
+            with target.open(newline="") as file:
+                rows = list(csv.DictReader(file, delimiter=delimiter, strict=True))
+    expected = TEXTS if ending in {".jsonl", ".parquet"} else [csv_cell(text) for text in TEXTS]
+    assert [row["text"] for row in rows] == expected
+    assert [row["label"] for row in rows] == ["short", *["long"] * 3, "short", "long", "short"]
+    assert [float(row["probability"]) for row in rows] == pytest.approx([0.6, 1, 0.8, 1, 1, 1, 0.6])
+    assert sorted(os.listdir(tmp_path)) == [target.name, "texts.jsonl"]
+
+
+def test_an_ending_without_a_format(tmp_path):
+    with pytest.raises(
+        SettingsError, match=r"out\.xlsx: must end in \.csv, \.tsv, \.jsonl, \.parquet"
+    ):
+        predicted(tmp_path, ".xlsx")
+
+
+def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
+    source = source_file(tmp_path, ["fine"] * 5)
+    source.write_text(source.read_text() + "{broken\n")
+    target = tmp_path / "out.csv"
+    target.write_text("old")
+    with pytest.raises(DataError, match=r"texts\.jsonl line 6"):
+        predict_file(LengthClassifier(), source, target, batch_size=2)
+    assert target.read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["out.csv", "texts.jsonl"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_a_full_disk_leaves_nothing(tmp_path, ending):
+    source = source_file(tmp_path, [f"text number {n}" for n in range(2000)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(StorageError, match="cannot write"):
+            predict_file(LengthClassifier(), source, tmp_path / f"out{ending}", batch_size=100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == ["texts.jsonl"]
+
+
+def test_memory_is_bounded_by_a_batch(tmp_path):
+    classifier = LengthClassifier()
+    source = source_file(tmp_path, ["x" * 10_000 for _ in range(4000)])
+    tracemalloc.start()
+    predict_file(classifier, source, tmp_path / "out.jsonl", batch_size=64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert max(classifier.batch_sizes) == 64
+    assert peak < source.stat().st_size / 3
+
+
+def test_progress_counts_every_text(tmp_path):
+    class Counter:
+        done = 0.0
+
+        def stage(self, description, total=None, unit=""):
+            return self
+
+        def __enter__(self):
+            return self.advance
+
+        def __exit__(self, *_):
+            pass
+
+        def advance(self, amount):
+            self.done += amount
+
+        def note(self, message):
+            pass
+
+    counter = Counter()
+    predicted(tmp_path, ".csv", batch_size=3, progress=counter)
+    assert counter.done == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\0=1", "=cmd|' /C calc'!A0", "＝1"],
+)
+def test_no_cell_is_a_formula(text):
+    assert csv_cell(text) == "'" + text
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_other_cells_stay_as_they_are(text):
+    cell = csv_cell(text)
+    assert cell.removeprefix("'" if cell != text else "") == text
+    assert csv_cell("a" + text) == "a" + text
+
+
+@pytest.mark.parametrize("number", ["-1", "+1", "-1.5", "-.5"])
+def test_numbers_stay_numbers(number):
+    assert csv_cell(number) == number
