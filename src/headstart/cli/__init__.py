@@ -1,0 +1,1 @@
+"""The commands: one verb a file, each one library call; the only room that prints."""

@@ -1,0 +1,122 @@
+"""The `headstart` command: all its verbs, and how each of them ends."""
+
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from headstart import __version__
+from headstart.cli import compare, data, evaluate, fit, inspect, neighbors, predict, pretrain
+from headstart.cli.terminal import say, tell
+from headstart.errors import HeadstartError
+
+INTERRUPTED, TERMINATED, CLOSED_PIPE, OUR_FAULT = 130, 143, 141, 70  # 128 + the signal's number
+
+app = typer.Typer(name="headstart", add_completion=False, rich_markup_mode=None)
+
+
+class _Terminated(KeyboardInterrupt):
+    """Someone asked the process to end: what may be stopped by Ctrl-C stops in the same way."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        say(f"headstart {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def headstart(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Transfer learning for text: pretrain or load, compare fairly, keep the winner.
+
+    For example:
+
+        headstart compare --quick
+    """
+
+
+app.command()(compare.compare)
+app.command()(pretrain.pretrain)
+app.add_typer(fit.app, name="fit")
+app.command()(predict.predict)
+app.command()(evaluate.evaluate)
+app.command()(inspect.inspect)
+app.command()(neighbors.neighbors)
+app.add_typer(data.app, name="data")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an error is one line on standard error.
+
+    Exit codes: 0 done, 2 your input, 70 our fault, 73 locked, 74 disk, 75 stopped and resumable,
+    76 bad numbers, 130 and 143 stopped by Ctrl-C and by SIGTERM, 141 nobody reads the output.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a result is never lost to an encoding
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _run(words)
+    except BaseException as error:  # noqa: BLE001 - Rust libraries panic outside of Exception
+        if "--debug" in words:
+            traceback.print_exception(error)
+        return _end(error)
+
+
+def _run(words: Sequence[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("headstart", list(words) or ["--help"]) as context:
+            command.invoke(context)
+        sys.stdout.flush()  # so that a closed pipe is noticed here
+    except typer.Exit as error:
+        return error.exit_code
+    return 0
+
+
+def _end(error: BaseException) -> int:
+    """Say in one line how the command failed, and return its exit code."""
+    match error:
+        case SystemExit():
+            raise error
+        case BrokenPipeError():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit
+            return CLOSED_PIPE
+        case _Terminated():
+            tell("stopped by SIGTERM")
+            return TERMINATED
+        case KeyboardInterrupt():
+            tell("stopped")
+            return INTERRUPTED
+        case HeadstartError():
+            tell(f"error: {error}")
+            return error.exit_code
+        case typer.TyperException():
+            tell(f"error: {error.format_message()}{_help_hint(error)}")
+            return error.exit_code
+    tell(
+        f"internal error: {type(error).__name__}: {error}; "
+        "this is headstart's fault: --debug shows the traceback to report"
+    )
+    return OUR_FAULT
+
+
+def _help_hint(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" See {context.command_path} --help." if context else ""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise _Terminated

@@ -1,0 +1,121 @@
+"""`headstart compare`: how many labels does each method save on this task?"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.cli.options import (
+    Config,
+    Debug,
+    Json,
+    LabelColumn,
+    TextColumn,
+    comma_list,
+    save_settings,
+)
+from headstart.cli.terminal import print_json, print_table, say
+
+
+def compare(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Argument(metavar="DATA", help="Labelled data; without it, the BBC News demo."),
+    ] = None,
+    *,
+    test: Annotated[
+        Path | None,
+        typer.Option("--test", metavar="FILE", help="Test data; else a part of DATA is kept."),
+    ] = None,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--corpus",
+            metavar="PATH",
+            help="Unlabelled text: file, folder or glob; may be repeated. "
+            "Without it, the training texts without their labels.",
+        ),
+    ] = None,
+    methods: Annotated[
+        Sequence[str] | None,
+        typer.Option(
+            parser=comma_list(str), metavar="A,B,..", help="Methods NAME[=SOURCE][:TRANSFER]."
+        ),
+    ] = None,
+    labels: Annotated[
+        Sequence[int] | None,
+        typer.Option(parser=comma_list(int), metavar="N,N,..", help="Label budgets."),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Runs of each method at each budget.")
+    ] = 5,
+    pretrain_minutes: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", help="Pretraining that each encoder may spend."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer budgets and seeds: a first look.")
+    ] = False,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Processes; without it, all cores.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Results; a stopped comparison goes on here.")
+    ] = Path("runs/compare"),
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compare methods on the same labels, and keep the winner.
+
+    Every method gets the same labelled examples at every budget, and the same test rows. OUT gets
+    the report, the results, and the winner as a model that predicts.
+
+    For example:
+
+        headstart compare train.csv --methods scratch,tfidf,word2vec:frozen
+    """
+    from headstart.cli.bars import Bars
+    from headstart.compare.study import compare as compare_methods
+
+    found = compare_methods(
+        data,
+        test=test,
+        corpus=corpus,
+        methods=methods,
+        label_budgets=labels,
+        seeds=seeds,
+        out=out,
+        quick=quick,
+        pretrain_minutes=pretrain_minutes,
+        text_column=text_column,
+        label_column=label_column,
+        workers=workers,
+        progress=Bars(),
+    )
+    save_settings(context, out)
+    if as_json:
+        print_json({name: value for name, value in found.results.items() if name != "cells"})
+        return
+    print_table(_by_method(found.table))
+    say("")
+    say(found.headline)
+    say(f"winner: {found.best['method']}, fitted to all labels, in {out / 'best'}")
+    say(f"report: {out / 'report.html'}")
+
+
+def _by_method(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return one row for each method: its mean and half its interval at each label budget."""
+    budgets = sorted({row["labels"] for row in rows})
+    scores = {
+        (row["method"], row["labels"]): f"{row['mean']:.3f} ±{(row['high'] - row['low']) / 2:.3f}"
+        for row in rows
+    }
+    return [
+        {"method": method, **{f"{n:,} labels": scores.get((method, n), "") for n in budgets}}
+        for method in dict.fromkeys(row["method"] for row in rows)
+    ]

@@ -1,0 +1,193 @@
+"""`headstart inspect`: what an encoder or a fitted model is, and what it knows of one's words."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli.options import Debug, Json, LabelColumn, TextColumn
+from headstart.cli.terminal import print_json, print_table, say
+from headstart.errors import SettingsError
+
+if TYPE_CHECKING:
+    from headstart.hub.bundle import Pretrained, PretrainedWordVectors
+    from headstart.models.word_vectors import WordSpace
+    from headstart.progress import Progress
+    from headstart.transfer.estimators import TextClassifier
+
+
+def inspect(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Encoder or fitted model: folder or file.")
+    ],
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Labelled data: show what the model knows of its words."),
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="What a fine-tuned MODEL came from, to stand beside it."),
+    ] = None,
+    similarity: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--similarity",
+            metavar="FILE",
+            help="Word pairs that people rated, as WordSim-353 or SimLex-999; may be repeated.",
+        ),
+    ] = None,
+    analogies: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Questions 'a b c d' under ': section' lines."),
+    ] = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a model is and where it comes from; with --data, what it knows of its words.
+
+    For example:
+
+        headstart inspect runs/topics
+
+        headstart inspect runs/topics --data train.csv --encoder glove.txt
+
+        headstart inspect glove.txt --similarity wordsim353.tsv --analogies questions-words.txt
+    """
+    from headstart.cli.bars import Bars
+    from headstart.cli.loading import load_dataset, load_word_vectors, word_vectors
+    from headstart.inspect.neighbors import inspect_words
+    from headstart.tokenize.words import WordTokenizer
+    from headstart.transfer.loading import load
+
+    if encoder is not None and data is None:
+        raise SettingsError("--encoder stands beside the model for the words of --data; give both")
+    bars = Bars()
+    loaded = load(model, progress=bars)
+    found: dict[str, Any] = {"about": _about(loaded)}
+    if data is not None:
+        vectors = word_vectors(loaded)
+        if vectors is None or not isinstance(vectors.tokenizer, WordTokenizer):
+            raise SettingsError(f"{model}: has no vectors of words to look at")
+        spaces: dict[str, WordSpace] = {}
+        if encoder is not None:
+            spaces["pretrained"] = load_word_vectors(encoder, progress=bars).space
+        spaces[_column(loaded)] = vectors.space
+        dataset = load_dataset(
+            data, text_column=text_column, label_column=label_column, progress=bars
+        )
+        found |= inspect_words(dataset.texts, dataset.labels, vectors.tokenizer, spaces)
+    if similarity or analogies:
+        vectors = word_vectors(loaded)
+        if vectors is None:
+            raise SettingsError(f"{model}: has no vectors of words to test")
+        found |= _tested(vectors, similarity or [], analogies, bars)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _tested(
+    vectors: "PretrainedWordVectors",
+    similarity: Sequence[Path],
+    analogies: Path | None,
+    progress: "Progress",
+) -> dict[str, Any]:
+    from headstart.inspect.word_tests import (
+        evaluate_analogies,
+        evaluate_similarity,
+        read_analogies,
+        read_similarity_test,
+    )
+
+    lowercase = vectors.tokenizer.lowercase
+    scores = [
+        evaluate_similarity(vectors.space, read_similarity_test(path), lowercase=lowercase)
+        for path in similarity
+    ]
+    found: dict[str, Any] = {
+        "similarity": [
+            {
+                "test": score.name,
+                "spearman": score.spearman,
+                "covered": score.covered,
+                "pairs": score.total,
+                "missing": len(score.missing),
+            }
+            for score in scores
+        ]
+    }
+    if analogies is not None:
+        sections = evaluate_analogies(
+            vectors.space, read_analogies(analogies), lowercase=lowercase, progress=progress
+        )
+        found["analogies"] = [
+            {
+                "section": section.section,
+                "accuracy": section.accuracy,
+                "correct": section.correct,
+                "covered": section.covered,
+                "questions": section.total,
+            }
+            for section in sections
+        ]
+    return found
+
+
+def _about(model: "Pretrained | TextClassifier") -> dict[str, Any]:
+    from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.methods import name_of
+
+    if not isinstance(model, TextClassifier):
+        return {"encoder": model.name, **model.config, **model.lineage}
+    about = {"classes": model.classes_.tolist(), "transfer": name_of(model.method_)}
+    proof = model.proof_.as_dict() if model.proof_ else {}
+    return {**about, **model.fit_report_, **proof}
+
+
+def _column(model: "Pretrained | TextClassifier") -> str:
+    """Return under which name a model's vectors stand beside others'."""
+    transfer = _about(model).get("transfer")
+    return {"scratch": "scratch", "finetune": "finetuned"}.get(str(transfer), "pretrained")
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    print_table([{"": name, " ": _text(value)} for name, value in found["about"].items() if value])
+    if words := found.get("words"):
+        say("")
+        print_table(
+            [
+                {"class": word["label"], "word": word["word"], "texts": word["count"]}
+                | {name: _near(nearest) for name, nearest in word["columns"].items()}
+                for word in words
+            ]
+        )
+    for tests in ("similarity", "analogies"):
+        if rows := found.get(tests):
+            say("")
+            print_table(rows)
+    if moved := found.get("moved"):
+        say("", "Words that moved most:")
+        print_table(
+            [
+                {"word": word["word"], "distance": word["distance"]}
+                | {when: _near(word[when]) for when in ("before", "after")}
+                for word in moved
+            ]
+        )
+
+
+def _near(neighbors: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(neighbor["word"] for neighbor in neighbors) or "-"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,40 @@
+"""`headstart neighbors`: which words an encoder takes for similar, and its analogies."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import Debug, Json
+from headstart.cli.terminal import print_json, print_table
+
+
+def neighbors(
+    encoder: Annotated[
+        Path,
+        typer.Argument(metavar="ENCODER", help="Word vectors: folder or file; or a fitted model."),
+    ],
+    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words to be near to.")],
+    minus: Annotated[
+        list[str] | None,
+        typer.Option("--minus", metavar="WORD", help="Word to be far from; may be repeated."),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many.")] = 10,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show the nearest words by cosine similarity; with --minus, complete an analogy.
+
+    For example:
+
+        headstart neighbors glove.6B.100d.txt king
+
+        headstart neighbors glove.6B.100d.txt king woman --minus man
+    """
+    from headstart.cli.bars import Bars
+    from headstart.cli.loading import load_word_vectors
+
+    vectors = load_word_vectors(encoder, progress=Bars())
+    found = vectors.most_similar(words, minus or [], top=top)
+    rows = [{"word": word, "similarity": similarity} for word, similarity in found]
+    print_json(rows) if as_json else print_table(rows)

@@ -1,0 +1,98 @@
+"""The options that commands share, and the file that stands for any of them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar, cast
+
+import typer
+
+from headstart.cli.terminal import one_line
+from headstart.errors import SettingsError
+from headstart.settings import Setting, line_of, read_settings, settings_toml
+
+Item = TypeVar("Item")
+_NOT_IN_A_FILE = {"config", "as_json", "debug"}
+
+
+def _read_config(context: typer.Context, _: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Make the file's settings the command's defaults, each checked as if it had been typed."""
+    if path is None:
+        return None
+    options = {p.name: p for p in context.command.params if p.name not in _NOT_IN_A_FILE}
+    context.default_map = {}
+    for name, value in read_settings(path, known=options).items():
+        option = options[name]
+        typed = _as_typed(value, repeatable=option.multiple)
+        try:
+            if isinstance(value, bool) is not getattr(option, "is_flag", False):
+                raise typer.BadParameter(f"{value!r} is not what this option takes")
+            option.process_value(context, typed)
+        except typer.TyperException as error:
+            place = f"{path} line {line_of(path.read_text('utf-8-sig'), name)}"
+            raise SettingsError(f"{place}: {name!r}: {error.message}") from None
+        context.default_map[name] = typed
+    return path
+
+
+def _as_typed(value: Setting, *, repeatable: bool) -> str | bool | list[str]:
+    """Return a setting as the command line would have given it."""
+    if isinstance(value, bool):
+        return value
+    items = [str(value)] if isinstance(value, str | int | float) else [str(item) for item in value]
+    return items if repeatable else ",".join(items)
+
+
+def save_settings(context: typer.Context, folder: Path) -> None:
+    """Write what the command was asked for to `settings.toml` beside its result."""
+    from headstart.storage import write_text
+
+    names = (option.name for option in context.command.params)
+    asked = {
+        name: _plain(context.params.get(name))
+        for name in names
+        if name not in {*_NOT_IN_A_FILE, "out"}
+    }
+    path = folder / "settings.toml"
+    head = f"# Again: {context.command_path} --config {path} --out ANOTHER\n"
+    write_text(path, one_line(head) + "\n" + settings_toml(asked))
+
+
+def _plain(value: object) -> Setting | None:
+    if isinstance(value, list | tuple):
+        return [str(item) if isinstance(item, Path) else item for item in value]
+    return str(value) if isinstance(value, Path) else cast("Setting | None", value)
+
+
+def comma_list(kind: Callable[[str], Item]) -> Callable[[str], Sequence[Item]]:
+    """Return the parser of values written with commas between them: `50,200,1000`."""
+
+    def parse(text: str) -> Sequence[Item]:
+        try:
+            return [kind(item.strip()) for item in text.split(",") if item.strip()]
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is not a list such as 50,200,1000") from None
+
+    return parse
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,
+        callback=_read_config,
+        help="TOML file with any of these options; what is typed wins.",
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option("--text-column", metavar="NAME", help="Column that holds the text."),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option("--label-column", metavar="NAME", help="Column that holds the label."),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Where randomness starts.")]

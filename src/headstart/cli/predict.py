@@ -1,0 +1,72 @@
+"""`headstart predict`: labels for texts nobody has labelled, a few or more than memory holds."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import Config, Debug, Json, TextColumn
+from headstart.cli.terminal import print_json, print_table, say
+from headstart.errors import SettingsError
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="INPUT", help="File of texts; - for standard input, one a line."),
+    ] = None,
+    *,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", metavar="TEXT", help="A text; may be repeated.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet to write."),
+    ] = None,
+    text_column: TextColumn = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", metavar="N", min=1, help="Texts in memory at once.")
+    ] = 1024,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Predict labels with their probabilities: for texts typed here, or for a file of any size.
+
+    Without --out the predictions of a file go to standard output: CSV, or JSON lines with --json.
+
+    For example:
+
+        headstart predict runs/compare/best --text "Shares fell again."
+
+        headstart predict runs/compare/best reviews.csv --out labelled.parquet
+    """
+    if (source is None) == (not text):
+        raise SettingsError("give either a file of texts or --text, and not both")
+    if source is None and out is not None:
+        raise SettingsError("--out takes the predictions of a file; print those of --text instead")
+    from headstart.cli.bars import Bars
+    from headstart.cli.loading import load_classifier
+    from headstart.data.labelled import read_texts
+    from headstart.serve import predictor
+
+    bars = Bars()
+    classifier = load_classifier(model, progress=bars)
+    if source is None:
+        (found,) = predictor.predict(classifier, [text or []])
+        rows = [prediction._asdict() for prediction in found]
+        print_json(rows) if as_json else print_table(rows)
+    elif out is None:
+        texts = read_texts(source, text_column=text_column, batch_size=batch_size, progress=bars)
+        start, write = predictor.write_jsonl if as_json else predictor.write_csv, None
+        for predictions in predictor.predict(classifier, texts):
+            write = write or start(sys.stdout)  # no head of a table before a first row is read
+            write(predictions)
+    else:
+        count = predictor.predict_file(
+            classifier, source, out, text_column=text_column, batch_size=batch_size, progress=bars
+        )
+        result = {"texts": count, "out": str(out)}
+        print_json(result) if as_json else say(f"{count:,} predictions in {out}")

@@ -1,0 +1,144 @@
+"""How commands end: exit codes, one line for an error, and no traceback unless asked for."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from headstart import __version__, errors
+from headstart.cli.app import main
+
+COMMAND = ["data", "check", "data.csv"]
+
+
+def failing_with(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("headstart.data.labelled.read_labelled", fail)
+
+
+def run_in_a_process(*words, before="", **options):
+    code = f"import sys; from headstart.cli.app import main; {before}\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, **options)
+
+
+def test_version_and_help(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"headstart {__version__}\n"
+    assert main([]) == main(["--help"]) == 0
+    assert capsys.readouterr().out.count("Commands:") == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.DataError("a.csv line 3: broken"),
+        errors.FormatError("a.bin: cut short"),
+        errors.SettingsError("seeds must be above 0"),
+        errors.LockedError("runs/x: in use by process 7"),
+        errors.StorageError("runs/x: cannot write"),
+        errors.InterruptedRunError("stopped; the same command goes on"),
+        errors.NonFiniteError("the loss is nan"),
+        errors.TransferError("a frozen tensor changed"),
+    ],
+)
+def test_an_error_is_one_line_and_its_exit_code(monkeypatch, capsys, error):
+    failing_with(monkeypatch, error)
+    assert main(COMMAND) == error.exit_code
+    assert capsys.readouterr() == ("", f"error: {error}\n")
+
+
+def test_an_error_cannot_steer_the_terminal(monkeypatch, capsys):
+    failing_with(monkeypatch, errors.DataError("label '\x1b[2J'\nis odd"))
+    assert main(COMMAND) == 2
+    assert capsys.readouterr().err == "error: label '\\x1b[2J' is odd\n"
+
+
+class Panic(BaseException):
+    """What Rust libraries raise: not an Exception."""
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), Panic("index out of bounds"), MemoryError()])
+def test_an_error_nobody_foresaw_is_our_fault(monkeypatch, capsys, error):
+    failing_with(monkeypatch, error)
+    assert main(COMMAND) == 70
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"internal error: {type(error).__name__}")
+    assert len(err.splitlines()) == 1
+    assert "--debug" in err
+
+
+def test_debug_shows_the_traceback_too(monkeypatch, capsys):
+    failing_with(monkeypatch, errors.DataError("broken"))
+    assert main([*COMMAND, "--debug"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback (most recent call last):")
+    assert err.endswith("error: broken\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["cmpare"],
+            "error: No such command 'cmpare'. Did you mean 'compare'? See headstart --help.",
+        ),
+        (["data"], "error: Missing command. See headstart data --help."),
+        (["data", "check"], "error: Missing argument 'DATA'. See headstart data check --help."),
+        (["data", "list", "--jsn"], "error: No such option: --jsn (Possible options: --json)"),
+        (
+            ["compare", "--seeds", "x"],
+            "error: Invalid value for '--seeds': Input should be a valid",
+        ),
+        (["data", "check", "none.csv"], "error: none.csv: no such file"),
+    ],
+)
+def test_what_was_typed_wrong(capsys, words, message):
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(message)
+    assert len(err.splitlines()) == 1
+
+
+def test_control_c(monkeypatch, capsys):
+    failing_with(monkeypatch, KeyboardInterrupt())
+    assert main(COMMAND) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+def test_sigterm():
+    waits = (
+        "import time, headstart.data.labelled as labelled;"
+        "labelled.read_labelled = lambda *_, **__: print('ready', flush=True) or time.sleep(60)"
+    )
+    with run_in_a_process(*COMMAND, before=waits, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 143
+        assert process.stderr.read() == b"stopped by SIGTERM\n"
+
+
+def test_a_reader_that_went_away_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    with run_in_a_process("data", "list", "--json", stdout=write) as process:
+        os.close(write)
+        assert process.wait(timeout=60) == 141
+        assert process.stderr.read() == b""
+
+
+def test_an_encoding_loses_no_result(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("text,label\none,naïve\ntwo,naïve\nthree,b\nfour,b\n")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    with run_in_a_process(
+        "data", "check", str(table), stdout=subprocess.PIPE, env=environment
+    ) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert b"na\\xefve" in out

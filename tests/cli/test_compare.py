@@ -1,0 +1,116 @@
+"""A comparison as a command: what is typed arrives, the answer is a table and a sentence."""
+
+import json
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from headstart.compare import study
+
+SUMMARY = [
+    {"method": "scratch", "labels": 50, "mean": 0.5, "low": 0.45, "high": 0.55},
+    {"method": "scratch", "labels": 1000, "mean": 0.8, "low": 0.79, "high": 0.81},
+    {"method": "glove:frozen", "labels": 50, "mean": 0.75, "low": 0.7, "high": 0.8},
+]
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Stand in for the study: remember what it was given."""
+    arguments = {}
+
+    def compare(data, **options):
+        arguments.update(options, data=data)
+        return SimpleNamespace(
+            results={"summary": SUMMARY, "cells": [{"correct": [1, 0]}], "best": {}},
+            table=SUMMARY,
+            headline="glove:frozen needs 4 times fewer labels than scratch.",
+            best={"method": "glove:frozen"},
+        )
+
+    monkeypatch.setattr(study, "compare", compare)
+    return arguments
+
+
+def test_the_answer_is_a_table_and_a_sentence(run, given):
+    code, out, _ = run("compare", "train.csv", "--out", "runs/a")
+    head, scratch, glove, _, *rest = out.splitlines()
+    assert code == 0
+    assert head.split() == ["method", "50", "labels", "1,000", "labels"]
+    assert scratch.split() == ["scratch", "0.500", "±0.050", "0.800", "±0.010"]
+    assert glove.split() == ["glove:frozen", "0.750", "±0.050"]
+    assert rest == [
+        "glove:frozen needs 4 times fewer labels than scratch.",
+        "winner: glove:frozen, fitted to all labels, in runs/a/best",
+        "report: runs/a/report.html",
+    ]
+
+
+def test_every_option_arrives(run, given):
+    code, *_ = run(
+        *("compare", "train.csv", "--test", "test.csv", "--corpus", "articles.txt", "--seeds", "2"),
+        *("--methods", "scratch, glove=words.vec:frozen", "--labels", "5,10", "--quick"),
+        *(
+            "--pretrain-minutes",
+            "0.5",
+            "--workers",
+            "1",
+            "--text-column",
+            "text",
+            "--out",
+            "runs/b",
+        ),
+    )
+    assert code == 0
+    assert given.pop("progress")
+    assert {name: value for name, value in given.items() if value is not None} == {
+        "data": Path("train.csv"),
+        "test": Path("test.csv"),
+        "corpus": [Path("articles.txt")],
+        "methods": ["scratch", "glove=words.vec:frozen"],
+        "label_budgets": [5, 10],
+        "seeds": 2,
+        "out": Path("runs/b"),
+        "quick": True,
+        "pretrain_minutes": 0.5,
+        "text_column": "text",
+        "workers": 1,
+    }
+
+
+def test_without_arguments_it_is_the_demo(run, given):
+    assert run("compare", "--out", "runs/c")[0] == 0
+    assert given["data"] is None
+    assert (given["methods"], given["label_budgets"], given["seeds"]) == (None, None, 5)
+
+
+def test_the_settings_are_saved_and_replay_the_run(run, given, files):
+    run("compare", "train.csv", "--labels", "5,10", "--corpus", "articles.txt", "--out", "runs/d")
+    saved = files / "runs" / "d" / "settings.toml"
+    assert tomllib.loads(saved.read_text())["labels"] == [5, 10]
+    first = dict(given)
+    run("compare", "--config", saved, "--out", "runs/e")
+    different = {name for name in first if first[name] != given[name]}
+    assert different == {"out", "progress"}
+
+
+def test_json_has_the_summary_and_not_every_cell(run, given):
+    code, out, err = run("compare", "--json", "--out", "runs/f")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == {"summary": SUMMARY, "best": {}}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--labels", "5,many"], "'5,many' is not a list such as 50,200,1000"),
+        (["--seeds", "0"], "Invalid value for '--seeds'"),
+        (["--config", "none.toml"], "none.toml: cannot read the settings"),
+    ],
+)
+def test_what_was_typed_wrong(run, given, words, message):
+    code, out, err = run("compare", *words)
+    assert (code, out) == (2, "")
+    assert message in err

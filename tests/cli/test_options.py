@@ -1,0 +1,105 @@
+"""A file stands for options: the same names, the same checks, and what is typed wins."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+
+from headstart.cli.options import Config, Debug, Json, comma_list, save_settings
+from headstart.errors import SettingsError
+
+app = typer.Typer()
+
+
+@app.command()
+def study(
+    context: typer.Context,
+    data: Annotated[Path | None, typer.Argument()] = None,
+    *,
+    corpus: Annotated[list[Path] | None, typer.Option()] = None,
+    labels: Annotated[Sequence[int] | None, typer.Option(parser=comma_list(int))] = None,
+    seeds: Annotated[int, typer.Option(min=1)] = 5,
+    quick: Annotated[bool, typer.Option("--quick")] = False,
+    out: Path = Path("runs/x"),
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+):
+    save_settings(context, out)
+
+
+def run(*words):
+    command = typer.main.get_command(app)
+    with command.make_context("headstart study", [str(word) for word in words]) as context:
+        command.invoke(context)
+        return context.params
+
+
+def run_with(tmp_path, text, *words):
+    (tmp_path / "run.toml").write_text(text)
+    return run("--out", tmp_path, "--config", tmp_path / "run.toml", *words)
+
+
+def test_a_file_sets_every_kind_of_option(tmp_path):
+    text = "data = 'a.csv'\ncorpus = ['b', 'c']\nlabels = [50, 200]\nseeds = 3\nquick = true\n"
+    values = run_with(tmp_path, text)
+    assert values["data"] == Path("a.csv")
+    assert values["corpus"] == [Path("b"), Path("c")]
+    assert values["labels"] == [50, 200]
+    assert (values["seeds"], values["quick"]) == (3, True)
+
+
+def test_one_value_may_stand_for_a_list(tmp_path):
+    values = run_with(tmp_path, "corpus = 'b'\nlabels = 50\n")
+    assert (values["corpus"], values["labels"]) == ([Path("b")], [50])
+
+
+def test_what_is_typed_wins(tmp_path):
+    values = run_with(tmp_path, "data = 'a.csv'\nlabels = [50]\nseeds = 3\n", "b.csv", "--seeds", 1)
+    assert (values["data"], values["labels"], values["seeds"]) == (Path("b.csv"), [50], 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds = 0\n", "run.toml line 1: 'seeds': Input should be greater than or equal to 1"),
+        ("\n\nseeds = 'five'\n", "run.toml line 3: 'seeds': Input should be a valid integer"),
+        ("seeds = 2.5\n", "line 1: 'seeds': Input should be a valid integer"),
+        ("seeds = true\n", "line 1: 'seeds': True is not what this option takes"),
+        ("quick = 'yes'\n", "line 1: 'quick': 'yes' is not what this option takes"),
+        ("labels = [50, 'many']\n", "line 1: 'labels': '50,many' is not a list such as"),
+        ("label = [50]\n", "line 1: unknown setting 'label'; did you mean 'labels'?"),
+        ("config = 'other.toml'\n", "line 1: unknown setting 'config'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_file_line_and_key(tmp_path, text, message):
+    with pytest.raises(SettingsError) as caught:
+        run_with(tmp_path, text)
+    assert message in str(caught.value)
+
+
+def test_the_settings_are_saved_and_give_the_same_run_again(tmp_path):
+    first = run(
+        *("it's.csv", "--corpus", "a b.txt", "--corpus", "c", "--labels", "5,10", "--quick"),
+        *("--out", tmp_path / "one"),
+    )
+    saved = tmp_path / "one" / "settings.toml"
+    assert tomllib.loads(saved.read_text()) == {
+        "data": "it's.csv",
+        "corpus": ["a b.txt", "c"],
+        "labels": [5, 10],
+        "seeds": 5,
+        "quick": True,
+    }
+    again = run("--config", saved, "--out", tmp_path / "two")
+    different = {name for name in first if first[name] != again[name]}
+    assert different == {"config", "out"}
+
+
+def test_a_list_with_an_odd_item_is_refused():
+    with pytest.raises(typer.BadParameter, match="'5,x' is not a list such as 50,200,1000"):
+        comma_list(int)("5,x")
+    assert comma_list(str)("scratch, glove:frozen,") == ["scratch", "glove:frozen"]

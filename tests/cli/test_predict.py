@@ -1,0 +1,66 @@
+"""Predictions for texts typed, piped, and in files."""
+
+import csv
+import io
+import json
+
+import pytest
+
+
+def test_texts_that_are_typed(run):
+    code, out, err = run("predict", "model", "--text", "a late goal", "--text", "the shares fell")
+    assert (code, err) == (0, "")
+    head, *rows = [line.split() for line in out.splitlines()]
+    assert head == ["text", "label", "probability"]
+    assert [row[-2] for row in rows] == ["sport", "business"]
+
+
+def test_json(run):
+    code, out, _ = run("predict", "model", "--text", "a late goal", "--json")
+    (row,) = json.loads(out)
+    assert (code, row["text"], row["label"]) == (0, "a late goal", "sport")
+    assert 0.5 < row["probability"] <= 1
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_file_to_standard_output(run, files, as_json):
+    code, out, _ = run("predict", "model", "test.csv", *["--json"] * as_json)
+    if as_json:
+        rows = [json.loads(line) for line in out.splitlines()]
+    else:
+        rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert [row["label"] for row in rows] == ["sport", "business"]
+
+
+def test_a_file_to_a_file(run, files):
+    code, out, _ = run("predict", "model", "articles.txt", "--out", "predicted.jsonl")
+    assert (code, out) == (0, "120 predictions in predicted.jsonl\n")
+    assert len((files / "predicted.jsonl").read_text().splitlines()) == 120
+
+
+def test_standard_input(run, monkeypatch):
+    piped = io.BufferedReader(io.BytesIO(b"a goal\nprofit fell\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(piped))
+    code, out, _ = run("predict", "model", "-")
+    assert code == 0
+    assert [row["text"] for row in csv.DictReader(io.StringIO(out))] == ["a goal", "profit fell"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model"], "give either a file of texts or --text, and not both"),
+        (["model", "test.csv", "--text", "x"], "give either a file of texts or --text"),
+        (["model", "--text", "x", "--out", "a.csv"], "--out takes the predictions of a file"),
+        (["model", "none.csv"], "none.csv: no such file"),
+        (["model", "test.csv", "--out", "a.xlsx"], "a.xlsx: must end in .csv"),
+        (["model", "test.csv", "--text-column", "body"], "has no column 'body'"),
+        (["none", "--text", "x"], "none: no such file or folder"),
+        (["words.vec", "--text", "x"], "words.vec: is an encoder, and knows no labels"),
+    ],
+)
+def test_what_was_asked_wrong(run, words, message):
+    code, out, err = run("predict", *words)
+    assert (code, out) == (2, "")
+    assert message in err

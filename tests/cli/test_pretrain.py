@@ -1,0 +1,74 @@
+"""Pretraining from the command line: what is typed arrives, what is made is saved."""
+
+import json
+import tomllib
+
+import pytest
+
+from headstart.hub import store
+
+
+def test_an_encoder_is_saved_with_its_settings(run, files):
+    code, out, _ = run(
+        *("pretrain", "word2vec", "--corpus", "articles.txt", "--size", "tiny", "--epochs", "1"),
+        *("--threads", "1", "--out", "w2v"),
+    )
+    assert code == 0
+    assert out.startswith("word2vec 25d")
+    settings = tomllib.loads((files / "w2v" / "settings.toml").read_text())
+    assert settings["corpus"] == ["articles.txt"]
+    assert (settings["method"], settings["epochs"], settings["threads"]) == ("word2vec", 1.0, 1)
+    assert run("neighbors", "w2v", "market")[0] == 0
+
+
+def test_every_option_arrives(run, monkeypatch):
+    given = {}
+
+    def pretrain(method, corpus, **options):
+        given.update(options, method=method, corpus=corpus.description)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "pretrain", pretrain)
+    code, *_ = run(
+        *(
+            "pretrain",
+            "glove",
+            "--corpus",
+            "articles.txt",
+            "--corpus",
+            "train.csv",
+            "--size",
+            "mini",
+        ),
+        *("--minutes", "0.5", "--tokens", "9", "--seed", "3", "--min-count", "2", "--out", "x"),
+    )
+    assert code == 130
+    assert given["method"] == "glove"
+    assert "2 files" in given["corpus"]
+    assert (given["size"], given["minutes"], given["tokens"]) == ("mini", 0.5, 9)
+    assert (given["seed"], given["min_count"], given["epochs"]) == (3, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["elmo", "--corpus", "articles.txt"], "cannot pretrain 'elmo'; there are word2vec, glove"),
+        (["glove", "--corpus", "none.txt"], "none.txt: no such file or folder"),
+        (["glove", "--corpus", "articles.txt", "--size", "huge"], "no size 'huge'"),
+        (["glove"], "Missing option '--corpus'"),
+    ],
+)
+def test_what_was_asked_wrong(run, words, message):
+    code, _, err = run("pretrain", *words, "--out", "x")
+    assert code == 2
+    assert message in err
+
+
+def test_json(run):
+    code, out, _ = run(
+        *("pretrain", "glove", "--corpus", "articles.txt", "--size", "tiny", "--epochs", "1"),
+        *("--out", "glove", "--json"),
+    )
+    found = json.loads(out)
+    assert (code, found["folder"]) == (0, "glove")
+    assert found["lineage"]["words"] > 0
