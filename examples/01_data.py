@@ -1,0 +1,25 @@
+"""Read labelled texts and a corpus, and look for what would spoil a comparison."""
+
+from pathlib import Path
+
+from headstart.data.corpora import read_corpus
+from headstart.data.labelled import read_labelled
+from headstart.data.overlap import find_conflicts, find_duplicates
+
+Path("reviews.csv").write_text(
+    "text,label\n"
+    "a quiet and moving film,good\n"
+    '"long, loud and dull",bad\n'
+    "a quiet and moving film,bad\n"
+    "sharp and very funny,good\n"
+)
+Path("articles.txt").write_text("The fair opened today. It rains.\n\nNobody minds the rain.\n")
+
+dataset = read_labelled("reviews.csv")
+print(len(dataset), dataset.classes, "from lines", dataset.lines)
+print(find_duplicates(dataset))
+print(find_conflicts(dataset))
+
+corpus = read_corpus("articles.txt")
+for document in corpus:  # every time anew from the files, so a corpus may be larger than memory
+    print(document)

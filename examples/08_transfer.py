@@ -1,0 +1,24 @@
+"""An encoder carried over to a task, with the proof that it was; scikit-learn all the way."""
+
+from sklearn.model_selection import GridSearchCV
+
+import headstart as hs
+
+texts = [f"{word} number {n}" for n in range(8) for word in ("goal", "match", "profit", "shares")]
+labels = ["sport", "sport", "business", "business"] * 8
+encoder = hs.pretrain("word2vec", texts * 20, size="tiny", epochs=5, threads=1)
+
+classifier = hs.TextClassifier(encoder, transfer="frozen", random_state=0).fit(texts, labels)
+print(classifier.predict(["a late goal", "the shares fell"]))
+print(classifier.predict_proba(["a late goal"]), classifier.classes_)
+print(classifier.proof_)
+
+classifier.save("runs/topics")
+print(hs.load("runs/topics").predict(["the match"]))
+
+features = hs.TextFeatures(encoder).transform(texts)
+print(features.shape)
+
+methods = [hs.TfIdf(), hs.Probe(), hs.Probe(pooling="max")]  # methods are values: search over them
+search = GridSearchCV(hs.TextClassifier(encoder), {"transfer": methods}, cv=2).fit(texts, labels)
+print(search.best_params_)

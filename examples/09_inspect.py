@@ -1,0 +1,20 @@
+"""What vectors know: of words in general, and of the task's own words."""
+
+from pathlib import Path
+
+import headstart as hs
+from headstart.inspect.neighbors import inspect_words
+from headstart.inspect.word_tests import evaluate_similarity, read_similarity_test
+
+texts = ["the coffee is hot", "the tea is hot", "the train is late", "the bus is late"] * 50
+labels = ["drink", "drink", "travel", "travel"] * 50
+vectors = hs.pretrain("word2vec", texts, size="tiny", epochs=20, threads=1, seed=0)
+
+Path("pairs.tsv").write_text("coffee\ttea\t9.0\ncoffee\tbus\t1.0\ntrain\tbus\t8.0\n")
+print(evaluate_similarity(vectors.space, read_similarity_test("pairs.tsv")))
+
+known = inspect_words(
+    texts, labels, vectors.tokenizer, {"pretrained": vectors.space}, per_class=2, top=2
+)
+for word in known["words"]:
+    print(word["label"], word["word"], word["columns"]["pretrained"])

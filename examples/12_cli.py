@@ -1,0 +1,9 @@
+"""The commands are library calls with a name: run one from Python to see its exit code."""
+
+from pathlib import Path
+
+from headstart.cli.app import main
+
+Path("reviews.csv").write_text("text,label\nfine,good\nlovely,good\ndull,bad\nloud,bad\n")
+print("exit code", main(["data", "check", "reviews.csv"]))
+print("exit code", main(["data", "check", "no-such-file.csv"]))

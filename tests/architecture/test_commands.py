@@ -1,0 +1,93 @@
+"""The commands keep their promises: no new flag by accident, quick help, an example that parses."""
+
+import resource
+import shlex
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from headstart.cli.app import app
+
+# Adding, renaming or removing a flag is a decision: make it here too, and in CHANGELOG.md.
+FLAGS = {
+    "compare": (
+        "data --test --corpus --methods --labels --seeds --pretrain-minutes --quick "
+        "--text-column --label-column --workers --out --config --json --debug"
+    ),
+    "pretrain": (
+        "method --corpus --out --size --epochs --minutes --tokens --cbow --tokenizer "
+        "--min-count --text-column --seed --threads --config --json --debug"
+    ),
+    "predict": "model source --text --out --text-column --batch-size --config --json --debug",
+    "evaluate": "model data --text-column --label-column --json --debug",
+    "inspect": (
+        "model --data --encoder --similarity --analogies --text-column --label-column --json "
+        "--debug"
+    ),
+    "neighbors": "encoder words --minus --top --json --debug",
+    "fit classification": (
+        "data --out --encoder --transfer --text-column --label-column --seed --config --json "
+        "--debug"
+    ),
+    "data list": "--json --debug",
+    "data get": "--json --debug",
+    "data check": "data --test --text-column --label-column --json --debug",
+}
+
+
+def walk(command, name=""):
+    if not hasattr(command, "commands"):
+        yield name, command
+    for part, each in getattr(command, "commands", {}).items():
+        yield from walk(each, f"{name} {part}".strip())
+
+
+COMMANDS = dict(walk(typer.main.get_command(app)))
+
+
+def flags(command):
+    return [
+        (each.opts[0] if each.opts[0].startswith("-") else each.name) for each in command.params
+    ]
+
+
+def examples(command):
+    lines = [line.strip() for line in (command.help or "").splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith("headstart ")]
+
+
+def test_no_flag_was_added_renamed_or_removed():
+    assert {name: " ".join(flags(command)) for name, command in COMMANDS.items()} == FLAGS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_speaks_to_machines_and_shows_tracebacks_on_demand(name):
+    assert {"--json", "--debug"} <= set(flags(COMMANDS[name]))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is(name):
+    assert [each.name for each in COMMANDS[name].params if not each.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_has_an_example_that_parses(name):
+    found = examples(COMMANDS[name])
+    assert found
+    for program, *words in found:
+        assert program == "headstart"
+        arguments = words[len(name.split()) :]
+        assert words[: len(name.split())] == name.split()
+        COMMANDS[name].make_context(name, arguments)
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = "import sys; from headstart.cli.app import main; main(['--help']); print(*sys.modules)"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    heavy = {"torch", "numpy", "pyarrow", "numba", "sklearn", "rich", "plotly"}
+    assert not heavy & set(done.stdout.split())
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5

@@ -1,0 +1,126 @@
+"""Documentation that cannot rot: its Python runs, its commands parse, its links lead somewhere."""
+
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+import tomllib
+from functools import partial
+from pathlib import Path
+
+import pytest
+import typer
+
+import headstart
+from headstart.cli.app import app
+from headstart.compare import study
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+STORY = reversed(PROJECT["tool"]["importlinter"]["contracts"][0]["layers"])
+ROOMS = [room for room in STORY if (ROOT / "src" / "headstart" / room).is_dir()]
+
+NEWS = [
+    ("the team won the final match of the season", "sport"),
+    ("the striker scored a late goal in the cup", "sport"),
+    ("the coach praised the players after the game", "sport"),
+    ("the bank raised interest rates again", "business"),
+    ("shares fell as the company cut its profit forecast", "business"),
+    ("the market gained after the central bank met", "business"),
+]
+
+
+@pytest.fixture
+def folder_of_a_user(tmp_path, monkeypatch):
+    """A folder with the files that the pages talk about."""
+    rows = [f"{text} number {n},{label}" for n in range(12) for text, label in NEWS]
+    (tmp_path / "train.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    (tmp_path / "articles.txt").write_text("\n".join(text for text, _ in NEWS * 40) + "\n")
+    (tmp_path / "run.toml").write_text("seeds = 1\n")
+    monkeypatch.chdir(tmp_path)
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def command_lines(page):
+    return re.findall(r"^(?: {4}|\$ )(headstart .*)$", page.read_text(), re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder_of_a_user")
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
+def test_examples_run(script, capsys):
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder_of_a_user")
+def test_the_python_of_the_readme_runs(capsys, monkeypatch):
+    smallest = {"label_budgets": [10], "seeds": 1, "workers": 1}
+    monkeypatch.setattr(study, "compare", partial(study.compare, **smallest))
+    (code,) = blocks(ROOT / "README.md", "python")
+    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102 - our own page
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.parent.name == "docs"], ids=lambda p: p.stem
+)
+def test_pages_quote_code_that_runs(page):
+    script = ROOT / "examples" / f"{page.stem}.py"
+    for code in blocks(page, "python"):
+        assert code in script.read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.usefixtures("folder_of_a_user")
+def test_commands_on_pages_parse(page):
+    for line in command_lines(page):
+        words = shlex.split(line, comments=True)[1:]
+        command = typer.main.get_command(app)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        command.make_context("headstart", words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_room_has_a_page_and_an_example():
+    expected = [f"{number:02}_{room}" for number, room in enumerate(ROOMS, start=1)]
+    assert [page.stem for page in PAGES if page.stem[0].isdigit()] == expected
+    assert [script.stem for script in EXAMPLES] == expected
+
+
+@pytest.mark.parametrize("name", sorted(set(headstart.__all__) - {"__version__"}))
+def test_every_public_name_says_what_it_is(name):
+    documented = getattr(headstart, name).__doc__ or ""
+    assert documented.strip()
+    assert any(re.search(rf"[`.]{name}[`(]", page.read_text()) for page in PAGES), (
+        f"no page speaks of {name}"
+    )
+
+
+def test_public_names_stay_functions_where_rooms_have_the_same_name():
+    code = (
+        "import headstart as hs, headstart.compare.study, headstart.hub.store;"
+        "print(*(type(getattr(hs, name)).__name__ for name in ('compare', 'pretrain', 'load') * 2))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["function"] * 6
+
+
+def test_the_package_names_what_it_offers():
+    assert set(headstart.__all__) <= set(dir(headstart))
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = headstart.nonsense
