@@ -1,0 +1,60 @@
+"""Fitting one cell of a comparison: 200 labels of SST-2 on GloVe 50d, and scoring 1,000 rows.
+
+Seconds per cell of each transfer, on one thread, with the encoder loaded: fitting by the shared
+rule (a search on the validation part, then all the labels) plus the evaluation of 1,000 test rows.
+The first cell of a process also imports what torch needs to train; it is run before and not
+counted. Every repetition takes other labels.
+
+    python benchmarks/fit_cell.py --vectors glove_6B_50d_emb.npy
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from harness import Figures, Metric, argument_parser, main, measure
+
+TRANSFERS = ("tfidf", "probe", "scratch", "frozen", "finetune")
+LABELS, TEST_ROWS = 200, 1000
+
+
+def read(path: Path) -> tuple[list[str], list[str]]:
+    """Read lines of `<label> <text>`."""
+    rows = [line.split(" ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [text for _, text in rows], [label for label, _ in rows]
+
+
+def ours(arguments: argparse.Namespace) -> Figures:
+    import torch
+
+    from headstart.data.splits import nested_subsets
+    from headstart.hub.store import load_encoder
+    from headstart.transfer.estimators import TextClassifier
+
+    torch.set_num_threads(1)
+    texts, labels = read(arguments.data / "sst" / "stsa.binary.train")
+    test_texts, test_labels = read(arguments.data / "sst" / "stsa.binary.test")
+    test = test_texts[:TEST_ROWS], test_labels[:TEST_ROWS]
+    rows = nested_subsets(labels, [LABELS], seed=arguments.seed)[LABELS]
+    given = [texts[row] for row in rows], [labels[row] for row in rows]
+    encoder = load_encoder(arguments.vectors)
+    TextClassifier(encoder, "finetune").fit(*given).score(*test)
+    figures: Figures = {"others": 0.0}
+    for transfer in TRANSFERS:
+        classifier = TextClassifier(encoder, transfer, random_state=arguments.seed)
+        used = time.process_time()
+        timed = measure(lambda fitting=classifier: fitting.fit(*given).score(*test))
+        figures[f"{transfer}_seconds"] = timed.seconds
+        figures[f"{transfer}_cpu_seconds"] = time.process_time() - used
+        figures[f"{transfer}_accuracy"] = classifier.score(*test)
+        figures["others"] = max(figures["others"], timed.others)
+    return figures
+
+
+if __name__ == "__main__":
+    parser = argument_parser(__doc__)
+    parser.add_argument("--vectors", type=Path, required=True, help="any file of word vectors")
+    metrics = [Metric(f"{name}_seconds") for name in TRANSFERS]
+    metrics += [Metric(f"{name}_cpu_seconds") for name in TRANSFERS]
+    metrics += [Metric(f"{name}_accuracy", "difference") for name in TRANSFERS]
+    main("fit_cell", {"headstart": ours}, metrics, parser)

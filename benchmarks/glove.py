@@ -1,0 +1,194 @@
+"""GloVe: headstart's `pretrain.glove` beside Stanford's C programs, on the same words and pairs.
+
+The corpus is text that is tokenized already, a document a line; both keep the words that occur five
+times, so that both find the same pairs (`pairs`). Compared are
+
+- `counting_words_per_second`: the counter alone. Stanford's `cooccur` reads text and looks words
+  up, which headstart did before, when it encoded the corpus; `text_words_per_second` is the whole
+  way from text to counts, the vocabulary included, on both sides;
+- `pairs_per_second` while training, without reading, writing and compiling;
+- `cost_1`, `cost_2`, ..: the mean cost of each iteration, as each adds it up while training;
+- Spearman correlations with the ratings of the word-similarity files.
+
+Stanford's programs are built from github.com/stanfordnlp/GloVe with its own Makefile (`-O3
+-march=native`); `--glove-build` names the folder of the binaries.
+
+    python benchmarks/glove.py --corpus text.txt --glove-build GloVe/build
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from harness import SHARED, Figures, Metric, argument_parser, main, measure
+from headstart.budget import Budget
+from headstart.hub.foreign.vectors import read_vectors
+from headstart.inspect.word_tests import evaluate_similarity, read_similarity_test
+from headstart.models.word_vectors import WordSpace
+from headstart.pretrain import glove
+from headstart.tokenize.encoded import encode_corpus
+from headstart.tokenize.words import WordTokenizer
+
+TESTS = {"wordsim": "EN-WS-353-ALL", "men": "EN-MEN-TR-3k", "simlex": "EN-SIMLEX-999"}
+WARM_UP = ["a b c d", "b c d a"]  # compiles, or loads what was compiled
+
+
+def headstart(arguments: argparse.Namespace) -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        train(WARM_UP, arguments, Path(folder), epochs=1, min_count=1)
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        lines = arguments.corpus.read_text().splitlines()
+        timed = measure(
+            lambda: figures.update(
+                train(lines, arguments, Path(folder), arguments.iterations, min_count=5)
+            )
+        )
+    return figures | {"others": timed.others}
+
+
+def train(
+    lines: list[str], arguments: argparse.Namespace, folder: Path, epochs: int, min_count: int
+) -> Figures:
+    start = time.perf_counter()
+    tokenizer = WordTokenizer.train(lines, min_count=min_count, lowercase=False, split="whitespace")
+    corpus = encode_corpus(lines, tokenizer, folder)
+    encoding_seconds = time.perf_counter() - start
+    result = glove.train(
+        corpus,
+        glove.GloVe(dim=arguments.dim, window=arguments.window, x_max=arguments.x_max),
+        budget=Budget(epochs=epochs),
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    report = result.report
+    return {
+        "counting_words_per_second": corpus.words / report["counting_seconds"],
+        "text_words_per_second": corpus.words / (encoding_seconds + report["counting_seconds"]),
+        "pairs_per_second": report["pairs_per_second"],
+        "pairs": report["pairs"],
+        **{f"cost_{number}": cost for number, cost in enumerate(report["cost"], start=1)},
+        **scores(WordSpace(tokenizer.vocabulary[2:], result.vectors[2:]), arguments),
+    }
+
+
+def stanford(arguments: argparse.Namespace) -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        figures: Figures = {}
+        timed = measure(lambda: figures.update(run_programs(arguments, Path(folder))))
+        file = read_vectors(Path(folder) / "vectors.txt")
+    known = [row for row, word in enumerate(file.words) if word != "<unk>"]
+    space = WordSpace([file.words[row] for row in known], file.matrix[known])
+    return figures | scores(space, arguments) | {"others": timed.others}
+
+
+def run_programs(arguments: argparse.Namespace, folder: Path) -> Figures:
+    words = sum(len(line.split()) for line in arguments.corpus.open())
+
+    def run(program: str, source: Path, target: str, **options: str | int) -> float:
+        command = [str(arguments.glove_build / program), "-verbose", "0"]
+        command += [part for name, value in options.items() for part in (f"-{name}", str(value))]
+        start = time.perf_counter()
+        with source.open() as text, (folder / target).open("w") as output:
+            subprocess.run(
+                [part.replace("_", "-") if part[0] == "-" else part for part in command],
+                stdin=text,
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
+        return time.perf_counter() - start
+
+    vocabulary = folder / "vocabulary.txt"
+    reading = run("vocab_count", arguments.corpus, vocabulary.name, min_count=5)
+    counting = run(
+        "cooccur",
+        arguments.corpus,
+        "counts",
+        memory=4,
+        vocab_file=str(vocabulary),
+        window_size=arguments.window,
+        overflow_file=str(folder / "overflow"),
+    )
+    run("shuffle", folder / "counts", "shuffled", memory=4, temp_file=str(folder / "shuffling"))
+    pairs = (folder / "shuffled").stat().st_size // 16
+    moments, costs = train_stanford(arguments, folder)
+    return {
+        "counting_words_per_second": words / counting,
+        "text_words_per_second": words / (reading + counting),
+        "pairs_per_second": pairs * (len(moments) - 1) / (moments[-1] - moments[0]),
+        "pairs": pairs,
+        **{f"cost_{number}": cost for number, cost in enumerate(costs, start=1)},
+    }
+
+
+def train_stanford(arguments: argparse.Namespace, folder: Path) -> tuple[list[float], list[float]]:
+    """Return when each iteration ended, and its cost."""
+    options = {
+        "-input-file": folder / "shuffled",
+        "-vocab-file": folder / "vocabulary.txt",
+        "-save-file": folder / "vectors",
+        "-gradsq-file": folder / "squares",
+        "-threads": arguments.threads,
+        "-iter": arguments.iterations,
+        "-vector-size": arguments.dim,
+        "-x-max": arguments.x_max,
+        "-binary": 0,
+        "-model": 2,
+        "-seed": arguments.seed + 1,
+        "-verbose": 2,
+    }
+    command = [str(arguments.glove_build / "glove")]
+    command += [str(part) for option in options.items() for part in option]
+    moments, costs = [], []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr or ():
+            if "cost: " in line:
+                moments.append(time.perf_counter())
+                costs.append(float(line.split("cost: ")[1]))
+    if process.returncode or len(costs) < 2:
+        sys.exit(f"{command[0]} failed")
+    return moments, costs
+
+
+def scores(space: WordSpace, arguments: argparse.Namespace) -> Figures:
+    found = {}
+    for name, file in TESTS.items():
+        test = read_similarity_test(arguments.wordsim / f"{file}.txt")
+        found[name] = evaluate_similarity(space, test).spearman
+    return {name: score for name, score in found.items() if score is not None}
+
+
+def absent(arguments: argparse.Namespace) -> dict[str, str]:
+    if (arguments.glove_build / "glove").exists():
+        return {}
+    return {"stanford": f"no program at {arguments.glove_build / 'glove'}: see --help"}
+
+
+if __name__ == "__main__":
+    parser = argument_parser(__doc__)
+    parser.set_defaults(peer_python=Path(sys.executable))  # the peer needs no interpreter
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--glove-build", type=Path, default=Path("GloVe/build"))
+    parser.add_argument("--wordsim", type=Path, default=SHARED / "data/wordsim")
+    parser.add_argument("--iterations", type=int, default=15)
+    parser.add_argument("--dim", type=int, default=100)
+    parser.add_argument("--window", type=int, default=10)
+    parser.add_argument("--x-max", type=float, default=10.0)
+    parser.add_argument("--threads", type=int, default=2)
+    iterations = parser.parse_args().iterations
+    rates = ("counting_words_per_second", "text_words_per_second", "pairs_per_second")
+    costs = [f"cost_{number}" for number in range(1, iterations + 1)]
+    main(
+        "glove",
+        {"headstart": headstart, "stanford": stanford},
+        [
+            *(Metric(name) for name in rates),
+            *(Metric(name, "difference") for name in ("pairs", *costs, *TESTS)),
+        ],
+        parser,
+        absent=absent,
+    )

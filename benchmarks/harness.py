@@ -1,0 +1,243 @@
+"""Run headstart and its peers by turns on the same work, and say how they compare.
+
+A job is one script: a function for each contender, and a call of `main`. Every repetition runs each
+contender once, in a fresh process of its own interpreter, so that slow drifts of the machine meet
+all alike; ratios are taken inside a repetition, and repetitions in which other processes used the
+processor are left out as long as enough others remain. Contenders import what they need inside
+their function: a peer's interpreter has numpy, and no headstart.
+
+Example:
+    def ours(arguments):
+        timed = measure(lambda: sorted(range(arguments.size)))
+        return {"seconds": timed.seconds, "others": timed.others}
+
+    main("sorting", {"headstart": ours, "peer": theirs}, [Metric("seconds")], parser)
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+OURS = "headstart"
+QUIET = 0.15  # cores' worth of work by other processes that a repetition may suffer
+T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)  # Student's t, 1 to 9 degrees
+
+Figures = dict[str, float]
+Contender = Callable[[argparse.Namespace], Figures]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure that every contender returns.
+
+    Attributes:
+        name: Its key in the contender's figures.
+        compare: `ratio` (ours / the peer's) or `difference` (ours - the peer's, for scores).
+    """
+
+    name: str
+    compare: str = "ratio"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """How long a call took, and what else the machine did meanwhile.
+
+    Attributes:
+        seconds: Wall-clock time.
+        others: Cores' worth of work that other processes did meanwhile, 0 when unknown.
+    """
+
+    seconds: float
+    others: float
+
+
+def measure(work: Callable[[], object]) -> Timed:
+    """Time `work`, which may start processes as long as it waits for them."""
+    machine, own, start = _machine_seconds(), _own_seconds(), time.perf_counter()
+    work()
+    seconds = time.perf_counter() - start
+    others = (_machine_seconds() - machine) - (_own_seconds() - own)
+    return Timed(seconds, max(0.0, others / seconds))
+
+
+def peak_megabytes() -> float:
+    """Return the most memory this process has held so far, in 10^6 bytes (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
+def argument_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that all jobs share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--repetitions", type=int, default=5)
+    add("--peer-python", type=Path, default=ROOT / ".bench-venv/bin/python")
+    add("--data", type=Path, default=SHARED / "data", help="the folder of public data")
+    add("--results", type=Path, default=ROOT / "benchmarks/results")
+    add("--seed", type=int, default=0, help="of the first repetition; the next take the next ones")
+    add("--run", help=argparse.SUPPRESS)  # one contender, once, in this very process
+    return parser
+
+
+def main(
+    job: str,
+    contenders: Mapping[str, Contender],
+    metrics: Sequence[Metric],
+    parser: argparse.ArgumentParser,
+    *,
+    prepare: Callable[[argparse.Namespace], None] | None = None,
+    absent: Callable[[argparse.Namespace], Mapping[str, str]] | None = None,
+) -> None:
+    """Run the job of this script: all contenders by turns, or the one that `--run` names.
+
+    Args:
+        job: Name of the file of results.
+        contenders: What each one does in one repetition; `headstart` runs in this interpreter,
+            the others in `--peer-python`.
+        metrics: The figures to compare.
+        parser: From `argument_parser`, with the job's own options added.
+        prepare: Makes the shared input, once, untimed.
+        absent: Which contenders cannot run, and why.
+    """
+    arguments = parser.parse_args()
+    if arguments.run:
+        print(json.dumps(contenders[arguments.run](arguments)))
+        return
+    missing = dict(absent(arguments)) if absent else {}
+    if not arguments.peer_python.exists():
+        reason = f"no interpreter at {arguments.peer_python}: see benchmarks/README.md"
+        missing = {name: reason for name in contenders if name != OURS} | missing
+    for name, reason in missing.items():
+        print(f"skipped {name}: {reason}")
+    names = [name for name in contenders if name not in missing]
+    if prepare:
+        prepare(arguments)
+    runs = _alternate(names, arguments)
+    _report(job, names, metrics, runs, arguments)
+
+
+def _alternate(names: Sequence[str], arguments: argparse.Namespace) -> list[dict[str, Figures]]:
+    options = [part for part in sys.argv[1:] if part]
+    runs = []
+    for repetition in range(arguments.repetitions):
+        figures = {}
+        for name in names if repetition % 2 == 0 else reversed(names):
+            interpreter = sys.executable if name == OURS else str(arguments.peer_python)
+            seed = str(arguments.seed + repetition)
+            command = [interpreter, sys.argv[0], *options, "--run", name, "--seed", seed]
+            output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            figures[name] = json.loads(output.splitlines()[-1])
+            print(f"  {repetition + 1}/{arguments.repetitions} {name}: {_line(figures[name])}")
+        runs.append(figures)
+    return runs
+
+
+def _line(figures: Figures) -> str:
+    return "  ".join(f"{key} {value:.4g}" for key, value in figures.items())
+
+
+def _report(
+    job: str,
+    names: Sequence[str],
+    metrics: Sequence[Metric],
+    runs: Sequence[Mapping[str, Figures]],
+    arguments: argparse.Namespace,
+) -> None:
+    quiet = [run for run in runs if all(run[name].get("others", 0.0) < QUIET for name in names)]
+    used = quiet if len(quiet) >= 3 else runs
+    note = f"{len(quiet)} of {len(runs)} repetitions on a quiet machine; medians over {len(used)}"
+    print(f"\n{job} ({note})")
+    rows = []
+    for metric in metrics:
+        for name in names:
+            row, text = _compare(metric, name, used)
+            rows.append(row)
+            print(f"  {text}")
+    settings = {key: str(value) for key, value in vars(arguments).items() if key != "run"}
+    machine = {"cores": len(os.sched_getaffinity(0)), "processor": _processor()}
+    result = {"job": job, "note": note, "settings": settings, "machine": machine}
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    path = arguments.results / f"{job}.json"
+    text = json.dumps(
+        result | {"metrics": [asdict(metric) for metric in metrics], "rows": rows, "runs": runs},
+        indent=2,
+    )
+    path.write_text(text + "\n")
+    print(f"written to {path}")
+
+
+def _compare(
+    metric: Metric, name: str, runs: Sequence[Mapping[str, Figures]]
+) -> tuple[dict[str, str | float], str]:
+    """One row: a contender's median and range, and how headstart compares with it."""
+    row: dict[str, str | float] = {"metric": metric.name, "contender": name}
+    values = [run[name][metric.name] for run in runs if metric.name in run[name]]
+    if not values:
+        return row, f"{metric.name:24}{name:12}           -"
+    median, low, high = statistics.median(values), min(values), max(values)
+    row |= {"median": median, "low": low, "high": high}
+    text = f"{metric.name:24}{name:12}{median:12.5g}  ({low:.4g} to {high:.4g})"
+    pairs = [
+        (run[OURS][metric.name], run[name][metric.name])
+        for run in runs
+        if OURS in run and metric.name in run[OURS] and metric.name in run[name]
+    ]
+    if name == OURS or not pairs:
+        return row, text
+    if metric.compare == "ratio":
+        ratios = [ours / theirs for ours, theirs in pairs]
+        ratio, low, high = statistics.median(ratios), min(ratios), max(ratios)
+        row |= {"ratio": ratio, "ratio_low": low, "ratio_high": high}
+        return row, f"{text}  headstart is {ratio:.2f}x ({low:.2f} to {high:.2f})"
+    differences = [ours - theirs for ours, theirs in pairs]
+    mean = statistics.mean(differences)
+    row |= {"difference": mean}
+    text += f"  headstart {mean:+.4f}"
+    if len(differences) > 1:
+        half = _half_interval(differences)
+        row |= {"difference_low": mean - half, "difference_high": mean + half}
+        text += f" (95 % interval {mean - half:+.4f} to {mean + half:+.4f})"
+    return row, text
+
+
+def _half_interval(values: Sequence[float]) -> float:
+    """Half the 95 % t interval of the mean of at least two values."""
+    t = T_95[min(len(values) - 1, len(T_95)) - 1]
+    return t * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def _machine_seconds() -> float:
+    """Processor seconds used on the whole machine since it started (0 where not told)."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[:8])
+    return (user + nice + system + irq + softirq + steal) / float(os.sysconf("SC_CLK_TCK"))
+
+
+def _own_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        return text.split("model name")[1].split(":")[1].split("\n")[0].strip()
+    except (OSError, IndexError):
+        return platform.processor()

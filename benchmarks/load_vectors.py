@@ -1,0 +1,113 @@
+"""Loading word vectors from text: headstart's `read_vectors` beside gensim's `KeyedVectors`.
+
+The file has 400,000 words and 50 numbers each, as GloVe's 6B vectors do: from the demo's matrix
+where `--vectors` names its .npy, otherwise random numbers with GloVe's five digits. gensim reads
+word2vec text (`--header`) faster than GloVe text, which it must pass over twice.
+
+`growth_mb` is the most memory the process held by the end, less what it held before it read the
+file (after its imports and, for headstart, a tiny file that loads the compiled code): it counts
+the matrix, the list of words, everything. `growth_per_matrix` divides it by the matrix's bytes.
+`first_call_seconds` is that tiny file: compiled code comes from the cache, or is compiled at first.
+
+    python benchmarks/load_vectors.py --vectors glove_6B_50d_emb.npy
+"""
+
+import argparse
+import gc
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from harness import Figures, Metric, Timed, argument_parser, main, measure, peak_megabytes
+
+NUM_WORDS, DIM = 400_000, 50
+
+
+def file_of(arguments: argparse.Namespace) -> Path:
+    name = f"{Path(arguments.vectors).stem if arguments.vectors else 'random'}-{DIM}d"
+    kind = "word2vec" if arguments.header else "glove"
+    return Path(tempfile.gettempdir()) / f"headstart-benchmark-{name}.{kind}.txt"
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    from headstart.hub.foreign.glove import write_glove
+    from headstart.hub.foreign.vectors import read_vectors
+    from headstart.hub.foreign.word2vec import write_word2vec_text
+
+    if file_of(arguments).exists():
+        return
+    if arguments.vectors:
+        vectors = read_vectors(arguments.vectors)
+        words, matrix = vectors.words, vectors.matrix
+    else:
+        words = [f"word{row}" for row in range(NUM_WORDS)]
+        normal = np.random.default_rng(0).normal(0.0, 0.6, (NUM_WORDS, DIM))
+        matrix = normal.round(5).astype(np.float32)
+    write = write_word2vec_text if arguments.header else write_glove
+    write(file_of(arguments), words, matrix)
+
+
+def held_megabytes() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024 / 1e6
+
+
+def ours(arguments: argparse.Namespace) -> Figures:
+    from headstart.hub.foreign.vectors import read_vectors
+
+    with tempfile.TemporaryDirectory() as folder:
+        tiny = Path(folder) / "tiny.txt"
+        tiny.write_text("a 1 2\nb 3 4\n")
+        start = time.perf_counter()
+        read_vectors(tiny)
+        first_call = time.perf_counter() - start
+    loaded = []
+    before = held_megabytes()
+    timed = measure(lambda: loaded.append(read_vectors(file_of(arguments))))
+    growth = peak_megabytes() - before
+    matrix = loaded[0].matrix
+    return figures(timed, growth, matrix) | {"first_call_seconds": first_call}
+
+
+def gensim(arguments: argparse.Namespace) -> Figures:
+    from gensim.models import KeyedVectors
+
+    path, no_header = str(file_of(arguments)), not arguments.header
+    loaded = []
+    gc.collect()
+    before = held_megabytes()
+    load = KeyedVectors.load_word2vec_format
+    timed = measure(lambda: loaded.append(load(path, binary=False, no_header=no_header)))
+    growth = peak_megabytes() - before
+    return figures(timed, growth, loaded[0].vectors)
+
+
+def figures(timed: Timed, growth: float, matrix: np.ndarray) -> Figures:
+    return {
+        "seconds": timed.seconds,
+        "others": timed.others,
+        "growth_mb": growth,
+        "growth_per_matrix": growth * 1e6 / matrix.nbytes,
+        "checksum": float(abs(matrix.astype(np.float64)).sum()),
+    }
+
+
+if __name__ == "__main__":
+    parser = argument_parser(__doc__)
+    parser.add_argument("--vectors", type=Path, help="a .npy matrix with its words beside it")
+    parser.add_argument("--header", action="store_true", help="word2vec text instead of GloVe text")
+    main(
+        "load_vectors",
+        {"headstart": ours, "gensim": gensim},
+        [
+            Metric("seconds"),
+            Metric("growth_mb"),
+            Metric("growth_per_matrix"),
+            Metric("first_call_seconds"),
+            Metric("checksum", "difference"),
+        ],
+        parser,
+        prepare=prepare,
+    )

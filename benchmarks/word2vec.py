@@ -1,0 +1,193 @@
+"""Skip-gram with negative sampling: headstart's `pretrain.skip_gram` beside gensim's `Word2Vec`.
+
+Both train on the same file (Wikipedia articles, lower-cased words, a paragraph a line) with the
+same dimension, window, negatives, sub-sampling, epochs and two threads; gensim in its `corpus_file`
+mode. Compared are
+
+- `words_per_second`: words of the file times epochs, by the seconds of training alone; both have
+  counted words before, and headstart has encoded the file;
+- Spearman correlations with the ratings of three word-similarity files, and the share of analogy
+  questions answered right, over the words both know;
+- `held_out_loss`: the objective on articles that were not trained on, noise summed out exactly.
+
+    python benchmarks/word2vec.py --epochs 5
+"""
+
+import argparse
+import gzip
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from harness import Figures, Metric, argument_parser, main, measure
+
+TESTS = {"wordsim": "EN-WS-353-ALL", "men": "EN-MEN-TR-3k", "simlex": "EN-SIMLEX-999"}
+DIM, WINDOW, NEGATIVES, SAMPLE, MIN_COUNT = 100, 5, 5, 1e-3, 5
+_WORD = re.compile(r"[a-z]+|[0-9]+")
+
+
+def corpus(part: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"headstart-benchmark-wikipedia-{part}.txt"
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    for part in ("train", "test"):
+        if corpus(part).exists():
+            continue
+        source = arguments.data / "wikipedia_en" / f"{part}.txt.gz"
+        with gzip.open(source, "rt", encoding="utf-8") as lines:
+            words = (_WORD.findall(line.lower()) for line in lines if not line.startswith("= "))
+            corpus(part).write_text("".join(" ".join(line) + "\n" for line in words if line))
+
+
+def ours(arguments: argparse.Namespace) -> Figures:
+    from headstart.budget import Budget
+    from headstart.pretrain import skip_gram
+    from headstart.tokenize.encoded import encode_corpus
+    from headstart.tokenize.words import WordTokenizer
+
+    lines = corpus("train").read_text().splitlines()
+    tokenizer = WordTokenizer.train(lines, min_count=MIN_COUNT, split="whitespace")
+    config = skip_gram.SkipGram(dim=DIM, window=WINDOW, negatives=NEGATIVES, sample=SAMPLE)
+    with tempfile.TemporaryDirectory() as folder:
+        encoded = encode_corpus(lines, tokenizer, Path(folder))
+        skip_gram.train(encoded, config, budget=Budget(tokens=1))  # loads the compiled code
+        results = []
+        timed = measure(
+            lambda: results.append(
+                skip_gram.train(
+                    encoded,
+                    config,
+                    budget=Budget(epochs=arguments.epochs),
+                    seed=arguments.seed,
+                    threads=arguments.threads,
+                )
+            )
+        )
+    vectors, outputs = results[0].vectors[2:], results[0].outputs[2:]
+    words = tokenizer.vocabulary[2:]
+    speed = encoded.words * arguments.epochs / timed.seconds
+    scores = quality(words, vectors, outputs, encoded.counts[2:], arguments)
+    return {"words_per_second": speed, "others": timed.others, **scores}
+
+
+def gensim(arguments: argparse.Namespace) -> Figures:
+    from gensim.models import Word2Vec
+
+    path, epochs = str(corpus("train")), arguments.epochs
+    model = Word2Vec(
+        vector_size=DIM,
+        window=WINDOW,
+        negative=NEGATIVES,
+        sample=SAMPLE,
+        min_count=MIN_COUNT,
+        sg=1,
+        workers=arguments.threads,
+        epochs=epochs,
+        seed=arguments.seed,
+    )
+    model.build_vocab(corpus_file=path)
+    total = model.corpus_total_words
+    timed = measure(
+        lambda: model.train(
+            corpus_file=path,
+            total_examples=model.corpus_count,
+            total_words=total,
+            epochs=epochs,
+        )
+    )
+    words = model.wv.index_to_key
+    counts = np.array([model.wv.get_vecattr(word, "count") for word in words])
+    scores = quality(words, model.wv.vectors, model.syn1neg, counts, arguments)
+    return {"words_per_second": total * epochs / timed.seconds, "others": timed.others, **scores}
+
+
+def quality(
+    words: list[str],
+    vectors: np.ndarray,
+    outputs: np.ndarray,
+    counts: np.ndarray,
+    arguments: argparse.Namespace,
+) -> Figures:
+    """Score vectors; without headstart, so that a peer's interpreter can."""
+    ids = {word: row for row, word in enumerate(words)}
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    folder = arguments.data / "wordsim"
+    found = {name: spearman(unit, ids, folder / f"{file}.txt") for name, file in TESTS.items()}
+    found["analogies"] = analogies(unit, ids, folder / "questions-words.txt")
+    found["held_out_loss"] = held_out_loss(ids, vectors, outputs, counts)
+    return found
+
+
+def spearman(unit: np.ndarray, ids: dict[str, int], path: Path) -> float:
+    rows = [line.lower().split() for line in path.read_text().splitlines()]
+    known = [row for row in rows if len(row) == 3 and row[0] in ids and row[1] in ids]
+    cosines = [float(unit[ids[a]] @ unit[ids[b]]) for a, b, _ in known]
+    ratings = np.array([float(rating) for *_, rating in known])
+    return float(np.corrcoef(ranks(np.array(cosines)), ranks(ratings))[0, 1])
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 0; equal values share the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[inverse]
+
+
+def analogies(unit: np.ndarray, ids: dict[str, int], path: Path) -> float:
+    lines = [line.lower().split() for line in path.read_text().splitlines() if line[0] != ":"]
+    questions = np.array([[ids[w] for w in line] for line in lines if all(w in ids for w in line)])
+    right = 0
+    for block in np.array_split(questions, max(1, len(questions) // 500)):
+        a, b, c, answer = block.T
+        scores = (unit[b] - unit[a] + unit[c]) @ unit.T
+        for asked in (a, b, c):
+            scores[np.arange(len(block)), asked] = -np.inf
+        right += int((scores.argmax(1) == answer).sum())
+    return right / len(questions)
+
+
+def held_out_loss(
+    ids: dict[str, int], vectors: np.ndarray, outputs: np.ndarray, counts: np.ndarray
+) -> float:
+    """Mean loss of the pairs that training would draw from other articles."""
+    random = np.random.default_rng(0)
+    share = SAMPLE * counts.sum() / counts
+    keep = np.minimum(np.sqrt(share) + share, 1.0)
+    inputs, targets = [], []
+    for line in corpus("test").read_text().splitlines():
+        row = np.array([ids[word] for word in line.split() if word in ids], np.int64)
+        row = row[random.random(len(row)) < keep[row]]
+        for distance in range(1, WINDOW + 1):
+            for here, there in (
+                (row[:-distance], row[distance:]),
+                (row[distance:], row[:-distance]),
+            ):
+                near = random.random(len(here)) < (WINDOW + 1 - distance) / WINDOW
+                inputs.append(here[near])
+                targets.append(there[near])
+    here, there = np.concatenate(inputs), np.concatenate(targets)
+    noise = counts**0.75 / (counts**0.75).sum()
+    positive = np.logaddexp(0, -(vectors[here] * outputs[there]).sum(1)).mean()
+    negative = 0.0
+    distinct, times = np.unique(here, return_counts=True)
+    for rows, weights in zip(*(np.array_split(x, 40) for x in (distinct, times)), strict=True):
+        negative += float(weights @ (np.logaddexp(0, vectors[rows] @ outputs.T) @ noise))
+    return float(positive) + NEGATIVES * negative / len(here)
+
+
+if __name__ == "__main__":
+    parser = argument_parser(__doc__)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    main(
+        "word2vec",
+        {"headstart": ours, "gensim": gensim},
+        [
+            Metric("words_per_second"),
+            *(Metric(name, "difference") for name in (*TESTS, "analogies", "held_out_loss")),
+        ],
+        parser,
+        prepare=prepare,
+    )
