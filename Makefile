@@ -3,6 +3,7 @@
 ENV     := .venv
 BIN     := $(ENV)/bin
 READY   := $(ENV)/.ready
+PEERS   := .bench-venv/.ready
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
@@ -44,10 +45,15 @@ format: $(READY)  ## Format the code and mend what can be mended
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-bench: $(READY)  ## Measure speed and quality side by side with peers (an hour)
+$(PEERS): benchmarks/requirements.txt $(READY)
+	$(BIN)/python -m venv --clear .bench-venv
+	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(PEERS)  ## Measure speed and quality side by side with peers (an hour)
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(READY)  ## The same on small inputs (minutes)
+bench-quick: $(PEERS)  ## The same on small inputs (minutes)
 	$(BIN)/python -m benchmarks --quick
 
 clean:  ## Remove the environment and every cache, but no run

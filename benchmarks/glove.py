@@ -1,6 +1,7 @@
 """GloVe: headstart's `pretrain.glove` beside Stanford's C programs, on the same words and pairs.
 
-The corpus is text that is tokenized already, a document a line; both keep the words that occur five
+The corpus is text that is tokenized already, a document a line (Wikipedia articles, or `--corpus`);
+both keep the words that occur five
 times, so that both find the same pairs (`pairs`). Compared are
 
 - `counting_words_per_second`: the counter alone. Stanford's `cooccur` reads text and looks words
@@ -13,7 +14,7 @@ times, so that both find the same pairs (`pairs`). Compared are
 Stanford's programs are built from github.com/stanfordnlp/GloVe with its own Makefile (`-O3
 -march=native`); `--glove-build` names the folder of the binaries.
 
-    python benchmarks/glove.py --corpus text.txt --glove-build GloVe/build
+    python benchmarks/glove.py --glove-build GloVe/build
 """
 
 import argparse
@@ -23,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import SHARED, Figures, Metric, argument_parser, main, measure
+from harness import ROOT, Figures, Metric, argument_parser, main, measure, wikipedia
 from headstart.budget import Budget
 from headstart.hub.foreign.vectors import read_vectors
 from headstart.inspect.word_tests import evaluate_similarity, read_similarity_test
@@ -36,12 +37,16 @@ TESTS = {"wordsim": "EN-WS-353-ALL", "men": "EN-MEN-TR-3k", "simlex": "EN-SIMLEX
 WARM_UP = ["a b c d", "b c d a"]  # compiles, or loads what was compiled
 
 
+def corpus(arguments: argparse.Namespace) -> Path:
+    return arguments.corpus or wikipedia(arguments)
+
+
 def headstart(arguments: argparse.Namespace) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         train(WARM_UP, arguments, Path(folder), epochs=1, min_count=1)
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        lines = arguments.corpus.read_text().splitlines()
+        lines = corpus(arguments).read_text().splitlines()
         timed = measure(
             lambda: figures.update(
                 train(lines, arguments, Path(folder), arguments.iterations, min_count=5)
@@ -55,10 +60,10 @@ def train(
 ) -> Figures:
     start = time.perf_counter()
     tokenizer = WordTokenizer.train(lines, min_count=min_count, lowercase=False, split="whitespace")
-    corpus = encode_corpus(lines, tokenizer, folder)
+    encoded = encode_corpus(lines, tokenizer, folder)
     encoding_seconds = time.perf_counter() - start
     result = glove.train(
-        corpus,
+        encoded,
         glove.GloVe(dim=arguments.dim, window=arguments.window, x_max=arguments.x_max),
         budget=Budget(epochs=epochs),
         seed=arguments.seed,
@@ -66,8 +71,8 @@ def train(
     )
     report = result.report
     return {
-        "counting_words_per_second": corpus.words / report["counting_seconds"],
-        "text_words_per_second": corpus.words / (encoding_seconds + report["counting_seconds"]),
+        "counting_words_per_second": encoded.words / report["counting_seconds"],
+        "text_words_per_second": encoded.words / (encoding_seconds + report["counting_seconds"]),
         "pairs_per_second": report["pairs_per_second"],
         "pairs": report["pairs"],
         **{f"cost_{number}": cost for number, cost in enumerate(report["cost"], start=1)},
@@ -86,7 +91,7 @@ def stanford(arguments: argparse.Namespace) -> Figures:
 
 
 def run_programs(arguments: argparse.Namespace, folder: Path) -> Figures:
-    words = sum(len(line.split()) for line in arguments.corpus.open())
+    words = sum(len(line.split()) for line in corpus(arguments).open())
 
     def run(program: str, source: Path, target: str, **options: str | int) -> float:
         command = [str(arguments.glove_build / program), "-verbose", "0"]
@@ -103,10 +108,10 @@ def run_programs(arguments: argparse.Namespace, folder: Path) -> Figures:
         return time.perf_counter() - start
 
     vocabulary = folder / "vocabulary.txt"
-    reading = run("vocab_count", arguments.corpus, vocabulary.name, min_count=5)
+    reading = run("vocab_count", corpus(arguments), vocabulary.name, min_count=5)
     counting = run(
         "cooccur",
-        arguments.corpus,
+        corpus(arguments),
         "counts",
         memory=4,
         vocab_file=str(vocabulary),
@@ -157,7 +162,7 @@ def train_stanford(arguments: argparse.Namespace, folder: Path) -> tuple[list[fl
 def scores(space: WordSpace, arguments: argparse.Namespace) -> Figures:
     found = {}
     for name, file in TESTS.items():
-        test = read_similarity_test(arguments.wordsim / f"{file}.txt")
+        test = read_similarity_test(arguments.data / "wordsim" / f"{file}.txt")
         found[name] = evaluate_similarity(space, test).spearman
     return {name: score for name, score in found.items() if score is not None}
 
@@ -171,9 +176,8 @@ def absent(arguments: argparse.Namespace) -> dict[str, str]:
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.set_defaults(peer_python=Path(sys.executable))  # the peer needs no interpreter
-    parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--glove-build", type=Path, default=Path("GloVe/build"))
-    parser.add_argument("--wordsim", type=Path, default=SHARED / "data/wordsim")
+    parser.add_argument("--corpus", type=Path, help="text to count; without it, Wikipedia articles")
+    parser.add_argument("--glove-build", type=Path, default=ROOT / "GloVe/build")
     parser.add_argument("--iterations", type=int, default=15)
     parser.add_argument("--dim", type=int, default=100)
     parser.add_argument("--window", type=int, default=10)
@@ -190,5 +194,6 @@ if __name__ == "__main__":
             *(Metric(name, "difference") for name in ("pairs", *costs, *TESTS)),
         ],
         parser,
+        prepare=corpus,
         absent=absent,
     )

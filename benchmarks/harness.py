@@ -15,13 +15,16 @@ Example:
 """
 
 import argparse
+import gzip
 import json
 import math
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 OURS = "headstart"
 QUIET = 0.15  # cores' worth of work by other processes that a repetition may suffer
+_WORD = re.compile(r"[a-z]+|[0-9]+")
 T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)  # Student's t, 1 to 9 degrees
 
 Figures = dict[str, float]
@@ -78,6 +82,20 @@ def peak_megabytes() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
+def wikipedia(arguments: argparse.Namespace, part: str = "train") -> Path:
+    """Return the file of lower-cased words of Wikipedia articles, a paragraph a line.
+
+    It is made from the public data where it is not there yet: call it in `prepare` first.
+    """
+    path = Path(tempfile.gettempdir()) / f"headstart-benchmark-wikipedia-{part}.txt"
+    if not path.exists():
+        source = arguments.data / "wikipedia_en" / f"{part}.txt.gz"
+        with gzip.open(source, "rt", encoding="utf-8") as lines:
+            words = (_WORD.findall(line.lower()) for line in lines if not line.startswith("= "))
+            path.write_text("".join(" ".join(line) + "\n" for line in words if line))
+    return path
+
+
 def argument_parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser with the options that all jobs share."""
     parser = argparse.ArgumentParser(
@@ -99,7 +117,7 @@ def main(
     metrics: Sequence[Metric],
     parser: argparse.ArgumentParser,
     *,
-    prepare: Callable[[argparse.Namespace], None] | None = None,
+    prepare: Callable[[argparse.Namespace], object] | None = None,
     absent: Callable[[argparse.Namespace], Mapping[str, str]] | None = None,
 ) -> None:
     """Run the job of this script: all contenders by turns, or the one that `--run` names.
@@ -110,7 +128,8 @@ def main(
             the others in `--peer-python`.
         metrics: The figures to compare.
         parser: From `argument_parser`, with the job's own options added.
-        prepare: Makes the shared input, once, untimed.
+        prepare: Makes the shared input, once, untimed. Where it finds no file to make it from,
+            the job says so and is passed over.
         absent: Which contenders cannot run, and why.
     """
     arguments = parser.parse_args()
@@ -124,8 +143,12 @@ def main(
     for name, reason in missing.items():
         print(f"skipped {name}: {reason}")
     names = [name for name in contenders if name not in missing]
-    if prepare:
-        prepare(arguments)
+    try:
+        if prepare:
+            prepare(arguments)
+    except FileNotFoundError as error:
+        print(f"skipped {job}: {error.filename} is absent")
+        return
     runs = _alternate(names, arguments)
     _report(job, names, metrics, runs, arguments)
 

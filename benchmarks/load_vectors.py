@@ -1,15 +1,15 @@
 """Loading word vectors from text: headstart's `read_vectors` beside gensim's `KeyedVectors`.
 
-The file has 400,000 words and 50 numbers each, as GloVe's 6B vectors do: from the demo's matrix
-where `--vectors` names its .npy, otherwise random numbers with GloVe's five digits. gensim reads
-word2vec text (`--header`) faster than GloVe text, which it must pass over twice.
+The file has 400,000 words and 50 numbers each: the demo's GloVe 6B vectors, or those of
+`--vectors`, written as text. gensim reads word2vec text (`--header`) faster than GloVe text, which
+it must pass over twice.
 
 `growth_mb` is the most memory the process held by the end, less what it held before it read the
 file (after its imports and, for headstart, a tiny file that loads the compiled code): it counts
 the matrix, the list of words, everything. `growth_per_matrix` divides it by the matrix's bytes.
 `first_call_seconds` is that tiny file: compiled code comes from the cache, or is compiled at first.
 
-    python benchmarks/load_vectors.py --vectors glove_6B_50d_emb.npy
+    python benchmarks/load_vectors.py --header
 """
 
 import argparse
@@ -22,31 +22,24 @@ import numpy as np
 
 from harness import Figures, Metric, Timed, argument_parser, main, measure, peak_megabytes
 
-NUM_WORDS, DIM = 400_000, 50
-
 
 def file_of(arguments: argparse.Namespace) -> Path:
-    name = f"{Path(arguments.vectors).stem if arguments.vectors else 'random'}-{DIM}d"
+    name = Path(arguments.vectors).stem if arguments.vectors else "glove-6b-50d"
     kind = "word2vec" if arguments.header else "glove"
     return Path(tempfile.gettempdir()) / f"headstart-benchmark-{name}.{kind}.txt"
 
 
 def prepare(arguments: argparse.Namespace) -> None:
+    from headstart.data.demo import fetch_demo
     from headstart.hub.foreign.glove import write_glove
     from headstart.hub.foreign.vectors import read_vectors
     from headstart.hub.foreign.word2vec import write_word2vec_text
 
     if file_of(arguments).exists():
         return
-    if arguments.vectors:
-        vectors = read_vectors(arguments.vectors)
-        words, matrix = vectors.words, vectors.matrix
-    else:
-        words = [f"word{row}" for row in range(NUM_WORDS)]
-        normal = np.random.default_rng(0).normal(0.0, 0.6, (NUM_WORDS, DIM))
-        matrix = normal.round(5).astype(np.float32)
+    vectors = read_vectors(arguments.vectors or fetch_demo().glove)
     write = write_word2vec_text if arguments.header else write_glove
-    write(file_of(arguments), words, matrix)
+    write(file_of(arguments), vectors.words, vectors.matrix)
 
 
 def held_megabytes() -> float:
@@ -96,7 +89,7 @@ def figures(timed: Timed, growth: float, matrix: np.ndarray) -> Figures:
 
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
-    parser.add_argument("--vectors", type=Path, help="a .npy matrix with its words beside it")
+    parser.add_argument("--vectors", type=Path, help="any file of word vectors")
     parser.add_argument("--header", action="store_true", help="word2vec text instead of GloVe text")
     main(
         "load_vectors",

@@ -5,10 +5,10 @@ most memory that counting held on 4 times the text, above what the process held 
 `word2vec_4x_mb` the same for one epoch. Only memory of the process itself counts: pages of mapped
 files are the system's cache, and given back when anybody needs them.
 
-Once the text fills the buffers of all threads (`buffer_words` words) the figures are level; give
-a corpus larger than that. Linux only.
+The text is Wikipedia articles, or `--corpus`: once it fills the buffers of all threads
+(`buffer_words` words) the figures are level. Linux only.
 
-    python benchmarks/memory_word_vectors.py --corpus text.txt
+    python benchmarks/memory_word_vectors.py
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import Figures, Metric, argument_parser, main
+from harness import Figures, Metric, argument_parser, main, wikipedia
 from headstart.budget import Budget
 from headstart.pretrain import cooccurrence, skip_gram
 from headstart.tokenize.encoded import EncodedCorpus, encode_corpus
@@ -64,9 +64,13 @@ def repeated(corpus: EncodedCorpus, times: int, folder: Path) -> EncodedCorpus:
     return EncodedCorpus(ids, corpus.counts * times, corpus.documents * times, corpus.words * times)
 
 
+def text(arguments: argparse.Namespace) -> Path:
+    return arguments.corpus or wikipedia(arguments)
+
+
 def headstart(arguments: argparse.Namespace) -> Figures:
     threads = arguments.threads
-    lines = arguments.corpus.read_text().splitlines()
+    lines = text(arguments).read_text().splitlines()
     tokenizer = WordTokenizer.train(lines, lowercase=False, split="whitespace")
 
     def count(corpus: EncodedCorpus) -> None:
@@ -96,7 +100,7 @@ def headstart(arguments: argparse.Namespace) -> Figures:
 
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
-    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path, help="text; without it, Wikipedia articles")
     parser.add_argument("--threads", type=int, default=2)
     names = [f"{method}_{scale}x_mb" for method in ("counts", "word2vec") for scale in SCALES]
     main(
@@ -104,4 +108,5 @@ if __name__ == "__main__":
         {"headstart": headstart},
         [Metric(name) for name in (*names, "words", "buffer_words", "vocabulary")],
         parser,
+        prepare=text,
     )

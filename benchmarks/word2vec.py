@@ -14,32 +14,20 @@ mode. Compared are
 """
 
 import argparse
-import gzip
-import re
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from harness import Figures, Metric, argument_parser, main, measure
+from harness import Figures, Metric, argument_parser, main, measure, wikipedia
 
 TESTS = {"wordsim": "EN-WS-353-ALL", "men": "EN-MEN-TR-3k", "simlex": "EN-SIMLEX-999"}
 DIM, WINDOW, NEGATIVES, SAMPLE, MIN_COUNT = 100, 5, 5, 1e-3, 5
-_WORD = re.compile(r"[a-z]+|[0-9]+")
-
-
-def corpus(part: str) -> Path:
-    return Path(tempfile.gettempdir()) / f"headstart-benchmark-wikipedia-{part}.txt"
 
 
 def prepare(arguments: argparse.Namespace) -> None:
     for part in ("train", "test"):
-        if corpus(part).exists():
-            continue
-        source = arguments.data / "wikipedia_en" / f"{part}.txt.gz"
-        with gzip.open(source, "rt", encoding="utf-8") as lines:
-            words = (_WORD.findall(line.lower()) for line in lines if not line.startswith("= "))
-            corpus(part).write_text("".join(" ".join(line) + "\n" for line in words if line))
+        wikipedia(arguments, part)
 
 
 def ours(arguments: argparse.Namespace) -> Figures:
@@ -48,7 +36,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
     from headstart.tokenize.encoded import encode_corpus
     from headstart.tokenize.words import WordTokenizer
 
-    lines = corpus("train").read_text().splitlines()
+    lines = wikipedia(arguments).read_text().splitlines()
     tokenizer = WordTokenizer.train(lines, min_count=MIN_COUNT, split="whitespace")
     config = skip_gram.SkipGram(dim=DIM, window=WINDOW, negatives=NEGATIVES, sample=SAMPLE)
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +64,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
 def gensim(arguments: argparse.Namespace) -> Figures:
     from gensim.models import Word2Vec
 
-    path, epochs = str(corpus("train")), arguments.epochs
+    path, epochs = str(wikipedia(arguments)), arguments.epochs
     model = Word2Vec(
         vector_size=DIM,
         window=WINDOW,
@@ -117,7 +105,8 @@ def quality(
     folder = arguments.data / "wordsim"
     found = {name: spearman(unit, ids, folder / f"{file}.txt") for name, file in TESTS.items()}
     found["analogies"] = analogies(unit, ids, folder / "questions-words.txt")
-    found["held_out_loss"] = held_out_loss(ids, vectors, outputs, counts)
+    others = wikipedia(arguments, "test")
+    found["held_out_loss"] = held_out_loss(others, ids, vectors, outputs, counts)
     return found
 
 
@@ -149,14 +138,14 @@ def analogies(unit: np.ndarray, ids: dict[str, int], path: Path) -> float:
 
 
 def held_out_loss(
-    ids: dict[str, int], vectors: np.ndarray, outputs: np.ndarray, counts: np.ndarray
+    text: Path, ids: dict[str, int], vectors: np.ndarray, outputs: np.ndarray, counts: np.ndarray
 ) -> float:
     """Mean loss of the pairs that training would draw from other articles."""
     random = np.random.default_rng(0)
     share = SAMPLE * counts.sum() / counts
     keep = np.minimum(np.sqrt(share) + share, 1.0)
     inputs, targets = [], []
-    for line in corpus("test").read_text().splitlines():
+    for line in text.read_text().splitlines():
         row = np.array([ids[word] for word in line.split() if word in ids], np.int64)
         row = row[random.random(len(row)) < keep[row]]
         for distance in range(1, WINDOW + 1):
