@@ -102,5 +102,7 @@ def test_the_picture_is_plain_json_with_a_column_for_every_space(tokenizer):
         "its",
         "rates",
     }
+    shown = {each["word"] for word in picture["words"] for each in word["columns"]["pretrained"]}
+    assert shown <= {"goal", "match", "bank", "the", "its", "rates"}  # in two texts or more
     del spaces["finetuned"]
     assert inspect_words(TEXTS, LABELS, tokenizer, spaces)["moved"] == []

@@ -122,6 +122,13 @@ def test_a_vector_of_zeros_is_near_nothing_and_breaks_nothing():
     assert space.neighbors([]) == []
 
 
+def test_among_some_words_no_others_are_neighbors():
+    space = WordSpace(["a", "near", "far"], np.float32([[1, 0], [1, 0.1], [0, 2]]))
+    smaller = space.among(["far", "absent", "a"])
+    assert smaller.most_similar("a") == [("far", 0.0)]
+    assert "near" not in smaller
+
+
 def test_unknown_words_are_named():
     space = WordSpace(["king", "a"], np.eye(2, dtype=np.float32))
     with pytest.raises(

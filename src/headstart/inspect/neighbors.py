@@ -4,6 +4,7 @@ Three columns tell a story: vectors trained from scratch on few labels know litt
 know the language, fine-tuned ones know it and have bent towards the task.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from headstart.models.word_vectors import Neighbors, WordSpace
 from headstart.tokenize.words import WordTokenizer
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_SHARE_OF_TEXTS = 0.004
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ def inspect_words(
 ) -> dict[str, Any]:
     """Look at the words that tell the classes apart, in several vector spaces side by side.
 
+    Neighbors are looked for among the task's own words, those that 4 of 1,000 texts hold (two texts
+    at least): the same words for all spaces. In the whole vocabulary of a large space the nearest
+    are rare names, of which a space learnt from the labels alone has never heard.
+
     Args:
         texts: Labelled texts.
         labels: Their labels.
@@ -58,6 +64,11 @@ def inspect_words(
         column is empty where the word has no vector.
     """
     words = telling_words(texts, labels, tokenizer, per_class=per_class)
+    min_texts = max(2, math.ceil(_SHARE_OF_TEXTS * len(texts)))
+    frequent = _documents(texts, tokenizer, min_texts=min_texts)[0]
+    own = [tokenizer.vocabulary[row] for row in frequent]
+    candidates = list(dict.fromkeys([*own, *(word.word for word in words)]))
+    spaces = {name: space.among(candidates) for name, space in spaces.items()}
     columns = {
         name: _neighbors(space, [word.word for word in words], top)
         for name, space in spaces.items()
@@ -68,8 +79,7 @@ def inspect_words(
     ]
     moved = []
     if "pretrained" in spaces and "finetuned" in spaces:
-        vocabulary = [tokenizer.vocabulary[row] for row in _documents(texts, tokenizer)[0]]
-        moved = moved_words(spaces["pretrained"], spaces["finetuned"], vocabulary, top=top)
+        moved = moved_words(spaces["pretrained"], spaces["finetuned"], own, top=top)
     return {"words": shown, "moved": moved}
 
 

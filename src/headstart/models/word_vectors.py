@@ -95,6 +95,11 @@ class WordSpace:
         self.ids = {word: row for row, word in enumerate(words)}
         self.unit_VD = F.normalize(weight_VD, dim=1)
 
+    def among(self, words: Sequence[str]) -> "WordSpace":
+        """Return the space of those of these words that have a vector: no others are neighbors."""
+        known = [word for word in words if word in self.ids]
+        return WordSpace(known, self.unit_VD[self._rows(known)])
+
     def __contains__(self, word: str) -> bool:
         return word in self.ids
 
