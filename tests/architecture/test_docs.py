@@ -1,5 +1,7 @@
 """Documentation that cannot rot: its Python runs, its commands parse, its links lead somewhere."""
 
+import doctest
+import importlib
 import re
 import runpy
 import shlex
@@ -19,6 +21,9 @@ from headstart.compare import study
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+DOCTESTED = [
+    file for file in sorted((ROOT / "src").rglob("*.py")) if "        >>> " in file.read_text()
+]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 STORY = reversed(PROJECT["tool"]["importlinter"]["contracts"][0]["layers"])
 ROOMS = [room for room in STORY if (ROOT / "src" / "headstart" / room).is_dir()]
@@ -57,6 +62,15 @@ def command_lines(page):
 def test_examples_run(script, capsys):
     runpy.run_path(str(script), run_name="__main__")
     assert capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("folder_of_a_user")
+@pytest.mark.parametrize("file", DOCTESTED, ids=lambda file: file.stem)
+def test_examples_in_docstrings_give_what_they_say(file):
+    parts = file.relative_to(ROOT / "src").with_suffix("").parts
+    result = doctest.testmod(importlib.import_module(".".join(parts)))
+    assert result.attempted
+    assert not result.failed
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Anything headstart saved, or can read, by its path: one function for encoders and models."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,18 @@ from headstart.transfer.fitted import rebuild
 from headstart.transfer.methods import from_plain
 
 
-def load(source: str | Path, *, progress: Progress = SILENT) -> Pretrained | TextClassifier:
+def load(
+    source: str | Path,
+    *,
+    vocabulary: Collection[str] | None = None,
+    progress: Progress = SILENT,
+) -> Pretrained | TextClassifier:
     r"""Load an encoder or a fitted model: a folder of ours, or a file of published vectors.
+
+    Args:
+        source: The folder or file.
+        vocabulary: Read only these words of a file of vectors; `lineage` says how many it holds.
+        progress: Where progress goes.
 
     Raises:
         FormatError: There is nothing there, or it is not what its format promises.
@@ -33,11 +44,13 @@ def load(source: str | Path, *, progress: Progress = SILENT) -> Pretrained | Tex
         >>> _ = file.write_text("cat 0.5 -1\ndog 0.25 3\n")
         >>> load(file).words
         ['cat', 'dog']
+        >>> load(file, vocabulary=["dog", "emu"]).lineage["coverage"]
+        0.5
     """
     path = Path(source)
     if path.is_dir() and read_json(path / CONFIG).get("kind") == KIND:
         return load_classifier(path)
-    return load_encoder(path, progress=progress)
+    return load_encoder(path, vocabulary=vocabulary, progress=progress)
 
 
 def load_classifier(folder: Path) -> TextClassifier:
