@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import SettingsError
-from headstart.settings import read_settings, replay_command, settings_toml
+from headstart.settings import (
+    join_commas,
+    read_settings,
+    replay_command,
+    settings_toml,
+    split_commas,
+)
 
 KNOWN = ("data", "labels", "label_column", "quick", "seeds")
 
@@ -103,3 +109,13 @@ def test_replay_command_keeps_a_name_that_looks_like_an_option():
 
 def test_replay_command_keeps_zero():
     assert replay_command("fit classification", {"seed": 0}, arguments=()).endswith("--seed 0")
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1)))
+def test_items_joined_by_commas_are_split_again(items):
+    assert split_commas(join_commas(items)) == items
+
+
+def test_items_are_split_as_one_types_them():
+    assert split_commas("a, b,,c ") == ["a", "b", "c"]
+    assert join_commas(["a", "v=x,y.txt:probe"]) == 'a,"v=x,y.txt:probe"'

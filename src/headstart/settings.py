@@ -4,7 +4,9 @@ A key is the name of an option of the command (`label-column` or `label_column`)
 would write after it. What a run used is written in the same form, so that any run can be replayed.
 """
 
+import csv
 import difflib
+import io
 import json
 import re
 import shlex
@@ -89,6 +91,19 @@ def _toml(key: str, value: Setting) -> str:
     return f"[{', '.join(_toml(key, item) for item in value)}]"
 
 
+def join_commas(items: Sequence[object]) -> str:
+    """Return items as one text with commas between them; an item with a comma stands in quotes."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(items)
+    return line.getvalue()
+
+
+def split_commas(text: str) -> list[str]:
+    """Return the items of `join_commas`, without the spaces around them, and no empty ones."""
+    items = next(csv.reader([text], skipinitialspace=True), [])
+    return [item.strip() for item in items if item.strip()]
+
+
 def replay_command(
     command: str,
     settings: Mapping[str, Setting | None],
@@ -124,7 +139,7 @@ def replay_command(
         elif name in repeated:
             options += [word for item in value for word in (option, str(item))]
         else:
-            options += [option, ",".join(map(str, value))]
+            options += [option, join_commas(value)]
     if any(word.startswith("-") for word in positional):
         return shlex.join(["headstart", *command.split(), *options, "--", *positional])
     return shlex.join(["headstart", *command.split(), *positional, *options])

@@ -83,7 +83,7 @@ def test_every_option_arrives(run, given):
 def test_without_arguments_it_is_the_demo(run, given):
     assert run("compare", "--out", "runs/c")[0] == 0
     assert given["data"] is None
-    assert (given["methods"], given["label_budgets"], given["seeds"]) == (None, None, 5)
+    assert (given["methods"], given["label_budgets"], given["seeds"]) == (None, None, None)
 
 
 def test_the_settings_are_saved_and_replay_the_run(run, given, files):

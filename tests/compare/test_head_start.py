@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.isotonic import IsotonicRegression
 
-from headstart.compare.head_start import HeadStart, Multiple, head_starts, headline, isotonic
+from headstart.compare.head_start import (
+    HeadStart,
+    Multiple,
+    head_starts,
+    headline,
+    isotonic,
+    quoted_labels,
+)
 from headstart.errors import DataError
 
 BUDGETS = (10, 100, 1000)
@@ -113,7 +120,7 @@ def test_budgets_must_fit(budgets, message):
 def row(method, labels=50, mean=0.8, **own):
     start = {"head_start": 8.2, "head_start_low": 5.1, "head_start_high": 12.0}
     bounds = dict.fromkeys(("head_start_bound", "head_start_low_bound", "head_start_high_bound"))
-    claim = {"vs_scratch": 0.2, "p_holm": 0.01, "validation": mean}
+    claim = {"vs_scratch": 0.2, "p_holm": 0.01, "validation": mean, "validation_loss": 1.0}
     return {"method": method, "labels": labels, "mean": mean, **start, **bounds, **claim, **own}
 
 
@@ -138,15 +145,24 @@ def test_a_bound_is_said_to_be_one():
     assert "more than 20x (95% interval: 5.1x to more than 20x)" in found["sentence"]
 
 
-def test_validation_chooses_the_method_and_the_lower_limit_the_budget():
+def test_validation_chooses_the_method_and_nothing_the_label_count():
     rows = [
         row("scratch", **NO_START),
         row("glove:probe", head_start_low=9.0, validation=0.7),
         row("glove:frozen", head_start_low=4.0, validation=0.8),
-        row("glove:frozen", labels=100, head_start_low=4.5, validation=0.8),
+        row("glove:frozen", labels=25, head_start_low=12.0, validation=0.9),
+        row("glove:frozen", labels=500, head_start_low=4.5, validation=0.8),
     ]
     found = headline(rows)
-    assert (found["method"], found["labels"]) == ("glove:frozen", 100)
+    assert (found["method"], found["labels"]) == ("glove:frozen", 50)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "quoted"),
+    [((10, 25, 50, 100, 250, 1000), 100), ((50, 200), 50), ((10, 25, 250), 25), ((8,), 8)],
+)
+def test_the_quoted_label_count_depends_on_no_score(budgets, quoted):
+    assert quoted_labels(budgets) == quoted
 
 
 def test_a_better_baseline_is_admitted():
@@ -163,8 +179,11 @@ def test_a_better_baseline_is_admitted():
 )  # fmt: skip
 def test_no_head_start_is_said_plainly(weak):
     found = headline([row("scratch", **NO_START), row("glove:probe", mean=0.9, **weak)])
-    assert found["sentence"].startswith("There is no head start here")
-    assert found["sentence"].endswith("With 50 labels glove:probe scores best: 0.900.")
+    assert found["sentence"] == (
+        "With 50 labels there is no head start to claim: glove:probe, the pretrained method that "
+        "validation chooses, scores 0.900, training from scratch 0.800. "
+        "With 50 labels glove:probe scores best: 0.900."
+    )
     assert found["factor"] is None
 
 

@@ -1,18 +1,32 @@
 """A whole comparison on a small made-up task, and what must hold of every comparison."""
 
+import html
 import json
+import multiprocessing
+import shlex
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from threadpoolctl import threadpool_info
 
+from headstart.compare import cells
 from headstart.compare.cells import Terms, run_cell
 from headstart.compare.contestants import Contestant
 from headstart.compare.study import compare
 from headstart.data.labelled import Dataset, read_labelled
-from headstart.errors import DataError, FormatError, LockedError, SettingsError
+from headstart.errors import (
+    DataError,
+    FormatError,
+    InterruptedRunError,
+    LockedError,
+    SettingsError,
+)
 from headstart.storage import folder_lock
+from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 
 TOPICS = {
@@ -54,8 +68,13 @@ def _compare(files, **options):
     methods = [method.format(files / "vectors.txt") for method in METHODS]
     settings = {"methods": methods, "label_budgets": [6, 24], "seeds": 2, "workers": 1}
     return compare(
-        files / "train.csv",
-        **{"test": files / "test.csv", "out": files / "out", **settings, **options},
+        **{
+            "data": files / "train.csv",
+            "test": files / "test.csv",
+            "out": files / "out",
+            **settings,
+            **options,
+        },
     )
 
 
@@ -84,6 +103,106 @@ def test_a_comparison_from_data_to_winner(files):
     assert len(after) == 3 * 2 * 3
     assert before.items() <= after.items(), "a finished cell was run again"
     assert [c for c in again.results["cells"] if c["seed"] < 2] == results["cells"]
+
+
+@pytest.mark.slow
+def test_the_report_tells_what_was_done_and_how_to_do_it_again(files):
+    found = _compare(files, seeds=None, quick=True, label_budgets=[6], workers=2)
+    settings = found.results["settings"]
+    assert (settings["seeds"], settings["labels"], settings["workers"]) == (3, [6], 2)
+    assert settings["probe"]["strengths"] == (0.1, 1.0, 10.0, 100.0)
+    assert settings["pretrain_minutes"] == 1.0
+    words = shlex.split(found.results["command"])
+    assert words[:3] == ["headstart", "compare", str(files / "train.csv")]
+    assert words[words.index("--labels") + 1] == "6"
+    assert "--seeds" not in words
+    text = (files / "out" / "report.html").read_text()
+    assert "probe.strengths" in text
+    assert html.escape(found.results["command"], quote=True) in text.replace("&#39;", "&#x27;")
+    columns = found.results["knowledge"]["words"][0]["columns"]
+    assert list(columns) == ["scratch", "pretrained"]
+    assert found.head_starts["vectors:probe", 6] is None
+
+    train, test = _rows(60), _rows(45, seed=1)
+    again = compare(train, test=test, methods=["majority"], label_budgets=[6], out=files / "b")
+    assert again.results["command"] is None
+    assert "no command that replays this" in (files / "b" / "report.html").read_text()
+
+
+def test_validation_chooses_the_winner_whatever_the_test_rows_say(files):
+    # The test rows say the contrary of the training rows: the best method is the worst on them.
+    contrary = {"sea": "sky", "sky": "land", "land": "sea"}
+    test = _rows(45, seed=1)
+    test = Dataset(test.texts, [contrary[label] for label in test.labels])
+    found = _compare(files, test=test, label_budgets=[24])
+    scores = {row["method"]: row["mean"] for row in found.table}
+    assert found.best["method"] != "majority"
+    assert scores["majority"] > scores[found.best["method"]]
+
+
+def test_every_method_is_given_the_same_rows(tmp_path, monkeypatch):
+    given = []
+
+    class Spy(TextClassifier):
+        def fit(self, texts, labels):
+            given.append((tuple(texts), tuple(labels)))
+            return super().fit(texts, labels)
+
+    monkeypatch.setattr(cells, "TextClassifier", Spy)
+    for name in ("majority", "tfidf", "scratch"):
+        for labels in (6, 12):
+            run_cell(_terms(tmp_path), Contestant.parse(name), None, labels=labels, seed=3)
+    assert given[0::2] == [given[0]] * 3
+    assert given[1::2] == [given[1]] * 3
+    assert set(given[0][0]) <= set(given[1][0])
+
+
+def test_what_is_finished_survives_ctrl_c(files, monkeypatch):
+    advanced = []
+
+    class Impatient:
+        @contextmanager
+        def stage(self, description, total=None, unit=""):
+            def advance(amount):
+                advanced.append(amount)
+                if description == "comparing" and sum(advanced) >= 2:
+                    raise KeyboardInterrupt
+
+            advanced.clear()
+            yield advance
+
+        def note(self, message):
+            pass
+
+    with pytest.raises(InterruptedRunError, match="run the same again to go on") as error:
+        _compare(files, progress=Impatient())
+    assert error.value.exit_code == 75
+    kept = list((files / "out" / "cells").glob("*.json"))
+    assert 2 <= len(kept) < 3 * 2 * 2
+    assert len(_compare(files).results["cells"]) == 3 * 2 * 2
+    assert set(kept) <= set((files / "out" / "cells").iterdir())
+
+
+def test_a_cell_that_fails_is_named(files):
+    french = files / "french.csv"
+    french.write_text("text,label\n" + "bonjour,a\nau revoir,b\n" * 10)
+    with pytest.raises(DataError, match=r"vectors:probe with 6 labels, seed 0: .*knows none"):
+        _compare(
+            files,
+            methods=[METHODS[2].format(files / "vectors.txt")],
+            test=None,
+            data=french,
+            label_budgets=[6],
+        )
+
+
+def test_processes_keep_to_one_thread(tmp_path):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), cells._start_worker,
+                             (_terms(tmp_path),)) as pool:  # fmt: skip
+        with cells._one_thread_each():
+            pool.submit(int).result()
+        pools = pool.submit(threadpool_info).result()
+    assert [each["num_threads"] for each in pools if each["num_threads"] > 1] == []
 
 
 def _terms(tmp_path, **changes):
@@ -134,7 +253,9 @@ def test_the_cache_knows_whatever_changes_a_result(tmp_path):
         ({"label_budgets": [2]}, SettingsError, "below the 3 classes"),
         ({"methods": ["bert:magic"]}, SettingsError, "bert:magic"),
         ({"methods": ["glove=no-such.txt:probe"]}, FormatError, r"no-such\.txt: no such file"),
-        ({"seeds": 0}, SettingsError, "seeds"),
+        ({"seeds": 0}, SettingsError, "seeds must be above 0"),
+        ({"pretrain_minutes": 0}, SettingsError, "pretrain_minutes must be above 0"),
+        ({"data": None}, SettingsError, "test rows and columns belong to labelled data"),
     ],
 )
 def test_bad_settings_are_told_before_anything_runs(files, options, error, reason):

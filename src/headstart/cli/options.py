@@ -8,7 +8,14 @@ import typer
 
 from headstart.cli.terminal import one_line
 from headstart.errors import SettingsError
-from headstart.settings import Setting, line_of, read_settings, settings_toml
+from headstart.settings import (
+    Setting,
+    join_commas,
+    line_of,
+    read_settings,
+    settings_toml,
+    split_commas,
+)
 
 Item = TypeVar("Item")
 _NOT_IN_A_FILE = {"config", "as_json", "debug"}
@@ -39,7 +46,7 @@ def _as_typed(value: Setting, *, repeatable: bool) -> str | bool | list[str]:
     if isinstance(value, bool):
         return value
     items = [str(value)] if isinstance(value, str | int | float) else [str(item) for item in value]
-    return items if repeatable else ",".join(items)
+    return items if repeatable else join_commas(items)
 
 
 def save_settings(context: typer.Context, folder: Path) -> None:
@@ -68,7 +75,7 @@ def comma_list(kind: Callable[[str], Item]) -> Callable[[str], Sequence[Item]]:
 
     def parse(text: str) -> Sequence[Item]:
         try:
-            return [kind(item.strip()) for item in text.split(",") if item.strip()]
+            return [kind(item) for item in split_commas(text)]
         except ValueError:
             raise typer.BadParameter(f"{text!r} is not a list such as 50,200,1000") from None
 

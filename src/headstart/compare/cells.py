@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,17 +21,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from headstart import __version__
 from headstart.compare.contestants import Contestant
 from headstart.compare.statistics import degenerate
 from headstart.data.labelled import Dataset
 from headstart.data.splits import nested_subsets
-from headstart.errors import FormatError, HeadstartError, InterruptedRunError
+from headstart.errors import FormatError, HeadstartError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.store import load_encoder
 from headstart.progress import Progress
 from headstart.storage import fingerprint, read_json, write_json
 from headstart.tasks.classification import macro_f1
 from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.methods import as_plain, method_of
 
 _CODE = 1  # raise it when the same cell would come out differently
 
@@ -60,7 +62,8 @@ class Terms:
         """Return the cell's file: its name changes with everything that decides its result."""
         key = fingerprint(
             _CODE,
-            contestant.transfer,
+            __version__,
+            as_plain(method_of(contestant.transfer)),
             self.prints.get(contestant.encoder),
             labels,
             seed,
@@ -88,11 +91,7 @@ def run_cells(
     workers: int,
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    """Run every cell that is not finished yet, and return all.
-
-    Raises:
-        InterruptedRunError: The run was stopped; what was finished is kept.
-    """
+    """Run every cell that is not finished yet, and return all; a failing cell ends the run."""
     jobs = [
         _Job(contestant, labels, seed)
         for labels in reversed(budgets)  # the longest first, so that no core waits at the end
@@ -105,8 +104,7 @@ def run_cells(
         progress.note(f"{done} of {len(jobs)} cells were finished before and are kept")
     with progress.stage("comparing", len(jobs), "cells") as advance:
         advance(done)
-        for job, result in _in_processes(terms, missing, workers):
-            write_json(paths[job], result)
+        for _ in _in_processes(terms, missing, workers):
             advance(1)
     order = {contestant.name: at for at, contestant in enumerate(contestants)}
     cells = [read_json(path) for path in paths.values()]
@@ -118,11 +116,7 @@ def run_cells(
 def fit_all(
     terms: Terms, models: dict[Path, Contestant], *, workers: int, progress: Progress
 ) -> None:
-    """Fit each contestant to all training labels and save it as a model folder.
-
-    Raises:
-        InterruptedRunError: The run was stopped.
-    """
+    """Fit each contestant to all training labels and save it as a model folder."""
     jobs = [_Job(one, len(terms.train), 0, folder) for folder, one in models.items()]
     with progress.stage("fitting to all labels", len(jobs), "models") as advance:
         for _ in _in_processes(terms, jobs, workers):
@@ -136,25 +130,26 @@ def _is_finished(path: Path) -> bool:
         return False
 
 
-def _in_processes(
-    terms: Terms, jobs: Sequence[_Job], workers: int
-) -> Iterator[tuple[_Job, dict[str, Any]]]:
-    """Run the jobs in processes and yield each with its result as it ends."""
-    if not jobs:
-        return
+def _in_processes(terms: Terms, jobs: Sequence[_Job], workers: int) -> Iterator[None]:
+    """Run the jobs in processes, yielding as each ends; each keeps its own result.
+
+    No process has a job in waiting, so who stops the run waits for one job at the most.
+    """
+    waiting = iter(jobs)
+    running: set[Future[None]] = set()
     context = multiprocessing.get_context("spawn")
-    workers = min(workers, len(jobs))
     pool = ProcessPoolExecutor(workers, context, _start_worker, (terms,))
     try:
-        with _one_thread_each(), _without_main():
-            futures = {pool.submit(_run_here, job): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except KeyboardInterrupt:
-        raise InterruptedRunError(
-            f"stopped; finished cells are kept in {terms.folder}: "
-            "run the same command again to go on"
-        ) from None
+        while True:
+            while len(running) < workers and (job := next(waiting, None)):
+                with _one_thread_each(), _without_main():  # a process may start here
+                    running.add(pool.submit(_run_here, job))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                yield
     except BrokenProcessPool:
         raise HeadstartError(
             "a process of the comparison was killed, perhaps for want of memory; run the same "
@@ -208,15 +203,21 @@ def _encoder(folder: Path) -> Pretrained:
     return load_encoder(folder)
 
 
-def _run_here(job: _Job) -> dict[str, Any]:
+def _run_here(job: _Job) -> None:
     terms = _WORKER["terms"]
     name = job.contestant.encoder
     encoder = _encoder(terms.encoders[name]) if name else None
-    if job.save_to is not None:
-        classifier = TextClassifier(encoder, job.contestant.transfer, random_state=job.seed)
-        classifier.fit(terms.train.texts, terms.train.labels).save(job.save_to, overwrite=True)
-        return {}
-    return run_cell(terms, job.contestant, encoder, labels=job.labels, seed=job.seed)
+    try:
+        if job.save_to is not None:
+            classifier = TextClassifier(encoder, job.contestant.transfer, random_state=job.seed)
+            classifier.fit(terms.train.texts, terms.train.labels)
+            classifier.save(job.save_to, overwrite=True)
+            return
+        cell = run_cell(terms, job.contestant, encoder, labels=job.labels, seed=job.seed)
+        write_json(terms.path(job.contestant, job.labels, job.seed), cell)
+    except HeadstartError as error:
+        where = f"{job.contestant.name} with {job.labels:,} labels, seed {job.seed}"
+        raise type(error)(f"{where}: {error}") from None
 
 
 def run_cell(

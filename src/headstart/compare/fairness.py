@@ -1,6 +1,8 @@
 """What all methods share, and what still differs between them and is printed above the scores."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from headstart.compare.contestants import Contestant
@@ -16,16 +18,18 @@ def differences(contestants: Sequence[Contestant], encoders: Mapping[str, Pretra
     if len(set(widths.values())) > 1:
         each = ", ".join(f"{name} {width}" for name, width in widths.items())
         found.append(f"The encoders' widths differ: {each} numbers a word.")
-    for name, encoder in encoders.items():
-        lineage = encoder.lineage
-        if "source" in lineage:
+    for name in dict.fromkeys(one.encoder for one in contestants if one.encoder):
+        lineage = encoders[name].lineage
+        source = next(one.source for one in contestants if one.encoder == name)
+        if "words" not in lineage:
             found.append(
                 f"{name} was pretrained by others, on text and with a budget of theirs; "
-                f"loaded from {lineage['source']}."
+                f"loaded from {Path(source).name}."
             )
         else:
+            where = f"before, and loaded from {source}; it saw" if source else "here, on"
             found.append(
-                f"{name} was pretrained here on {lineage['corpus']}: {lineage['words']:,} words, "
+                f"{name} was pretrained {where} {lineage['corpus']}: {lineage['words']:,} words, "
                 f"{lineage['seconds']:.0f} s."
             )
     linear = [c.name for c in contestants if c.transfer in ("tfidf", "probe")]
@@ -58,11 +62,10 @@ def warnings(train: Dataset, test: Dataset) -> list[str]:
 
 def data_facts(train: Dataset, test: Dataset) -> dict[str, Any]:
     """Return what a report tells about the labelled data."""
-    counts = {label: train.labels.count(label) for label in train.classes}
+    counts = dict(sorted(Counter(train.labels).items()))
     return {
         "source": train.source,
         "train_rows": len(train),
         "test_rows": len(test),
         "classes": [{"label": label, "count": count} for label, count in counts.items()],
-        "notes": list(dict.fromkeys((*train.notes, *test.notes))),
     }

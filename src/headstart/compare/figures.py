@@ -18,7 +18,7 @@ Parts = dict[str, Any]
 FONT = '-apple-system, "Segoe UI", Inter, Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
 COSTS = {
     "seconds": "Seconds to fit",
-    "megabytes": "Megabytes on disk",
+    "megabytes": "Megabytes to keep",
     "predictions_per_second": "Predictions per second",
 }
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.compare.recommendation import best_by_validation
 from headstart.compare.statistics import RESAMPLES, Array, as_answers, deviations
 from headstart.errors import DataError
 
@@ -169,11 +170,11 @@ def transfers(method: str) -> bool:
 def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the head start to quote and the sentence a manager reads first.
 
-    The rule, fixed before any result: at each label budget the pretrained method with the best
-    validation score speaks for all (test rows never choose); of these, a head start is claimed
-    where the method beats scratch with a Holm-corrected p below 0.05 and the whole interval lies
-    above 1; of these, the one with the greatest lower limit is quoted, for that is the most that
-    can be said with confidence.
+    The rule, fixed before any result, so that nothing is picked for its luck: quoted is the largest
+    label count that is at most a tenth of the largest compared, where a head start of ten can
+    still be seen, or else the smallest; there the pretrained method with the best validation score
+    speaks for all; and a head start is claimed if it beats scratch with a Holm-corrected p below
+    0.05 and the whole interval lies above 1. Test rows choose nothing.
 
     Args:
         rows: The summary that `summarize` returns.
@@ -182,12 +183,22 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         `sentence`, and `method`, `labels`, `factor`, `low`, `high`, `bound`, `low_bound` and
         `high_bound`, all None if there is no head start to quote.
     """
-    claims = [row for row in _chosen_by_validation(rows) if _is_claim(row)]
-    if not claims:
-        return {"sentence": _no_head_start(rows), **dict.fromkeys(_QUOTED)}
-    best = max(claims, key=lambda row: (row["head_start_low"], row["head_start"]))
+    labels = quoted_labels([row["labels"] for row in rows])
+    pretrained = [row for row in rows if row["labels"] == labels and transfers(row["method"])]
+    measured = any((row["method"], row["labels"]) == (REFERENCE, labels) for row in rows)
+    if not (pretrained and measured):
+        return {"sentence": _not_measured(rows), **dict.fromkeys(_QUOTED)}
+    best = best_by_validation(pretrained)
+    if not _is_claim(best):
+        return {"sentence": _no_head_start(best, rows), **dict.fromkeys(_QUOTED)}
     sentence = _claim(best) + _better_baseline(best, rows)
     return {"sentence": sentence, **{key: best[name] for key, name in _QUOTED.items()}}
+
+
+def quoted_labels(budgets: Sequence[int]) -> int:
+    """Return the label count whose head start is quoted: see `headline`."""
+    within = [labels for labels in budgets if 10 * labels <= max(budgets)]
+    return max(within, default=min(budgets))
 
 
 _QUOTED = {
@@ -200,15 +211,6 @@ _QUOTED = {
     "low_bound": "head_start_low_bound",
     "high_bound": "head_start_high_bound",
 }
-
-
-def _chosen_by_validation(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return each budget's pretrained method of best validation score; without scores, all."""
-    pretrained = [row for row in rows if transfers(row["method"])]
-    if any(row["validation"] is None for row in pretrained):
-        return pretrained
-    by_score = sorted(pretrained, key=lambda row: -row["validation"])
-    return list({row["labels"]: row for row in reversed(by_score)}.values())
 
 
 def _is_claim(row: Mapping[str, Any]) -> bool:
@@ -251,15 +253,28 @@ def _better_baseline(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]])
     )
 
 
-def _no_head_start(rows: Sequence[Mapping[str, Any]]) -> str:
+def _no_head_start(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    (scratch,) = (
+        row["mean"] for row in rows if (row["method"], row["labels"]) == (REFERENCE, best["labels"])
+    )
+    return (
+        f"With {best['labels']:,} labels there is no head start to claim: {best['method']}, the "
+        f"pretrained method that validation chooses, scores {best['mean']:.3f}, training from "
+        f"scratch {scratch:.3f}. {_highest(rows)}"
+    )
+
+
+def _not_measured(rows: Sequence[Mapping[str, Any]]) -> str:
+    lacks_reference = not any(row["method"] == REFERENCE for row in rows)
+    missing = (
+        f"{REFERENCE} is not among the methods"
+        if lacks_reference
+        else "no pretrained method was compared"
+    )
+    return f"No head start was measured, for {missing}. {_highest(rows)}"
+
+
+def _highest(rows: Sequence[Mapping[str, Any]]) -> str:
     most = max(row["labels"] for row in rows)
     best = max((row for row in rows if row["labels"] == most), key=lambda row: row["mean"])
-    winner = f"With {most:,} labels {best['method']} scores best: {best['mean']:.3f}."
-    if not any(row["method"] == REFERENCE for row in rows):
-        return f"No head start was measured, for {REFERENCE} is not among the methods. {winner}"
-    if not any(transfers(row["method"]) for row in rows):
-        return f"No head start was measured, for no pretrained method was compared. {winner}"
-    return (
-        "There is no head start here: at no label count does the pretrained method that validation "
-        f"chooses beat training from scratch by more than chance explains. {winner}"
-    )
+    return f"With {most:,} labels {best['method']} scores best: {best['mean']:.3f}."

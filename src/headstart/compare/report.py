@@ -110,7 +110,8 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": [*result.get("warnings", ()), *([_ONE_SEED] if len(seeds) == 1 else [])],
         "headline": headline,
         "quoted": _quoted(headline),
-        "picks": _picks(recommended, result.get("best")),
+        "recommended": recommended,
+        "kept_in": (result.get("best") or {}).get("folder"),
         "figures": figures,
         "plots": {
             figure.name: {"data": figure.data, "layout": figure.layout}
@@ -139,21 +140,6 @@ def _quoted(headline: Mapping[str, Any]) -> dict[str, str] | None:
         for name, bound in (("factor", "bound"), ("low", "low_bound"), ("high", "high_bound"))
     )
     return {"factor": f"{factor}×", "interval": f"{low}× to {high}×"}
-
-
-def _picks(
-    recommended: Mapping[str, Any] | None, best: Mapping[str, Any] | None
-) -> list[dict[str, Any]]:
-    """Return what to use for the user's label count and what was kept: one card if they agree."""
-    picks = []
-    if recommended:
-        title = f"For {recommended['labels']:,} labels"
-        picks.append({"folder": None, **recommended, "title": title})
-    if best and recommended and best["method"] == recommended["method"]:
-        picks[0]["folder"] = best.get("folder")
-    elif best:
-        picks.append({"folder": None, **best, "title": "Kept as the winner"})
-    return picks
 
 
 def _tables(rows: Sequence[Row], opened: set[int | None]) -> Iterator[dict[str, Any]]:

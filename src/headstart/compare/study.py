@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ import pyarrow.parquet as pq
 from headstart import __version__
 from headstart.compare.cells import Terms, fit_all, run_cells
 from headstart.compare.contestants import Contestant, parse_all
+from headstart.compare.encoders import make_encoders
 from headstart.compare.fairness import data_facts, differences, warnings
-from headstart.compare.head_start import headline
+from headstart.compare.head_start import HeadStart, headline
 from headstart.compare.picture import learning_curves_svg
+from headstart.compare.recommendation import recommend
 from headstart.compare.report import render_report
 from headstart.compare.summary import summarize
-from headstart.data.corpora import Corpus, read_corpus
-from headstart.data.demo import fetch_demo
+from headstart.data.corpora import Corpus, as_corpus
+from headstart.data.demo import Demo, fetch_demo
 from headstart.data.labelled import (
     Dataset,
     check_known_labels,
@@ -29,15 +31,12 @@ from headstart.data.labelled import (
 )
 from headstart.data.splits import split_test
 from headstart.devices import available_cores
-from headstart.errors import SettingsError
+from headstart.errors import InterruptedRunError, SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
-from headstart.hub.store import load_encoder, pretrain
 from headstart.inspect.neighbors import inspect_words
-from headstart.models.word_vectors import WordSpace
 from headstart.progress import SILENT, Progress
 from headstart.settings import replay_command
 from headstart.storage import (
-    cache_folder,
     disk_errors,
     fingerprint,
     folder_lock,
@@ -46,8 +45,9 @@ from headstart.storage import (
 )
 from headstart.tokenize.words import WordTokenizer
 from headstart.transfer.loading import load_classifier
+from headstart.transfer.methods import method_of
 
-METHODS = (
+METHODS: tuple[str, ...] = (
     "majority",
     "tfidf",
     "scratch",
@@ -56,10 +56,9 @@ METHODS = (
     "word2vec:finetune",
 )
 BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
-QUICK_BUDGETS = (10, 50, 250)
-QUICK_SEEDS = 3
-PRETRAIN_EPOCHS = {"word2vec": 30, "glove": 50}
-MIN_COUNT = 3  # corpora of a task are small
+QUICK_BUDGETS = (10, 25, 250)
+SEEDS, QUICK_SEEDS = 5, 3
+PRETRAIN_MINUTES = 1.0
 _TEST_SHARE = 0.3
 _SPLIT_SEED = 0
 
@@ -83,9 +82,9 @@ class Comparison:
         return rows
 
     @property
-    def head_starts(self) -> dict[tuple[str, int], float | None]:
-        """The head start of each method at each label budget."""
-        return {(row["method"], row["labels"]): row["head_start"] for row in self.table}
+    def head_starts(self) -> dict[tuple[str, int], HeadStart | None]:
+        """The head start of each method at each label budget, None where there is no scratch."""
+        return {(row["method"], row["labels"]): HeadStart.of(row) for row in self.table}
 
     @property
     def headline(self) -> str:
@@ -108,10 +107,10 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     data: str | Path | Dataset | None = None,
     *,
     test: str | Path | Dataset | None = None,
-    corpus: str | Path | Sequence[str | Path] | Corpus | None = None,
+    corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus | None = None,
     methods: Sequence[str] | None = None,
     label_budgets: Sequence[int] | None = None,
-    seeds: int = 5,
+    seeds: int | None = None,
     out: str | Path = "runs/compare",
     quick: bool = False,
     pretrain_minutes: float | None = None,
@@ -125,14 +124,15 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     Args:
         data: Labelled texts; without them, the demo (BBC News and GloVe 6B 50d).
         test: Test rows; without them, a fixed stratified 30 % of `data`.
-        corpus: Unlabelled text to pretrain on; without it, the training texts without labels.
+        corpus: Unlabelled text to pretrain on: a file, folder or glob, a list of such paths, or a
+            list of documents; without it, the training texts without labels.
         methods: `NAME[=SOURCE][:TRANSFER]`; a good selection by default.
         label_budgets: Numbers of labels; by default those of a usual ladder that there are.
-        seeds: Runs of each method at each budget; each draws other labels.
+        seeds: Runs of each method at each budget, each on other labels; 5 by default.
         out: The folder for results, report and winner. A comparison that was stopped goes on there.
-        quick: Three budgets and three seeds: a first look.
-        pretrain_minutes: What each encoder may spend on pretraining; 1 by default.
-        text_column: The column of the texts.
+        quick: Three budgets and three seeds, where none are given: a first look.
+        pretrain_minutes: The most that each encoder may spend on pretraining; 1 by default.
+        text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table.
         label_column: The column of the labels.
         workers: Processes; as many as cores by default.
         progress: Where progress goes.
@@ -143,11 +143,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         LockedError: Another process is using `out`.
         InterruptedRunError: Stopped by Ctrl-C; the same call goes on.
     """
-    started = time.perf_counter()
-    folder = Path(out)
-    if seeds < 1:
-        raise SettingsError(f"seeds must be 1 or more, got {seeds}")
-    settings: dict[str, Any] = {
+    asked: dict[str, Any] = {
         "data": _as_setting(data),
         "test": _as_setting(test),
         "corpus": _as_setting(corpus),
@@ -160,80 +156,144 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "label_column": label_column,
         "out": str(out),
     }
-    if data is None:
+    unnamed = any(each is not None and _as_setting(each) is None for each in (data, test, corpus))
+    seeds = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
+    minutes = PRETRAIN_MINUTES if pretrain_minutes is None else pretrain_minutes
+    workers = available_cores() if workers is None else workers
+    for name, number in (("seeds", seeds), ("pretrain_minutes", minutes), ("workers", workers)):
+        if not number > 0:
+            raise SettingsError(f"{name} must be above 0, got {number}")
+    if data is not None:
+        train, test_rows = _labelled(data, test, text_column, label_column, progress)
+        title = f"How many labels does pretraining save on {train.source}?"
+        text, defaults = None, METHODS
+    elif test is None and text_column is None and label_column is None:
         demo = fetch_demo(progress=progress)
-        train = replace(demo.train, source="BBC News: headline and lead, 64 words at most")
-        test_rows = demo.test
-        text = replace(demo.corpus, description="BBC News: the full text of all but the test rows")
-        defaults = (
-            *METHODS,
-            *(f"glove={demo.glove}:{how}" for how in ("probe", "frozen", "finetune")),
-        )
+        train, test_rows, text, defaults = demo.train, demo.test, demo.corpus, _demo_methods(demo)
         title = "How many labels do pretrained word vectors save on BBC News?"
     else:
-        train, test_rows = _labelled(data, test, text_column, label_column, progress)
-        text, defaults = None, METHODS
-        title = f"How many labels does pretraining save on {train.source}?"
+        raise SettingsError(
+            "test rows and columns belong to labelled data; give the data too, or nothing at all "
+            "for the demo"
+        )
     if corpus is not None:
-        text = corpus if isinstance(corpus, Corpus) else read_corpus(corpus)
-    check_trainable(train)
+        text = as_corpus(corpus, text_column=text_column)
     check_known_labels(test_rows, train.classes)
-    contestants = parse_all(list(methods or defaults))
-    budgets = _budgets(label_budgets, train, quick=quick)
-    with folder_lock(folder), disk_errors(folder):
-        corpus_note = []
-        if text is None:
-            text = read_corpus(texts=train.texts)
-            corpus_note = ["No corpus was given: encoders are pretrained on the training texts."]
-        for note in (*train.notes, *text.notes, *corpus_note, *warnings(train, test_rows)):
-            progress.note(note)
-        folders, encoders = _encoders(contestants, text, pretrain_minutes or 1.0, progress)
-        terms = Terms(
-            train=train,
-            test=test_rows,
-            data_print=fingerprint(train.texts, train.labels, test_rows.texts, test_rows.labels),
-            encoders=folders,
-            prints={name: encoder.fingerprint for name, encoder in encoders.items()},
-            folder=folder / "cells",
-        )
-        workers = workers or available_cores()
-        cells = run_cells(
-            terms,
-            contestants,
-            budgets=budgets,
-            seeds=min(seeds, QUICK_SEEDS) if quick else seeds,
-            workers=workers,
-            progress=progress,
-        )
-        with progress.stage("drawing intervals") as advance:
-            summary = summarize(cells)
-            advance(1)
-        best = _winner(cells, summary)
-        knowledge = _fit_winner_and_inspect(
-            terms, contestants, best, encoders, folder, workers, progress
-        )
-        results = {
-            "title": title,
-            "task": "classification",
-            "metric": "accuracy",
-            "data": {**data_facts(train, test_rows), "corpus": _corpus_facts(text, encoders)},
-            "headline": headline(summary),
-            "best": {**best, "folder": str(folder / "best")},
-            "recommendation": best,
-            "differences": differences(contestants, encoders),
-            "warnings": [*corpus_note, *warnings(train, test_rows), *_degenerate(summary)],
-            "summary": summary,
-            "proofs": _proofs(cells),
-            "knowledge": knowledge,
-            "settings": settings,
-            "command": replay_command("compare", settings),
-            "versions": _versions(),
-            "seconds": time.perf_counter() - started,
-            "cells": cells,
-        }
-        comparison = Comparison(results, folder)
-        _write(comparison)
+    plan = _Plan(
+        title=title,
+        train=train,
+        test=test_rows,
+        corpus=text,
+        contestants=parse_all(list(methods or defaults)),
+        budgets=_budgets(label_budgets, train, quick=quick),
+        seeds=seeds,
+        minutes=minutes,
+        workers=workers,
+        folder=Path(out),
+    )
+    settings = {**asked, "methods": list(methods or defaults)}
+    command = None if unnamed else replay_command("compare", asked)
+    try:
+        with folder_lock(plan.folder), disk_errors(plan.folder):
+            results = _carry_out(plan, settings, progress) | {"command": command}
+            comparison = Comparison(results, plan.folder)
+            _write(comparison)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"stopped; what was finished is kept in {out}: run the same again to go on"
+        ) from None
     return comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a comparison is about, read and checked."""
+
+    title: str
+    train: Dataset
+    test: Dataset
+    corpus: Corpus | None
+    contestants: Sequence[Contestant]
+    budgets: Sequence[int]
+    seeds: int
+    minutes: float
+    workers: int
+    folder: Path
+
+
+def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Make the encoders, run the cells, keep the winner; return the results as plain values."""
+    started = time.perf_counter()
+    train, test, contestants = plan.train, plan.test, plan.contestants
+    corpus = plan.corpus or as_corpus(train.texts)
+    notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes)))
+    cautions = warnings(train, test)
+    if plan.corpus is None:
+        cautions = [
+            "No corpus was given: encoders are pretrained on the training texts.",
+            *cautions,
+        ]
+    for note in (*notes, *cautions):
+        progress.note(note)
+    folders, encoders = make_encoders(contestants, corpus, plan.minutes, progress)
+    terms = Terms(
+        train=train,
+        test=test,
+        data_print=fingerprint(train.texts, train.labels, test.texts, test.labels),
+        encoders=folders,
+        prints={name: encoder.fingerprint for name, encoder in encoders.items()},
+        folder=plan.folder / "cells",
+    )
+    cells = run_cells(
+        terms,
+        contestants,
+        budgets=plan.budgets,
+        seeds=plan.seeds,
+        workers=plan.workers,
+        progress=progress,
+    )
+    with progress.stage("drawing intervals") as advance:
+        summary = summarize(cells)
+        advance(1)
+    choice = recommend(summary, labels=len(train))
+    knowledge = _fit_winner_and_inspect(plan, terms, choice["method"], encoders, progress)
+    return {
+        "title": plan.title,
+        "task": "classification",
+        "metric": "accuracy",
+        "data": {
+            **data_facts(train, test),
+            "notes": notes,
+            "corpus": _corpus_facts(corpus, contestants, encoders),
+        },
+        "headline": headline(summary),
+        "best": {
+            **{name: choice[name] for name in ("method", "labels", "why")},
+            "folder": str(plan.folder / "best"),
+        },
+        "recommendation": choice,
+        "differences": differences(contestants, encoders),
+        "warnings": [*cautions, *_degenerate(summary), *_truncated(cells)],
+        "summary": summary,
+        "proofs": _proofs(cells),
+        "knowledge": knowledge,
+        "settings": {
+            **settings,
+            "labels": list(plan.budgets),
+            "seeds": plan.seeds,
+            "pretrain_minutes": plan.minutes,
+            "workers": plan.workers,
+            **_details(contestants, encoders),
+        },
+        "versions": _versions(),
+        "seconds": time.perf_counter() - started,
+        "cells": cells,
+    }
+
+
+def _demo_methods(demo: Demo) -> tuple[str, ...]:
+    glove = (f"glove={demo.glove}:{transfer}" for transfer in ("probe", "frozen", "finetune"))
+    return (*METHODS, *glove)
 
 
 def _labelled(
@@ -251,9 +311,9 @@ def _labelled(
         )
 
     given = read(data)
+    check_trainable(given)
     if test is not None:
         return given, read(test)
-    check_trainable(given)
     train, held_out = split_test(given.labels, test_share=_TEST_SHARE, seed=_SPLIT_SEED)
     note = f"No test file was given: {len(held_out):,} of {len(given):,} rows are kept to test on."
     return replace(given.select(train), notes=(*given.notes, note)), given.select(held_out)
@@ -278,111 +338,85 @@ def _budgets(asked: Sequence[int] | None, train: Dataset, *, quick: bool) -> tup
     return fitting or (len(train),)
 
 
-def _encoders(
-    contestants: Sequence[Contestant], corpus: Corpus, minutes: float, progress: Progress
-) -> tuple[dict[str, Path], dict[str, Pretrained]]:
-    """Return each encoder and the folder it is kept in; expensive ones are made once, ever."""
-    folders: dict[str, Path] = {}
-    encoders: dict[str, Pretrained] = {}
-    for one in contestants:
-        name, source = one.encoder, one.source
-        if not name or name in encoders:
-            continue
-        if source and Path(source).is_dir():
-            folders[name], encoders[name] = Path(source), load_encoder(source)
-            continue
-        if source:
-            about = Path(source).stat() if Path(source).exists() else None
-            key = [str(Path(source).absolute()), about and about.st_size, about and about.st_mtime]
-        else:
-            key = [name, corpus.fingerprint(), minutes, PRETRAIN_EPOCHS[name]]
-        folder = cache_folder() / "encoders" / f"{name}-{fingerprint(key, __version__)}"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder_lock(folder.parent):
-            if not folder.exists():
-                made = (
-                    load_encoder(source, progress=progress)
-                    if source
-                    else pretrain(
-                        name,
-                        corpus,
-                        epochs=PRETRAIN_EPOCHS[name],
-                        minutes=minutes,
-                        progress=progress,
-                        min_count=MIN_COUNT,
-                    )
-                )
-                made.save(folder)
-        folders[name], encoders[name] = folder, load_encoder(folder)
-    return folders, encoders
-
-
-def _winner(
-    cells: Sequence[Mapping[str, Any]], summary: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Choose by validation scores at the largest budget; the test rows have no say."""
-    most = max(row["labels"] for row in summary)
-    at_most = [row for row in summary if row["labels"] == most]
-
-    def validation(row: Mapping[str, Any]) -> tuple[float, float]:
-        own = [c for c in cells if (c["method"], c["labels"]) == (row["method"], most)]
-        return -row["validation"], sum(cell["validation_loss"] for cell in own) / len(own)
-
-    best = min(at_most, key=validation)
-    why = (
-        f"Of all methods it has the best validation score with {most:,} labels "
-        f"({best['validation']:.3f}, mean over seeds); on the test rows, which had no say, it "
-        f"scores {best['mean']:.3f} [{best['low']:.3f}, {best['high']:.3f}]."
-    )
-    return {"method": best["method"], "labels": most, "why": why}
-
-
 def _fit_winner_and_inspect(
+    plan: _Plan,
     terms: Terms,
-    contestants: Sequence[Contestant],
-    best: Mapping[str, Any],
+    winner: str,
     encoders: Mapping[str, Pretrained],
-    folder: Path,
-    workers: int,
     progress: Progress,
 ) -> dict[str, Any] | None:
-    """Fit the winner to all labels; look at the words' neighbors in scratch, pretrained, tuned."""
-    by_name = {one.name: one for one in contestants}
-    winner = by_name[best["method"]]
-    models = {folder / "best": winner}
-    tuned = [one for one in contestants if one.transfer == "finetune"]
-    tuned.sort(key=lambda one: one.encoder != winner.encoder)
-    shown = tuned[0] if tuned else None
+    """Fit the winner to all labels; look at the words' neighbors in scratch, pretrained, tuned.
+
+    The winner's encoder is looked at, or else the first one that is fine-tuned, or the first.
+    """
+    by_name = {one.name: one for one in plan.contestants}
+    models = {plan.folder / "best": by_name[winner]}
+    order = sorted(
+        (one for one in plan.contestants if one.encoder),
+        key=lambda one: (one.encoder != by_name[winner].encoder, one.transfer != "finetune"),
+    )
+    shown = order[0] if order else None
+    inspected = plan.folder / "inspected"
     if shown:
-        models[folder / "inspected" / "finetuned"] = shown
-        models[folder / "inspected" / "scratch"] = Contestant.parse("scratch")
-    fit_all(terms, models, workers=workers, progress=progress)
-    if not shown:
+        models[inspected / "scratch"] = Contestant.parse("scratch")
+        if shown.transfer == "finetune":
+            models[inspected / "finetuned"] = shown
+    fit_all(terms, models, workers=plan.workers, progress=progress)
+    encoder = encoders[shown.encoder] if shown else None
+    if not shown or not isinstance(encoder, PretrainedWordVectors):
         return None
-    spaces: dict[str, WordSpace] = {}
-    encoder = encoders[shown.encoder]
-    scratch = load_classifier(folder / "inspected" / "scratch").fitted_vectors()
-    finetuned = load_classifier(folder / "inspected" / "finetuned").fitted_vectors()
-    if not isinstance(encoder, PretrainedWordVectors) or scratch is None or finetuned is None:
-        return None
-    spaces = {"scratch": scratch.space, "pretrained": encoder.space, "finetuned": finetuned.space}
     if not isinstance(encoder.tokenizer, WordTokenizer):
         return None
-    found = inspect_words(terms.train.texts, terms.train.labels, encoder.tokenizer, spaces)
-    return {**found, "word_tests": [], "encoder": shown.encoder}
+    learnt = {
+        name: load_classifier(inspected / name).fitted_vectors()
+        for name in ("scratch", "finetuned")
+        if inspected / name in models
+    }
+    columns = {"scratch": learnt.get("scratch"), "pretrained": encoder, **learnt}
+    spaces = {name: vectors.space for name, vectors in columns.items() if vectors}
+    found = inspect_words(plan.train.texts, plan.train.labels, encoder.tokenizer, spaces)
+    return {**found, "encoder": shown.encoder}
 
 
-def _corpus_facts(corpus: Corpus, encoders: Mapping[str, Pretrained]) -> dict[str, Any]:
-    here = [e.lineage for e in encoders.values() if "documents" in e.lineage]
-    facts = {"source": corpus.description}
-    return {**facts, **{key: here[0][key] for key in ("documents", "words")}} if here else facts
+def _details(
+    contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]
+) -> dict[str, Any]:
+    """Return every setting that nobody typed: of the transfers, and of encoders pretrained here."""
+    used = dict.fromkeys(one.transfer for one in contestants)
+    made = dict.fromkeys(one.encoder for one in contestants if one.encoder and not one.source)
+    return {
+        **{transfer: asdict(method_of(transfer)) for transfer in used},
+        **{f"pretrain {name}": encoders[name].config for name in made},
+    }
+
+
+def _corpus_facts(
+    corpus: Corpus, contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {"source": corpus.description}
+    for one in contestants:
+        if one.encoder and not one.source:
+            lineage = encoders[one.encoder].lineage
+            return facts | {name: lineage[name] for name in ("documents", "words")}
+    return facts
 
 
 def _degenerate(summary: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
-        f"{row['method']} with {row['labels']:,} labels: {row['degenerate']} runs learned nothing."
+        f"{row['method']} with {row['labels']:,} labels: {row['degenerate']} "
+        f"run{'s' if row['degenerate'] > 1 else ''} learned nothing."
         for row in summary
         if row["degenerate"] and row["method"] != "majority"
+    ]
+
+
+def _truncated(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    most = max(cells, key=lambda cell: int(cell["truncated"]))
+    if not most["truncated"]:
+        return []
+    return [
+        f"Long texts are cut: {most['truncated']:,} of {most['labels']:,} training texts of one "
+        "run were; their ends were not read."
     ]
 
 
@@ -398,7 +432,7 @@ def _proofs(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _as_setting(source: object) -> str | list[str] | None:
     """Return a file, or files, as a command would name them; what is in memory has no name."""
-    if isinstance(source, list | tuple):
+    if isinstance(source, list | tuple) and all(isinstance(one, Path) for one in source):
         return [str(one) for one in source]
     return str(source) if isinstance(source, str | Path) else None
 

@@ -75,7 +75,10 @@ def summarize(
     return rows
 
 
-_MEASUREMENTS = ("macro_f1", "validation", "seconds", "megabytes", "predictions_per_second")
+_MEASUREMENTS = (
+    *("macro_f1", "validation", "validation_loss"),
+    *("seconds", "megabytes", "predictions_per_second"),
+)
 _AGAINST_REFERENCE = (
     *("vs_scratch", "vs_low", "vs_high", "p", "p_holm"),
     *("head_start", "head_start_low", "head_start_high"),

@@ -21,7 +21,14 @@ from headstart.data.overlap import first_occurrences
 from headstart.data.splits import split_test
 from headstart.errors import DataError, FormatError, NetworkError
 from headstart.progress import SILENT, Progress
-from headstart.storage import cache_folder, check_manifest, file_sha256, folder_lock, new_folder
+from headstart.storage import (
+    cache_folder,
+    check_manifest,
+    file_sha256,
+    fingerprint,
+    folder_lock,
+    new_folder,
+)
 
 _NUM_WORDS = 64  # headline and lead
 _TEST_SHARE = 1 / 3
@@ -81,7 +88,8 @@ def fetch_demo(*, progress: Progress = SILENT) -> Demo:
         LockedError: Another process is fetching it.
     """
     folder = cache_folder() / "demo"
-    news, glove = folder / "bbc-news", folder / "glove-6b-50d"
+    made = fingerprint(BBC_NEWS.sha256, _NUM_WORDS, _TEST_SHARE, _SEED)
+    news, glove = folder / f"bbc-news-{made}", folder / "glove-6b-50d"
     if not (_is_whole(news) and _is_whole(glove)):
         with folder_lock(folder), tempfile.TemporaryDirectory(dir=folder) as downloads:
             missing = [
@@ -101,9 +109,16 @@ def fetch_demo(*, progress: Progress = SILENT) -> Demo:
                     advance(1)
     notes = (news / "notes.txt").read_text(encoding="utf-8").splitlines()
     return Demo(
-        train=replace(read_labelled(news / "train.csv"), notes=tuple(notes)),
+        train=replace(
+            read_labelled(news / "train.csv"),
+            source=f"BBC News: headline and lead, {_NUM_WORDS} words at most",
+            notes=tuple(notes),
+        ),
         test=read_labelled(news / "test.csv"),
-        corpus=read_corpus(news / "corpus.txt", documents="paragraph"),
+        corpus=replace(
+            read_corpus(news / "corpus.txt", documents="paragraph"),
+            description="BBC News: the full text of all but the test rows",
+        ),
         glove=glove / _GLOVE_MATRIX,
     )
 

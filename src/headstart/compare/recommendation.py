@@ -1,0 +1,63 @@
+"""Which method to use: validation scores choose, and the test rows only say how good the choice is.
+
+Rows are those of `summarize`: one for each method and label budget.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def best_by_validation(rows: Sequence[Row]) -> Row:
+    """Return the row of best validation score; of equals, the one of lowest validation loss."""
+    return min(rows, key=lambda row: (-row["validation"], row["validation_loss"]))
+
+
+def recommend(rows: Sequence[Row], *, labels: int) -> dict[str, Any]:
+    """Say what to use with so many labels, why, and what to use with any fewer.
+
+    The label count that was compared and is nearest to `labels`, on a logarithmic axis, decides.
+
+    Returns:
+        `method`, `labels` (the count that decides), `given` (the user's), `why` in sentences, and
+        `by_labels`: the row of the chosen method at every label count.
+    """
+    budgets = sorted({row["labels"] for row in rows})
+    choices = [best_by_validation([r for r in rows if r["labels"] == budget]) for budget in budgets]
+    best = min(choices, key=lambda row: abs(math.log(row["labels"] / labels)))
+    rivals = [r for r in rows if r["labels"] == best["labels"] and r["method"] != best["method"]]
+    return {
+        "method": best["method"],
+        "labels": best["labels"],
+        "given": labels,
+        "why": " ".join([_scores(best, rivals, labels), *_cost(best)]),
+        "by_labels": choices,
+    }
+
+
+def _scores(best: Row, rivals: Sequence[Row], labels: int) -> str:
+    given = f"You have {labels:,} labels"
+    if best["labels"] != labels:
+        given += f", and {best['labels']:,} is the nearest count compared"
+    second = ""
+    if rivals:
+        next_best = best_by_validation(rivals)
+        second = f"; next is {next_best['method']} with {next_best['validation']:.3f}"
+    return (
+        f"{given}: there it has the best validation score ({best['validation']:.3f}, mean over "
+        f"seeds{second}). On the test rows, which had no say, it scores {best['mean']:.3f} "
+        f"[{best['low']:.3f}, {best['high']:.3f}]."
+    )
+
+
+def _cost(best: Row) -> list[str]:
+    costs = [best[name] for name in ("seconds", "megabytes", "predictions_per_second")]
+    if None in costs:
+        return []
+    seconds, megabytes, speed = costs
+    return [
+        f"It fits in {seconds:.2g} s, keeps {megabytes:.2g} MB and predicts {speed:,.0f} texts a "
+        "second on one core."
+    ]
