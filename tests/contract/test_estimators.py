@@ -309,6 +309,23 @@ def test_labels_that_cannot_be_learnt_are_refused(kind, classifier, texts):
         classifier.fit(texts, wrong)
 
 
+@pytest.mark.parametrize("labels", [None, (label for label in "abab"), "abab"])
+def test_what_is_no_list_of_labels_is_refused(labels, classifier, texts):
+    with pytest.raises(DataError, match="labels must be a list or one column"):
+        classifier.fit(texts[:4], labels)
+
+
+def test_weights_and_sizes_of_numpy_are_saved(texts, labels, tmp_path):
+    numbers = (np.array(labels) == labels[0]).astype(int)
+    weights = dict(zip(np.unique(numbers), np.float64([1.0, 2.0]), strict=True))
+    classifier = TextClassifier(
+        transfer=METHODS["tfidf"], class_weight=weights, max_tokens=np.int64(99)
+    ).fit(texts, numbers)
+    again = load(classifier.save(tmp_path / "model"))
+    assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+    assert (again.class_weight, again.max_tokens) == (weights, 99)
+
+
 def test_no_text_at_all_is_refused(classifier):
     with pytest.raises(DataError):
         classifier.fit([], [])
@@ -386,6 +403,14 @@ def test_features_of_one_text_are_those_among_many(encoder, texts):
     alone = [features.transform([text])[0] for text in [*texts, "goal " * 50]]
     assert np.stack(alone) == pytest.approx(together, abs=1e-6)
     assert features.transform([]).shape == (0, 8)
+
+
+def test_every_feature_has_a_name(encoder, texts):
+    features = TextFeatures(encoder, pooling="mean+max").fit(texts)
+    names = features.get_feature_names_out()
+    assert len(set(names)) == len(names) == features.transform(texts).shape[1]
+    with pytest.raises(SettingsError, match="pooling must be"):
+        features.set_params(pooling="median").transform(texts)
 
 
 def test_features_read_as_much_as_they_are_told(encoder):

@@ -1,6 +1,7 @@
 """What `TextClassifier` promises beyond the exam that every estimator sits."""
 
 import errno
+import json
 import os
 import resource
 
@@ -61,7 +62,10 @@ def test_megabytes_count_all_that_prediction_needs(fitted, encoder):
     vectors = 102 * 8
     lstm = 2 * (4 * 8 * (8 + 8) + 8 * 8)
     head = 2 * 2 * (8 + 2 * 8) + 2
-    assert fitted.megabytes == pytest.approx(4 * (vectors + lstm + head + 1) / 1e6)
+    words = sum(len(word) for word in ["[PAD]", "[UNK]", *encoder.words])
+    settings = len(json.dumps(fitted.model_.config()))
+    weights = 4 * (vectors + lstm + head + 1)
+    assert fitted.megabytes == pytest.approx((weights + words + settings) / 1e6)
 
 
 def test_fitted_vectors_are_those_of_the_pipeline(fitted, encoder, task):

@@ -5,11 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.errors import NonFiniteError, SettingsError, TransferError
+from headstart.errors import DataError, NonFiniteError, SettingsError, TransferError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.transfer import fitting
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import Features, FineTune, Probe, Scratch, TfIdf, Training
+
+
+def in_brief(transfer, brief):
+    """Return the method of that name, with training that takes no time."""
+    kinds = {"probe": Probe, "frozen": Features, "finetune": FineTune}
+    return kinds[transfer](**({} if transfer == "probe" else {"training": brief}))
 
 
 def embedding(classifier):
@@ -79,29 +85,52 @@ TRANSFERS = [Probe(), Features(), FineTune()]
 @pytest.mark.parametrize("transfer", TRANSFERS)
 def test_an_encoder_that_knows_no_word_is_an_error(transfer, encoder):
     texts = ["bonjour tout le monde", "au revoir"] * 5
-    with pytest.raises(TransferError, match=r"knows none of the 6 words .* another language"):
+    with pytest.raises(DataError, match=r"knows none of the 6 words .* another language"):
         TextClassifier(encoder, transfer).fit(texts, ["a", "b"] * 5)
 
 
-@pytest.mark.parametrize("kind", [Features, FineTune])
-def test_an_encoder_of_zeros_is_an_error(kind, task, brief):
+@pytest.mark.parametrize("transfer", ["probe", "frozen", "finetune"])
+def test_an_encoder_of_zeros_is_an_error(transfer, task, brief):
     words = sorted({word for text in task[0] for word in text.split()})
     zeros = np.zeros((len(words), 8), np.float32)
     encoder = PretrainedWordVectors.from_words("glove", words, zeros, config={}, lineage={})
     with pytest.raises(TransferError, match="was taken over"):
-        TextClassifier(encoder, kind(training=brief)).fit(*task)
+        TextClassifier(encoder, in_brief(transfer, brief)).fit(*task)
+
+
+def test_a_pipeline_that_forgets_its_encoder_is_an_error(encoder, task, brief, monkeypatch):
+    make = fitting._new_pipeline
+
+    def make_anew(*arguments):
+        pipeline = make(*arguments)
+        pipeline.encoder.embedding.weight.data[1:].normal_()
+        return pipeline
+
+    monkeypatch.setattr(fitting, "_new_pipeline", make_anew)
+    with pytest.raises(TransferError, match=r"no tensor of glove 8d .* was taken over"):
+        TextClassifier(encoder, FineTune(training=brief)).fit(*task)
+
+
+@pytest.mark.parametrize("transfer", ["frozen", "finetune"])
+def test_the_scale_of_an_encoder_decides_nothing(transfer, encoder, task, brief):
+    probabilities = []
+    for factor in (1.0, 64.0):  # a power of two, so that every product is exact
+        scaled = PretrainedWordVectors.from_words(
+            "glove", encoder.words, factor * encoder.matrix.numpy(), config={}, lineage={}
+        )
+        classifier = TextClassifier(scaled, in_brief(transfer, brief)).fit(*task)
+        probabilities.append(classifier.predict_proba(task[0]))
+    np.testing.assert_allclose(*probabilities, atol=1e-3)
 
 
 def test_a_frozen_part_that_changes_in_training_is_an_error(encoder, task, brief, monkeypatch):
-    make = fitting._new_pipeline
+    train = fitting._train
 
-    def make_changed(*arguments):
-        pipeline = make(*arguments)
-        weight = pipeline.encoder.embedding.weight.data
-        weight[5] += 1e-6
-        return pipeline
+    def train_and_change(method, pipeline, *arguments, **settings):
+        pipeline.encoder.embedding.weight.data[5] += 1e-6
+        yield from train(method, pipeline, *arguments, **settings)
 
-    monkeypatch.setattr(fitting, "_new_pipeline", make_changed)
+    monkeypatch.setattr(fitting, "_train", train_and_change)
     with pytest.raises(TransferError, match=r"the frozen glove 8d .* changed during training"):
         TextClassifier(encoder, Features(training=brief)).fit(*task)
 

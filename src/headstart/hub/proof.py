@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headstart.errors import TransferError
+from headstart.errors import DataError, TransferError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,8 @@ class Proof:
 
     Attributes:
         encoder: The encoder's kind and fingerprint.
-        tensors_taken: Tensors of the encoder that equal the pretrained ones when training starts.
+        tensors_taken: Tensors of the model that equal the pretrained ones when training starts,
+            and are not all zero.
         tensors: Tensors of the encoder.
         words_covered: Distinct words of the labelled texts that the encoder knows.
         words: Distinct words of the labelled texts.
@@ -45,13 +46,14 @@ class Proof:
 
         Raises:
             TransferError: Nothing was taken over, or a frozen part changed.
+            DataError: The encoder knows no word of the labelled texts.
         """
         if not self.tensors_taken:
             raise TransferError(
                 f"no tensor of {self.encoder} was taken over: the model would train from scratch"
             )
         if not self.words_covered:
-            raise TransferError(
+            raise DataError(
                 f"{self.encoder} knows none of the {self.words} words in the labelled texts; "
                 "is it of another language, or cased differently?"
             )

@@ -53,8 +53,7 @@ class TextPipeline(nn.Module):
         num_outputs: Number of scores per text.
         hidden: LSTM units per direction.
         dropout: Share of the embedding and pooled values dropped in training.
-        scale: Factor on the encoder's vectors; `1 / rms` brings all encoders to one scale, so that
-            one learning rate is fair to all.
+        scale: Factor on the encoder's vectors; `1 / rms` brings all encoders to one scale.
     """
 
     scale: Tensor

@@ -4,6 +4,7 @@ Constructors store, `fit` learns, a trailing underscore marks what was learnt. M
 are values, so `clone`, `Pipeline`, `cross_val_score` and `GridSearchCV` work on them.
 """
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
@@ -19,6 +20,7 @@ from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
 from headstart.hub.cards import card
 from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
+from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.classification import ClassWeight, class_weights, encode_labels
 from headstart.transfer.features import pooled_features
@@ -84,6 +86,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             SettingsError: The method needs an encoder and there is none.
         """
         texts = _as_texts(X)
+        if not hasattr(y, "__len__") or isinstance(y, str):
+            raise DataError(f"labels must be a list or one column, got a {type(y).__name__}")
         if len(texts) != len(y):
             raise DataError(f"{len(texts)} texts but {len(y)} labels; give one label a text")
         if not isinstance(self.random_state, int | np.integer):
@@ -130,9 +134,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def megabytes(self) -> float:
-        """Size of everything that prediction needs, in units of 10**6 bytes."""
+        """Size of all that prediction needs, weights and vocabulary, in units of 10**6 bytes."""
         check_is_fitted(self, "classes_")
-        return sum(t.numel() * t.element_size() for t in self.model_.tensors().values()) / 1e6
+        weights = sum(t.numel() * t.element_size() for t in self.model_.tensors().values())
+        tokenizer = self.model_.tokenizer
+        words = sum(len(word.encode()) for word in tokenizer.vocabulary) if tokenizer else 0
+        return (weights + words + len(json.dumps(self.model_.config()))) / 1e6
 
     def fitted_vectors(self) -> PretrainedWordVectors | None:
         """Return the word vectors inside the fitted pipeline; None if it has none."""
@@ -141,13 +148,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         tokenizer = self.model_.tokenizer
         if weight is None or tokenizer is None:
             return None
-        return PretrainedWordVectors.from_words(
-            name_of(self.method_),
-            tokenizer.vocabulary[2:],
-            weight[2:].numpy(),
-            config={},
-            lineage={},
-        )
+        kind, vectors = name_of(self.method_), WordVectors.from_matrix(weight)
+        return PretrainedWordVectors(kind, vectors, tokenizer, config={}, lineage={})
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model as a folder, whole or not at all; `headstart.load` reads it.
@@ -161,7 +163,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         if not all(isinstance(label, str | int | float) for label in classes):
             raise DataError(f"only text and numbers can be saved as labels, not {classes[0]!r}")
         weight = self.class_weight
-        pairs = list(weight.items()) if isinstance(weight, Mapping) else weight
+        pairs = (
+            [[_plain(label), float(value)] for label, value in weight.items()]
+            if isinstance(weight, Mapping)
+            else weight
+        )
         config = {
             "kind": KIND,
             "classes": classes,
@@ -169,7 +175,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             "method": as_plain(self.method_),
             "parameters": {
                 "class_weight": pairs,  # JSON would turn the keys of a dict into text
-                "max_tokens": self.max_tokens,
+                "max_tokens": int(self.max_tokens),
                 "random_state": int(self.random_state),
             },
             "model": self.model_.config(),
@@ -230,14 +236,25 @@ class TextFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Sequence[str]) -> NDArray[np.float32]:
         """Return one vector a text `[texts, width]` (`[texts, 2 * width]` for `mean+max`)."""
+        self._check()
         encoder = getattr(self, "encoder_", None) or self._load()
         return pooled_features(
             encoder, _as_texts(X), pooling=self.pooling, max_tokens=self.max_tokens
         )
 
-    def _load(self) -> Pretrained:
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """Return a name for each number of a vector: `textfeatures0`, `textfeatures1`, .."""
+        del input_features
+        encoder = getattr(self, "encoder_", None) or self._load()
+        width = encoder.model.width * (2 if self.pooling == "mean+max" else 1)
+        return np.array([f"textfeatures{number}" for number in range(width)], dtype=object)
+
+    def _check(self) -> None:
         Probe(pooling=self.pooling)
         _check_max_tokens(self.max_tokens)
+
+    def _load(self) -> Pretrained:
+        self._check()
         return _as_encoder(self.encoder)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -261,8 +278,14 @@ def _as_encoder(encoder: object, progress: Progress = SILENT) -> Pretrained:
     return encoder
 
 
+def _plain(label: Any) -> Any:  # noqa: ANN401 - whatever is a label
+    """Return a label of numpy's as Python's own, which JSON can hold."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
 def _check_max_tokens(max_tokens: object) -> None:
-    if not isinstance(max_tokens, int) or max_tokens < 1:
+    whole = isinstance(max_tokens, int | np.integer) and not isinstance(max_tokens, bool)
+    if not whole or max_tokens < 1:  # type: ignore[operator]
         raise SettingsError(f"max_tokens must be a whole number above 0, got {max_tokens!r}")
 
 

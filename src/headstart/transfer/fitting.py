@@ -162,7 +162,7 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
     frozen = encoder.tensors()
     proof = Proof(
         encoder=encoder.name,
-        tensors_taken=len(frozen),
+        tensors_taken=sum(bool(tensor.any()) for tensor in frozen.values()),
         tensors=len(frozen),
         **_coverage(encoder.tokenizer, task.texts, encoded),
         distance=0.0,
@@ -258,13 +258,14 @@ def _fit_pipeline(
 ) -> Fit:
     with torch.random.fork_rng(devices=[]):  # dropout and fresh weights draw from the global stream
         start = _starting_point(method, encoder, task)
-        proof = None
-        if encoder is not None:
-            proof = _proof_before(encoder, start, task, frozen=isinstance(method, Features))
-            proof.check()
         rows, held_out = task.parts()
         steps, validation = _search_steps(method, start, task, rows, held_out, progress)
         pipeline = _new_pipeline(method, start, task)
+        proof, before = None, _vectors(pipeline).clone()
+        frozen = isinstance(method, Features)
+        if encoder is not None:
+            proof = _proof_before(encoder, start, before, task, frozen=frozen)
+            proof.check()
         everything = np.arange(len(task.texts))
         with progress.stage("fitting on all labels", steps, "steps") as advance:
             for _ in _train(
@@ -278,9 +279,9 @@ def _fit_pipeline(
             ):
                 advance(1)
         if proof is not None:
-            proof = _proof_after(proof, start, pipeline)
+            proof = _proof_after(proof, before, pipeline)
             proof.check()
-        pipeline.encoder = start.expand(pipeline.encoder)  # type: ignore[arg-type]
+        start.expand(pipeline, frozen=frozen)
     return Fit(
         model=NeuralModel(start.tokenizer, pipeline.eval(), task.max_tokens),
         chosen={"steps": steps},
@@ -301,19 +302,22 @@ class _StartingPoint:
     encoded: Encoded  # ids are rows of `vectors`
     truncated: int
     vectors: Tensor  # [used words, width]
-    used: Tensor | None  # the used words' rows in `full`
-    full: Tensor | None  # [vocabulary, width]
+    scale: float  # brings the vectors of these texts to a root mean square of 1
+    used: Tensor | None = None  # the used words' rows in `full`
+    full: Tensor | None = None  # [vocabulary, width]
 
-    def expand(self, encoder: WordVectors) -> WordVectors:
-        """Return an encoder for the whole vocabulary, with the used words as they are now."""
-        tuned = encoder.embedding.weight.detach()
+    def expand(self, pipeline: TextPipeline, *, frozen: bool) -> None:
+        """Give a trained pipeline the whole vocabulary: what it moved, and the rest as it was."""
         if self.full is None or self.used is None:
-            return encoder
-        if torch.equal(tuned, self.vectors):
-            return WordVectors.from_matrix(self.full)
-        full = self.full.clone()
-        full[self.used] = tuned
-        return WordVectors.from_matrix(full)
+            return
+        full = self.full
+        if not frozen:  # trained at a root mean square of 1, and kept in the encoder's own units
+            tuned = _vectors(pipeline)
+            moved = (tuned != self.scale * self.vectors).any(1)
+            full = full.clone()
+            full[self.used[moved]] = tuned[moved] / self.scale
+        pipeline.encoder = WordVectors.from_matrix(full)
+        pipeline.scale.fill_(self.scale)
 
 
 def _starting_point(
@@ -326,7 +330,7 @@ def _starting_point(
         weight = vectors.embedding.weight.detach()
         weight[UNKNOWN_ID] = 0.0  # never trained: no word of the labelled texts is unknown
         encoded, cut = tokenizer.encode_batch(task.texts).truncate(task.max_tokens)
-        return _StartingPoint(tokenizer, encoded, cut, weight, None, None)
+        return _StartingPoint(tokenizer, encoded, cut, weight, scale=1.0)
     if encoder is None or not isinstance(encoder.model, WordVectors):
         raise SettingsError("only word vectors can replace the embedding layer")
     full = encoder.model.embedding.weight.detach()
@@ -335,24 +339,30 @@ def _starting_point(
     used, compact = np.unique(ids, return_inverse=True)
     rows = torch.from_numpy(used)
     smaller = Encoded(compact[2:].astype(np.int32), encoded.offsets)
-    return _StartingPoint(encoder.tokenizer, smaller, cut, full[rows], rows, full)
+    used_vectors = full[rows]
+    size = float(used_vectors[smaller.ids].square().mean().sqrt())
+    scale = 1.0 / max(size, 1e-12)
+    return _StartingPoint(encoder.tokenizer, smaller, cut, used_vectors, scale, rows, full)
 
 
 def _new_pipeline(
     method: Scratch | Features | FineTune, start: _StartingPoint, task: Task
 ) -> TextPipeline:
+    """Return the pipeline before training.
+
+    Frozen vectors stay as they are, and the pipeline scales them as it reads them; trained ones are
+    scaled here, so that one learning rate, and one clipped gradient, is the same for all encoders.
+    """
     torch.default_generator.manual_seed(derive(task.seed, "pipeline"))
-    scale = 1.0
-    if not isinstance(method, Scratch):
-        scale = 1.0 / max(float(start.vectors[start.encoded.ids].square().mean().sqrt()), 1e-12)
+    frozen = isinstance(method, Features)
     pipeline = TextPipeline(
-        WordVectors.from_matrix(start.vectors.clone()),
+        WordVectors.from_matrix(start.vectors.clone() if frozen else start.scale * start.vectors),
         len(task.weights),
         hidden=method.training.hidden,
         dropout=method.training.dropout,
-        scale=scale,
+        scale=start.scale if frozen else 1.0,
     )
-    pipeline.encoder.requires_grad_(not isinstance(method, Features))  # type: ignore[attr-defined]
+    pipeline.encoder.requires_grad_(not frozen)  # type: ignore[attr-defined]
     return pipeline
 
 
@@ -438,23 +448,32 @@ def _parameter_groups(
     return [*groups, {"params": [p for layer in layers for p in layer.parameters()], "lr": rate}]
 
 
-def _proof_before(encoder: Pretrained, start: _StartingPoint, task: Task, *, frozen: bool) -> Proof:
+def _proof_before(
+    encoder: Pretrained, start: _StartingPoint, vectors: Tensor, task: Task, *, frozen: bool
+) -> Proof:
+    """Compare the vectors that a pipeline starts with to those of the encoder they come from."""
     pretrained = encoder.tensors()["embedding.weight"][start.used]
-    taken = bool(pretrained.any()) and torch.equal(start.vectors, pretrained)
+    expected = pretrained if frozen else start.scale * pretrained
+    taken = bool(pretrained.any()) and torch.equal(vectors, expected)
     return Proof(
         encoder=encoder.name,
         tensors_taken=int(taken),
         tensors=1,
         **_coverage(encoder.tokenizer, task.texts, encoder.tokenizer.encode_batch(task.texts)),
         distance=0.0,
-        frozen_before=hash_tensors([start.vectors]) if frozen else "",
+        frozen_before=hash_tensors([vectors]) if frozen else "",
     )
 
 
-def _proof_after(proof: Proof, start: _StartingPoint, pipeline: TextPipeline) -> Proof:
-    after = pipeline.encoder.embedding.weight.detach()  # type: ignore[attr-defined]
+def _proof_after(proof: Proof, before: Tensor, pipeline: TextPipeline) -> Proof:
+    after = _vectors(pipeline)
     return replace(
         proof,
-        distance=distance([start.vectors], [after]),
+        distance=distance([before], [after]),
         frozen_after=hash_tensors([after]) if proof.frozen_before else "",
     )
+
+
+def _vectors(pipeline: TextPipeline) -> Tensor:
+    weight: Tensor = pipeline.encoder.embedding.weight.detach()  # type: ignore[attr-defined]
+    return weight

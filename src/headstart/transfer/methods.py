@@ -47,7 +47,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Majority:
-    """Always the most frequent class: what no model at all reaches."""
+    """Always the most frequent class, whatever the weights of classes: what any model must beat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ class FineTune:
 
     Attributes:
         learning_rate: Of the LSTM and the classifier.
-        encoder_rate: Of the encoder.
+        encoder_rate: Of the encoder, whose vectors are brought to a root mean square of 1 first.
         training: Everything shared with the other methods.
     """
 
