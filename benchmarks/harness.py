@@ -190,7 +190,11 @@ def _report(
             row, text = _compare(metric, name, used)
             rows.append(row)
             print(f"  {text}")
-    settings = {key: str(value) for key, value in vars(arguments).items() if key != "run"}
+    settings = {
+        key: os.path.relpath(value, ROOT) if isinstance(value, Path) else str(value)
+        for key, value in vars(arguments).items()
+        if key != "run"
+    }
     machine = {"cores": len(os.sched_getaffinity(0)), "processor": _processor()}
     result = {"job": job, "note": note, "settings": settings, "machine": machine}
     arguments.results.mkdir(parents=True, exist_ok=True)

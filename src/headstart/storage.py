@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import filelock
 import platformdirs
@@ -76,6 +76,16 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_new(target: Path) -> None:
+    """Check that nothing is there yet, before the work whose result shall be.
+
+    Raises:
+        StorageError: Something is.
+    """
+    if target.exists():
+        raise StorageError(f"{target}: exists already; choose another folder or remove it first")
+
+
 @contextmanager
 def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `target`; rename it to `target` once the block ends well.
@@ -86,8 +96,8 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         StorageError: `target` exists and `overwrite` is false, or the disk refuses.
     """
     target = Path(target).absolute()
-    if target.exists() and not overwrite:
-        raise StorageError(f"{target}: exists already; choose another folder or remove it first")
+    if not overwrite:
+        check_new(target)
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -151,21 +161,27 @@ def check_manifest(folder: Path) -> Mapping[str, Any]:
     return manifest
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` so that `path` holds either its old content or all of the new."""
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file beside `path` that takes its name once the block ends well."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
-        except BaseException:
+        finally:
             Path(name).unlink(missing_ok=True)
-            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` so that `path` holds either its old content or all of the new."""
+    with new_file(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, value: object) -> None:
@@ -192,8 +208,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process while the block runs.
+def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold `folder` for this process while the block runs; with `wait`, once it is free.
 
     Raises:
         LockedError: Another process holds it; the message names the host and the process.
@@ -203,7 +219,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         lock = filelock.FileLock(folder / ".lock")
         holder = folder / ".lock.holder"
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=-1 if wait else 0)
         except filelock.Timeout:
             who = holder.read_text() if holder.exists() else "another process"
             raise LockedError(

@@ -43,3 +43,15 @@ def test_what_cannot_be(run):
     assert run(*fit, "--transfer", "frozen")[0] == 2
     assert run(*fit, "--encoder", "none.txt")[0] == 2
     assert run(*fit[:-1], "model", "--transfer", "majority")[0] == 74
+
+
+def test_what_would_be_in_vain_is_told_before_it_is_done(run, files):
+    fit = ("fit", "classification", "train.csv")
+    _, _, err = run(*fit, "--transfer", "tfidf", "--encoder", "words.vec", "--out", "y")
+    assert "the transfer 'tfidf' uses no encoder" in err
+    (files / "single.csv").write_text("text,label\na,x\nb,x\nc,y\n")
+    code, _, err = run("fit", "classification", "single.csv", "--transfer", "tfidf", "--out", "y")
+    assert code == 2
+    assert "single.csv line 4: the only example of class 'y'" in err
+    code, _, err = run("fit", "classification", "none.csv", "--out", "model")
+    assert code == 74, "the folder is looked at before the data"

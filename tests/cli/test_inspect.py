@@ -57,9 +57,19 @@ def test_word_tests(run, tmp_path, monkeypatch):
         found["analogies"][0] | {"accuracy": 1.0, "covered": 1, "questions": 2}
         == (found["analogies"][0])
     )
+    assert found["analogies"][-1] == {"section": "all"} | {
+        name: value for name, value in found["analogies"][0].items() if name != "section"
+    }
     assert "spearman" in run("inspect", "v.txt", *tests)[1]
 
 
 def test_what_cannot_be(run):
     assert "give both" in run("inspect", "words.vec", "--encoder", "words.vec")[2]
     assert "no vectors of words" in run("inspect", "model", "--data", "train.csv")[2]
+
+    run(
+        *("fit", "classification", "train.csv", "--encoder", "words.vec", "--transfer", "probe"),
+        *("--out", "probed"),
+    )
+    beside = run("inspect", "probed", "--data", "train.csv", "--encoder", "words.vec")
+    assert "has its word vectors as they came" in beside[2]

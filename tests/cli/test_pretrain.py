@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_every_option_arrives(run, monkeypatch):
     given = {}
 
     def pretrain(method, corpus, **options):
-        given.update(options, method=method, corpus=corpus.description)
+        given.update(options, method=method, corpus=corpus)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(store, "pretrain", pretrain)
@@ -44,7 +45,7 @@ def test_every_option_arrives(run, monkeypatch):
     )
     assert code == 130
     assert given["method"] == "glove"
-    assert "2 files" in given["corpus"]
+    assert given["corpus"] == [Path("articles.txt"), Path("train.csv")]
     assert (given["size"], given["minutes"], given["tokens"]) == ("mini", 0.5, 9)
     assert (given["seed"], given["min_count"], given["epochs"]) == (3, 2, None)
 

@@ -33,7 +33,7 @@ def test_a_file_of_vectors_is_an_encoder(tmp_path):
     encoder = load_encoder(file)
     assert isinstance(encoder, PretrainedWordVectors)
     assert encoder.kind == "glove"
-    assert encoder.config == {"words": 2, "width": 2}
+    assert encoder.config == {"vocabulary": 2, "width": 2}
     assert encoder.lineage["source"] == "glove.2d.txt"
     assert encoder.lineage["format"] == "GloVe text"
     assert encoder.matrix.tolist() == [[0.5, -1], [0.25, 3]]
@@ -198,3 +198,66 @@ def test_the_default_is_so_many_epochs(sentences, monkeypatch):
         with pytest.raises(InterruptedError):
             pretrain("glove", sentences, size="tiny", **given)
     assert seen == [Budget(epochs=25), Budget(minutes=2), Budget(tokens=9, epochs=1)]
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads_are_refused(threads, sentences):
+    for method in PRETRAINABLE:
+        with pytest.raises(SettingsError, match="threads must be 1 or more"):
+            pretrain(method, sentences, size="tiny", threads=threads)
+
+
+def test_rows_of_padding_and_unknown_words_are_no_words(tmp_path):
+    file = tmp_path / "vectors.txt"
+    file.write_text("[PAD] 9 9\nthe 1 2\n[UNK] 5 6\ncat 3 4\n")
+    encoder = load_encoder(file)
+    assert encoder.words == ["the", "cat"]
+    assert encoder.tensors()["embedding.weight"].tolist() == [[0, 0], [5, 6], [1, 2], [3, 4]]
+
+
+def test_one_cased_word_in_a_thousand_makes_no_cased_vocabulary(tmp_path):
+    file = tmp_path / "vectors.txt"
+    rows = [f"word{number} 1 {number}" for number in range(1000)]
+    file.write_text("\n".join([*rows, "UNK 0 1"]) + "\n")
+    assert load_encoder(file).tokenizer.lowercase
+    file.write_text("\n".join([*rows, "UNK 0 1", "The 0 2"]) + "\n")
+    assert not load_encoder(file).tokenizer.lowercase
+
+
+def test_the_same_numbers_for_other_words_are_another_encoder(tmp_path):
+    prints = []
+    for words in ("the cat", "cat the"):
+        first, second = words.split()
+        (tmp_path / "v.txt").write_text(f"{first} 1 2\n{second} 3 4\n")
+        prints.append(load_encoder(tmp_path / "v.txt").fingerprint)
+    assert prints[0] != prints[1]
+
+
+def test_pieces_that_were_never_met_are_near_to_nothing(sentences):
+    encoder = pretrain("word2vec", sentences, size="tiny", epochs=1, threads=1, tokenizer="bpe")
+    assert encoder.config["vocabulary"] < len(encoder.words)
+    piece = encoder.tokenizer.words(sentences[0])[0]
+    found = encoder.most_similar(piece, top=1000)
+    assert len(found) == encoder.config["vocabulary"] - 1
+    with pytest.raises(SettingsError, match="no vector"):
+        encoder.most_similar("[CLS]")
+
+
+def test_a_tokenizer_is_read_from_its_file(tmp_path, sentences):
+    WordTokenizer.train(sentences, min_count=1).save(tmp_path / "tokenizer.json")
+    encoder = pretrain(
+        "glove", sentences, size="tiny", epochs=1, tokenizer=tmp_path / "tokenizer.json"
+    )
+    assert "cat0" in encoder.words
+
+
+def test_files_and_documents_are_told_apart(tmp_path, sentences):
+    file = tmp_path / "corpus.txt"
+    file.write_text("\n".join(sentences) + "\n")
+    by_path, by_list, by_text = (
+        pretrain("word2vec", corpus, size="tiny", epochs=1, threads=1, min_count=1)
+        for corpus in (file, [file], sentences)
+    )
+    assert by_path.words == by_list.words == by_text.words
+    with pytest.raises(SettingsError, match=r"names of files, such as .*corpus\.txt"):
+        pretrain("word2vec", [str(file)], size="tiny")

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -200,3 +202,28 @@ def test_a_corpus_of_one_word_and_a_rate_too_high(topics):
         skip_gram.train(_corpus([[2, 2]], 3), SkipGram(), budget=Budget(epochs=1))
     with pytest.raises(NonFiniteError, match="learning_rate"):
         skip_gram.train(topics[1], SkipGram(learning_rate=1e38), budget=Budget(epochs=2))
+
+
+def test_an_error_in_a_thread_is_an_error_and_ends_the_others(topics):
+    _, corpus = topics
+
+    class Broken:
+        @contextmanager
+        def stage(self, description, total=None, unit=""):
+            def advance(amount):
+                raise OSError("the terminal went away")
+
+            yield advance
+
+    with pytest.raises(OSError, match="went away"):
+        skip_gram.train(
+            corpus, SkipGram(dim=4), budget=Budget(minutes=10), threads=2, progress=Broken()
+        )
+
+
+@pytest.mark.parametrize(
+    "setting", [{"window": 1001}, {"negatives": 10**9}, {"dim": 0}, {"learning_rate": 0.0}]
+)
+def test_settings_that_no_machine_can_hold_are_refused(setting):
+    with pytest.raises(SettingsError, match=next(iter(setting))):
+        SkipGram(**setting)

@@ -1,6 +1,7 @@
 """Predictions stream: in order, in bounded memory, into a file that is whole or absent."""
 
 import csv
+import io
 import json
 import os
 import resource
@@ -13,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import DataError, SettingsError, StorageError
-from headstart.serve.predictor import Prediction, csv_cell, predict, predict_file
+from headstart.serve.predictor import (
+    Prediction,
+    csv_cell,
+    predict,
+    predict_file,
+    write_jsonl,
+)
 
 
 class LengthClassifier:
@@ -163,3 +170,18 @@ def test_other_cells_stay_as_they_are(text):
 @pytest.mark.parametrize("number", ["-1", "+1", "-1.5", "-.5"])
 def test_numbers_stay_numbers(number):
     assert csv_cell(number) == number
+
+
+def test_the_source_is_never_overwritten(tmp_path):
+    source = source_file(tmp_path)
+    before = source.read_bytes()
+    with pytest.raises(SettingsError, match="is what is read"):
+        predict_file(LengthClassifier(), source, tmp_path / "." / source.name)
+    assert source.read_bytes() == before
+
+
+def test_a_terminal_of_another_encoding_gets_json_all_the_same():
+    file = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", errors="backslashreplace")
+    write_jsonl(file)([Prediction("naïve ☕", "a", 0.5)])
+    file.seek(0)
+    assert json.loads(file.read())["text"] == "naïve ☕"

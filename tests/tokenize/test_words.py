@@ -70,3 +70,20 @@ def test_encoding_agrees_with_words_for_any_text(texts):
     for row, text in enumerate(texts):
         expected = [tokenizer.ids.get(word, 1) for word in tokenizer.words(text)]
         assert encoded[row].tolist() == expected
+
+
+def test_abbreviations_and_numbers_with_letters_stay_whole():
+    tokenizer = WordTokenizer.from_vocabulary(["a"], lowercase=True)
+    words = "In the U.S. and the U.K., the 1990s' 3rd £1.5m deal. A plan B. word.A.".lower()
+    assert tokenizer.words(words) == [
+        "in", "the", "u.s.", "and", "the", "u.k.", ",", "the", "1990s", "'", "3rd", "£", "1.5m",
+        "deal", ".", "a", "plan", "b", ".", "word", ".", "a", ".",
+    ]  # fmt: skip
+
+
+def test_trained_and_given_vocabularies_encode_alike():
+    trained = WordTokenizer.train(["the [PAD] cat"], min_count=1)
+    given = WordTokenizer.from_vocabulary(trained.vocabulary[2:], lowercase=True)
+    for text in ("the [PAD] cat", "[UNK] the"):
+        assert trained.encode_batch([text]).ids.tolist() == given.encode_batch([text]).ids.tolist()
+    assert 0 not in trained.encode_batch(["the [PAD] cat"]).ids

@@ -1,5 +1,6 @@
 """`headstart data`: the demo's data, and what is wrong with one's own."""
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,7 +83,12 @@ def check(
         headstart data check train.csv --test test.csv
     """
     from headstart.cli.bars import Bars
-    from headstart.data.labelled import Dataset, check_trainable, read_labelled
+    from headstart.data.labelled import (
+        Dataset,
+        check_known_labels,
+        check_trainable,
+        read_labelled,
+    )
     from headstart.data.overlap import find_conflicts, find_duplicates, find_leaks
 
     bars = Bars()
@@ -99,8 +105,10 @@ def check(
         "conflicts": find_conflicts(dataset),
     }
     if test is not None:
-        findings["leaks"] = find_leaks(dataset, read(test))
-    counts = {label: dataset.labels.count(label) for label in dataset.classes}
+        test_rows = read(test)
+        check_known_labels(test_rows, dataset.classes)
+        findings["leaks"] = find_leaks(dataset, test_rows)
+    counts = dict(sorted(Counter(dataset.labels).items()))
     if as_json:
         found = {name: asdict(finding) for name, finding in findings.items()}
         print_json({"rows": len(dataset), "classes": counts, "notes": dataset.notes} | found)

@@ -15,6 +15,7 @@ from headstart.cli.options import (
     save_settings,
 )
 from headstart.cli.terminal import print_json, say
+from headstart.errors import SettingsError
 
 app = typer.Typer(help="Fit a model to labelled data.")
 
@@ -59,10 +60,17 @@ def classification(
     """
     from headstart.cli.bars import Bars
     from headstart.cli.loading import load_dataset
+    from headstart.data.labelled import check_trainable
+    from headstart.storage import check_new
     from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.methods import NO_ENCODER, name_of
 
+    check_new(out)
     bars = Bars()
     dataset = load_dataset(data, text_column=text_column, label_column=label_column, progress=bars)
+    check_trainable(dataset)
+    if encoder is not None and transfer in {name_of(kind()) for kind in NO_ENCODER}:
+        raise SettingsError(f"the transfer {transfer!r} uses no encoder; leave one of the two out")
     classifier = TextClassifier(encoder, transfer, random_state=seed)
     classifier.fit(dataset.texts, dataset.labels, progress=bars)
     classifier.save(out)

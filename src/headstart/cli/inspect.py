@@ -74,6 +74,11 @@ def inspect(
             raise SettingsError(f"{model}: has no vectors of words to look at")
         spaces: dict[str, WordSpace] = {}
         if encoder is not None:
+            if _column(loaded) == "pretrained":
+                raise SettingsError(
+                    f"{model}: has its word vectors as they came; --encoder stands beside a model "
+                    "that trained them"
+                )
             spaces["pretrained"] = load_word_vectors(encoder, progress=bars).space
         spaces[_column(loaded)] = vectors.space
         dataset = load_dataset(
@@ -135,6 +140,12 @@ def _tested(
             }
             for section in sections
         ]
+        whole = {
+            name: sum(row[name] for row in found["analogies"])
+            for name in ("correct", "covered", "questions")
+        }
+        accuracy = whole["correct"] / whole["covered"] if whole["covered"] else None
+        found["analogies"].append({"section": "all", "accuracy": accuracy, **whole})
     return found
 
 
@@ -156,7 +167,9 @@ def _column(model: "Pretrained | TextClassifier") -> str:
 
 
 def _show(found: Mapping[str, Any]) -> None:
-    print_table([{"": name, " ": _text(value)} for name, value in found["about"].items() if value])
+    print_table(
+        [{"": name, " ": _text(value)} for name, value in found["about"].items() if _told(value)]
+    )
     if words := found.get("words"):
         say("")
         print_table(
@@ -179,6 +192,10 @@ def _show(found: Mapping[str, Any]) -> None:
                 for word in moved
             ]
         )
+
+
+def _told(value: object) -> bool:
+    return value is not None and value not in ("", [], {})
 
 
 def _near(neighbors: Sequence[Mapping[str, Any]]) -> str:

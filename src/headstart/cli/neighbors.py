@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.options import Debug, Json
-from headstart.cli.terminal import print_json, print_table
+from headstart.cli.terminal import print_json, print_table, say
 
 
 def neighbors(
@@ -37,4 +37,9 @@ def neighbors(
     vectors = load_word_vectors(encoder, progress=Bars())
     found = vectors.most_similar(words, minus or [], top=top)
     rows = [{"word": word, "similarity": similarity} for word, similarity in found]
-    print_json(rows) if as_json else print_table(rows)
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(rows)
+    else:
+        say("there are no other words")

@@ -32,7 +32,10 @@ def pretrain(
         bool, typer.Option("--cbow", help="word2vec by CBOW instead of skip-gram.")
     ] = False,
     tokenizer: Annotated[
-        str, typer.Option(metavar="NAME", help="words, whitespace, bpe or wordpiece.")
+        str,
+        typer.Option(
+            metavar="NAME", help="words, whitespace, bpe, wordpiece, or a tokenizer.json."
+        ),
     ] = "words",
     min_count: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rarer words get no vector.")
@@ -54,13 +57,15 @@ def pretrain(
         headstart pretrain word2vec --corpus articles.txt --minutes 5 --out runs/word2vec
     """
     from headstart.cli.bars import Bars
-    from headstart.data.corpora import read_corpus
     from headstart.hub import store
+    from headstart.storage import check_new
 
+    check_new(out)
     bars = Bars()
     encoder = store.pretrain(
         method,
-        read_corpus(corpus, text_column=text_column),
+        corpus,
+        text_column=text_column,
         size=size,
         epochs=epochs,
         minutes=minutes,

@@ -30,7 +30,7 @@ def choose_text(
     Raises:
         DataError: There is no such column, or several could be meant.
     """
-    eligible = [name for name, is_text in columns.items() if is_text and name != label]
+    eligible = [n for n, is_text in columns.items() if n != label and (is_text or n == "text")]
     return _choose(path, "text", asked, columns, eligible, _TEXT_NAMES)
 
 
@@ -64,10 +64,11 @@ def _choose(
     if len(candidates) != 1:
         raise DataError(
             f"{path}: cannot tell which column is the {role}: it has {listed(columns)}; "
-            f"name it with {role}_column (the first line must hold the names)"
+            f"name it with {role}_column (--{role}-column; the first line must hold the names)"
         )
     (name,) = candidates
-    return name, [f"{path}: took column {name!r} as the {role} ({role}_column names another)"]
+    option = f"{role}_column or --{role}-column"
+    return name, [f"{path}: took column {name!r} as the {role} ({option} names another)"]
 
 
 def listed(names: Iterable[str]) -> str:

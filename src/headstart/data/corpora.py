@@ -21,6 +21,7 @@ from headstart.storage import file_sha256, fingerprint
 Documents = Literal["line", "paragraph", "file"]
 _SMALL_FILE_BYTES = 64 << 10
 _LINES_TO_GUESS_FROM = 2000
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,29 @@ def read_corpus(
     if next(corpus.texts(), None) is None:
         raise DataError(f"{corpus.description}: holds no text")
     return corpus
+
+
+def as_corpus(
+    given: str | Path | Sequence[str] | Sequence[Path] | Corpus, *, text_column: str | None = None
+) -> Corpus:
+    """Return a corpus as it is; open a path, a list of paths, or a list of documents in memory.
+
+    Raises:
+        DataError, SettingsError: As `read_corpus` does; or the documents are the names of files.
+    """
+    if isinstance(given, Corpus):
+        return given
+    if isinstance(given, str | Path):
+        return read_corpus(given, text_column=text_column)
+    if given and all(isinstance(each, Path) for each in given):
+        return read_corpus(list(given), text_column=text_column)
+    texts = [str(each) for each in given]
+    if texts and all(len(text) < _LONGEST_NAME and Path(text).is_file() for text in texts):
+        raise SettingsError(
+            f"a list of texts was given that are names of files, such as {texts[0]!r}; "
+            "give pathlib.Path objects to read the files"
+        )
+    return read_corpus(texts=texts)
 
 
 def _in_memory(texts: Sequence[str]) -> Corpus:

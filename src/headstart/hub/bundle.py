@@ -23,7 +23,14 @@ from headstart.hub.cards import card
 from headstart.hub.proof import hash_tensors
 from headstart.models.interface import Encoder
 from headstart.models.word_vectors import Neighbors, WordSpace, WordVectors
-from headstart.storage import check_manifest, new_folder, read_json, write_json, write_text
+from headstart.storage import (
+    check_manifest,
+    fingerprint,
+    new_folder,
+    read_json,
+    write_json,
+    write_text,
+)
 from headstart.tokenize.batches import Encoded
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer, read_tokenizer
@@ -88,8 +95,10 @@ class Pretrained:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of the weights."""
-        return hash_tensors(self.tensors().values())
+        """16 hexadecimal digits of the weights and of what they are looked up by."""
+        tokenizer = self.tokenizer
+        weights = hash_tensors(self.tensors().values())
+        return fingerprint(weights, tokenizer.vocabulary, tokenizer.lowercase)
 
     @property
     def name(self) -> str:
@@ -139,18 +148,21 @@ class PretrainedWordVectors(Pretrained):
         *,
         config: Mapping[str, Any],
         lineage: Mapping[str, Any],
+        unknown: NDArray[np.float32] | None = None,
         consume: bool = False,
     ) -> "PretrainedWordVectors":
         """Wrap vectors `[words, dim]` as an encoder; texts are lower-cased if all words are.
 
-        Padding gets zeros and an unknown word the mean of the 100 rarest words' vectors, as GloVe's
-        own code does; rows are taken to be sorted by falling frequency, as published files are.
-        With `consume`, `matrix` is enlarged where it lies, so that memory never holds it twice,
-        unless it is a view of another array.
+        All means 999 of 1,000: a lower-cased file may have an `UNK`. Padding gets zeros, unknown
+        words get `unknown` or else the mean of the 100 rarest words' vectors, as in GloVe's own
+        code; rows are taken to be sorted by falling frequency, as published files are. With
+        `consume`, `matrix` is enlarged where it lies, so that memory never holds it twice, unless
+        it is a view of another array.
         """
-        lowercase = not any(word != word.lower() for word in words)
+        lowercase = sum(word != word.lower() for word in words) <= len(words) / 1000
         tokenizer = WordTokenizer.from_vocabulary(words, lowercase=lowercase)
-        unknown = matrix[-100:].mean(0)
+        if unknown is None:
+            unknown = matrix[-100:].mean(0)
         if consume and matrix.flags.owndata:
             matrix.resize((len(words) + _FIRST_WORD, matrix.shape[1]), refcheck=False)
             for end in range(len(words), 0, -_ROWS_AT_ONCE):
@@ -174,8 +186,12 @@ class PretrainedWordVectors(Pretrained):
 
     @cached_property
     def space(self) -> WordSpace:
-        """The vectors as points on the unit sphere."""
-        return WordSpace(self.words, self.matrix)
+        """The vectors as points on the unit sphere; without zeros, the pieces never met."""
+        space = WordSpace(self.words, self.matrix)
+        met = self.matrix.any(1)
+        if met.all():
+            return space
+        return space.among([self.words[row] for row in met.nonzero().flatten().tolist()])
 
     def most_similar(
         self, positive: str | Sequence[str], negative: str | Sequence[str] = (), *, top: int = 10

@@ -7,8 +7,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from headstart.budget import Budget
-from headstart.data.corpora import Corpus, read_corpus
+from headstart.data.corpora import Corpus, as_corpus
 from headstart.devices import available_cores
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
@@ -21,6 +24,7 @@ from headstart.hub.bundle import (
     read_folder,
     read_word_tokenizer,
 )
+from headstart.hub.foreign.text_rows import Matrix
 from headstart.hub.foreign.vectors import read_vectors
 from headstart.hub.kinds import KINDS, PRETRAINABLE
 from headstart.models.word_vectors import WordVectors
@@ -30,7 +34,7 @@ from headstart.settings import suggestion
 from headstart.storage import cache_folder, disk_errors
 from headstart.tokenize.encoded import encode_corpus
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
-from headstart.tokenize.words import Split, WordTokenizer
+from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
 
 WIDTHS = {"tiny": 25, "mini": 50, "small": 100, "medium": 200, "base": 300}
 EPOCHS = {"word2vec": 5, "glove": 25}
@@ -71,10 +75,28 @@ def load_encoder(
     if vocabulary is not None:
         lineage |= {"coverage": file.coverage, "missing": len(file.missing)}
     kind = "glove" if file.format == "GloVe text" else "vectors"
-    config = {"words": len(file.words), "width": file.matrix.shape[1]}
+    words, matrix, unknown = _without_specials(file.words, file.matrix)
     return PretrainedWordVectors.from_words(
-        kind, file.words, file.matrix, config=config, lineage=lineage, consume=True
+        kind,
+        words,
+        matrix,
+        config={"vocabulary": len(words), "width": matrix.shape[1]},
+        lineage=lineage,
+        unknown=unknown,
+        consume=True,
     )
+
+
+def _without_specials(
+    words: list[str], matrix: Matrix
+) -> tuple[list[str], Matrix, NDArray[np.float32] | None]:
+    """Take out the rows of padding and unknown words, where a file has them; return the latter."""
+    special = {PAD, UNKNOWN}.intersection(words)
+    if not special:
+        return words, matrix, None
+    kept = [row for row, word in enumerate(words) if word not in special]
+    unknown = matrix[words.index(UNKNOWN)].copy() if UNKNOWN in special else None
+    return [words[row] for row in kept], matrix[kept], unknown
 
 
 def _load_folder(folder: Path) -> Pretrained:
@@ -102,15 +124,16 @@ def _load_folder(folder: Path) -> Pretrained:
 
 def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     method: str,
-    corpus: str | Path | list[str] | Corpus,
+    corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus,
     *,
+    text_column: str | None = None,
     size: str = "small",
     epochs: float | None = None,
     minutes: float | None = None,
     tokens: int | None = None,
     seed: int = 0,
     threads: int | None = None,
-    tokenizer: Tokenizer | str = "words",
+    tokenizer: Tokenizer | str | Path = "words",
     min_count: int = 5,
     options: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
@@ -119,15 +142,17 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
 
     Args:
         method: `word2vec` or `glove`.
-        corpus: A file, folder, glob, or list of texts.
+        corpus: A file, folder or glob, a list of such paths, or a list of documents.
+        text_column: The column of a table that holds the text.
         size: `tiny` 25, `mini` 50, `small` 100, `medium` 200 or `base` 300 numbers a vector.
         epochs: Passes over the corpus; with `minutes` or `tokens` too, the first reached ends it.
         minutes: Wall-clock minutes of training.
         tokens: Words read, over all passes.
-        seed: Decides everything random; with one thread the result is the same bit for bit.
+        seed: Decides everything random; with one thread the result is the same bit for bit, unless
+            `minutes` end it.
         threads: How many to train with; all cores by default.
-        tokenizer: `words`, `whitespace` (text that is tokenized already), `bpe`, `wordpiece`, or a
-            tokenizer that exists.
+        tokenizer: `words`, `whitespace` (text that is tokenized already), `bpe` or `wordpiece`,
+            learnt from the corpus; or a tokenizer that exists, or its `tokenizer.json`.
         min_count: Rarer words get no vector.
         options: More settings of the method, by the names of `SkipGram` or `GloVe`.
         progress: Where progress goes.
@@ -144,14 +169,16 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     if epochs is None and minutes is None and tokens is None:
         epochs = EPOCHS[method]
     budget = Budget(epochs=epochs, minutes=minutes, tokens=tokens)
+    threads = available_cores() if threads is None else threads
+    if threads < 1:
+        raise SettingsError(f"threads must be 1 or more, got {threads}")
     config = _configure(method, {"dim": WIDTHS[size], **(options or {})})
-    text = corpus if isinstance(corpus, Corpus) else _read(corpus)
+    text = as_corpus(corpus, text_column=text_column)
     for note in text.notes:
         progress.note(note)
     started = time.perf_counter()
-    if isinstance(tokenizer, str):
-        tokenizer = _train_tokenizer(tokenizer, text, min_count, progress)
-    threads = threads or available_cores()
+    if isinstance(tokenizer, str | Path):
+        tokenizer = _make_tokenizer(str(tokenizer), text, min_count, progress)
     with disk_errors(cache_folder()):
         cache_folder().mkdir(parents=True, exist_ok=True)
         working = tempfile.TemporaryDirectory(prefix="corpus-", dir=cache_folder())
@@ -166,7 +193,15 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         method,
         WordVectors.from_matrix(matrix),
         tokenizer,
-        config={"words": len(matrix) - 2, "width": matrix.shape[1], **asdict(config)},
+        config={
+            "vocabulary": int(np.count_nonzero(encoded.counts)),
+            "width": matrix.shape[1],
+            "min_count": min_count,
+            **asdict(config),
+            "learning_rate": (
+                config.rate if isinstance(config, skip_gram.SkipGram) else config.learning_rate
+            ),
+        },
         lineage={
             "corpus": text.description,
             "documents": encoded.documents,
@@ -189,11 +224,8 @@ def _configure(method: str, settings: Mapping[str, Any]) -> skip_gram.SkipGram |
     return kind(**settings)
 
 
-def _read(corpus: str | Path | Sequence[str]) -> Corpus:
-    return read_corpus(corpus) if isinstance(corpus, str | Path) else read_corpus(texts=corpus)
-
-
-def _train_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress) -> Tokenizer:
+def _make_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress) -> Tokenizer:
+    """Learn a tokenizer of this kind from the text, or read the file that it names."""
     if kind in get_args(Split):
         return WordTokenizer.train(
             text.texts(), min_count=min_count, split=cast("Split", kind), progress=progress
@@ -202,4 +234,8 @@ def _train_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress
         return SubwordTokenizer.train(
             text.texts(), kind=cast("Kind", kind), min_count=min_count, progress=progress
         )
-    raise SettingsError(f"tokenizer must be words, whitespace, bpe or wordpiece, not {kind!r}")
+    if Path(kind).is_file():
+        return read_word_tokenizer(Path(kind))
+    raise SettingsError(
+        f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, not {kind!r}"
+    )

@@ -6,18 +6,18 @@ Keys put pairs into square tiles of words, so that training can stay in the proc
 """
 
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.devices import map_in_order
 from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
@@ -35,8 +35,6 @@ _SAMPLE = 1 << 12  # entries between two looks at a run when it is cut into part
 _TILE_SHIFT = np.uint64(2 * TILE_BITS)
 
 Run = tuple[NDArray[np.uint64], NDArray[np.float32]]  # sorted keys, and the sum of each
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def count(
         with progress.stage("counting pairs of words", len(corpus.ids), "words") as advance:
             starts = range(0, len(corpus.ids), stretch)
             for start, run in zip(
-                starts, _in_order(pool, threads, count_stretch, starts), strict=True
+                starts, map_in_order(pool, threads, count_stretch, starts), strict=True
             ):
                 _add_run(levels, run, folder, pool, threads)
                 advance(min(stretch, len(corpus.ids) - start))
@@ -111,22 +109,6 @@ def count(
         if not any(len(keys) for keys, _ in runs):
             raise DataError("no two words of the vocabulary stand in one document")
         return _write_records(folder, _merged(runs, pool, threads), across, seed)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor,
-    ahead: int,
-    function: Callable[[_Item], _Result],
-    items: Iterable[_Item],
-) -> Iterator[_Result]:
-    """Map in parallel and in order, with few results waiting: memory stays bounded."""
-    waiting: deque[Future[_Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _add_run(
@@ -179,7 +161,7 @@ def _merged(runs: Sequence[Run], pool: ThreadPoolExecutor, threads: int) -> Iter
     samples = np.sort(np.concatenate([keys[::_SAMPLE] for keys, _ in runs]))
     cuts = np.unique(samples[:: _PART // _SAMPLE] >> _TILE_SHIFT) << _TILE_SHIFT
     last = np.iinfo(np.uint64).max
-    return _in_order(pool, threads, merge, pairwise(np.append(cuts, np.uint64(last))))
+    return map_in_order(pool, threads, merge, pairwise(np.append(cuts, np.uint64(last))))
 
 
 def _add(first: Run, second: Run) -> Run:

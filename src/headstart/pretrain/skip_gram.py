@@ -11,6 +11,7 @@ paper does not say, `[ours]` where we differ.
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +59,12 @@ class SkipGram:
     cbow: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("dim", "window", "negatives"):
+        for name, most in (("dim", 65536), ("window", _LONGEST), ("negatives", _LONGEST)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise SettingsError(f"{name} must be a whole number of 1 or more, got {value!r}")
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise SettingsError(
+                    f"{name} must be a whole number from 1 to {most}, got {value!r}"
+                )
         if not self.sample > 0:
             raise SettingsError(f"sample must be above 0, got {self.sample}")
         if not 0 < self.rate < np.inf:
@@ -70,7 +73,9 @@ class SkipGram:
     @property
     def rate(self) -> float:
         """The learning rate at the start."""
-        return self.learning_rate or (0.05 if self.cbow else 0.035)
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 0.05 if self.cbow else 0.035
 
 
 @dataclass(frozen=True)
@@ -115,14 +120,16 @@ def train(
     run = _Run(corpus, config, budget, seed, inputs, outputs)
     started = time.perf_counter()
     label = "CBOW" if config.cbow else "skip-gram"
-    with progress.stage(f"training {label}", 1.0, "of the budget") as advance:
-        workers = [
-            threading.Thread(target=run.work, args=(number, advance)) for number in range(threads)
-        ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+    with (
+        progress.stage(f"training {label}", 1.0, "of the budget") as advance,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        workers = [pool.submit(run.work, number, advance) for number in range(threads)]
+        try:
+            for worker in workers:
+                worker.result()
+        finally:
+            run.stopped = True  # by an error in one thread, or by Ctrl-C in this one
     if not (np.isfinite(inputs).all() and np.isfinite(outputs).all()):
         raise NonFiniteError(
             f"word2vec diverged: a vector is not finite; lower learning_rate ({config.rate})"
@@ -167,6 +174,7 @@ class _Run:
         self.done = 0  # their ids
         self.order: NDArray[np.int64] = np.empty(0, np.int64)
         self.started = time.perf_counter()
+        self.stopped = False
         self.lock = threading.Lock()
 
     def spent(self) -> float:
@@ -206,7 +214,7 @@ class _Run:
         per_epoch = -(-len(ids) // _CHUNK)
         with self.lock:
             share = self.spent()
-            if share >= 1.0:
+            if share >= 1.0 or self.stopped:
                 return None
             epoch, place = divmod(self.handed_out, per_epoch)
             if place == 0:

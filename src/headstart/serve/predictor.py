@@ -84,11 +84,13 @@ def predict_file(
 
     Raises:
         DataError: A line of `source` cannot be read; names the line.
-        SettingsError: `target` has another ending.
+        SettingsError: `target` has another ending, or is the source.
         StorageError: The disk refuses; a `target` of before stays as it was.
     """
     writer = writer_for(target)
-    texts = read_texts(source, text_column=text_column, batch_size=batch_size)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise SettingsError(f"{target}: is what is read; write the predictions to another file")
+    texts = read_texts(source, text_column=text_column, batch_size=batch_size, progress=progress)
     count = 0
     with (
         progress.stage(f"predicting {source}", unit="texts") as advance,
@@ -126,8 +128,10 @@ def write_csv(file: IO[str], *, delimiter: str = ",") -> Write:
 
 def write_jsonl(file: IO[str]) -> Write:
     """Return what writes predictions to `file`, one JSON object a line."""
+    encoding = getattr(file, "encoding", None) or "utf-8"  # of a terminal, perhaps
+    escaped = encoding.lower() not in {"utf-8", "utf8"}
     return lambda predictions: file.writelines(
-        json.dumps(prediction._asdict(), ensure_ascii=False) + "\n" for prediction in predictions
+        json.dumps(prediction._asdict(), ensure_ascii=escaped) + "\n" for prediction in predictions
     )
 
 

@@ -15,7 +15,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from headstart.errors import DataError, FormatError, SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.tokenize.batches import Encoded, encode_batch
-from headstart.tokenize.words import PAD, UNKNOWN, read_tokenizer
+from headstart.tokenize.words import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, read_tokenizer
 
 SPECIALS = (PAD, UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
 Kind = Literal["bpe", "wordpiece"]
@@ -25,6 +25,7 @@ class SubwordTokenizer:
     """A vocabulary of word pieces; id 0 is padding. Make one with `train` or `load`."""
 
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        tokenizer.encode_special_tokens = True  # "[PAD]" in a text is text
         self._tokenizer = tokenizer
 
     @classmethod
@@ -69,14 +70,26 @@ class SubwordTokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a `tokenizer.json`, ours or another's.
+        """Read a `tokenizer.json`, ours or another's that has `[PAD]` as 0 and `[UNK]` as 1.
+
+        What it would cut, pad or add around a text is left to those who make batches.
 
         Raises:
-            FormatError: The file is damaged or holds a word vocabulary.
+            FormatError: The file is damaged, holds a word vocabulary, or has other numbers.
         """
         tokenizer = read_tokenizer(path)
         if isinstance(tokenizer.model, models.WordLevel):
             raise FormatError(f"{path}: a word vocabulary, expected word pieces")
+        numbers = sorted(tokenizer.get_vocab().values())
+        specials = [tokenizer.token_to_id(token) for token in (PAD, UNKNOWN)]
+        if specials != [PAD_ID, UNKNOWN_ID] or numbers != list(range(len(numbers))):
+            raise FormatError(
+                f"{path}: pieces must be numbered without gaps, {PAD} 0 and {UNKNOWN} 1; here "
+                f"{len(numbers):,} pieces have numbers up to {max(numbers, default=0):,}, {PAD} "
+                f"{specials[0]} and {UNKNOWN} {specials[1]}"
+            )
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         return cls(tokenizer)
 
     def save(self, path: str | Path) -> None:

@@ -1,8 +1,9 @@
 """Words and their ids: a word-level vocabulary over the `tokenizers` library.
 
 The splitting follows the convention of published English vectors (Penn Treebank clitics:
-`do n't`, `it 's`; numbers whole; punctuation apart), so that a text finds its words in GloVe. The
-same tokenizer serves pretraining and the task, so a word has one id in both.
+`do n't`, `it 's`; `1,000`, `1990s` and `u.s.` whole; other punctuation apart), so that a text
+finds its words in GloVe. The same tokenizer serves pretraining and the task, so a word has one id
+in both.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,10 @@ PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
 Split = Literal["words", "whitespace"]
 
-_WORDS = r"\p{N}+(?:[.,:]\p{N}+)*|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+?(?=n't\b)|\w+|[^\w\s]"
+_WORDS = (
+    r"(?:\p{L}\.){2,}|\p{N}+(?:[.,:]\p{N}+)*\p{L}*"
+    r"|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+?(?=n't\b)|\w+|[^\w\s]"
+)
 _WORDS_ANY_CASE = "(?i)" + _WORDS
 
 
@@ -85,7 +89,10 @@ class WordTokenizer:
             raise DataError(
                 f"no word occurs {min_count} times; give more text or a smaller min_count"
             )
-        return cls(tokenizer)
+        words = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        return cls.from_vocabulary(
+            [word for word, _ in words[2:]], lowercase=lowercase, split=split
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -7,9 +7,8 @@ take a block each; results come back in the order of the file.
 """
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from headstart.devices import available_cores
+from headstart.devices import available_cores, map_in_order
 from headstart.errors import FormatError
 
 MAX_DIM = 4096
@@ -73,11 +72,12 @@ def read_rows(
     def parse(lines: bytes) -> Rows:
         return _parse_lines(lines, dim, wanted)
 
-    line = first_line
+    line, threads = first_line, min(_MAX_THREADS, available_cores())
     try:
-        for rows in _in_order(parse, _whole_lines(blocks)):
-            yield rows
-            line += rows.lines
+        with ThreadPoolExecutor(threads) as pool:
+            for rows in map_in_order(pool, threads, parse, _whole_lines(blocks)):
+                yield rows
+                line += rows.lines
     except _BadLineError as error:
         raise FormatError(f"{path} line {line + error.line}: {error}") from None
 
@@ -131,18 +131,6 @@ def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
             break
     if rest:
         yield rest + b"\n"
-
-
-def _in_order(parse: Callable[[bytes], Rows], blocks: Iterable[bytes]) -> Iterator[Rows]:
-    threads = min(_MAX_THREADS, available_cores())
-    with ThreadPoolExecutor(threads) as pool:
-        pending: deque[Future[Rows]] = deque()
-        for block in blocks:
-            pending.append(pool.submit(parse, block))
-            if len(pending) > threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
 
 
 def _parse_lines(text: bytes, dim: int, wanted: frozenset[str] | None) -> Rows:

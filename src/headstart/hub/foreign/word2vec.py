@@ -20,7 +20,8 @@ from headstart.hub.foreign.text_rows import (
     read_rows,
     show,
 )
-from headstart.hub.foreign.writing import checked_words, new_file, write_rows
+from headstart.hub.foreign.writing import checked_words, write_rows
+from headstart.storage import new_file
 
 _HEADER = re.compile(rb"(\d{1,15}) (\d{1,15}) *(?:\r?\n|\Z)")
 _DECIMAL = re.compile(rb" [-+]?([\d.]+(e[-+]?\d+)?|nan|inf)(?=[ \r]|\Z)", re.IGNORECASE)

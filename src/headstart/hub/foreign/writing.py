@@ -1,18 +1,14 @@
 """Word vectors out: a file that is whole or absent, and reads back as the very same floats."""
 
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from headstart.errors import FormatError
 from headstart.hub.foreign.text_rows import MAX_WORD_BYTES, Matrix, show
-from headstart.storage import disk_errors
+from headstart.storage import new_file
 
 _ROWS_AT_ONCE = 1024
 
@@ -61,19 +57,3 @@ def checked_words(path: Path, words: Sequence[str], matrix: Matrix) -> list[byte
             )
         names.append(name)
     return names
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file beside `path` that takes its name once the block ends well."""
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
