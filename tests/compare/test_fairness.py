@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from headstart.compare.contestants import parse_all
 from headstart.compare.fairness import data_facts, differences, warnings
 from headstart.data.labelled import Dataset
+from headstart.transfer.methods import Features, FineTune, Scratch
 
 
 def encoder(width, **lineage):
@@ -24,13 +25,21 @@ def test_what_differs_is_said_in_sentences():
         },
     )
     assert found[:4] == [
-        "The encoders' widths differ: word2vec 100, glove 50, mine 100 numbers a word.",
+        "Widths differ: word2vec 100, glove 50, mine 100, scratch 100 numbers a word.",
         "word2vec was pretrained here, on news: 622,412 words, 11 s.",
         "glove was pretrained by others, on text and with a budget of theirs; loaded from g.txt.",
         "mine was pretrained before, and loaded from runs/w; it saw letters: 1,000 words, 2 s.",
     ]
     assert "regularization strengths for tfidf, glove:probe" in found[4]
     assert "training steps for scratch, word2vec:frozen, mine:finetune" in found[4]
+    scratch, frozen, finetune = Scratch(), Features(), FineTune()
+    assert found[5] == (
+        "Learning rates differ, each chosen for its transfer: "
+        f"scratch {scratch.learning_rate} and {scratch.embedding_rate} for its vectors, "
+        f"frozen {frozen.learning_rate}, "
+        f"finetune {finetune.learning_rate} and {finetune.encoder_rate} for its vectors."
+    )
+    assert differences(parse_all(["tfidf"]), {}) == []
 
 
 def test_rows_that_mislead_are_counted():

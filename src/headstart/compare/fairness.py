@@ -9,15 +9,18 @@ from headstart.compare.contestants import Contestant
 from headstart.data.labelled import Dataset
 from headstart.data.overlap import find_conflicts, find_duplicates, find_leaks
 from headstart.hub.bundle import Pretrained
+from headstart.transfer.methods import Features, FineTune, Scratch, method_of
 
 
 def differences(contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]) -> list[str]:
     """Say in sentences what is not equal between the methods."""
     found = []
     widths = {name: encoder.model.width for name, encoder in encoders.items()}
+    if any(one.transfer == "scratch" for one in contestants):
+        widths["scratch"] = Scratch().width
     if len(set(widths.values())) > 1:
         each = ", ".join(f"{name} {width}" for name, width in widths.items())
-        found.append(f"The encoders' widths differ: {each} numbers a word.")
+        found.append(f"Widths differ: {each} numbers a word.")
     for name in dict.fromkeys(one.encoder for one in contestants if one.encoder):
         lineage = encoders[name].lineage
         source = next(one.source for one in contestants if one.encoder == name)
@@ -40,7 +43,23 @@ def differences(contestants: Sequence[Contestant], encoders: Mapping[str, Pretra
             f"{', '.join(linear)}, and the number of training steps for {', '.join(neural)}; all "
             "are then fitted anew to all the labels given."
         )
+    if len(rates := _learning_rates(contestants)) > 1:
+        found.append(f"Learning rates differ, each chosen for its transfer: {', '.join(rates)}.")
     return found
+
+
+def _learning_rates(contestants: Sequence[Contestant]) -> list[str]:
+    """Return the rates of each neural transfer, of the classifier and of the vectors below it."""
+    rates = []
+    for name in dict.fromkeys(one.transfer for one in contestants):
+        match method_of(name):
+            case Scratch(learning_rate=head, embedding_rate=vectors):
+                rates.append(f"{name} {head:g} and {vectors:g} for its vectors")
+            case FineTune(learning_rate=head, encoder_rate=vectors):
+                rates.append(f"{name} {head:g} and {vectors:g} for its vectors")
+            case Features(learning_rate=head):
+                rates.append(f"{name} {head:g}")
+    return rates
 
 
 def warnings(train: Dataset, test: Dataset) -> list[str]:

@@ -95,7 +95,7 @@ class Scratch:
 
     width: int = 100
     learning_rate: float = 2e-3
-    embedding_rate: float = 5e-2
+    embedding_rate: float = 0.2
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class Features:
         training: Everything shared with the other methods.
     """
 
-    learning_rate: float = 5e-3
+    learning_rate: float = 2e-2
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
@@ -128,7 +128,7 @@ class FineTune:
         training: Everything shared with the other methods.
     """
 
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-2
     encoder_rate: float = 4e-3
     training: Training = field(default_factory=Training)
 
