@@ -68,6 +68,17 @@ def test_intervals_cover(num_seeds, num_rows, score, regime):
     assert 0.92 <= np.mean((found.low <= score) & (score <= found.high)) <= 0.98
 
 
+@pytest.mark.parametrize(
+    ("case", "least", "most"),
+    [((5, 200, 0.97, "seeds"), 0.89, 0.94), ((2, 200, 0.8, "rows"), 0.96, 1.0)],
+)
+def test_where_intervals_are_known_to_be_off(case, least, most):
+    num_seeds, num_rows, score, regime = case
+    answers = simulate((1000, num_seeds, num_rows), score, regime, np.random.default_rng(1))
+    found = interval(answers, resamples=500)
+    assert least <= np.mean((found.low <= score) & (score <= found.high)) <= most
+
+
 @pytest.mark.parametrize(("num_seeds", "num_rows", "score", "regime"), CASES)
 def test_intervals_of_differences_cover(num_seeds, num_rows, score, regime):
     random = np.random.default_rng(2)

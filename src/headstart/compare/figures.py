@@ -93,12 +93,14 @@ def head_start_bars(rows: Sequence[Row]) -> list[Figure]:
         math.log2(row[name]) for row in started for name in ("head_start_low", "head_start_high")
     ]
     low, high = math.floor(min(*ends, 0)), math.ceil(max(*ends, 1))
-    powers = range(low, high + 1, math.ceil((high - low) / 7))
+    step = math.ceil((high - low) / 5)  # as many as stand side by side
+    powers = [power for power in range(low, high + 1) if power % step == 0]
     axis = {
         **_AXIS,
         "range": [low - 0.1, high + 0.1],
-        "tickvals": list(powers),
+        "tickvals": powers,
         "ticktext": [f"{2.0**power:g}×" for power in powers],
+        "tickangle": 0,
         "zeroline": True,
         "zerolinecolor": "@muted",
     }

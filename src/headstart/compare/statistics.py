@@ -7,7 +7,9 @@ A score moves when other seeds are drawn and when other test rows are drawn. Wit
 `y_sr = mean + seed_s + row_r + rest_sr`, the variance of their mean is, by the two-way analysis of
 variance and without bias, `(MS_seeds + MS_rows - MS_rest) / (S R)`. Seeds are few, so their part is
 Student's and not Gauss's. With one seed only the rows can speak, and an interval says nothing
-about other seeds.
+about other seeds. By simulation (`tests/compare/test_statistics.py`) intervals of 95 % cover 92 to
+98 % with three seeds and more; with two they are wider than need be, and where 97 % of the answers
+are right and the seeds alone scatter, a skewed case, they cover about 91 %.
 """
 
 from collections import Counter

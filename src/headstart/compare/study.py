@@ -385,7 +385,7 @@ def _details(
     used = dict.fromkeys(one.transfer for one in contestants)
     made = dict.fromkeys(one.encoder for one in contestants if one.encoder and not one.source)
     return {
-        **{transfer: asdict(method_of(transfer)) for transfer in used},
+        **{name: settings for name in used if (settings := asdict(method_of(name)))},
         **{f"pretrain {name}": encoders[name].config for name in made},
     }
 

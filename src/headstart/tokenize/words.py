@@ -23,7 +23,7 @@ PAD_ID, UNKNOWN_ID = 0, 1
 Split = Literal["words", "whitespace"]
 
 _WORDS = (
-    r"(?:\p{L}\.){2,}|\p{N}+(?:[.,:]\p{N}+)*\p{L}*"
+    r"(?:\p{L}\.){2,}|\p{N}+(?:[.,:]\p{N}+)*(?:(?:st|nd|rd|th|s)\b)?"
     r"|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+?(?=n't\b)|\w+|[^\w\s]"
 )
 _WORDS_ANY_CASE = "(?i)" + _WORDS
