@@ -214,10 +214,10 @@ def _compare(
     row: dict[str, str | float] = {"metric": metric.name, "contender": name}
     values = [run[name][metric.name] for run in runs if metric.name in run[name]]
     if not values:
-        return row, f"{metric.name:24}{name:12}           -"
+        return row, f"{metric.name:26}{name:10}           -"
     median, low, high = statistics.median(values), min(values), max(values)
     row |= {"median": median, "low": low, "high": high}
-    text = f"{metric.name:24}{name:12}{median:12.5g}  ({low:.4g} to {high:.4g})"
+    text = f"{metric.name:26}{name:10}{median:12.5g}  ({low:.4g} to {high:.4g})"
     pairs = [
         (run[OURS][metric.name], run[name][metric.name])
         for run in runs

@@ -93,18 +93,18 @@ def test_a_noise_word_that_is_the_word_itself_is_skipped():
     assert np.allclose(gradient, 0.1 * (0.5 - 4 * 0.5), atol=1e-6)
 
 
-@pytest.mark.parametrize("negatives", [1, 2, 4])
+@pytest.mark.parametrize("negatives", [1, 2, 4, 7])
 def test_two_words_in_a_window_by_hand(negatives):
     """Skip-gram on one document of two words; every noise word is drawn from a table of its own."""
     random = np.random.default_rng(0)
-    inputs = random.normal(size=(60, 16)).astype(np.float32)
-    outputs = random.normal(size=(61, 16)).astype(np.float32)
+    inputs = random.normal(size=(600, 16)).astype(np.float32)
+    outputs = random.normal(size=(601, 16)).astype(np.float32)
     outputs[-1] = 0  # the spare row
     before_in, before_out = inputs.astype(np.float64), outputs.astype(np.float64)
-    keep = np.full(60, 2, np.float32)
+    keep = np.full(600, 2, np.float32)
     seen, state = [], np.uint64(88172645463325252)
-    drawn = np.full(6, 60, np.int32)
-    noise = np.arange(4, 60, dtype=np.int32)
+    drawn = np.full(12, 600, np.int32)
+    noise = np.arange(4, 600, dtype=np.int32)
     for _ in range(2):  # the kernel draws once for each word it might leave out,
         state = _xorshift(state)
     for word in (2, 3):  # once for each window's reach, and then the noise
@@ -121,10 +121,10 @@ def test_two_words_in_a_window_by_hand(negatives):
         rows = [center, *others]
         target = np.array([1.0] + [0.0] * negatives)
         slopes = 0.1 * (target - 1 / (1 + np.exp(-before_out[rows] @ before_in[neighbor])))
-        for at in range(0, len(rows), 3):  # three at a time, the neighbor moving in between
-            some, vector = rows[at : at + 3], before_in[neighbor].copy()
-            before_in[neighbor] += slopes[at : at + 3] @ before_out[some]
-            before_out[some] += slopes[at : at + 3, None] * vector
+        for at in range(0, len(rows), 6):  # six at a time, the neighbor moving in between
+            some, vector = rows[at : at + 6], before_in[neighbor].copy()
+            before_in[neighbor] += slopes[at : at + 6] @ before_out[some]
+            before_out[some] += slopes[at : at + 6, None] * vector
     assert np.allclose(inputs, before_in, atol=5e-5)
     assert np.allclose(outputs, before_out, atol=5e-5)
 

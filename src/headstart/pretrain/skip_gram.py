@@ -31,8 +31,7 @@ Floats = NDArray[np.float32]
 _NOISE_DRAWS = 1 << 21  # entries in the table that noise words are drawn from
 _CHUNK = 20_000  # ids between two looks at the budget
 _LANES = 16  # vectors are padded with zeros to whole registers, and stay so
-_TOGETHER = 6  # output vectors updated in one pass
-_ABREAST = 3  # and for each neighbor of a window
+_TOGETHER = 6  # output vectors that one pass over a vector serves
 _LONGEST = 1000  # [code] windows never look further than a stretch of this many words
 _FINAL_RATE = 1e-4  # share of the learning rate that is left at the end
 
@@ -330,14 +329,14 @@ def _skip_gram(ids, keep, noise, inputs, outputs, window, negatives, rate, state
 
     [code] The trained input vector is the neighbor's, and the word in the middle is predicted.
     [ours] One draw of noise words serves all neighbors of a word, and the slopes of a window are
-    taken before its vectors move: three output vectors at a time pass by each neighbor once for
-    the products and once for the updates, and the slopes of a window are one short array.
+    taken before its vectors move. So two neighbors at a time pass by six output vectors for the
+    products, and one at a time for the updates: what is between stays in registers.
     """
     words = np.empty(_LONGEST, np.int32)
-    size = -(-(negatives + 1) // _ABREAST) * _ABREAST
+    size = -(-(negatives + 1) // _TOGETHER) * _TOGETHER
     drawn = np.full(size, len(outputs) - 1, np.int32)
-    beside = np.empty(2 * window, np.int32)
-    slopes = np.empty(2 * window * size, np.float32)
+    beside = np.zeros(2 * window + 1, np.int32)  # the last of an odd number has any partner
+    slopes = np.empty((2 * window + 1) * size, np.float32)
     dim = inputs.shape[1]
     at = 0
     while at < len(ids):
@@ -351,18 +350,27 @@ def _skip_gram(ids, keep, noise, inputs, outputs, window, negatives, rate, state
                 if place != center:
                     beside[neighbors] = words[place]
                     neighbors += 1
-            for n in range(neighbors):
-                word = beside[n]
-                for k in range(0, size, _ABREAST):
-                    a, b, c = drawn[k], drawn[k + 1], drawn[k + 2]
-                    pa = pb = pc = np.float32(0)
+            for k in range(0, size, _TOGETHER):
+                a, b, c = outputs[drawn[k]], outputs[drawn[k + 1]], outputs[drawn[k + 2]]
+                d, e, f = outputs[drawn[k + 3]], outputs[drawn[k + 4]], outputs[drawn[k + 5]]
+                for n in range(0, neighbors, 2):
+                    one, two = inputs[beside[n]], inputs[beside[n + 1]]
+                    pa = pb = pc = pd = pe = pf = np.float32(0)
+                    qa = qb = qc = qd = qe = qf = np.float32(0)
                     for i in range(dim):
-                        x = inputs[word, i]
-                        pa += x * outputs[a, i]
-                        pb += x * outputs[b, i]
-                        pc += x * outputs[c, i]
-                    first = n * size + k
-                    slopes[first], slopes[first + 1], slopes[first + 2] = pa, pb, pc
+                        x, y = one[i], two[i]
+                        xa, xb, xc, xd, xe, xf = a[i], b[i], c[i], d[i], e[i], f[i]
+                        pa, qa = pa + x * xa, qa + y * xa
+                        pb, qb = pb + x * xb, qb + y * xb
+                        pc, qc = pc + x * xc, qc + y * xc
+                        pd, qd = pd + x * xd, qd + y * xd
+                        pe, qe = pe + x * xe, qe + y * xe
+                        pf, qf = pf + x * xf, qf + y * xf
+                    at_one, at_two = n * size + k, (n + 1) * size + k
+                    slopes[at_one], slopes[at_one + 1], slopes[at_one + 2] = pa, pb, pc
+                    slopes[at_one + 3], slopes[at_one + 4], slopes[at_one + 5] = pd, pe, pf
+                    slopes[at_two], slopes[at_two + 1], slopes[at_two + 2] = qa, qb, qc
+                    slopes[at_two + 3], slopes[at_two + 4], slopes[at_two + 5] = qd, qe, qf
             for place in range(neighbors * size):
                 slopes[place] = -rate * _sigmoid(slopes[place])
             for n in range(neighbors):
@@ -371,18 +379,23 @@ def _skip_gram(ids, keep, noise, inputs, outputs, window, negatives, rate, state
                 if drawn[k] == drawn[0] or drawn[k] == len(outputs) - 1:
                     for n in range(neighbors):
                         slopes[n * size + k] = 0
-            for k in range(0, size, _ABREAST):
-                a, b, c = drawn[k], drawn[k + 1], drawn[k + 2]
+            for k in range(0, size, _TOGETHER):
+                a, b, c = outputs[drawn[k]], outputs[drawn[k + 1]], outputs[drawn[k + 2]]
+                d, e, f = outputs[drawn[k + 3]], outputs[drawn[k + 4]], outputs[drawn[k + 5]]
                 for n in range(neighbors):
-                    word, first = beside[n], n * size + k
-                    pa, pb, pc = slopes[first], slopes[first + 1], slopes[first + 2]
+                    one, at_one = inputs[beside[n]], n * size + k
+                    pa, pb, pc = slopes[at_one], slopes[at_one + 1], slopes[at_one + 2]
+                    pd, pe, pf = slopes[at_one + 3], slopes[at_one + 4], slopes[at_one + 5]
                     for i in range(dim):
-                        x = inputs[word, i]
-                        xa, xb, xc = outputs[a, i], outputs[b, i], outputs[c, i]
-                        inputs[word, i] = x + pa * xa + pb * xb + pc * xc
-                        outputs[a, i] = xa + pa * x
-                        outputs[b, i] = xb + pb * x
-                        outputs[c, i] = xc + pc * x
+                        x = one[i]
+                        xa, xb, xc, xd, xe, xf = a[i], b[i], c[i], d[i], e[i], f[i]
+                        one[i] = x + pa * xa + pb * xb + pc * xc + pd * xd + pe * xe + pf * xf
+                        a[i] = xa + pa * x
+                        b[i] = xb + pb * x
+                        c[i] = xc + pc * x
+                        d[i] = xd + pd * x
+                        e[i] = xe + pe * x
+                        f[i] = xf + pf * x
     return state
 
 
