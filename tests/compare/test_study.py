@@ -3,7 +3,12 @@
 import html
 import json
 import multiprocessing
+import os
 import shlex
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -181,6 +186,52 @@ def test_what_is_finished_survives_ctrl_c(files, monkeypatch):
     assert 2 <= len(kept) < 3 * 2 * 2
     assert len(_compare(files).results["cells"]) == 3 * 2 * 2
     assert set(kept) <= set((files / "out" / "cells").iterdir())
+
+
+@contextmanager
+def _started(files):
+    """A comparison in a session of its own, whose processes are importing what they need."""
+    main = "import sys; from headstart.cli.app import main; sys.exit(main())"
+    words = ["compare", "train.csv", "--methods", "scratch", "--labels", "24", "--seeds", "9"]
+    with subprocess.Popen(
+        [sys.executable, "-c", main, *words, "--workers", "2", "--out", "out"],
+        cwd=files, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        while not (files / "out" / ".lock.holder").exists():
+            time.sleep(0.05)
+            assert process.poll() is None, process.stderr.read()
+        time.sleep(1.5)
+        yield process
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_is_one_line(files):
+    with _started(files) as process:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 75
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("error: stopped; what was finished is kept in out")
+
+
+@pytest.mark.slow
+def test_no_process_outlives_a_comparison_that_was_killed(files):
+    with _started(files) as process:
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 60
+        while _lives(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not _lives(process.pid)
+
+
+def _lives(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_cell_that_fails_is_named(files):

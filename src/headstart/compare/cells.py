@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -15,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,7 @@ def _in_processes(terms: Terms, jobs: Sequence[_Job], workers: int) -> Iterator[
 
     No process has a job in waiting, so who stops the run waits for one job at the most.
     """
+    resource_tracker.ensure_running()  # starting it would unblock interrupts
     waiting = iter(jobs)
     running: set[Future[None]] = set()
     context = multiprocessing.get_context("spawn")
@@ -142,7 +145,7 @@ def _in_processes(terms: Terms, jobs: Sequence[_Job], workers: int) -> Iterator[
     try:
         while True:
             while len(running) < workers and (job := next(waiting, None)):
-                with _one_thread_each(), _without_main():  # a process may start here
+                with _one_thread_each(), _without_main(), _deaf_to_interrupts():  # one may start
                     running.add(pool.submit(_run_here, job))
             if not running:
                 return
@@ -176,6 +179,19 @@ def _one_thread_each() -> Iterator[None]:
 
 
 @contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that never notice Ctrl-C: when to stop is the parent's to decide."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _without_main() -> Iterator[None]:
     """Start processes that do not run the caller's script again, so that it needs no guard."""
     main = sys.modules["__main__"].__dict__
@@ -194,8 +210,16 @@ _WORKER: dict[str, Terms] = {}  # what this process was started with
 
 def _start_worker(terms: Terms) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _WORKER["terms"] = terms
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, even by a kill: nobody waits for it any more."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 @cache
