@@ -14,7 +14,7 @@ QUICK = {
     "glove": ["--repetitions", "1", "--iterations", "2"],
     "load_vectors": ["--repetitions", "1"],
     "fit_cell": ["--repetitions", "1"],
-    "memory_word_vectors": [],
+    "memory_word_vectors": ["--repetitions", "1"],
 }
 
 
