@@ -1,8 +1,10 @@
 """What every encoder offers, ours or anybody's: the one type that transfer is written against."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor, nn
+
+Pooling = Literal["cls", "last", "mean"]  # what stands for a whole text
 
 
 class Encoder(Protocol):

@@ -3,13 +3,16 @@
 Shapes: B batch, T tokens.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from headstart.seeds import generator
 
 Ids = NDArray[np.int32]
 Rows = NDArray[np.int64]
@@ -48,6 +51,20 @@ class Encoded:
     def select(self, rows: Iterable[int]) -> "Encoded":
         """Return only these texts, in this order."""
         return Encoded.from_lists([self[row].tolist() for row in rows])
+
+    def surround(self, before: Sequence[int], after: Sequence[int]) -> "Encoded":
+        """Put the same ids before and after every text."""
+        lengths = self.lengths + len(before) + len(after)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        ids = np.zeros(int(offsets[-1]), np.int32)
+        inside = np.ones(len(ids), np.bool_)
+        for place, identity in enumerate(before):
+            ids[offsets[:-1] + place], inside[offsets[:-1] + place] = identity, False
+        for place, identity in enumerate(after):
+            at = offsets[1:] - len(after) + place
+            ids[at], inside[at] = identity, False
+        ids[inside] = self.ids
+        return Encoded(ids, offsets)
 
     def truncate(self, max_tokens: int) -> tuple["Encoded", int]:
         """Cut every text after `max_tokens` ids; also return how many texts were cut."""
@@ -95,6 +112,15 @@ def training_batches(
     return [batches[at] for at in generator.permutation(len(batches))]
 
 
+def endless_batches(lengths: Rows, *, batch_size: int, seed: int) -> Iterator[Rows]:
+    """Yield batches as `training_batches` deals them, pass after pass, each in another order."""
+    epoch = 0
+    while True:
+        order = generator(seed, "order", epoch)
+        yield from training_batches(lengths, batch_size=batch_size, generator=order)
+        epoch += 1
+
+
 def inference_batches(lengths: Rows, *, max_tokens: int = 16_384) -> list[Rows]:
     """Deal all rows into batches sorted by length, each of at most `max_tokens` padded ids."""
     order = np.argsort(-lengths, kind="stable")
@@ -105,3 +131,75 @@ def inference_batches(lengths: Rows, *, max_tokens: int = 16_384) -> list[Rows]:
         batches.append(order[start : start + size])
         start += size
     return batches
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Texts side by side in rows of one length, each with its own positions.
+
+    Attributes:
+        ids_BT: Tokens; 0 where a row is not filled.
+        sequences_BT: The number of the text each token belongs to; -1 where there is none.
+        positions_BT: Each token's place in its text, from 0.
+        first_N: Where each text begins, as an index into the flattened rows.
+        last_N: Where each text's last token is.
+    """
+
+    ids_BT: NDArray[np.int64]
+    sequences_BT: NDArray[np.int64]
+    positions_BT: NDArray[np.int64]
+    first_N: Rows
+    last_N: Rows
+
+    @property
+    def filled(self) -> float:
+        """Share of the positions that hold a token."""
+        return float((self.sequences_BT >= 0).mean())
+
+
+def pack(encoded: Encoded, rows: Rows, *, tokens: int | None = None) -> Packed:
+    """Lay some texts side by side in as few rows of `tokens` as fit; by default, of the longest.
+
+    Empty texts are not possible: whoever packs has put special tokens around them.
+    """
+    lengths = encoded.lengths[rows]
+    width = int(lengths.max(initial=1)) if tokens is None else tokens
+    in_row, start = best_fit(lengths, width)
+    first_N = in_row * width + start
+    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    at = np.repeat(first_N, lengths) + within
+    shape = (int(in_row.max(initial=-1)) + 1, width)
+    ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    sequences = np.full(shape, -1, np.int64)
+    ids.flat[at] = encoded.ids[np.repeat(encoded.offsets[rows], lengths) + within]
+    positions.flat[at] = within
+    sequences.flat[at] = np.repeat(np.arange(len(rows)), lengths)
+    return Packed(ids, sequences, positions, first_N, first_N + lengths - 1)
+
+
+def best_fit(lengths: Rows, width: int) -> tuple[Rows, Rows]:
+    """Give each text a row and a place in it; the longest first, each where least room is left.
+
+    Returns:
+        The row of each text, and the place of its first token in the row, both `[texts]`.
+
+    Raises:
+        ValueError: A text is longer than a row.
+    """
+    if int(lengths.max(initial=0)) > width:
+        raise ValueError(f"a text of {int(lengths.max())} tokens does not fit rows of {width}")
+    rows, starts = np.zeros(len(lengths), np.int64), np.zeros(len(lengths), np.int64)
+    free: list[tuple[int, int]] = []  # room left and row, sorted
+    num_rows = 0
+    for text in np.argsort(-lengths, kind="stable").tolist():
+        length = int(lengths[text])
+        place = bisect_left(free, (length, -1))
+        if place < len(free):
+            room, row = free.pop(place)
+        else:
+            room, row = width, num_rows
+            num_rows += 1
+        rows[text], starts[text] = row, width - room
+        if room > length:
+            insort(free, (room - length, row))
+    return rows, starts

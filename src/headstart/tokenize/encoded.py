@@ -12,7 +12,6 @@ from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
 from headstart.storage import disk_errors
 from headstart.tokenize.batches import Encoded, Ids
-from headstart.tokenize.words import UNKNOWN_ID
 
 END = -1  # stands after every document
 _TEXTS_AT_ONCE = 4096
@@ -22,6 +21,8 @@ _CHARACTERS_AT_ONCE = 1 << 22
 class _Tokenizer(Protocol):
     @property
     def vocabulary(self) -> list[str]: ...
+    @property
+    def unknown_id(self) -> int: ...
     def encode_batch(self, texts: list[str]) -> Encoded: ...
 
 
@@ -60,9 +61,9 @@ def encode_corpus(
         disk_errors(path),
         path.open("wb") as file,
     ):
-        for batch in _batches(texts):
+        for batch in in_batches(texts):
             encoded = tokenizer.encode_batch(batch)
-            known = encoded.ids != UNKNOWN_ID
+            known = encoded.ids != tokenizer.unknown_id
             ends = np.concatenate([[0], np.cumsum(known)])[encoded.offsets]
             kept = encoded.ids[known]
             file.write(np.insert(kept, ends[1:], END).astype(np.int32).tobytes())
@@ -76,7 +77,7 @@ def encode_corpus(
     return EncodedCorpus(np.memmap(path, np.int32, "r"), counts, documents, words)
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+def in_batches(texts: Iterable[str]) -> Iterator[list[str]]:
     """Take texts by the thousand, or fewer if they are long: memory is bounded either way."""
     batch: list[str] = []
     size = 0

@@ -1,28 +1,67 @@
 """Pieces of words and their ids: byte-pair encoding and WordPiece over the `tokenizers` library.
 
 No text is out of vocabulary for byte-level BPE (Sennrich et al. 2016; GPT-2's byte alphabet);
-WordPiece is BERT's (Devlin et al. 2019), with its `##` continuations and its special tokens.
+WordPiece is BERT's (Devlin et al. 2019), with its `##` continuations and its special tokens. What
+others trained has special tokens by other names and numbers; `Specials` says which is which.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
+import numpy as np
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from numpy.typing import NDArray
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from headstart.errors import DataError, FormatError, SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.tokenize.batches import Encoded, encode_batch
-from headstart.tokenize.words import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, read_tokenizer
+from headstart.tokenize.words import PAD, UNKNOWN, read_tokenizer
 
-SPECIALS = (PAD, UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+CLS, SEP, MASK, END = "[CLS]", "[SEP]", "[MASK]", "<|endoftext|>"
 Kind = Literal["bpe", "wordpiece"]
+SPECIALS: dict[Kind, tuple[str, ...]] = {
+    "bpe": (PAD, UNKNOWN, END),
+    "wordpiece": (PAD, UNKNOWN, CLS, SEP, MASK),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specials:
+    """The ids of special tokens; None where a vocabulary has no such token.
+
+    Attributes:
+        pad: Fills rows up.
+        unknown: Stands for what the vocabulary cannot spell.
+        cls: Begins a text; its state stands for the whole.
+        sep: Ends a text.
+        mask: Stands where a token is to be guessed.
+        end: Stands between documents, for models that read from left to right.
+    """
+
+    pad: int | None
+    unknown: int | None
+    cls: int | None
+    sep: int | None
+    mask: int | None
+    end: int | None
+
+
+_NAMES = {
+    "pad": (PAD, "<pad>"),
+    "unknown": (UNKNOWN, "<unk>"),
+    "cls": (CLS, "<s>"),
+    "sep": (SEP, "</s>"),
+    "mask": (MASK, "<mask>"),
+    "end": (END,),
+}
 
 
 class SubwordTokenizer:
-    """A vocabulary of word pieces; id 0 is padding. Make one with `train` or `load`."""
+    """A vocabulary of word pieces. Make one with `train` or `load`."""
 
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
         tokenizer.encode_special_tokens = True  # "[PAD]" in a text is text
@@ -45,7 +84,7 @@ class SubwordTokenizer:
             SettingsError: An unknown kind, or a vocabulary smaller than its alphabet can be.
             DataError: The texts hold nothing.
         """
-        if vocabulary_size <= len(SPECIALS) + 256:
+        if vocabulary_size <= 261:
             raise SettingsError(f"vocabulary_size must be above 261, got {vocabulary_size}")
         if kind == "bpe":
             tokenizer, trainer = _byte_pairs(vocabulary_size, min_count, lowercase=lowercase)
@@ -70,27 +109,37 @@ class SubwordTokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a `tokenizer.json`, ours or another's that has `[PAD]` as 0 and `[UNK]` as 1.
+        """Read a `tokenizer.json`, ours or another's.
 
         What it would cut, pad or add around a text is left to those who make batches.
 
         Raises:
-            FormatError: The file is damaged, holds a word vocabulary, or has other numbers.
+            FormatError: The file is damaged, holds a word vocabulary, or numbers with gaps.
         """
         tokenizer = read_tokenizer(path)
         if isinstance(tokenizer.model, models.WordLevel):
             raise FormatError(f"{path}: a word vocabulary, expected word pieces")
         numbers = sorted(tokenizer.get_vocab().values())
-        specials = [tokenizer.token_to_id(token) for token in (PAD, UNKNOWN)]
-        if specials != [PAD_ID, UNKNOWN_ID] or numbers != list(range(len(numbers))):
+        if not numbers or numbers != list(range(len(numbers))):
             raise FormatError(
-                f"{path}: pieces must be numbered without gaps, {PAD} 0 and {UNKNOWN} 1; here "
-                f"{len(numbers):,} pieces have numbers up to {max(numbers, default=0):,}, {PAD} "
-                f"{specials[0]} and {UNKNOWN} {specials[1]}"
+                f"{path}: pieces must be numbered without gaps; here {len(numbers):,} pieces have "
+                f"numbers up to {max(numbers, default=0):,}"
             )
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return cls(tokenizer)
+
+    def with_tokens(self, names: Sequence[str]) -> Self:
+        """Return the same tokenizer with more special tokens at the end of its vocabulary.
+
+        Raises:
+            SettingsError: The vocabulary holds one of them.
+        """
+        if taken := [name for name in names if name in self.ids]:
+            raise SettingsError(f"the vocabulary holds {taken[0]!r} already")
+        larger = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
+        larger.add_special_tokens(list(names))
+        return type(self)(larger)
 
     def save(self, path: str | Path) -> None:
         """Write `tokenizer.json`, which the `tokenizers` library reads too."""
@@ -106,6 +155,29 @@ class SubwordTokenizer:
     def ids(self) -> dict[str, int]:
         """The id of every piece."""
         return dict(self._tokenizer.get_vocab())
+
+    @cached_property
+    def specials(self) -> Specials:
+        """The special tokens, found by the names that they usually have."""
+        found = {
+            role: next((self.ids[name] for name in names if name in self.ids), None)
+            for role, names in _NAMES.items()
+        }
+        return Specials(**found)
+
+    @property
+    def unknown_id(self) -> int:
+        """What the vocabulary cannot spell becomes this id; -1 where it can spell everything."""
+        unknown = self.specials.unknown
+        return -1 if unknown is None else unknown
+
+    @cached_property
+    def continues(self) -> NDArray[np.bool_]:
+        """Whether each piece goes on with the word of the piece before it `[vocabulary]`."""
+        pieces = self.vocabulary
+        if any(piece.startswith("##") for piece in pieces):
+            return np.array([piece.startswith("##") for piece in pieces])
+        return np.array([piece[:1].isalnum() for piece in pieces])  # a word begins with a space
 
     @property
     def lowercase(self) -> bool:
@@ -137,7 +209,7 @@ def _byte_pairs(
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
         min_frequency=min_count,
-        special_tokens=list(SPECIALS),
+        special_tokens=list(SPECIALS["bpe"]),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -154,7 +226,13 @@ def _word_pieces(
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary_size,
         min_frequency=min_count,
-        special_tokens=list(SPECIALS),
+        special_tokens=list(SPECIALS["wordpiece"]),
         show_progress=False,
+    )
+    numbered = [(piece, number) for number, piece in enumerate(SPECIALS["wordpiece"])]
+    tokenizer.post_processor = processors.TemplateProcessing(  # for who reads the file elsewhere
+        single=f"{CLS} $A {SEP}",
+        pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
+        special_tokens=[(piece, number) for piece, number in numbered if piece in (CLS, SEP)],
     )
     return tokenizer, trainer

@@ -123,6 +123,11 @@ class WordTokenizer:
         return dict(self._tokenizer.get_vocab())
 
     @property
+    def unknown_id(self) -> int:
+        """The id of every unknown word."""
+        return UNKNOWN_ID
+
+    @property
     def lowercase(self) -> bool:
         """Whether texts are lower-cased first."""
         return "Lowercase" in repr(self._tokenizer.normalizer)

@@ -1,0 +1,231 @@
+"""BERT: a Transformer encoder that looks both ways.
+
+Devlin, Chang, Lee and Toutanova, "BERT: Pre-training of Deep Bidirectional Transformers for
+Language Understanding", NAACL 2019 (https://arxiv.org/abs/1810.04805). RoBERTa (Liu et al. 2019,
+https://arxiv.org/abs/1907.11692) is the same model with one segment, no pooler and no next-sentence
+head. `[code]` marks what the authors' program does and the paper does not say, `[ours]` where we
+differ.
+
+Shapes: B batch (rows), T tokens, D width, H heads, K numbers a head, F feed-forward width,
+V vocabulary, N predictions.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from headstart.errors import SettingsError
+from headstart.models.attention import (
+    Dropout,
+    attend,
+    attention_bias,
+    join_heads,
+    scores_dtype,
+    split_heads,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertConfig:
+    """The sizes of a BERT.
+
+    Attributes:
+        vocabulary_size: Word pieces.
+        width: Numbers in each token's state.
+        layers: Transformer blocks.
+        heads: Attention heads; they divide the width.
+        feed_forward: Width inside the feed-forward part.
+        positions: The longest row.
+        segments: Kinds of segments: 2 for pairs, 1 if segments do not matter.
+        dropout: Share of states dropped in training. [ours] None on attention's weights.
+        norm_eps: Added to a variance before its root. [code]
+    """
+
+    vocabulary_size: int
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    feed_forward: int = 1024
+    positions: int = 512
+    segments: int = 2
+    dropout: float = 0.1
+    norm_eps: float = 1e-12
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary_size", "width", "layers", "heads", "feed_forward", "positions"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise SettingsError(f"{name} must be a whole number above 0, got {value!r}")
+        if self.width % self.heads:
+            raise SettingsError(f"{self.heads} heads do not divide a width of {self.width}")
+
+
+class Bert(nn.Module):
+    """The encoder, and the heads it was pretrained with where it has them.
+
+    Args:
+        config: The sizes.
+        pooler: Whether there is a dense layer on the first token's state.
+        mlm: Whether there is a head for masked tokens.
+        nsp: Whether there is a head for "is B what follows A?"; it needs the pooler.
+        generator: Where fresh weights come from.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        *,
+        pooler: bool = True,
+        mlm: bool = True,
+        nsp: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.width = config.width
+        self.embeddings = Embeddings(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.pooler = nn.Linear(config.width, config.width) if pooler else None
+        self.mlm = MaskedTokenHead(config) if mlm else None
+        self.nsp = nn.Linear(config.width, 2) if nsp else None
+        init_weights(self, generator)
+
+    def forward(
+        self,
+        ids_BT: Tensor,
+        sequences_BT: Tensor,
+        positions_BT: Tensor,
+        segments_BT: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Return the states of packed rows after the embeddings and after every block.
+
+        Args:
+            ids_BT: Word pieces.
+            sequences_BT: The number of the text each belongs to, -1 at padding.
+            positions_BT: Each one's place in its text, from 0.
+            segments_BT: 0 for the first text of a pair and 1 for the second; 0 everywhere if None.
+        """
+        x_BTD = self.embeddings(ids_BT, positions_BT, segments_BT)
+        bias = attention_bias(sequences_BT, causal=False, dtype=scores_dtype(x_BTD))
+        layers = [x_BTD]
+        for block in self.blocks:
+            layers.append(block(layers[-1], bias))
+        return layers
+
+    def encode(
+        self, ids_BT: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
+    ) -> list[Tensor]:
+        """Return the states after the embeddings and every block, one text a row."""
+        sequences_BT = mask_BT.long() - 1
+        positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
+        return self(ids_BT, sequences_BT, positions_BT, segments_BT)
+
+    def pool(self, first_ND: Tensor) -> Tensor:
+        """Return `tanh(W x)` of first tokens' states `[N, D]`; the states if there is no pooler."""
+        return first_ND if self.pooler is None else torch.tanh(self.pooler(first_ND))
+
+    def token_scores(self, states_ND: Tensor) -> Tensor:
+        """Return the score of every word piece at some positions `[N, V]`.
+
+        Raises:
+            SettingsError: This encoder came without its head for masked tokens.
+        """
+        head, weight_VD = self.token_head()
+        return F.linear(head(states_ND), weight_VD, head.bias)
+
+    def token_head(self) -> tuple["MaskedTokenHead", Tensor]:
+        """Return the head for masked tokens and the matrix that it shares with the embeddings.
+
+        Raises:
+            SettingsError: This encoder came without it.
+        """
+        if self.mlm is None:
+            raise SettingsError(
+                "this encoder has no head for masked tokens: its file holds none; pretrain or "
+                "adapt it to get one"
+            )
+        return self.mlm, self.embeddings.tokens.weight
+
+    def layer_groups(self) -> list[nn.Module]:
+        """Return the embeddings and every block."""
+        return [self.embeddings, *self.blocks]
+
+
+class Embeddings(nn.Module):
+    """The sum of what a token is, where it stands, and which text it belongs to."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(config.vocabulary_size, config.width)
+        self.positions = nn.Embedding(config.positions, config.width)
+        self.segments = nn.Embedding(config.segments, config.width)
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, ids_BT: Tensor, positions_BT: Tensor, segments_BT: Tensor | None) -> Tensor:
+        if ids_BT.shape[1] > len(self.positions.weight) and (
+            int(positions_BT.max()) >= len(self.positions.weight)
+        ):
+            raise SettingsError(
+                f"a text of {int(positions_BT.max()) + 1:,} tokens is longer than the model's "
+                f"{len(self.positions.weight):,} positions"
+            )
+        if segments_BT is None or len(self.segments.weight) == 1:
+            segments = self.segments.weight[0]
+        else:
+            segments = self.segments(segments_BT)
+        sum_BTD = self.tokens(ids_BT) + self.positions(positions_BT) + segments
+        x_BTD: Tensor = self.dropout(self.norm(sum_BTD))
+        return x_BTD
+
+
+class Block(nn.Module):
+    """Every token looks at all of its text, then thinks alone; the sum is normed after each."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.num_heads = config.heads
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.out = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.up = nn.Linear(width, config.feed_forward)
+        self.down = nn.Linear(config.feed_forward, width)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x_BTD: Tensor, bias: Tensor | None) -> Tensor:
+        q_BHTK, k_BHTK, v_BHTK = (
+            split_heads(project(x_BTD), self.num_heads)
+            for project in (self.query, self.key, self.value)
+        )
+        mixed_BTD = self.out(join_heads(attend(q_BHTK, k_BHTK, v_BHTK, bias)))
+        x_BTD = self.attention_norm(x_BTD + self.dropout(mixed_BTD))
+        thought_BTD = self.down(F.gelu(self.up(x_BTD)))
+        x_BTD = self.feed_forward_norm(x_BTD + self.dropout(thought_BTD))
+        return x_BTD
+
+
+class MaskedTokenHead(nn.Module):
+    """From a masked token's state to a vector to compare with the embeddings; they are shared."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.width, config.width)
+        self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocabulary_size))
+
+    def forward(self, states_ND: Tensor) -> Tensor:
+        compared_ND: Tensor = self.norm(F.gelu(self.dense(states_ND)))
+        return compared_ND
+
+
+def init_weights(model: nn.Module, generator: torch.Generator | None) -> None:
+    """Set every weight: matrices from a normal of 0.02 cut at two deviations, the rest 0 and 1."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04, generator=generator)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)

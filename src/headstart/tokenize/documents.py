@@ -1,0 +1,107 @@
+"""Documents as ids on disk, sentence by sentence: what language models are pretrained on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from headstart.data.sentences import split_sentences
+from headstart.errors import DataError
+from headstart.progress import SILENT, Progress
+from headstart.seeds import generator
+from headstart.storage import disk_errors
+from headstart.tokenize.batches import Ids, Rows
+from headstart.tokenize.encoded import in_batches
+from headstart.tokenize.subwords import SubwordTokenizer
+
+_HELD_OUT_SHARE = 0.02
+_MOST_HELD_OUT = 50_000  # ids; more would only make every validation slower
+_FEWEST_DOCUMENTS = 10  # with fewer, none is held out
+
+
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """A corpus as ids, documents and sentences end to end.
+
+    Attributes:
+        ids: Memory-mapped ids, without special tokens `[ids]`.
+        sentences: Where each sentence begins, and the end `[sentences + 1]`.
+        documents: The sentence with which each document begins, and the end `[documents + 1]`.
+    """
+
+    ids: Ids
+    sentences: Rows
+    documents: Rows
+
+    def __len__(self) -> int:
+        return len(self.documents) - 1
+
+    @property
+    def starts(self) -> Rows:
+        """Where each document begins in `ids`, and the end `[documents + 1]`."""
+        starts: Rows = self.sentences[self.documents]
+        return starts
+
+
+def encode_documents(
+    texts: Iterable[str],
+    tokenizer: SubwordTokenizer,
+    folder: Path,
+    *,
+    by_sentence: bool,
+    progress: Progress = SILENT,
+) -> EncodedDocuments:
+    """Encode every document into `folder / "ids.i32"` and map the file.
+
+    Args:
+        texts: The documents.
+        tokenizer: What cuts them.
+        folder: Where the file goes.
+        by_sentence: Cut documents into sentences first; otherwise a document is one sentence.
+        progress: Where progress goes.
+
+    Raises:
+        DataError: No document holds a token.
+        StorageError: The disk refuses.
+    """
+    path = folder / "ids.i32"
+    lengths: list[Rows] = []
+    counts: list[Rows] = []
+    with (
+        progress.stage("encoding the corpus", unit="documents") as advance,
+        disk_errors(path),
+        path.open("wb") as file,
+    ):
+        for batch in in_batches(texts):
+            cut = [split_sentences(text) if by_sentence else [text] for text in batch]
+            encoded = tokenizer.encode_batch(list(chain.from_iterable(cut)))
+            file.write(encoded.ids.tobytes())
+            filled = encoded.lengths > 0
+            of_document = np.repeat(np.arange(len(cut)), [len(sentences) for sentences in cut])
+            lengths.append(encoded.lengths[filled])
+            per_document = np.bincount(of_document[filled], minlength=len(cut))
+            counts.append(per_document[per_document > 0])
+            advance(len(batch))
+    sentences, documents = (
+        np.concatenate([[0], *parts]).cumsum().astype(np.int64) for parts in (lengths, counts)
+    )
+    if sentences[-1] == 0:
+        raise DataError("no document of the corpus holds a token")
+    return EncodedDocuments(np.memmap(path, np.int32, "r"), sentences, documents)
+
+
+def hold_out(documents: EncodedDocuments, *, seed: int) -> tuple[Rows, Rows]:
+    """Return the documents to train on and those to validate on, both in order.
+
+    Of ten documents or more, about 2 % of the ids are held out, in whole documents.
+    """
+    everything = np.arange(len(documents))
+    if len(documents) < _FEWEST_DOCUMENTS:
+        return everything, everything[:0]
+    order = generator(seed, "held out").permutation(everything)
+    sizes = np.diff(documents.starts)[order]
+    most = min(_MOST_HELD_OUT, int(sizes.sum() * _HELD_OUT_SHARE))
+    count = max(1, int((sizes.cumsum() <= most).sum()))
+    return np.sort(order[count:]), np.sort(order[:count])
