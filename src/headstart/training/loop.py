@@ -1,10 +1,11 @@
 """The one training loop: a generator of steps.
 
 It computes a loss, stops on bad numbers before any weight is touched, and updates. Whoever iterates
-decides when to evaluate, keep the best weights, report, or end.
+decides when to evaluate, keep the best weights, save, report, or end.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,53 +13,103 @@ import torch
 from torch import Tensor
 
 from headstart.errors import NonFiniteError
+from headstart.seeds import derive
+from headstart.training.distributed import rank_and_size, sum_over_processes
 
 Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One update: its number, from 1, and the mean loss of its batch before the update."""
+    """One update.
+
+    Attributes:
+        number: Which, from 1.
+        loss: The mean loss of its batch before the update.
+        norm: The gradient's L2 norm before it was cut.
+        rate: The learning rate of the optimizer's first group.
+    """
 
     number: int
     loss: float
+    norm: float
+    rate: float
 
 
 def train(
-    batches: Iterable[Batch],
+    batches: Iterable[Sequence[Batch]],
     compute_loss: Callable[[Batch], tuple[Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
     *,
     schedule: Callable[[int], float],
     max_norm: float = 1.0,
+    first_step: int = 1,
+    seed: int | None = None,
 ) -> Iterator[Step]:
     """Train on each batch in turn, yielding after every update.
 
+    Gradients of loss sums add up over the micro-batches of a batch, and over the processes of
+    `distributed`, before they are divided by the count: how a batch is split changes nothing.
+
     Args:
-        batches: What `compute_loss` takes; the loop ends when they do.
-        compute_loss: Returns the loss of a batch as `(sum, count)`.
+        batches: Each one's micro-batches, which `compute_loss` takes; the loop ends when they do.
+        compute_loss: Returns the loss of a micro-batch as `(sum, count)`.
         optimizer: Its groups' learning rates are multiplied by the schedule.
-        schedule: The factor for step 1, 2, ..
+        schedule: The factor for step `first_step`, the next one, ..; asked after the gradients.
         max_norm: Gradients are scaled down to this norm, in L2, over all parameters.
+        first_step: The number of the first step.
+        seed: Sets torch's global stream anew at each step, as a function of the seed, the step and
+            the process, so that a resumed run drops the same units; None leaves it alone.
 
     Raises:
-        NonFiniteError: A loss or gradient is infinite or not a number; no weight has changed.
+        NonFiniteError: A loss or gradient is infinite or not a number; no weight has changed. Names
+            the micro-batches at fault if they can `describe()` themselves.
     """
+    rank, _ = rank_and_size()
     base_rates = [group["lr"] for group in optimizer.param_groups]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for number, batch in enumerate(batches, start=1):
-        total, count = compute_loss(batch)
-        loss = total / count
+    for number, micro_batches in enumerate(batches, start=first_step):
+        if seed is not None:
+            torch.manual_seed(derive(seed, "step", number, rank))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-        value = loss.item()
-        if not (torch.isfinite(norm).item() and torch.isfinite(loss.detach()).item()):
+        sums, counts = [], []
+        for micro_batch in micro_batches:
+            loss_sum, count = compute_loss(micro_batch)
+            loss_sum.backward()
+            sums.append(loss_sum.detach())
+            counts.append(count)
+        totals = [
+            sum(each, torch.zeros(())) for each in (sums, counts)
+        ]  # maybe none in this process
+        total, count = sum_over_processes(parameters, totals)
+        count = torch.where(count > 0, count, 1)  # a batch may hold nothing to predict
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients) / count
+        mean_loss, size = (total / count).item(), norm.item()
+        if not (math.isfinite(mean_loss) and math.isfinite(size)):
+            where = _place(optimizer, micro_batches, sums)
             raise NonFiniteError(
-                f"step {number}: loss {value}, gradient norm {norm.item()}; "
+                f"step {number}: loss {mean_loss}, gradient norm {size}{where}; "
                 "the weights are as before the step; try a lower learning rate"
             )
+        torch._foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp(max=1.0) / count)
+        factor = schedule(number)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-            group["lr"] = rate * schedule(number)
+            group["lr"] = rate * factor
         optimizer.step()
-        yield Step(number, value)
+        yield Step(number, mean_loss, size, base_rates[0] * factor)
+
+
+def _place(
+    optimizer: torch.optim.Optimizer, micro_batches: Sequence[object], sums: Sequence[Tensor]
+) -> str:
+    """Say where the bad numbers are: the first bad gradient, and the bad losses' batches."""
+    place = ""
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group.get("param_names", ()), group["params"], strict=False):
+            gradient = parameter.grad
+            if not place and gradient is not None and not torch.isfinite(gradient).all():
+                place = f" (first at {name})"
+    bad = [each for each, total in zip(micro_batches, sums, strict=True) if not total.isfinite()]
+    described = [str(each.describe()) for each in bad or micro_batches if hasattr(each, "describe")]
+    return f"{place} in {'; '.join(described)}" if described else place

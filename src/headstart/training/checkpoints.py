@@ -1,0 +1,222 @@
+"""Checkpoints: folders that are whole or absent, from which a run goes on bit for bit.
+
+A run's folder holds `run.json`, what the run is; `log.jsonl`, its journal; and some of
+`step-00000120/`, each with weights, optimizer state and place in the run, and the SHA-256 of every
+file. There is no pointer to the newest: it is found by looking. Nothing here can execute code.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from headstart.errors import FormatError, SettingsError
+from headstart.progress import Progress
+from headstart.storage import check_manifest, new_folder, read_json, write_json
+from headstart.training.optimizers import load_state_tensors, state_tensors
+
+FORMAT = 1
+WEIGHTS, OPTIMIZER, STATE, RUN = (
+    "model.safetensors",
+    "optimizer.safetensors",
+    "state.json",
+    "run.json",
+)
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose files were checked.
+
+    Attributes:
+        folder: Where it is.
+        step: After which step it was taken.
+        state: What was saved with the weights; plain values.
+    """
+
+    folder: Path
+    step: int
+    state: dict[str, Any]
+
+
+def open_run(folder: Path, description: Mapping[str, Any]) -> None:
+    """Make a run's folder, or check that it holds the same run; clear what a killed process left.
+
+    Args:
+        folder: The run's; this process holds its lock.
+        description: What makes the run what it is, in sections; values are plain.
+
+    Raises:
+        SettingsError: The folder holds another run; the message names what differs.
+        FormatError: It holds checkpoints without `run.json`, or that cannot be read.
+    """
+    for rest in (*folder.glob(".step-*"), *folder.glob(f".{RUN}.*"), *folder.glob(".log.jsonl.*")):
+        shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+    description = json.loads(json.dumps({"format": FORMAT, **description}, default=str))
+    file = folder / RUN
+    if not file.exists():
+        if any(folder.glob("step-*")):
+            raise FormatError(f"{file}: missing beside checkpoints; choose another folder")
+        write_json(file, description)
+        return
+    before, now = (dict(_flat(each)) for each in (read_json(file), description))
+    changes = [
+        f"{name.partition('.')[2] or name}: {_told(before, name)} -> {_told(now, name)}"
+        for name in dict.fromkeys((*before, *now))
+        if _told(before, name) != _told(now, name)
+    ]
+    if changes:
+        raise SettingsError(
+            f"{folder}: holds a run with other settings: {'; '.join(changes)}; "
+            "go on with the old ones, or choose another folder"
+        )
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _flat(part, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def _told(values: Mapping[str, object], name: str) -> str:
+    return json.dumps(values[name], ensure_ascii=False) if name in values else "absent"
+
+
+def save_checkpoint(
+    run_folder: Path,
+    step: int,
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.AdamW,
+    state: Mapping[str, Any],
+) -> None:
+    """Write the checkpoint of a step, whole or not at all, and read it back.
+
+    Raises:
+        StorageError: The disk refuses; earlier checkpoints are untouched.
+        FormatError: The disk returns other bytes than it was given.
+    """
+    target = run_folder / f"step-{step:08}"
+    with new_folder(target) as folder:
+        for name, tensors in (
+            (WEIGHTS, model_tensors(model)),
+            (OPTIMIZER, state_tensors(optimizer)),
+        ):
+            # Bytes that Python writes: the library's own writer numbers disk errors in words only.
+            whole = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
+            (folder / name).write_bytes(save(whole))
+        write_json(folder / STATE, {"format": FORMAT, "step": step, **state})
+    check_manifest(target)
+
+
+def prune_checkpoints(run_folder: Path, *, keep: int, best: int | None) -> None:
+    """Remove all checkpoints but the newest `keep` and that of step `best`."""
+    for step, folder in _found(run_folder)[:-keep]:
+        if step != best:
+            gone = folder.with_name(f".{folder.name}.old")  # so that none is seen half removed
+            folder.rename(gone)
+            shutil.rmtree(gone)
+
+
+def newest_checkpoint(run_folder: Path, progress: Progress) -> Checkpoint | None:
+    """Return the newest checkpoint that is whole; None if there never was one.
+
+    A damaged one is set aside as `step-..corrupt`, and `progress` is told.
+
+    Raises:
+        FormatError: There are checkpoints, and none is whole.
+    """
+    for step, _ in reversed(_found(run_folder)):
+        if (found := checkpoint_at(run_folder, step, progress)) is not None:
+            return found
+    if damaged := sorted(run_folder.glob("step-*")):
+        raise FormatError(
+            f"{run_folder}: none of its {len(damaged)} checkpoints is whole; restore one, or "
+            "remove the folder to start anew"
+        )
+    return None
+
+
+def checkpoint_at(run_folder: Path, step: int, progress: Progress) -> Checkpoint | None:
+    """Return the checkpoint of a step; None if it is absent, or damaged and thus set aside."""
+    folder = run_folder / f"step-{step:08}"
+    if not folder.exists():
+        return None
+    try:
+        names = check_manifest(folder)["sha256"]
+        for name in (WEIGHTS, OPTIMIZER, STATE):
+            if name not in names:
+                raise FormatError(f"{folder / name}: not in the manifest")
+        state = read_json(folder / STATE)
+    except FormatError as error:
+        aside = folder.with_name(f"{folder.name}.corrupt")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = folder.with_name(f"{folder.name}.corrupt{number}")
+        folder.rename(aside)
+        progress.note(f"{error}; the checkpoint is set aside as {aside.name}")
+        return None
+    if state.get("format") != FORMAT or state.get("step") != step:
+        raise FormatError(f"{folder / STATE}: not format {FORMAT}, or not of step {step}")
+    return Checkpoint(folder, step, state)
+
+
+def _found(run_folder: Path) -> list[tuple[int, Path]]:
+    matches = ((_NAME.fullmatch(path.name), path) for path in run_folder.glob("step-*"))
+    return sorted((int(match[1]), path) for match, path in matches if match and path.is_dir())
+
+
+def load_checkpoint(
+    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.AdamW | None = None
+) -> None:
+    """Set the model's weights, and the optimizer's state where it is given.
+
+    Raises:
+        FormatError: A tensor is missing, unknown, or of another shape or type.
+    """
+    file = checkpoint.folder / WEIGHTS
+    tensors, expected = _read(file), model_tensors(model)
+    for name in (*expected, *tensors):
+        if name not in tensors or name not in expected:
+            what = "missing" if name in expected else "unknown to the model"
+            raise FormatError(f"{file}: tensor {name!r} is {what}")
+        theirs, ours = tensors[name], expected[name]
+        if theirs.shape != ours.shape or theirs.dtype != ours.dtype:
+            raise FormatError(
+                f"{file}: tensor {name!r} is {theirs.dtype} {list(theirs.shape)}, "
+                f"expected {ours.dtype} {list(ours.shape)}"
+            )
+    with torch.no_grad():
+        for name, tensor in expected.items():
+            tensor.copy_(tensors[name])
+    if optimizer is not None:
+        file = checkpoint.folder / OPTIMIZER
+        load_state_tensors(optimizer, _read(file), source=file)
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        return dict(load_file(file))
+    except (safetensors.SafetensorError, OSError) as error:
+        raise FormatError(f"{file}: not readable: {error}") from None
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers by name; what is shared stands once, under its first name."""
+    first: dict[int, str] = {}
+    tensors: dict[str, Tensor] = model.state_dict(keep_vars=True)
+    for name, tensor in tensors.items():
+        first.setdefault(id(tensor), name)
+    return {name: tensors[name] for name in first.values()}

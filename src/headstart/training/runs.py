@@ -1,0 +1,494 @@
+"""A pretraining run from its first step to its report.
+
+It spends a budget, validates, saves, and goes on after a stop as if there had been none: the order
+of data and the dropped units are functions of the seed and the step, so the step, the weights and
+the optimizer's state are all there is to save. With one process, one number of threads and a budget
+without minutes, a run that was stopped is bit for bit one that was not.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from headstart.budget import Budget
+from headstart.errors import FormatError, InterruptedRunError, NonFiniteError, SettingsError
+from headstart.progress import SILENT, Progress
+from headstart.storage import folder_lock
+from headstart.training import checkpoints
+from headstart.training.distributed import copy_from_first, from_first, rank_and_size, sum_numbers
+from headstart.training.journal import Journal, open_journal
+from headstart.training.loop import Step, train
+from headstart.training.optimizers import adamw
+from headstart.training.schedules import rise_and_fall
+
+Batch = TypeVar("Batch")
+
+_LOG = "log.jsonl"
+_VALIDATIONS = 20  # in a run, unless the settings say after how many steps
+_MOST_ASIDE = 0.1  # of a budget in minutes, before validations become rarer
+_LAST_LOSSES = 100  # steps whose mean loss the report calls the training loss
+_NOT_THE_RUN = ("validate_every", "save_every", "save_minutes", "keep", "track")
+
+
+class Objective(Protocol[Batch]):
+    """What a model is pretrained on."""
+
+    def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+        """Return this process's micro-batches of step `first_step`, the next one, .., endlessly.
+
+        A step's are a function of the seed and the step alone.
+        """
+        ...
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss of a micro-batch as `(sum, count)`."""
+        ...
+
+    def tokens(self, batch: Batch) -> int:
+        """Return how many tokens it holds, padding aside."""
+        ...
+
+    def epochs(self, step: int) -> float:
+        """Return how many passes over the corpus that many steps are."""
+        ...
+
+    def validate(self) -> dict[str, float] | None:
+        """Return the `loss`, the `perplexity` and the like on held-out documents, if there are."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How a run goes.
+
+    Attributes:
+        budget: What it may spend; of minutes, all that pass, with validations and saving.
+        learning_rate: Its highest; it falls linearly to 0 at the end of the budget.
+        weight_decay: What AdamW takes off matrices.
+        betas: Of AdamW.
+        warm_up: The share of the budget over which the learning rate rises to its highest.
+        max_norm: Gradients are scaled down to this norm.
+        seed: Decides which units are dropped.
+        bf16: Whether products are computed in bfloat16; None: where the machine is fast at it.
+        validate_every: Steps between validations; None: about 20 in a run, and fewer where they
+            would take over a tenth of its minutes.
+        save_every: Steps between checkpoints, besides those of the best validations; None: no such.
+        save_minutes: Minutes between checkpoints.
+        keep: How many of the newest checkpoints stay, besides the best.
+        track: A folder for TensorBoard's files; None: none.
+    """
+
+    budget: Budget
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
+    warm_up: float = 0.06
+    max_norm: float = 1.0
+    seed: int = 0
+    bf16: bool | None = None
+    validate_every: int | None = None
+    save_every: int | None = None
+    save_minutes: float = 5.0
+    keep: int = 2
+    track: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "max_norm", "save_minutes"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingsError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("warm_up", "weight_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be 0 to below 1, got {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise SettingsError(f"betas must be 0 to below 1, got {self.betas}")
+        for name in ("validate_every", "save_every", "keep"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise SettingsError(f"{name} must be a whole number above 0, got {value!r}")
+
+
+def run(
+    model: nn.Module,
+    objective: Objective[Batch],
+    *,
+    settings: RunSettings,
+    folder: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
+    description: str = "pretraining",
+) -> dict[str, Any]:
+    """Train `model` on `objective` until the budget is spent, and return a report.
+
+    The model ends in evaluation mode, with the weights of its best validation. Under
+    `distributed.process_group`, all processes call this, and the first one writes and reports.
+
+    Args:
+        model: Trained in place.
+        objective: Gives the batches and their loss.
+        settings: Budget, rates, and when to validate and save.
+        folder: Where the log and the checkpoints go; a run found there goes on. None: nothing is
+            written.
+        identity: What makes this run another than one with the same settings: sizes, corpus,
+            tokenizer, objective; plain values.
+        progress: Where progress goes.
+        description: What progress calls the work.
+
+    Raises:
+        SettingsError: `folder` holds a run of other settings or another identity.
+        FormatError: `folder` holds checkpoints, and none is whole or fits the model.
+        LockedError: Another process is at work in `folder`.
+        InterruptedRunError: SIGTERM or Ctrl-C came; the same call goes on where this one stopped.
+        NonFiniteError: Training diverged; the last good checkpoint is in `folder`.
+        MissingExtraError: `settings.track` is given and TensorBoard is not installed.
+    """
+    rank, _ = rank_and_size()
+    if rank:
+        progress, settings = SILENT, replace(settings, track=None)
+    device = next(model.parameters()).device
+    if settings.bf16 is None:
+        settings = replace(settings, bf16=has_fast_bf16(device))
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        if folder is not None and rank == 0:
+            stack.enter_context(folder_lock(folder))
+            same = {name: v for name, v in asdict(settings).items() if name not in _NOT_THE_RUN}
+            checkpoints.open_run(folder, {"identity": dict(identity or {}), "settings": same})
+        state = _Run(model, objective, settings, folder, progress)
+        state.resume()
+        log = None if folder is None or rank else folder / _LOG
+        after = state.place.step
+        journal = stack.enter_context(open_journal(log, track=settings.track, after=after))
+        try:
+            state.train(journal, description)
+        except NonFiniteError as error:
+            good = None if folder is None else state.saved_at
+            kept = f"; the checkpoint of step {good:,} in {folder} is good" if good else ""
+            raise NonFiniteError(f"{error}{kept}") from None
+        return state.finish()
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Return whether the machine multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    instructions = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
+    return device.type == "cpu" and any(supported() for supported in instructions)
+
+
+@dataclass
+class _Place:
+    """How far a run is; what a checkpoint holds besides tensors.
+
+    Attributes:
+        step: Steps done.
+        tokens: Tokens read in them, by all processes.
+        seconds: Wall-clock seconds so far.
+        aside: Those of them that went into validating and saving.
+        losses: Of the last steps.
+        curve: Every validation's step and scores.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    aside: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def best(self) -> dict[str, float] | None:
+        """The first of the validations with the lowest loss."""
+        return min(self.curve, key=lambda scores: scores["loss"], default=None)
+
+
+class _Run(Generic[Batch]):
+    """A run under way: its parts, its place, and what it does between two steps."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective[Batch],
+        settings: RunSettings,
+        folder: Path | None,
+        progress: Progress,
+    ) -> None:
+        self.model, self.objective, self.settings = model, objective, settings
+        self.folder, self.progress = folder, progress
+        self.rank, self.processes = rank_and_size()
+        self.device_type = next(model.parameters()).device.type
+        self.optimizer = adamw(
+            model,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            betas=settings.betas,
+        )
+        self.place = _Place()
+        self.resumed_at = self.saved_at = 0
+        self.best_weights: dict[str, Tensor] = {}  # for a run without a folder
+        self.step_tokens = 0  # of the step under way, in this process
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        self.started = time.perf_counter() - self.place.seconds
+        self.last_save = time.perf_counter()
+        self.share = self.spent()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def spent(self) -> float:
+        place = self.place
+        return self.settings.budget.spent(
+            epochs=self.objective.epochs(place.step),
+            tokens=place.tokens,
+            steps=place.step,
+            seconds=place.seconds,
+        )
+
+    def resume(self) -> None:
+        """Take up the newest whole checkpoint, if there is one."""
+        found = None
+        if self.folder is not None and self.rank == 0:
+            found = checkpoints.newest_checkpoint(self.folder, self.progress)
+        found = from_first(found)
+        if found is None:
+            copy_from_first(list(checkpoints.model_tensors(self.model).values()))
+            return
+        checkpoints.load_checkpoint(found, self.model, self.optimizer)
+        try:
+            self.place = _Place(**found.state["place"])
+            machine = dict(found.state["machine"])
+        except (KeyError, TypeError, ValueError):
+            raise FormatError(f"{found.folder / checkpoints.STATE}: is not a run's place") from None
+        self.resumed_at = self.saved_at = self.place.step
+        self.start_clock()
+        if self.share >= 1.0:
+            self.progress.note(f"{self.folder}: its budget is spent, after step {self.saved_at:,}")
+            return
+        self.progress.note(f"{self.folder}: going on after step {self.saved_at:,}")
+        now = self.machine()
+        changes = [f"{k}: {machine.get(k)} -> {now[k]}" for k in now if machine.get(k) != now[k]]
+        if changes:
+            self.progress.note(
+                f"the last bits will differ from a run at one go: {', '.join(changes)}"
+            )
+
+    def machine(self) -> dict[str, Any]:
+        """Return what the last bits of a sum depend on."""
+        return {
+            "torch": torch.__version__,
+            "device": self.device_type,
+            "threads": torch.get_num_threads(),
+            "processes": self.processes,
+        }
+
+    def train(self, journal: Journal, description: str) -> None:
+        """Step until the budget is spent, or a signal comes."""
+        if self.share >= 1.0:
+            return
+        steps = train(
+            self.objective.batches(self.place.step + 1),
+            self.loss,
+            self.optimizer,
+            schedule=self.rate_factor,
+            max_norm=self.settings.max_norm,
+            first_step=self.place.step + 1,
+            seed=self.settings.seed,
+        )
+        self.model.train()
+        with (
+            self.progress.stage(description, 1.0, "of the budget") as advance,
+            _noted_signals(active=self.folder is not None) as signals,
+        ):
+            advance(self.share)
+            before = replace(self.place), self.share
+            for step in steps:
+                self.note(step, before[0], journal)
+                advance(min(1.0, self.share) - before[1])
+                improved = self.validation_is_due(before[1]) and self.validate(journal)
+                stopped = sum_numbers(len(signals)) != [0]
+                if improved or stopped or self.share >= 1.0 or self.save_is_due():
+                    self.save(journal)
+                if stopped:
+                    raise InterruptedRunError(
+                        f"stopped by {signals[0] if signals else 'a signal'} after step "
+                        f"{step.number:,}, {min(1.0, self.share):.0%} of the budget; the same "
+                        f"call or command goes on from {self.folder}"
+                    )
+                if self.share >= 1.0:
+                    break
+                before = replace(self.place), self.share
+
+    def note(self, step: Step, before: _Place, journal: Journal) -> None:
+        """Write a step down."""
+        place = self.place
+        place.losses = [*place.losses[1 - _LAST_LOSSES :], step.loss]
+        took = (place.seconds - place.aside) - (before.seconds - before.aside)
+        values = {
+            "loss": step.loss,
+            "rate": step.rate,
+            "norm": step.norm,
+            "tokens": place.tokens,
+            "tokens_per_second": (place.tokens - before.tokens) / max(took, 1e-9),
+            "seconds": place.seconds,
+        }
+        journal.write(step.number, "training", values)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        self.step_tokens += self.objective.tokens(batch)
+        with self.precision():
+            return self.objective.loss(batch)
+
+    def precision(self) -> torch.autocast:
+        return torch.autocast(self.device_type, torch.bfloat16, enabled=bool(self.settings.bf16))
+
+    def rate_factor(self, number: int) -> float:
+        """Count the step, whose tokens are known by now, and return its factor of the rate.
+
+        The factor is that of the middle of the step. The first process's clock is everybody's.
+        """
+        clock = (self.seconds(), self.place.aside) if self.rank == 0 else (0.0, 0.0)
+        tokens, seconds, aside = sum_numbers(self.step_tokens, *clock)
+        self.step_tokens = 0
+        self.place.step, self.place.tokens = number, self.place.tokens + int(tokens)
+        self.place.seconds, self.place.aside = seconds, aside
+        before, self.share = self.share, self.spent()
+        return rise_and_fall((before + self.share) / 2, self.settings.warm_up)
+
+    def validation_is_due(self, before: float) -> bool:
+        if self.share >= 1.0:
+            return True
+        if self.settings.validate_every is not None:
+            return self.place.step % self.settings.validate_every == 0
+        in_time = self.settings.budget.minutes is not None
+        if in_time and self.place.aside > _MOST_ASIDE * self.place.seconds:
+            return False
+        return int(_VALIDATIONS * self.share) > int(_VALIDATIONS * before)
+
+    def validate(self, journal: Journal) -> bool:
+        """Validate in the first process, and return whether the loss was never lower."""
+        started, scores = time.perf_counter(), None
+        if self.rank == 0:
+            self.model.eval()
+            with torch.no_grad(), self.precision():
+                scores = self.objective.validate()
+            self.model.train()
+        scores = from_first(scores)
+        self.place.aside += time.perf_counter() - started
+        if scores is None:
+            return False
+        step, lowest = self.place.step, self.place.best
+        if not math.isfinite(scores["loss"]):
+            raise NonFiniteError(
+                f"validation after step {step}: loss {scores['loss']}; try a lower learning rate"
+            )
+        journal.write(step, "validation", scores)
+        finite = {name: value for name, value in scores.items() if math.isfinite(value)}
+        self.place.curve.append({"step": step, **finite})
+        improved = lowest is None or scores["loss"] < lowest["loss"]
+        if improved and self.folder is None:
+            tensors = checkpoints.model_tensors(self.model)
+            self.best_weights = {name: each.detach().clone() for name, each in tensors.items()}
+        return improved
+
+    def save_is_due(self) -> bool:
+        every = self.settings.save_every
+        waited = time.perf_counter() - self.last_save > 60.0 * self.settings.save_minutes
+        return waited or (every is not None and self.place.step % every == 0)
+
+    def save(self, journal: Journal) -> None:
+        """Save a checkpoint, if there is a folder, of weights that are finite."""
+        started, step = time.perf_counter(), self.place.step
+        for name, tensor in checkpoints.model_tensors(self.model).items():
+            if not torch.isfinite(tensor).all():
+                raise NonFiniteError(
+                    f"step {step}: {name} is no longer finite; try a lower learning rate"
+                )
+        if self.rank == 0:  # the others have its time as of the step
+            self.place.seconds = self.seconds()
+        if self.folder is None or self.rank:
+            return
+        journal.sync()
+        checkpoints.save_checkpoint(
+            self.folder,
+            step,
+            model=self.model,
+            optimizer=self.optimizer,
+            state={"place": asdict(self.place), "machine": self.machine()},
+        )
+        best = self.place.best
+        checkpoints.prune_checkpoints(
+            self.folder, keep=self.settings.keep, best=None if best is None else int(best["step"])
+        )
+        self.last_save, self.saved_at = time.perf_counter(), step
+        self.place.aside += self.last_save - started
+
+    def finish(self) -> dict[str, Any]:
+        """Give the model the weights of its best validation, and return the report."""
+        place, best = self.place, self.place.best
+        scores = place.curve[-1] if place.curve else None
+        if best is not None and best is not scores and self.restore(int(best["step"])):
+            scores = best
+        self.model.eval()
+        return {
+            "steps": place.step,
+            "tokens": place.tokens,
+            "epochs": round(self.objective.epochs(place.step), 3),
+            "training_seconds": place.seconds,
+            "tokens_per_second": place.tokens / max(place.seconds - place.aside, 1e-9),
+            "training_loss": sum(place.losses) / max(len(place.losses), 1),
+            "validation": scores,
+            "curve": place.curve,
+            "best_step": int(scores["step"]) if scores else place.step,
+            "resumed_at": self.resumed_at,
+            "bf16": self.settings.bf16,
+            "processes": self.processes,
+        }
+
+    def restore(self, step: int) -> bool:
+        """Go back to the weights of a step, and return whether they were still there."""
+        if self.folder is None:
+            with torch.no_grad():
+                for name, tensor in checkpoints.model_tensors(self.model).items():
+                    tensor.copy_(self.best_weights[name])
+            return True
+        found = None
+        if self.rank == 0:
+            found = checkpoints.checkpoint_at(self.folder, step, self.progress)
+        found = from_first(found)
+        if found is not None:
+            checkpoints.load_checkpoint(found, self.model)
+        return found is not None
+
+
+@contextmanager
+def _noted_signals(*, active: bool) -> Iterator[list[str]]:
+    """Yield a list to which the first SIGINT or SIGTERM adds its name; the second acts as ever."""
+    received: list[str] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        received.append("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    if active and threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

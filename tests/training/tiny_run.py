@@ -1,0 +1,113 @@
+"""A tiny language model, its objective, and a program that pretrains it: what the tests run."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from headstart.budget import Budget
+from headstart.errors import HeadstartError
+from headstart.seeds import generator
+from headstart.training.distributed import process_group, rank_and_size
+from headstart.training.runs import RunSettings, run
+
+VOCABULARY, WIDTH, ROWS, TOKENS = 11, 8, 64, 9
+
+
+class TinyModel(nn.Module):
+    def __init__(self, width=WIDTH, dropout=0.2):
+        super().__init__()
+        self.tokens = nn.Embedding(VOCABULARY, width)
+        self.mix = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, VOCABULARY, bias=False)
+        fresh = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for parameter in (self.tokens.weight, self.mix.weight):
+                parameter.normal_(std=0.3, generator=fresh)
+            self.mix.bias.zero_()
+        self.out.weight = self.tokens.weight  # tied
+
+    def forward(self, ids_BT):
+        return self.out(self.norm(self.dropout(torch.tanh(self.mix(self.tokens(ids_BT))))))
+
+
+class TinyObjective:
+    """Next tokens of rows that count upwards by their own step; micro-batches of two rows."""
+
+    def __init__(self, model, *, pause=0.0, held_out=True, batch_size=8):
+        self.model, self.pause, self.held_out, self.batch_size = model, pause, held_out, batch_size
+        starts = generator(0, "rows").integers(0, VOCABULARY, (ROWS, 2))
+        places = torch.arange(TOKENS)
+        first, by = torch.from_numpy(starts).unsqueeze(-1).unbind(1)
+        self.rows_RT = (first + (1 + by % 2) * places) % VOCABULARY
+        self.seen = []  # (step, row numbers)
+
+    def batches(self, first_step):
+        rank, size = rank_and_size()
+        per_epoch = ROWS // self.batch_size
+        step = first_step
+        while True:
+            epoch, place = divmod(step - 1, per_epoch)
+            order = generator(0, "order", epoch).permutation(ROWS)
+            rows = order[place * self.batch_size : (place + 1) * self.batch_size]
+            self.seen.append((step, rows.tolist()))
+            pairs = [rows[at : at + 2] for at in range(0, len(rows), 2)]
+            yield [self.rows_RT[torch.from_numpy(pair)] for pair in pairs[rank::size]]
+            step += 1
+
+    def loss(self, ids_BT):
+        time.sleep(self.pause)
+        scores = self.model(ids_BT[:, :-1]).flatten(0, 1)
+        wanted = ids_BT[:, 1:].flatten()
+        return F.cross_entropy(scores, wanted, reduction="sum"), torch.tensor(len(wanted))
+
+    def tokens(self, ids_BT):
+        return ids_BT.numel()
+
+    def epochs(self, step):
+        return step * self.batch_size / ROWS
+
+    def validate(self):
+        if not self.held_out:
+            return None
+        total, count = self.loss(self.rows_RT[:8])
+        return {"loss": float(total / count), "perplexity": float((total / count).exp())}
+
+
+def settings(**changes):
+    given = {"budget": Budget(steps=12), "learning_rate": 0.01, "bf16": False, "seed": 5}
+    return RunSettings(**{**given, "validate_every": 4, "save_every": 2, **changes})
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--result", type=Path)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--dropout", type=float, default=0.2)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with process_group():
+        model = TinyModel(dropout=given.dropout)
+        objective = TinyObjective(model, pause=given.pause)
+        how = settings(budget=Budget(steps=given.steps))
+        try:
+            report = run(model, objective, settings=how, folder=given.folder)
+        except HeadstartError as error:
+            print(error, file=sys.stderr)
+            return error.exit_code
+        if given.result is not None and rank_and_size()[0] == 0:
+            given.result.write_text(json.dumps(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
