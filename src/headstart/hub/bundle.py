@@ -21,7 +21,7 @@ from torch import Tensor
 from headstart.errors import FormatError
 from headstart.hub.cards import card
 from headstart.hub.proof import hash_tensors
-from headstart.models.interface import Encoder
+from headstart.models.interface import Encoder, Pooling
 from headstart.models.word_vectors import Neighbors, WordSpace, WordVectors
 from headstart.storage import (
     check_manifest,
@@ -39,6 +39,9 @@ FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
+CURVE = "curve"  # in a lineage: every validation of the run, too long for a table
+ENCODER = "encoder"  # the folder of a fitted model's encoder
+OURS = "headstart"  # the field that holds what we say, in a config.json of transformers
 _FIRST_WORD = 2  # the rows before it are padding's and the unknown words'
 _ROWS_AT_ONCE = 1 << 14
 
@@ -51,9 +54,17 @@ class Tokenizer(Protocol):
     @property
     def ids(self) -> dict[str, int]: ...
     @property
+    def unknown_id(self) -> int: ...
+    @property
     def lowercase(self) -> bool: ...
     def words(self, text: str) -> list[str]: ...
     def encode_batch(self, texts: Sequence[str]) -> Encoded: ...
+    def save(self, path: str | Path) -> None: ...
+
+
+class Savable(Protocol):
+    """What can write itself into a file."""
+
     def save(self, path: str | Path) -> None: ...
 
 
@@ -112,16 +123,49 @@ class Pretrained:
             StorageError: It exists and `overwrite` is false, or the disk refuses.
         """
         folder = Path(folder)
-        what = f"A pretrained encoder of kind **{self.kind}**, made with headstart."
-        facts = {"width": self.model.width, **self.config, **self.lineage}
         return write_folder(
             folder,
             tensors=self.tensors(),
             tokenizer=self.tokenizer,
-            config={"kind": self.kind, "config": self.config, "lineage": self.lineage},
-            readme=card(folder.name, what, facts, f"encoder = hs.load({folder.name!r})"),
+            config=self.about(),
+            readme=self.card(folder.name),
             overwrite=overwrite,
         )
+
+    def about(self) -> dict[str, Any]:
+        """Return what a folder says of it besides the weights."""
+        return {"kind": self.kind, "config": self.config, "lineage": self.lineage}
+
+    def card(self, title: str) -> str:
+        """Return its model card."""
+        what = f"A pretrained encoder of kind **{self.kind}**, made with headstart."
+        facts = {"width": self.model.width, **self.config, **self.lineage, CURVE: None}
+        return card(title, what, facts, f"encoder = hs.load({title!r})")
+
+    @property
+    def pooling(self) -> Pooling:
+        """What stands for a whole text: the first token's state, the last one's, or the mean."""
+        pooling: Pooling = self.config.get("pooling", "mean")
+        return pooling
+
+    def with_model(self, model: Encoder, tokenizer: Tokenizer | None = None) -> Self:
+        """Return the same encoder with other weights, and perhaps a larger tokenizer."""
+        return type(self)(
+            self.kind,
+            model,
+            tokenizer or self.tokenizer,
+            config=self.config,
+            lineage=self.lineage,
+        )
+
+    def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
+        """Return texts as the encoder reads them, and how many were cut.
+
+        Args:
+            texts: The texts.
+            max_tokens: Ids of a text, special tokens included; what comes after them is cut.
+        """
+        return self.tokenizer.encode_batch(texts).truncate(max_tokens)
 
 
 class PretrainedWordVectors(Pretrained):
@@ -220,32 +264,58 @@ class PretrainedWordVectors(Pretrained):
         return float(self.space.similarity([(first, second)])[0])
 
 
-def write_folder(
+def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
     folder: Path,
     *,
     tensors: Mapping[str, Tensor],
-    tokenizer: Tokenizer | None,
+    tokenizer: Savable | None,
     config: Mapping[str, Any],
     readme: str,
     overwrite: bool,
+    transformers: Mapping[str, Any] | None = None,
+    files: Mapping[str, Mapping[str, Any]] | None = None,
+    encoder: Pretrained | None = None,
 ) -> Path:
     """Write a folder that `read_folder` reads, whole or not at all, and return it.
+
+    Args:
+        folder: Where.
+        tensors: The weights; with `transformers`, under the names that it has for them.
+        tokenizer: Writes `tokenizer.json`.
+        config: What we say of it: at least its `kind`.
+        readme: The card.
+        overwrite: Whether a folder that exists may go.
+        transformers: The `config.json` of `transformers`, so that it can read the folder too; ours
+            is then one field of it.
+        files: More JSON files, by their names.
+        encoder: An encoder that belongs to it, saved as a folder `encoder` inside.
 
     Raises:
         StorageError: It exists and `overwrite` is false, or the disk refuses.
     """
+    about: dict[str, Any] = {"format": FORMAT, **config}
+    if transformers is not None:
+        about = {**transformers, OURS: about}
     with new_folder(folder, overwrite=overwrite) as new:
-        with _numbered_disk_errors():
-            save_file({name: t.contiguous() for name, t in tensors.items()}, new / WEIGHTS)
+        with numbered_disk_errors():
+            save_file(
+                {name: t.contiguous() for name, t in tensors.items()},
+                new / WEIGHTS,
+                metadata=None if transformers is None else {"format": "pt"},
+            )
             if tokenizer is not None:
                 tokenizer.save(new / TOKENIZER)
-        write_json(new / CONFIG, {"format": FORMAT, **config})
+        write_json(new / CONFIG, about)
+        for name, content in (files or {}).items():
+            write_json(new / name, content)
+        if encoder is not None:
+            encoder.save(new / ENCODER)
         write_text(new / "README.md", readme)
     return folder
 
 
 @contextmanager
-def _numbered_disk_errors() -> Iterator[None]:
+def numbered_disk_errors() -> Iterator[None]:
     """Turn the disk errors of libraries in Rust, numbered in their text only, into Python's."""
     try:
         yield
@@ -256,13 +326,18 @@ def _numbered_disk_errors() -> Iterator[None]:
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Check a saved folder and return its `config.json` and its tensors.
+    """Check a saved folder and return what it says of itself, and its tensors.
+
+    Where `transformers` can read the folder too, its configuration is the field `transformers`.
 
     Raises:
         FormatError: It is no folder of ours, or was damaged since.
     """
     check_manifest(folder)
     config = read_json(folder / CONFIG)
+    if isinstance(config.get(OURS), dict):
+        theirs = {name: value for name, value in config.items() if name != OURS}
+        config = {**config[OURS], "transformers": theirs}
     if config.get("format") != FORMAT:
         raise FormatError(f"{folder / CONFIG}: format {config.get('format')!r}, expected {FORMAT}")
     if not isinstance(config.get("kind"), str):

@@ -1,10 +1,15 @@
 """The table of kinds: every encoder headstart has a class for, by the name it has on disk."""
 
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
+from headstart.hub.language_models import PretrainedBert, PretrainedGpt
+from headstart.hub.wrapped_models import PretrainedTransformer
 
 KINDS: dict[str, type[Pretrained]] = {
     "word2vec": PretrainedWordVectors,
     "glove": PretrainedWordVectors,
     "vectors": PretrainedWordVectors,
+    "gpt": PretrainedGpt,
+    "bert": PretrainedBert,
+    "hf": PretrainedTransformer,
 }
-PRETRAINABLE = ("word2vec", "glove")
+PRETRAINABLE = ("word2vec", "glove", "gpt", "bert")

@@ -24,20 +24,24 @@ from headstart.hub.bundle import (
     read_folder,
     read_word_tokenizer,
 )
+from headstart.hub.foreign import huggingface
 from headstart.hub.foreign.text_rows import Matrix
 from headstart.hub.foreign.vectors import read_vectors
 from headstart.hub.kinds import KINDS, PRETRAINABLE
+from headstart.hub.pretraining import MODELS, Plan, adapt_model, pretrain_model
+from headstart.hub.published import load_published
 from headstart.models.word_vectors import WordVectors
 from headstart.pretrain import glove, skip_gram
 from headstart.progress import SILENT, Progress
 from headstart.settings import suggestion
-from headstart.storage import cache_folder, disk_errors
+from headstart.storage import cache_folder, disk_errors, read_json
 from headstart.tokenize.encoded import encode_corpus
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
 
 WIDTHS = {"tiny": 25, "mini": 50, "small": 100, "medium": 200, "base": 300}
 EPOCHS = {"word2vec": 5, "glove": 25}
+MINUTES = 20.0  # of a model, where no limit is given
 _OBJECTIVES = {"word2vec": skip_gram, "glove": glove}
 
 
@@ -45,23 +49,44 @@ def load_encoder(
     source: str | Path,
     *,
     vocabulary: Collection[str] | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
     progress: Progress = SILENT,
 ) -> Pretrained:
-    """Load an encoder: a folder of ours, or a file of published vectors in any usual format.
+    """Load an encoder: a folder of ours or of `transformers`, a file of vectors, or a hub id.
+
+    BERT, RoBERTa, GPT-1 and GPT-2 become headstart's own models; any other encoder is used by way
+    of `transformers`, the extra `hf`.
 
     Args:
-        source: The folder or file.
+        source: The folder, the file, or the id (`owner/name`) of a model on the Hugging Face hub.
         vocabulary: Read only these words of a file; the rest of it is skipped.
+        revision: Branch, tag or commit of a hub id; the main branch if None.
+        local_files_only: Take from the hub's cache and ask nobody.
         progress: Where progress goes.
 
     Raises:
         FormatError: There is nothing there, or it is not what its format promises.
+        SettingsError: `revision` is given with something that is no hub id.
+        NetworkError: The hub cannot be reached, or has no such model.
+        MissingExtraError: The encoder needs `transformers`, and it is not installed.
+        TransferError: Nothing in the file belongs to the model.
     """
     path = Path(source)
+    if huggingface.is_hub_id(source):
+        path = huggingface.download(
+            str(source), revision=revision, local_files_only=local_files_only, progress=progress
+        )
+        return _load_folder(path, {"source": str(source), "revision": path.name}, progress)
+    if revision is not None:
+        raise SettingsError(f"{source}: is no hub id, so that it has no revision {revision!r}")
     if path.is_dir():
-        return _load_folder(path)
+        return _load_folder(path, {"source": path.name}, progress)
     if not path.exists():
-        raise FormatError(f"{path}: no such file or folder")
+        raise FormatError(
+            f"{path}: no such file or folder"
+            + ("; an id on the hub is owner/name" if path.name == str(source) else "")
+        )
     file = read_vectors(path, vocabulary=vocabulary, progress=progress)
     for note in file.notes:
         progress.note(note)
@@ -99,7 +124,9 @@ def _without_specials(
     return [words[row] for row in kept], matrix[kept], unknown
 
 
-def _load_folder(folder: Path) -> Pretrained:
+def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) -> Pretrained:
+    if (folder / CONFIG).is_file() and huggingface.is_transformers(read_json(folder / CONFIG)):
+        return load_published(folder, lineage=origin, progress=progress)
     config, tensors = read_folder(folder)
     kind = config["kind"]
     if kind not in KINDS:
@@ -127,65 +154,190 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus,
     *,
     text_column: str | None = None,
-    size: str = "small",
+    size: str | None = None,
     epochs: float | None = None,
     minutes: float | None = None,
     tokens: int | None = None,
+    steps: int | None = None,
     seed: int = 0,
     threads: int | None = None,
-    tokenizer: Tokenizer | str | Path = "words",
+    tokenizer: Tokenizer | str | Path | None = None,
     min_count: int = 5,
     options: Mapping[str, Any] | None = None,
+    run_folder: str | Path | None = None,
+    track: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Pretrained:
     """Pretrain an encoder on unlabelled text.
 
     Args:
-        method: `word2vec` or `glove`.
+        method: `word2vec`, `glove`, `gpt` or `bert`.
         corpus: A file, folder or glob, a list of such paths, or a list of documents.
         text_column: The column of a table that holds the text.
-        size: `tiny` 25, `mini` 50, `small` 100, `medium` 200 or `base` 300 numbers a vector.
-        epochs: Passes over the corpus; with `minutes` or `tokens` too, the first reached ends it.
-        minutes: Wall-clock minutes of training.
-        tokens: Words read, over all passes.
+        size: `tiny`, `mini`, `small`, `medium` or `base`: of word vectors 25, 50, 100, 200 or 300
+            numbers a vector (`small` by default), of models from 2 layers of 128 numbers to 12 of
+            768 (`mini` by default: 4 of 256).
+        epochs: Passes over the corpus; of several limits, the first reached ends the training.
+        minutes: Wall-clock minutes of training; 20 by default for models.
+        tokens: Words, or pieces of words, read over all passes.
+        steps: Updates of the weights, for models.
         seed: Decides everything random; with one thread the result is the same bit for bit, unless
             `minutes` end it.
         threads: How many to train with; all cores by default.
-        tokenizer: `words`, `whitespace` (text that is tokenized already), `bpe` or `wordpiece`,
-            learnt from the corpus; or a tokenizer that exists, or its `tokenizer.json`.
-        min_count: Rarer words get no vector.
-        options: More settings of the method, by the names of `SkipGram` or `GloVe`.
+        tokenizer: `words` (of word vectors the default), `whitespace` (text that is tokenized
+            already), `bpe` (of GPT the default) or `wordpiece` (of BERT the default), learnt from
+            the corpus; or a tokenizer that exists, or its `tokenizer.json`.
+        min_count: Rarer words get no vector; for word vectors.
+        options: More settings of the method, by the names of `SkipGram`, `GloVe`, `MaskedLm` or
+            `CausalLm`; for models `vocabulary_size`, `lowercase` and `dropout`, too.
+        run_folder: Where a model's checkpoints and log go; a run that was stopped goes on there.
+        track: A folder for TensorBoard's files, for models.
         progress: Where progress goes.
 
     Raises:
         SettingsError: A setting is impossible.
         DataError: The corpus cannot be read or holds too little.
         NonFiniteError: Training diverged.
+        InterruptedRunError: It was stopped and can go on, from `run_folder`.
     """
     if method not in PRETRAINABLE:
         raise SettingsError(f"cannot pretrain {method!r}; there are {', '.join(PRETRAINABLE)}")
-    if size not in WIDTHS:
-        raise SettingsError(f"no size {size!r}; there are {', '.join(WIDTHS)}")
-    if epochs is None and minutes is None and tokens is None:
-        epochs = EPOCHS[method]
-    budget = Budget(epochs=epochs, minutes=minutes, tokens=tokens)
-    threads = available_cores() if threads is None else threads
-    if threads < 1:
+    if threads is not None and threads < 1:
         raise SettingsError(f"threads must be 1 or more, got {threads}")
-    config = _configure(method, {"dim": WIDTHS[size], **(options or {})})
+    limits = {"epochs": epochs, "minutes": minutes, "tokens": tokens, "steps": steps}
+    model = method in MODELS
+    if not model:
+        for name, value in (("steps", steps), ("run_folder", run_folder), ("track", track)):
+            if value is not None:
+                raise SettingsError(f"{name} is for {' and '.join(MODELS)}, not for {method}")
+    plan = Plan(
+        budget=_budget(limits, {"minutes": MINUTES} if model else {"epochs": EPOCHS[method]}),
+        seed=seed,
+        threads=threads,
+        options=options or {},
+        run_folder=None if run_folder is None else Path(run_folder),
+        track=None if track is None else Path(track),
+        progress=progress,
+    )
     text = as_corpus(corpus, text_column=text_column)
     for note in text.notes:
         progress.note(note)
+    if model:
+        return pretrain_model(method, text, plan, size=size or "mini", tokenizer=_pieces(tokenizer))
+    config = _configure(method, {"dim": _width(size or "small"), **plan.options})
+    return _pretrain_vectors(method, text, plan, config, tokenizer or "words", min_count)
+
+
+def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
+    encoder: Pretrained | str | Path,
+    corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus,
+    *,
+    text_column: str | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    tokens: int | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    run_folder: str | Path | None = None,
+    track: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Pretrained:
+    """Go on pretraining a BERT or GPT, published or one's own, on the text of the task's domain.
+
+    Gururangan et al., "Don't Stop Pretraining", ACL 2020 (https://arxiv.org/abs/2004.10964).
+
+    Args:
+        encoder: The encoder, its folder, or its id on the hub; it stays as it is.
+        corpus: A file, folder or glob, a list of such paths, or a list of documents.
+        text_column: The column of a table that holds the text.
+        epochs: Passes over the corpus; of several limits, the first reached ends the training.
+        minutes: Wall-clock minutes of training; 20 by default.
+        tokens: Pieces of words read, over all passes.
+        steps: Updates of the weights.
+        seed: Decides everything random.
+        threads: How many to train with; all cores by default.
+        options: More settings, by the names of `MaskedLm` or `CausalLm`.
+        run_folder: Where checkpoints and log go; a run that was stopped goes on there.
+        track: A folder for TensorBoard's files.
+        progress: Where progress goes.
+
+    Raises:
+        SettingsError: The encoder is neither BERT nor GPT, or a setting is impossible.
+        DataError: The corpus cannot be read or holds too little.
+        NonFiniteError: Training diverged.
+        InterruptedRunError: It was stopped and can go on, from `run_folder`.
+    """
+    if not isinstance(encoder, Pretrained):
+        encoder = load_encoder(encoder, progress=progress)
+    limits = {"epochs": epochs, "minutes": minutes, "tokens": tokens, "steps": steps}
+    text = as_corpus(corpus, text_column=text_column)
+    for note in text.notes:
+        progress.note(note)
+    plan = Plan(
+        budget=_budget(limits, {"minutes": MINUTES}),
+        seed=seed,
+        threads=threads,
+        options=options or {},
+        run_folder=None if run_folder is None else Path(run_folder),
+        track=None if track is None else Path(track),
+        progress=progress,
+    )
+    return adapt_model(encoder, text, plan)
+
+
+def _budget(limits: Mapping[str, float | None], default: Mapping[str, float | None]) -> Budget:
+    """Return the limits that are given, or the default where none is."""
+    given: Mapping[str, Any] = {name: value for name, value in limits.items() if value is not None}
+    return Budget(**(given or default))
+
+
+def _width(size: str) -> int:
+    if size not in WIDTHS:
+        raise SettingsError(f"no size {size!r}; there are {', '.join(WIDTHS)}")
+    return WIDTHS[size]
+
+
+def _pieces(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | Kind | None:
+    """Return what cuts a model's texts: a tokenizer, the kind to learn, or None."""
+    if tokenizer is None or isinstance(tokenizer, SubwordTokenizer):
+        return tokenizer
+    if tokenizer in get_args(Kind):
+        return cast("Kind", tokenizer)
+    if isinstance(tokenizer, str | Path) and Path(tokenizer).is_file():
+        return SubwordTokenizer.load(tokenizer)
+    raise SettingsError(
+        f"a model reads pieces of words: bpe, wordpiece or a tokenizer.json, not {tokenizer!r}"
+    )
+
+
+def _pretrain_vectors(
+    method: str,
+    text: Corpus,
+    plan: Plan,
+    config: skip_gram.SkipGram | glove.GloVe,
+    tokenizer: Tokenizer | str | Path,
+    min_count: int,
+) -> Pretrained:
     started = time.perf_counter()
+    threads = plan.threads or available_cores()
     if isinstance(tokenizer, str | Path):
-        tokenizer = _make_tokenizer(str(tokenizer), text, min_count, progress)
+        tokenizer = _make_tokenizer(str(tokenizer), text, min_count, plan.progress)
+    if tokenizer.vocabulary[:2] != [PAD, UNKNOWN]:
+        raise SettingsError(f"word vectors need a tokenizer with {PAD} as 0 and {UNKNOWN} as 1")
     with disk_errors(cache_folder()):
         cache_folder().mkdir(parents=True, exist_ok=True)
         working = tempfile.TemporaryDirectory(prefix="corpus-", dir=cache_folder())
     with working as folder:
-        encoded = encode_corpus(text.texts(), tokenizer, Path(folder), progress=progress)
+        encoded = encode_corpus(text.texts(), tokenizer, Path(folder), progress=plan.progress)
         result = _OBJECTIVES[method].train(
-            encoded, config, budget=budget, seed=seed, threads=threads, progress=progress
+            encoded,
+            config,
+            budget=plan.budget,
+            seed=plan.seed,
+            threads=threads,
+            progress=plan.progress,
         )
     matrix = result.vectors
     matrix[0] = 0.0
@@ -206,7 +358,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
             "corpus": text.description,
             "documents": encoded.documents,
             "words": encoded.words,
-            "seed": seed,
+            "seed": plan.seed,
             "threads": threads,
             "seconds": time.perf_counter() - started,
             **result.report,

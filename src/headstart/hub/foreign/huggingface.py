@@ -1,0 +1,226 @@
+"""Folders as `transformers` writes them: weights and configuration, on the disk or on the hub.
+
+Weights are safetensors, in one file or several; a pickle is read only as far as torch reads it
+without running code. What a folder says about code of its own is never followed.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from headstart.errors import FormatError, NetworkError
+from headstart.progress import SILENT, Advance, Progress
+from headstart.storage import read_json
+
+CONFIG = "config.json"
+_SAFETENSORS = "model.safetensors"
+_PICKLE = "pytorch_model.bin"
+_WEIGHTS = (_SAFETENSORS, f"{_SAFETENSORS}.index.json", _PICKLE, f"{_PICKLE}.index.json")
+_OTHERS = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index", "rust_model.ot")
+_SMALL_FILES = ["*.json", "*.txt", "README.md", "vocab.bpe"]
+_HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+_FILES = {".txt", ".bin", ".vec", ".gz", ".zst", ".npy", ".json", ".safetensors", ".hdf5", ".csv"}
+_POOLING = Path("1_Pooling", CONFIG)  # of the sentence-transformers package
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Return whether this can only be meant for the hub: `owner/name`, and no such folder."""
+    return (
+        isinstance(source, str)
+        and _HUB_ID.fullmatch(source) is not None
+        and not Path(source).exists()
+        and not Path(source).parent.is_dir()
+        and Path(source).suffix not in _FILES
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return `config.json`, with the `model_type` that oldest files leave out.
+
+    Raises:
+        FormatError: It is missing or damaged, or says nothing about which model it is of.
+    """
+    config = read_json(folder / CONFIG)
+    if isinstance(config.get("model_type"), str):
+        return config
+    architecture = str((config.get("architectures") or [""])[0]).lower()
+    for name in ("roberta", "bert", "gpt2", "openai-gpt"):
+        if architecture.startswith(name.replace("-", "")):
+            return config | {"model_type": name}
+    if "n_embd" in config:
+        return config | {"model_type": "openai-gpt" if "afn" in config else "gpt2"}
+    if not architecture and "hidden_size" in config and "type_vocab_size" in config:
+        return config | {"model_type": "bert"}
+    raise FormatError(f"{folder / CONFIG}: 'model_type' is missing")
+
+
+def is_transformers(config: Mapping[str, Any]) -> bool:
+    """Return whether a `config.json` is of `transformers`, by the fields it has."""
+    return any(name in config for name in ("model_type", "architectures", "hidden_size", "n_embd"))
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Return all tensors of a folder by their names.
+
+    Raises:
+        FormatError: There are none, or a file is damaged or would run code.
+    """
+    for name in _WEIGHTS:
+        if (folder / name).is_file():
+            if name.endswith(".json"):
+                return _read_parts(folder, name)
+            return _read_part(folder / name)
+    others = [name for name in _OTHERS if (folder / name).exists()]
+    hint = f"; {others[0]} is of another library, save it as safetensors" if others else ""
+    raise FormatError(f"{folder}: has no weights; looked for {', '.join(_WEIGHTS)}{hint}")
+
+
+def _read_parts(folder: Path, index: str) -> dict[str, Tensor]:
+    files = read_json(folder / index).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise FormatError(f"{folder / index}: 'weight_map' is missing")
+    tensors: dict[str, Tensor] = {}
+    for file in sorted(set(files.values())):
+        if Path(file).name != file or file.startswith("."):
+            raise FormatError(f"{folder / index}: names a file outside its folder: {file!r}")
+        if not (folder / file).is_file():
+            raise FormatError(f"{folder / file}: missing, though {index} lists it")
+        tensors |= _read_part(folder / file)
+    if absent := sorted(files.keys() - tensors.keys()):
+        raise FormatError(f"{folder / index}: lists {absent[0]!r}, which no file holds")
+    return tensors
+
+
+def _read_part(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (safetensors.SafetensorError, OSError, ValueError) as error:
+            raise FormatError(f"{path}: not readable: {error}") from None
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise FormatError(
+            f"{path}: not a pickle of tensors alone, so it could run code, or is damaged; ask for "
+            f"safetensors instead ({str(error).strip().splitlines()[0] if str(error) else error!r})"
+        ) from None
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
+    ):
+        raise FormatError(f"{path}: expected tensors by their names")
+    return dict(tensors)
+
+
+def read_pooling(folder: Path) -> str | None:
+    """Return how a sentence encoder makes one vector of a text: `cls`, `mean`; None if it is none.
+
+    Raises:
+        FormatError: In another way.
+    """
+    path = folder / _POOLING
+    if not path.is_file():
+        return None
+    config = read_json(path)
+    ways = {name for name, value in config.items() if name.startswith("pooling_mode_") and value}
+    if not ways:
+        ways = {f"pooling_mode_{config.get('pooling_mode')}"}
+    for name, way in (("cls", {"pooling_mode_cls_token"}), ("mean", {"pooling_mode_mean_tokens"})):
+        if ways in (way, {f"pooling_mode_{name}"}):
+            return name
+    raise FormatError(f"{path}: pools in a way that headstart does not: {', '.join(sorted(ways))}")
+
+
+def download(
+    source: str,
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    progress: Progress = SILENT,
+) -> Path:
+    """Bring a model of the hub into its cache and return the folder.
+
+    Pickled weights are fetched only where there are no others.
+
+    Args:
+        source: The id, `owner/name`.
+        revision: A branch, tag or commit; the main branch if None.
+        local_files_only: Take what the cache has and ask nobody.
+        progress: Where progress goes.
+
+    Raises:
+        NetworkError: The hub cannot be reached, or has no such model for us.
+    """
+    folder = _snapshot(
+        source, [*_SMALL_FILES, "model*.safetensors"], revision, local_files_only, progress
+    )
+    if not any(folder.glob("*.safetensors")):
+        commit = folder.name  # the same files, whatever was pushed since
+        folder = _snapshot(source, ["pytorch_model*.bin"], commit, local_files_only, progress)
+    return folder
+
+
+def _silent_bar(advance: Advance) -> type:
+    """Return a class of progress bars that draw nothing and pass on the bytes that arrive."""
+    from tqdm import tqdm  # huggingface_hub brings it
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - theirs
+            self.is_bytes = str(settings.get("desc", "")).startswith("Reconstructing")
+            super().__init__(*args, **{**settings, "disable": True})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if self.is_bytes and n:
+                advance(n)
+            return None
+
+    return Bar
+
+
+def _snapshot(
+    source: str,
+    patterns: list[str],
+    revision: str | None,
+    local_files_only: bool,  # noqa: FBT001 - passed on
+    progress: Progress,
+) -> Path:
+    import huggingface_hub  # a second to import, and seldom needed
+    from huggingface_hub import errors
+
+    try:
+        with progress.stage(f"downloading {source}", unit="bytes") as advance:
+            return Path(
+                huggingface_hub.snapshot_download(
+                    source,
+                    revision=revision,
+                    allow_patterns=patterns,
+                    local_files_only=local_files_only,
+                    tqdm_class=_silent_bar(advance),
+                )
+            )
+    except errors.RevisionNotFoundError:
+        raise NetworkError(f"{source}: has no revision {revision!r} on the hub") from None
+    except errors.GatedRepoError:
+        raise NetworkError(
+            f"{source}: its owner asks for consent; give it on the hub and log in with `hf auth "
+            "login`"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise NetworkError(
+            f"{source}: no such file or folder here, and no such model on the hub"
+        ) from None
+    except errors.LocalEntryNotFoundError as error:
+        if local_files_only:
+            why = "it is not in the hub's cache, and nobody may be asked"
+        else:
+            why = "the hub cannot be reached, and its cache has no copy"
+        raise NetworkError(f"{source}: no such file or folder here; {why}") from error
+    except (OSError, errors.OfflineModeIsEnabled) as error:
+        raise NetworkError(f"{source}: cannot be fetched from the hub: {error}") from error

@@ -1,0 +1,249 @@
+"""Tokenizers of published models: read from any of the usual files, written for `transformers`.
+
+A `tokenizer.json` says everything. Older folders have lists of pieces and merges only, and the rest
+is known by the kind of model.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+
+from headstart.errors import FormatError
+from headstart.storage import read_json, write_json
+from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import UNKNOWN, read_tokenizer
+
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+_PAIRS = (
+    ("vocab.json", "merges.txt"),
+    ("encoder.json", "vocab.bpe"),
+    ("encoder_bpe_40000.json", "vocab_40000.bpe"),
+)
+_BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_BYTE_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>")
+_UNK = "<unk>"
+_ROLES = {
+    "pad_token": "pad",
+    "unk_token": "unknown",
+    "cls_token": "cls",
+    "sep_token": "sep",
+    "mask_token": "mask",
+    "bos_token": "end",
+    "eos_token": "end",
+}
+
+
+def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokenizer:
+    """Read the tokenizer of a folder.
+
+    Args:
+        folder: A folder of a published model.
+        model_type: Such as `bert`; it decides how lists of pieces are meant.
+        rows: How many embeddings the model has.
+
+    Raises:
+        FormatError: There is none, it is damaged, or it has more pieces than the model embeddings.
+    """
+    pair = next((p for p in _PAIRS if all((folder / name).is_file() for name in p)), None)
+    if (folder / TOKENIZER).is_file():
+        place, tokenizer = folder / TOKENIZER, SubwordTokenizer.load(folder / TOKENIZER)
+    elif (folder / "vocab.txt").is_file() and model_type not in ("gpt2", "openai-gpt", "roberta"):
+        place = folder / "vocab.txt"
+        tokenizer = _checked(place, lambda: _word_pieces(folder))
+    elif pair is not None:
+        place = folder / pair[0]
+        tokenizer = _checked(place, lambda: _byte_pairs(place, folder / pair[1], model_type))
+    else:
+        names = [TOKENIZER, "vocab.txt", *(" with ".join(each) for each in _PAIRS)]
+        raise FormatError(f"{folder}: has no tokenizer; looked for {', '.join(names)}")
+    if len(tokenizer.vocabulary) > rows:
+        raise FormatError(
+            f"{place}: {len(tokenizer.vocabulary):,} pieces, but the model has embeddings for "
+            f"{rows:,}; they do not belong together"
+        )
+    return tokenizer
+
+
+def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
+    """Return the ids that a tokenizer of others puts before and after a text."""
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    whole = tokenizer.encode("a").ids
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return whole[:start], whole[start + len(bare) :]
+    return [], []
+
+
+def _checked(place: Path, make: Callable[[], tokenizers.Tokenizer]) -> SubwordTokenizer:
+    """Make a tokenizer; what the library says of bad pieces names the file."""
+    try:
+        tokenizer = make()
+    except FormatError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+        raise FormatError(f"{place}: not a readable vocabulary: {error}") from None
+    numbers = sorted(tokenizer.get_vocab().values())
+    if not numbers or numbers != list(range(len(numbers))):
+        raise FormatError(f"{place}: a piece occurs twice, or numbers have gaps")
+    return SubwordTokenizer(tokenizer)
+
+
+def _word_pieces(folder: Path) -> tokenizers.Tokenizer:
+    lines = (folder / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    pieces = {piece: number for number, piece in enumerate(lines)}
+    if UNKNOWN not in pieces:
+        raise FormatError(f"{folder / 'vocab.txt'}: has no {UNKNOWN}; is it a list of word pieces?")
+    settings = _tokenizer_settings(folder)
+    lowercase = settings.get("do_lower_case")
+    if not isinstance(lowercase, bool):
+        lowercase = not any(p != p.lower() for p in pieces if not p.startswith("["))
+    accents = settings.get("strip_accents")
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(pieces, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=lowercase,
+        strip_accents=accents if isinstance(accents, bool) else None,
+        handle_chinese_chars=settings.get("tokenize_chinese_chars") is not False,
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    _add_specials(tokenizer, _BERT_SPECIALS)
+    return tokenizer
+
+
+def _byte_pairs(vocabulary: Path, merges: Path, model_type: str) -> tokenizers.Tokenizer:
+    pieces = read_json(vocabulary)
+    lines = merges.read_text(encoding="utf-8").split("\n")
+    pairs: list[Any] = [
+        tuple(line.split(" "))
+        for number, line in enumerate(lines)
+        if line.strip() and not (number == 0 and line.startswith("#version"))
+    ]
+    if bad := [pair for pair in pairs if len(pair) != 2]:
+        raise FormatError(f"{merges}: a merge is two pieces, not {' '.join(bad[0])!r}")
+    if model_type == "openai-gpt":
+        return _words_of_letters(pieces, pairs)
+    tokenizer = tokenizers.Tokenizer(models.BPE(pieces, pairs))
+    spaced = _tokenizer_settings(vocabulary.parent).get("add_prefix_space") is True
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
+    tokenizer.decoder = decoders.ByteLevel()
+    _add_specials(tokenizer, _BYTE_SPECIALS)
+    return tokenizer
+
+
+def _words_of_letters(pieces: dict[str, int], pairs: list[Any]) -> tokenizers.Tokenizer:
+    """GPT-1's: lower-cased words whose last piece ends in `</w>`."""
+    tokenizer = tokenizers.Tokenizer(
+        models.BPE(pieces, pairs, unk_token=_UNK, end_of_word_suffix="</w>")
+    )
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+    _add_specials(tokenizer, (_UNK,))
+    return tokenizer
+
+
+def _add_specials(tokenizer: tokenizers.Tokenizer, names: Collection[str]) -> None:
+    known = tokenizer.get_vocab()
+    tokenizer.add_special_tokens(
+        [
+            tokenizers.AddedToken(name, special=True, normalized=False, lstrip=name == "<mask>")
+            for name in sorted(names, key=lambda name: known.get(name, 0))
+            if name in known
+        ]
+    )
+
+
+def _tokenizer_settings(folder: Path) -> dict[str, Any]:
+    path = folder / TOKENIZER_CONFIG
+    return read_json(path) if path.is_file() else {}
+
+
+class Framed:
+    """A tokenizer that is saved so that `transformers` puts the same tokens around a text.
+
+    Args:
+        tokenizer: The tokenizer.
+        before: Ids that begin a text.
+        after: Ids that end it.
+        between: Ids between the texts of a pair, where they are more than `after`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: SubwordTokenizer,
+        *,
+        before: Sequence[int],
+        after: Sequence[int],
+        between: Sequence[int] | None = None,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.before = list(before)
+        self.after = list(after)
+        self.between = list(after if between is None else between)
+
+    def save(self, path: str | Path) -> None:
+        """Write `tokenizer.json`."""
+        self.tokenizer.save(path)
+        tokenizer = read_tokenizer(path)
+        pieces = self.tokenizer.vocabulary
+
+        def template(ids: Sequence[int], kind: int) -> list[str]:
+            return [f"{pieces[identity]}:{kind}" for identity in ids]
+
+        single = [*template(self.before, 0), "$A:0", *template(self.after, 0)]
+        pair = [*template(self.before, 0), "$A:0", *template(self.between, 0)]
+        pair += ["$B:1", *template(self.after, 1)]
+        around = sorted({*self.before, *self.after, *self.between})
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=single,
+            pair=pair,
+            special_tokens=[(pieces[identity], identity) for identity in around],
+        )
+        parts = json.loads(tokenizer.to_str())
+        byte_level = (parts.get("pre_tokenizer") or {}).get("type") == "ByteLevel"
+        if byte_level:  # spans of bytes then begin after the space, as those of transformers do
+            own = parts["post_processor"]
+            trim = {
+                "type": "ByteLevel",
+                "add_prefix_space": True,
+                "trim_offsets": True,
+                "use_regex": True,
+            }
+            parts["post_processor"] = {"type": "Sequence", "processors": [trim, own]}
+        write_json(Path(path), parts)
+
+
+def tokenizer_settings(
+    tokenizer: SubwordTokenizer,
+    *,
+    max_tokens: int,
+    pad: int | None,
+    segments: bool = False,
+) -> Mapping[str, Any]:
+    """Return the `tokenizer_config.json` with which `transformers` gives the same ids.
+
+    Args:
+        tokenizer: The tokenizer.
+        max_tokens: The model's positions.
+        pad: The id that fills rows up.
+        segments: Whether the model wants the segment of each token.
+    """
+    pieces = tokenizer.vocabulary
+    found = {role: getattr(tokenizer.specials, ours) for role, ours in _ROLES.items()}
+    if pad is not None:
+        found["pad_token"] = pad
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": max_tokens,
+        "padding_side": "right",
+        "truncation_side": "right",
+        "clean_up_tokenization_spaces": False,
+        "model_input_names": inputs if segments else [inputs[0], inputs[2]],
+        **{role: pieces[identity] for role, identity in found.items() if identity is not None},
+    }

@@ -1,0 +1,161 @@
+"""Encoders that headstart has no class for: models of `transformers`, the extra `hf`."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import FormatError, MissingExtraError, TransferError
+from headstart.hub.foreign.huggingface import read_weights
+from headstart.hub.foreign.tensor_names import Report, shown
+
+_HIDDEN = "num_hidden_layers"
+
+
+class TransformersEncoder(nn.Module):
+    """A model of `transformers` as an encoder: every layer's states, and its layers as groups.
+
+    Args:
+        model: What `transformers.AutoModel` returns.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.transformer = model
+        config: Any = model.config
+        self.width = int(config.hidden_size)
+        self.takes_segments = getattr(config, "type_vocab_size", 0) > 1
+
+    def encode(
+        self, ids_BT: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
+    ) -> list[Tensor]:
+        """Return the states after the embeddings and every layer."""
+        inputs = {"input_ids": ids_BT, "attention_mask": mask_BT.long()}
+        if segments_BT is not None and self.takes_segments:
+            inputs["token_type_ids"] = segments_BT
+        return list(self.transformer(**inputs, output_hidden_states=True).hidden_states)
+
+    @property
+    def positions(self) -> int | None:
+        """The longest row; None if there is no limit."""
+        for module in self.transformer.modules():
+            table = getattr(module, "position_embeddings", None)
+            if isinstance(table, nn.Embedding) and table.padding_idx is not None:
+                return table.num_embeddings - table.padding_idx - 1  # RoBERTa's kin
+        limit = getattr(self.transformer.config, "max_position_embeddings", None)
+        return limit if type(limit) is int and limit > 0 else None
+
+    def layer_groups(self) -> list[nn.Module]:
+        """Return what stands before the layers, every layer, and with the last what follows it."""
+        name, layers = self._layers()
+        owners = [
+            (place, module)
+            for place, module in self.transformer.named_modules()
+            if next(module.parameters(recurse=False), None) is not None
+        ]
+        inside = [row for row, (place, _) in enumerate(owners) if place.startswith(f"{name}.")]
+        before = [module for _, module in owners[: inside[0]]]
+        after = [module for _, module in owners[inside[-1] + 1 :]]
+        top = nn.ModuleList([layers[-1], *after])
+        return [nn.ModuleList(before), *layers[:-1], top]
+
+    def _layers(self) -> tuple[str, nn.ModuleList]:
+        number = getattr(self.transformer.config, _HIDDEN, None)
+        for name, module in self.transformer.named_modules():
+            if isinstance(module, nn.ModuleList) and len(module) == number:
+                return name, module
+        raise FormatError(
+            f"a {type(self.transformer).__name__} keeps its {number} layers where headstart does "
+            "not find them"
+        )
+
+
+def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersEncoder, Report]:
+    """Read a model of any kind that `transformers` has itself.
+
+    Args:
+        folder: A folder as `save_pretrained` writes it.
+        config: Its `config.json`. What it says of code of its own is not followed.
+
+    Raises:
+        MissingExtraError: `transformers` is not installed.
+        FormatError: It knows no such model, or the weights do not fit.
+        TransferError: Nothing in the file belongs to the model.
+    """
+    kind = config.get("model_type")
+    transformers = import_transformers(f"{folder}: a model of kind {kind!r}")
+    if config.get("is_encoder_decoder"):
+        raise FormatError(f"{folder}: a {kind!r} is encoder and decoder; headstart takes encoders")
+    if kind not in transformers.CONFIG_MAPPING:
+        code = "; headstart runs no code that comes with weights" if "auto_map" in config else ""
+        raise FormatError(f"{folder}: transformers has no model of kind {kind!r}{code}")
+    tensors = read_weights(folder)
+    with quiet(transformers):
+        try:
+            sizes = transformers.CONFIG_MAPPING[kind].from_dict(
+                {name: value for name, value in config.items() if name != "auto_map"}
+            )
+            classes = transformers.MODEL_MAPPING[type(sizes)]
+            class_ = classes[0] if isinstance(classes, tuple) else classes
+            model, found = class_.from_pretrained(
+                None,
+                config=sizes,
+                state_dict=tensors,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # we tell them below
+                dtype=torch.float32,
+            )
+        except Exception as error:
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            raise FormatError(f"{folder}: transformers cannot read it: {reason}") from error
+    return TransformersEncoder(model.eval()), _report(folder, model, found)
+
+
+def _report(folder: Path, model: nn.Module, found: Mapping[str, Any]) -> Report:
+    missing = sorted(found["missing_keys"])
+    total = len(model.state_dict())
+    if len(missing) >= total:
+        raise TransferError(
+            f"{folder}: none of its tensors belongs to the model "
+            f"({shown(sorted(found['unexpected_keys']))}); it would start from random weights"
+        )
+    if found["mismatched_keys"]:
+        name, theirs, ours = sorted(found["mismatched_keys"])[0]
+        sizes = ["x".join(map(str, shape)) for shape in (ours, theirs)]
+        raise FormatError(f"{folder}: {name} should be {sizes[0]}, but is {sizes[1]}")
+    if lost := [name for name in missing if "pooler" not in name]:
+        raise FormatError(f"{folder}: {len(lost):,} tensors are missing: {', '.join(lost)}")
+    return Report(total - len(missing), tuple(missing), tuple(sorted(found["unexpected_keys"])))
+
+
+def import_transformers(what: str) -> Any:  # noqa: ANN401 - a module of an extra
+    """Return the `transformers` library.
+
+    Raises:
+        MissingExtraError: It is not installed; the line begins with `what` needs it.
+    """
+    try:
+        return importlib.import_module("transformers")
+    except ImportError:
+        raise MissingExtraError(
+            f"{what} needs the transformers library: pip install 'headstart[hf]'"
+        ) from None
+
+
+@contextmanager
+def quiet(transformers: Any) -> Iterator[None]:  # noqa: ANN401 - a module of an extra
+    """Keep the library's messages and bars away while the block runs; then all is as it was."""
+    logging = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

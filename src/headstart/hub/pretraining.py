@@ -1,0 +1,248 @@
+"""Pretraining and adapting models that replace the whole model: from a corpus to BERT or GPT."""
+
+import copy
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from headstart.budget import Budget
+from headstart.data.corpora import Corpus
+from headstart.devices import available_cores
+from headstart.errors import SettingsError
+from headstart.hub.bundle import CURVE, Pretrained
+from headstart.hub.language_models import PretrainedBert, PretrainedGpt
+from headstart.models.bert import Bert, BertConfig, MaskedTokenHead, init_weights
+from headstart.models.gpt import Gpt, GptConfig
+from headstart.pretrain import causal_lm, masked_lm
+from headstart.progress import Progress
+from headstart.seeds import derive
+from headstart.settings import suggestion
+from headstart.storage import cache_folder, disk_errors, fingerprint
+from headstart.tokenize.documents import encode_documents
+from headstart.tokenize.subwords import Kind, SubwordTokenizer
+from headstart.training.distributed import process_group, rank_and_size
+from headstart.training.runs import RunSettings, run
+
+MODELS = ("gpt", "bert")
+SIZES = {  # layers, width, heads, feed-forward: Turc et al. 2019, https://arxiv.org/abs/1908.08962
+    "tiny": (2, 128, 2, 512),
+    "mini": (4, 256, 4, 1024),
+    "small": (4, 512, 8, 2048),
+    "medium": (8, 512, 8, 2048),
+    "base": (12, 768, 12, 3072),
+}
+_VOCABULARY = 8192
+_ADAPTING_RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768; narrower models take more
+_KINDS: dict[str, Kind] = {"gpt": "bpe", "bert": "wordpiece"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a model is pretrained.
+
+    Attributes:
+        budget: What the run may spend.
+        seed: Decides everything random.
+        threads: How many to compute with; None: all cores.
+        options: Settings of the objective, by the names of `MaskedLm` or `CausalLm`; and for a new
+            model `vocabulary_size`, `lowercase` and `dropout`.
+        run_folder: Where checkpoints and log are kept; a run that was stopped goes on there.
+        track: A folder for TensorBoard's files.
+        progress: Where progress goes.
+    """
+
+    budget: Budget
+    seed: int
+    threads: int | None
+    options: Mapping[str, Any]
+    run_folder: Path | None
+    track: Path | None
+    progress: Progress
+
+
+def pretrain_model(
+    method: str, text: Corpus, plan: Plan, *, size: str, tokenizer: SubwordTokenizer | Kind | None
+) -> PretrainedBert | PretrainedGpt:
+    """Pretrain a BERT or a GPT on a corpus.
+
+    Under `torchrun` every process takes its share of each step, and all end with the same weights.
+
+    Raises:
+        SettingsError: A size or an option is impossible, or `run_folder` holds another run.
+        DataError: The corpus holds too little, or no document of two sentences for NSP.
+        NonFiniteError: Training diverged.
+        InterruptedRunError: It was stopped; the same call goes on.
+    """
+    if size not in SIZES:
+        raise SettingsError(f"no size {size!r}; there are {', '.join(SIZES)}")
+    options = dict(plan.options)
+    vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
+    lowercase = options.pop("lowercase", method == "bert")
+    dropout = options.pop("dropout", 0.1)
+    settings = _objective_settings(method, options)
+    with process_group(), _threads(plan.threads):
+        if not isinstance(tokenizer, SubwordTokenizer):
+            tokenizer = SubwordTokenizer.train(
+                text.texts(),
+                kind=tokenizer or _KINDS[method],
+                vocabulary_size=vocabulary_size,
+                lowercase=lowercase,
+                progress=plan.progress,
+            )
+        layers, width, heads, feed_forward = SIZES[size]
+        sizes: dict[str, Any] = {
+            "vocabulary_size": len(tokenizer.vocabulary),
+            "width": width,
+            "layers": layers,
+            "heads": heads,
+            "feed_forward": feed_forward,
+            "positions": settings.tokens_per_row,  # no other is ever trained
+            "dropout": dropout,
+        }
+        fresh = torch.Generator().manual_seed(derive(plan.seed, "weights"))
+        model: Bert | Gpt = (
+            Bert(BertConfig(**sizes), mlm=_mlm(settings), nsp=_nsp(settings), generator=fresh)
+            if method == "bert"
+            else Gpt(GptConfig(**sizes), generator=fresh)
+        )
+        lineage = _train(model, tokenizer, text, settings, plan, identity={"sizes": sizes})
+    about = {**asdict(settings), "size": size}
+    if isinstance(model, Bert):
+        return PretrainedBert.of(model, tokenizer, lineage=lineage, settings=about)
+    return PretrainedGpt.of(model, tokenizer, lineage=lineage, settings=about)
+
+
+def adapt_model(encoder: Pretrained, text: Corpus, plan: Plan) -> PretrainedBert | PretrainedGpt:
+    """Go on pretraining a BERT or GPT on another corpus; the encoder itself stays as it is.
+
+    A BERT that came without its head for masked tokens gets a fresh one, and one without a head for
+    next sentences is adapted without them.
+
+    Raises:
+        SettingsError: It is neither BERT nor GPT, or an option is impossible.
+        DataError, NonFiniteError, InterruptedRunError: As `pretrain_model`.
+    """
+    if not isinstance(encoder, PretrainedBert | PretrainedGpt):
+        raise SettingsError(
+            f"only BERT and GPT can be adapted here, and {encoder.name} is a {encoder.kind}"
+        )
+    model: Bert | Gpt = copy.deepcopy(encoder.model)
+    options = {
+        "learning_rate": _ADAPTING_RATE_TIMES_WIDTH / model.width,
+        "tokens_per_row": min(128, model.config.positions),
+        **plan.options,
+    }
+    if isinstance(model, Bert):
+        fresh = torch.Generator().manual_seed(derive(plan.seed, "head"))
+        options = {"nsp": model.nsp is not None, **options}
+        if model.mlm is None:
+            model.mlm = MaskedTokenHead(model.config)
+            init_weights(model.mlm, fresh)
+    settings = _objective_settings(encoder.kind, options)
+    with process_group(), _threads(plan.threads):
+        identity = {"adapted": encoder.fingerprint}
+        lineage = _train(model, encoder.tokenizer, text, settings, plan, identity=identity)
+    before = {name: value for name, value in encoder.lineage.items() if name != CURVE}
+    lineage = {"adapted_from": encoder.name, "before": before, **lineage}
+    return type(encoder)(
+        encoder.kind, model.eval(), encoder.tokenizer, config=encoder.config, lineage=lineage
+    )
+
+
+def _train(
+    model: Bert | Gpt,
+    tokenizer: SubwordTokenizer,
+    text: Corpus,
+    settings: masked_lm.MaskedLm | causal_lm.CausalLm,
+    plan: Plan,
+    *,
+    identity: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Encode the corpus, run the objective, and return the lineage."""
+    started = time.perf_counter()
+    with disk_errors(cache_folder()):
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        working = tempfile.TemporaryDirectory(prefix="corpus-", dir=cache_folder())
+    with working as folder:
+        documents = encode_documents(
+            text.texts(),
+            tokenizer,
+            Path(folder),
+            by_sentence=isinstance(model, Bert),
+            progress=plan.progress,
+        )
+        objective: Any
+        if isinstance(model, Bert) and isinstance(settings, masked_lm.MaskedLm):
+            objective = masked_lm.Objective(
+                model, documents, tokenizer, settings, seed=plan.seed, share=rank_and_size()
+            )
+        elif isinstance(model, Gpt) and isinstance(settings, causal_lm.CausalLm):
+            objective = causal_lm.Objective(
+                model, documents, tokenizer, settings, seed=plan.seed, share=rank_and_size()
+            )
+        report = run(
+            model,
+            objective,
+            settings=RunSettings(
+                budget=plan.budget,
+                learning_rate=settings.learning_rate,
+                seed=plan.seed,
+                track=plan.track,
+            ),
+            folder=plan.run_folder,
+            identity={
+                **identity,
+                "objective": asdict(settings),
+                "tokenizer": fingerprint(tokenizer.vocabulary),
+                "corpus": text.fingerprint(),
+            },
+            progress=plan.progress,
+            description=f"pretraining {'BERT' if isinstance(model, Bert) else 'GPT'}",
+        )
+        return {
+            "corpus": text.description,
+            "documents": len(documents),
+            "words": documents.words,
+            "seed": plan.seed,
+            "threads": plan.threads or available_cores(),
+            "seconds": time.perf_counter() - started,
+            **report,
+            **objective.report(),
+        }
+
+
+def _objective_settings(
+    method: str, options: Mapping[str, Any]
+) -> masked_lm.MaskedLm | causal_lm.CausalLm:
+    kind = masked_lm.MaskedLm if method == "bert" else causal_lm.CausalLm
+    known = {field.name for field in fields(kind)} | {"vocabulary_size", "lowercase", "dropout"}
+    if unknown := sorted(set(options) - known):
+        raise SettingsError(
+            f"{method} has no setting {unknown[0]!r}{suggestion(unknown[0], known)}"
+        )
+    return kind(**options)
+
+
+def _mlm(settings: masked_lm.MaskedLm | causal_lm.CausalLm) -> bool:
+    return isinstance(settings, masked_lm.MaskedLm) and settings.mlm
+
+
+def _nsp(settings: masked_lm.MaskedLm | causal_lm.CausalLm) -> bool:
+    return isinstance(settings, masked_lm.MaskedLm) and settings.nsp
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or available_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,105 @@
+"""From a folder that `transformers` can read to an encoder: one way for ours and a stranger's.
+
+Which class a folder becomes is told by its `model_type`; what we know of it besides is told by our
+own field, where it has one.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import FormatError
+from headstart.hub.bundle import FORMAT, OURS, Pretrained
+from headstart.hub.foreign import bert, openai_gpt
+from headstart.hub.foreign.huggingface import CONFIG, read_config, read_pooling, read_weights
+from headstart.hub.foreign.published_tokenizers import read_published
+from headstart.hub.foreign.tensor_names import Report
+from headstart.hub.foreign.wrapped import load_wrapped
+from headstart.hub.language_models import PretrainedBert, PretrainedGpt
+from headstart.hub.wrapped_models import PretrainedTransformer, read_wrapped_tokenizer
+from headstart.progress import SILENT, Progress
+from headstart.storage import MANIFEST, check_manifest
+
+_KINDS = ("bert", "gpt", "hf")
+
+
+def load_published(
+    folder: Path, *, lineage: Mapping[str, Any], progress: Progress = SILENT
+) -> Pretrained:
+    """Load the encoder of a folder that has a `config.json` of `transformers`.
+
+    Args:
+        folder: The folder.
+        lineage: Where it came from; a folder of ours knows it better.
+        progress: Where progress goes.
+
+    Raises:
+        FormatError: A file is missing or damaged, or the parts do not fit.
+        MissingExtraError: headstart has no class for it, and `transformers` is not installed.
+        TransferError: Nothing in the file belongs to the model.
+    """
+    config = read_config(folder)
+    about = _about(folder, config)
+    with progress.stage(f"reading {folder.name}"):
+        encoder, report = _read(folder, config)
+    if about is not None:
+        encoder.config, encoder.lineage = dict(about["config"]), dict(about["lineage"])
+        return encoder
+    encoder.lineage = {
+        **lineage,
+        "format": f"transformers {config['model_type']}",
+        "loaded": report.as_dict(),
+    }
+    if report.missing or report.unexpected:
+        progress.note(f"{folder.name}: {report}")
+    return encoder
+
+
+def _read(folder: Path, config: Mapping[str, Any]) -> tuple[Pretrained, Report]:
+    kind, place = config["model_type"], str(folder)
+    if (bert_family := bert.family_of(config)) is not None:
+        bert.read_config(config, place=str(folder / CONFIG))  # before much is read
+        model, report = bert.from_transformers(config, read_weights(folder), place=place)
+        tokenizer = read_published(folder, kind, rows=model.config.vocabulary_size)
+        pooling = read_pooling(folder) or "cls"
+        try:
+            about: dict[str, Any] = {"family": bert_family, "pooling": pooling, "lineage": {}}
+            return PretrainedBert.of(model, tokenizer, **about), report
+        except FormatError as error:
+            raise FormatError(f"{folder}: {error}") from None
+    if openai_gpt.family_of(config) is not None:
+        openai_gpt.read_config(config, place=str(folder / CONFIG))
+        decoder, report = openai_gpt.from_transformers(config, read_weights(folder), place=place)
+        tokenizer = read_published(folder, kind, rows=decoder.config.vocabulary_size)
+        return PretrainedGpt.of(decoder, tokenizer, lineage={}), report
+    wrapped, report = load_wrapped(folder, config)
+    rows = wrapped.transformer.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    tokenizer, frame = read_wrapped_tokenizer(folder, kind, rows=rows)
+    about = {
+        "model_type": kind,
+        "vocabulary_size": rows,
+        "width": wrapped.width,
+        "layers": len(wrapped.layer_groups()) - 1,
+        "positions": wrapped.positions,
+        "pooling": read_pooling(folder) or ("cls" if frame["before"] else "mean"),
+        **frame,
+    }
+    return PretrainedTransformer("hf", wrapped, tokenizer, config=about, lineage={}), report
+
+
+def _about(folder: Path, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Check a folder of ours and return what it says of itself; None if others wrote it last."""
+    about = config.get(OURS)
+    if not isinstance(about, dict) or not (folder / MANIFEST).is_file():
+        return None
+    check_manifest(folder)
+    if about.get("format") != FORMAT:
+        raise FormatError(f"{folder / CONFIG}: format {about.get('format')!r}, expected {FORMAT}")
+    kind = about.get("kind")
+    if kind not in _KINDS:
+        hint = "; load it with headstart.load" if kind == "classifier" else ""
+        raise FormatError(f"{folder}: holds a {kind!r}, which is no encoder{hint}")
+    for name in ("config", "lineage"):
+        if not isinstance(about.get(name), dict):
+            raise FormatError(f"{folder / CONFIG}: {name!r} is missing")
+    return about

@@ -1,0 +1,125 @@
+"""Encoders of `transformers` that headstart has no class for, used like any other."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import SettingsError
+from headstart.hub.bundle import (
+    CONFIG,
+    FORMAT,
+    OURS,
+    TOKENIZER,
+    Pretrained,
+    numbered_disk_errors,
+)
+from headstart.hub.foreign.published_tokenizers import (
+    TOKENIZER_CONFIG,
+    Framed,
+    frame_of,
+    read_published,
+    tokenizer_settings,
+)
+from headstart.hub.foreign.wrapped import TransformersEncoder, import_transformers, quiet
+from headstart.storage import new_folder, read_json, write_json, write_text
+from headstart.tokenize.batches import Encoded
+from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import read_tokenizer
+
+
+class PretrainedTransformer(Pretrained):
+    """An encoder of the `transformers` library.
+
+    `config` holds `before` and `after`, the ids around a text, and `positions`, the longest row.
+    """
+
+    model: TransformersEncoder
+    tokenizer: SubwordTokenizer
+
+    def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
+        """Return texts with the special tokens around them, and how many were cut to fit.
+
+        Args:
+            texts: The texts.
+            max_tokens: Ids of a text, special tokens included; never more than the model's
+                positions.
+
+        Raises:
+            SettingsError: There is no room for a text.
+        """
+        before, after = self.config["before"], self.config["after"]
+        around = len(before) + len(after)
+        if max_tokens <= around:
+            raise SettingsError(f"max_tokens must be above {around}, got {max_tokens}")
+        room = min(max_tokens, self.config["positions"] or max_tokens) - around
+        encoded, cut = self.tokenizer.encode_batch(texts).truncate(room)
+        return encoded.surround(before, after), cut
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the folder, whole or not at all; `transformers` reads it, too.
+
+        Raises:
+            StorageError: It exists and `overwrite` is false, or the disk refuses.
+        """
+        folder = Path(folder)
+        transformers = import_transformers(f"saving {self.name}")
+        transformer: Any = self.model.transformer
+        before, after = self.config["before"], self.config["after"]
+        settings = tokenizer_settings(
+            self.tokenizer,
+            max_tokens=self.config["positions"] or 1 << 30,
+            pad=self.tokenizer.specials.pad,
+            segments=self.model.takes_segments,
+        )
+        with new_folder(folder, overwrite=overwrite) as new:
+            with quiet(transformers), numbered_disk_errors():
+                transformer.save_pretrained(new)
+            about = {"format": FORMAT, **self.about()}
+            write_json(new / CONFIG, {**read_json(new / CONFIG), OURS: about})
+            Framed(self.tokenizer, before=before, after=after).save(new / TOKENIZER)
+            write_json(new / TOKENIZER_CONFIG, settings)
+            write_text(new / "README.md", self.card(folder.name))
+        return folder
+
+
+def read_wrapped_tokenizer(
+    folder: Path, model_type: str, *, rows: int
+) -> tuple[SubwordTokenizer, Mapping[str, list[int]]]:
+    """Return the tokenizer, and the ids it puts `before` and `after` a text.
+
+    Where a folder has no `tokenizer.json`, `transformers` may know how to make one.
+
+    Raises:
+        FormatError: There is none, it is damaged, or it does not fit the model.
+    """
+    if (folder / TOKENIZER).is_file():
+        tokenizer = read_published(folder, model_type, rows=rows)
+        backend = read_tokenizer(folder / TOKENIZER)
+        backend.no_truncation()
+        backend.no_padding()
+        return tokenizer, _named(backend)
+    made = _made_by_transformers(folder)
+    if made is not None and made.get_vocab_size() <= rows:
+        return SubwordTokenizer(made), _named(made)
+    tokenizer = read_published(folder, model_type, rows=rows)
+    cls, sep = tokenizer.specials.cls, tokenizer.specials.sep
+    if cls is None or sep is None:
+        return tokenizer, {"before": [], "after": []}
+    return tokenizer, {"before": [cls], "after": [sep]}
+
+
+def _made_by_transformers(folder: Path) -> Any:  # noqa: ANN401 - a Rust class, or None
+    transformers = import_transformers(f"{folder}: its tokenizer")
+    with quiet(transformers):
+        try:
+            made = transformers.AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except Exception:  # noqa: BLE001 - then our own reader says what is missing
+            return None
+    return getattr(made, "backend_tokenizer", None)
+
+
+def _named(tokenizer: Any) -> dict[str, list[int]]:  # noqa: ANN401 - a Rust class
+    before, after = frame_of(tokenizer)
+    return {"before": before, "after": after}

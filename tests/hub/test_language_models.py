@@ -1,0 +1,451 @@
+import json
+import math
+import os
+
+import pytest
+import torch
+from tokenizers import AddedToken
+from tokenizers.pre_tokenizers import ByteLevel
+
+from headstart.errors import FormatError, SettingsError
+from headstart.hub.language_models import (
+    PretrainedBert,
+    PretrainedGpt,
+    classifier_from_transformers,
+    portable_tokenizer,
+    to_transformers,
+)
+from headstart.hub.store import load_encoder
+from headstart.models.bert import Bert, BertConfig
+from headstart.models.gpt import Gpt, GptConfig
+from headstart.tokenize.subwords import SubwordTokenizer
+
+TEXTS = ["The cat sat on the mat.", "A dog ate my homework!", "", "cats and dogs " * 20]
+SIZES = {"width": 16, "layers": 2, "heads": 4, "feed_forward": 64, "positions": 24}
+
+
+@pytest.fixture(scope="module")
+def tokenizers():
+    settings = {"vocabulary_size": 300, "min_count": 1}
+    return {
+        kind: SubwordTokenizer.train(TEXTS, kind=kind, **settings) for kind in ("wordpiece", "bpe")
+    }
+
+
+@pytest.fixture(scope="module")
+def bert(tokenizers):
+    tokenizer = tokenizers["wordpiece"]
+    config = BertConfig(vocabulary_size=len(tokenizer.vocabulary), **SIZES)
+    model = shaken(Bert(config, generator=torch.Generator().manual_seed(0)))
+    return PretrainedBert.of(
+        model, tokenizer, lineage={"corpus": "texts"}, settings={"size": "tiny"}
+    )
+
+
+@pytest.fixture(scope="module")
+def gpt(tokenizers):
+    tokenizer = tokenizers["bpe"]
+    config = GptConfig(vocabulary_size=len(tokenizer.vocabulary), **SIZES)
+    model = shaken(Gpt(config, generator=torch.Generator().manual_seed(0)))
+    return PretrainedGpt.of(model, tokenizer, lineage={"corpus": "texts"})
+
+
+def shaken(model):
+    """Let no weight be zero or one by chance."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def encode(encoder, text):
+    ids = torch.from_numpy(encoder.inputs([text], 99)[0].ids).long()[None]
+    with torch.no_grad():
+        return encoder.model.encode(ids, torch.ones_like(ids).bool())[-1]
+
+
+def close(first, second):
+    torch.testing.assert_close(first, second, atol=1e-4, rtol=0)
+
+
+# What they read
+
+
+def test_bert_reads_a_text_between_its_special_tokens(bert):
+    encoded, cut = bert.inputs(TEXTS, 10)
+    bare = bert.tokenizer.encode_batch(TEXTS)
+    cls, sep = bert.tokenizer.specials.cls, bert.tokenizer.specials.sep
+    assert cut == 1 + (bare.lengths > 8)[:2].sum()
+    for row in range(len(TEXTS)):
+        assert encoded[row].tolist() == [cls, *bare[row][:8].tolist(), sep]
+
+
+def test_no_text_is_longer_than_the_positions(bert, gpt):
+    for encoder in (bert, gpt):
+        encoded, cut = encoder.inputs(TEXTS, 10_000)
+        assert cut == 1
+        assert encoded.lengths.max() == 24
+        encode(encoder, TEXTS[3])
+
+
+def test_gpt_reads_a_text_after_the_end_of_another(gpt):
+    encoded, cut = gpt.inputs(TEXTS, 6)
+    bare = gpt.tokenizer.encode_batch(TEXTS)
+    assert cut == (bare.lengths > 5).sum()
+    assert encoded[0].tolist() == [gpt.tokenizer.specials.end, *bare[0][:5].tolist()]
+    assert encoded[2].tolist() == [gpt.tokenizer.specials.end]
+
+
+def test_what_has_no_room_is_refused(bert, gpt):
+    with pytest.raises(SettingsError, match="max_tokens must be above 2, got 2"):
+        bert.inputs(TEXTS, 2)
+    with pytest.raises(SettingsError, match="max_tokens must be above 1, got 1"):
+        gpt.inputs(TEXTS, 1)
+
+
+def test_a_tokenizer_that_does_not_frame_texts_is_none_for_bert(bert, gpt):
+    with pytest.raises(FormatError, match=r"needs \[CLS\] and \[SEP\]"):
+        PretrainedBert.of(bert.model, gpt.tokenizer, lineage={})
+
+
+def test_configurations_hold_the_sizes(bert, gpt):
+    assert bert.config["pooling"] == "cls"
+    assert bert.config["family"] == "bert"
+    assert bert.config["size"] == "tiny"
+    assert gpt.config["pooling"] == "last"
+    assert bert.config["layers"] == gpt.config["layers"] == 2
+
+
+# What they say
+
+
+def test_the_mask_is_filled_with_what_is_likeliest(bert):
+    guesses = bert.fill_mask("The [MASK] sat on the mat.", top=7)
+    assert len(guesses) == 7
+    chances = [chance for _, chance in guesses]
+    assert chances == sorted(chances, reverse=True)
+    assert 0 < sum(chances) < 1
+    everything = bert.fill_mask("[MASK]", top=10_000)
+    assert len(everything) == len(bert.tokenizer.vocabulary)
+    assert math.isclose(sum(chance for _, chance in everything), 1, rel_tol=1e-5)
+
+
+def test_the_mask_is_filled_as_transformers_does(transformers, bert, tmp_path):
+    model = transformers.AutoModelForMaskedLM.from_pretrained(bert.save(tmp_path / "bert"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "bert")
+    text = "The [MASK] sat on the mat."
+    inputs = tokenizer(text, return_tensors="pt")
+    place = inputs["input_ids"][0].tolist().index(tokenizer.mask_token_id)
+    with torch.no_grad():
+        best = model(**inputs).logits[0, place].softmax(-1).topk(5)
+    guesses = bert.fill_mask(text)
+    assert [bert.tokenizer.ids.get(piece) for piece, _ in guesses] == best.indices.tolist()
+    assert [chance for _, chance in guesses] == pytest.approx(best.values.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no mask", "with one .MASK.; this text has 0"),
+        ("[MASK] and [MASK]", "this text has 2"),
+        ("cat " * 50 + "[MASK]", "a text of 53 tokens is longer than the model's 24 positions"),
+    ],
+)
+def test_a_text_without_one_mask_is_refused(bert, text, message):
+    with pytest.raises(SettingsError, match=message):
+        bert.fill_mask(text)
+
+
+def test_an_encoder_without_its_head_fills_no_mask(bert, gpt):
+    model = Bert(bert.model.config, mlm=False)
+    headless = PretrainedBert.of(model, bert.tokenizer, lineage={})
+    with pytest.raises(SettingsError, match="no head for masked tokens"):
+        headless.fill_mask("a [MASK]")
+    with pytest.raises(SettingsError, match="top must be 1 or more, got 0"):
+        bert.fill_mask("a [MASK]", top=0)
+    with pytest.raises(SettingsError, match="has no token for a mask"):
+        PretrainedBert("bert", bert.model, gpt.tokenizer, config={}, lineage={}).fill_mask("[MASK]")
+
+
+def test_gpt_goes_on_the_same_way_with_the_same_seed(gpt):
+    first = gpt.generate("The cat", max_new_tokens=12, seed=3)
+    assert first == gpt.generate("The cat", max_new_tokens=12, seed=3)
+    assert first != gpt.generate("The cat", max_new_tokens=12, seed=4)
+    safest = gpt.generate("The cat", max_new_tokens=12, temperature=0)
+    assert safest == gpt.generate("The cat", max_new_tokens=12, top_k=1, seed=9)
+    several = gpt.generate(["The cat", "A dog ate my"], max_new_tokens=12, temperature=0)
+    assert several == [safest, gpt.generate("A dog ate my", max_new_tokens=12, temperature=0)]
+
+
+def test_gpt_goes_on_as_transformers_does(transformers, gpt, tmp_path):
+    model = transformers.AutoModelForCausalLM.from_pretrained(gpt.save(tmp_path / "gpt"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "gpt")
+    inputs = tokenizer("The cat", return_tensors="pt")
+    ids = model.generate(**inputs, do_sample=False, max_new_tokens=12, eos_token_id=None)
+    expected = tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert gpt.generate("The cat", max_new_tokens=12, temperature=0) == expected
+
+
+def test_a_text_ends_where_one_says(gpt):
+    whole = gpt.generate("The cat", max_new_tokens=12, temperature=0)
+    stop = whole[3:5]
+    assert (
+        gpt.generate("The cat", max_new_tokens=12, temperature=0, stop=stop)
+        == (whole[: whole.index(stop)])
+    )
+    stops = ["not in it", stop]
+    both = gpt.generate(["The cat"] * 2, max_new_tokens=12, temperature=0, stop=stops)
+    assert both == [whole[: whole.index(stop)]] * 2
+
+
+def test_a_text_ends_where_the_model_ends_it(gpt, monkeypatch):
+    end, piece = gpt.tokenizer.specials.end, gpt.tokenizer.ids["a"]
+    steps = [[piece, piece], [end, piece], [piece, end], [piece, piece]]
+    drawn = iter(torch.tensor(step) for step in steps)
+    monkeypatch.setattr("headstart.hub.language_models.generate", lambda *_, **__: drawn)
+    assert gpt.generate(["one", "two"]) == ["a", "aa"]
+    assert next(drawn).tolist() == steps[3]  # nobody asked for it
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prompt": ""}, "a prompt is empty"),
+        ({"prompt": ["a", ""]}, "a prompt is empty"),
+        ({"prompt": []}, "a prompt is empty"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be a whole number above 0, got 0"),
+        ({"max_new_tokens": 99}, "more than the model's 24 positions"),
+        ({"temperature": -1}, "temperature must be 0 or more"),
+        ({"top_p": 2}, "top_p must be"),
+        ({"stop": ["x", ""]}, "an empty stop"),
+    ],
+)
+def test_impossible_wishes_are_refused(gpt, settings, message):
+    with pytest.raises(SettingsError, match=message):
+        gpt.generate(**{"prompt": "The cat", "max_new_tokens": 3, **settings})
+
+
+def test_perplexity_is_that_of_the_next_token(gpt):
+    total, count = 0.0, 0
+    for text in TEXTS:
+        ids = torch.from_numpy(gpt.inputs([text], 99)[0].ids).long()
+        with torch.no_grad():
+            chances = gpt.model.token_scores(encode(gpt, text))[0].log_softmax(-1)
+        total -= float(chances[:-1].gather(1, ids[1:, None]).sum())
+        count += len(ids) - 1
+    assert gpt.perplexity(TEXTS) == pytest.approx(math.exp(total / count), rel=1e-4)
+    with pytest.raises(SettingsError, match="hold no token"):
+        gpt.perplexity(["", ""])
+
+
+# RoBERTa and GPT-1, whose tokenizers are others
+
+
+@pytest.fixture
+def roberta(tiny, saved):
+    """A RoBERTa of transformers, and its folder with pieces of bytes."""
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    pieces = [*specials, *sorted(ByteLevel.alphabet()), "th", "the", "\u0120c", "at"]
+    model = tiny(
+        "RobertaForMaskedLM", vocab_size=len(pieces), type_vocab_size=1, pad_token_id=1,
+        bos_token_id=0, eos_token_id=2,
+    )  # fmt: skip
+    folder = saved(model, vocabulary=None)
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\nt h\nth e\n\u0120 c\na t\n")
+    return model, folder
+
+
+def published_roberta_tokenizer(transformers, folder):
+    """Return the tokenizer whose mask takes the space before it, as the published one says."""
+    mask = AddedToken("<mask>", lstrip=True, special=True)
+    return transformers.RobertaTokenizer.from_pretrained(folder, mask_token=mask)
+
+
+def test_a_roberta_is_read_and_saved_as_one(transformers, roberta, tmp_path):
+    _, folder = roberta
+    encoder = load_encoder(folder)
+    assert encoder.config["family"] == "roberta"
+    loaded = load_encoder(encoder.save(tmp_path / "again"))
+    assert (loaded.config, loaded.fingerprint) == (encoder.config, encoder.fingerprint)
+    theirs = published_roberta_tokenizer(transformers, folder)
+    ours = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
+    for text in (("the cat",), ("the cat", "a mat"), ("the <mask> cat",)):
+        assert ours(*text) == theirs(*text)
+    assert encoder.inputs(["the cat"], 9)[0].ids.tolist() == theirs("the cat")["input_ids"]
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "again")
+    assert type(model) is transformers.RobertaForMaskedLM
+    ids = torch.tensor([theirs("the cat")["input_ids"]])
+    with torch.no_grad():
+        states = encode(encoder, "the cat")
+        close(encoder.model.token_scores(states), model(ids).logits)
+
+
+@pytest.mark.parametrize("mask", ["[MASK]", "<mask>"])
+def test_the_mask_of_roberta_brings_its_own_space(transformers, roberta, mask):
+    model, folder = roberta
+    tokenizer = published_roberta_tokenizer(transformers, folder)
+    inputs = tokenizer("the <mask> cat", return_tensors="pt")
+    place = inputs["input_ids"][0].tolist().index(tokenizer.mask_token_id)
+    with torch.no_grad():
+        best = model(**inputs).logits[0, place].softmax(-1).topk(3)
+    guesses = load_encoder(folder).fill_mask(f"the {mask} cat", top=3)
+    assert [chance for _, chance in guesses] == pytest.approx(best.values.tolist(), abs=1e-5)
+
+
+@pytest.fixture
+def first_gpt(tiny, saved):
+    """The folder of a GPT-1 with pieces that end in `</w>` where a word does."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = ["<unk>", *letters, *(f"{letter}</w>" for letter in letters), "th", "the</w>"]
+    folder = saved(tiny("OpenAIGPTLMHeadModel", vocab_size=len(pieces)), vocabulary=None)
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\nt h\nth e</w>\n")
+    return folder
+
+
+def test_gpt_1_has_nothing_to_begin_with(first_gpt, tmp_path):
+    encoder = load_encoder(first_gpt)
+    ids = encoder.tokenizer.ids
+    encoded, cut = encoder.inputs(["The cat", "", "a"], 3)
+    assert cut == 1
+    assert [encoded[row].tolist() for row in range(3)] == [
+        [ids["the</w>"], ids["c"], ids["a"]], [ids["<unk>"]], [ids["a</w>"]],
+    ]  # fmt: skip
+    assert encoder.perplexity(["the cat", "a"]) > 1
+    loaded = load_encoder(encoder.save(tmp_path / "again"))
+    assert (loaded.config, loaded.fingerprint) == (encoder.config, encoder.fingerprint)
+
+
+def test_what_gpt_1_adds_begins_with_its_space(first_gpt, monkeypatch):
+    encoder = load_encoder(first_gpt)
+    ids = encoder.tokenizer.ids
+    steps = [[ids["the</w>"]], [ids["a"]], [ids["t</w>"]]]
+    drawn = iter(torch.tensor(step) for step in steps)
+    monkeypatch.setattr("headstart.hub.language_models.generate", lambda *_, **__: drawn)
+    assert encoder.generate("The") == " the at"
+
+
+# Folders
+
+
+def test_a_saved_encoder_is_the_same(bert, gpt, tmp_path):
+    for encoder in (bert, gpt):
+        loaded = load_encoder(encoder.save(tmp_path / encoder.kind))
+        assert type(loaded) is type(encoder)
+        assert loaded.fingerprint == encoder.fingerprint
+        assert loaded.config == encoder.config
+        assert loaded.lineage == encoder.lineage
+        assert torch.equal(encode(loaded, TEXTS[0]), encode(encoder, TEXTS[0]))
+        assert sorted(os.listdir(tmp_path / encoder.kind)) == [
+            "README.md", "config.json", "manifest.json", "model.safetensors",
+            "tokenizer.json", "tokenizer_config.json",
+        ]  # fmt: skip
+        assert load_encoder(loaded.save(tmp_path / "again", overwrite=True)).lineage == (
+            encoder.lineage
+        )
+
+
+@pytest.mark.parametrize(
+    "parts", [{}, {"nsp": False}, {"mlm": False}, {"mlm": False, "nsp": False}]
+)
+def test_heads_are_saved_as_they_are(bert, tmp_path, parts):
+    model = shaken(Bert(bert.model.config, **parts))
+    encoder = PretrainedBert.of(model, bert.tokenizer, lineage={}, pooling="mean")
+    loaded = load_encoder(encoder.save(tmp_path / "bert"))
+    assert loaded.fingerprint == encoder.fingerprint
+    assert loaded.config["pooling"] == "mean"
+
+
+def test_transformers_reads_the_same_ids(transformers, bert, gpt, tmp_path):
+    for encoder in (bert, gpt):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            encoder.save(tmp_path / encoder.kind)
+        )
+        read = tokenizer(TEXTS, truncation=True, padding=True)
+        encoded, _ = encoder.inputs(TEXTS, 24)
+        for row, ids in enumerate(read["input_ids"]):
+            length = int(encoded.lengths[row])
+            assert ids[:length] == encoded[row].tolist()
+            assert set(ids[length:]) <= {tokenizer.pad_token_id}
+        assert ("token_type_ids" in read) == (encoder is bert)
+    pair = transformers.AutoTokenizer.from_pretrained(tmp_path / "bert")("a cat", "a dog")
+    assert sorted(set(pair["token_type_ids"])) == [0, 1]
+
+
+def test_transformers_reads_the_same_model(transformers, bert, gpt, tmp_path):
+    model = transformers.AutoModelForPreTraining.from_pretrained(bert.save(tmp_path / "bert"))
+    ids = torch.from_numpy(bert.inputs(TEXTS[:1], 24)[0].ids).long()[None]
+    with torch.no_grad():
+        read = model(ids)
+        states = encode(bert, TEXTS[0])
+        close(bert.model.token_scores(states), read.prediction_logits)
+        close(bert.model.nsp(bert.model.pool(states[:, 0])), read.seq_relationship_logits)
+    model = transformers.AutoModelForCausalLM.from_pretrained(gpt.save(tmp_path / "gpt"))
+    ids = torch.from_numpy(gpt.inputs(TEXTS[:1], 24)[0].ids).long()[None]
+    with torch.no_grad():
+        close(gpt.model.token_scores(encode(gpt, TEXTS[0])), model(ids).logits)
+
+
+def test_what_transformers_saves_again_is_read_as_anybodys(transformers, bert, tmp_path):
+    folder = bert.save(tmp_path / "bert")
+    model = transformers.AutoModelForPreTraining.from_pretrained(folder)
+    model.save_pretrained(tmp_path / "theirs")
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "theirs")
+    loaded = load_encoder(tmp_path / "theirs")
+    assert loaded.lineage["source"] == "theirs"
+    assert loaded.lineage["loaded"]["matched"] == len(bert.model.state_dict())
+    assert loaded.tokenizer.words("The cat") == bert.tokenizer.words("The cat")
+    assert torch.equal(encode(loaded, TEXTS[0]), encode(bert, TEXTS[0]))
+
+
+def test_a_folder_of_ours_that_was_changed_is_refused(bert, tmp_path, edit):
+    folder = bert.save(tmp_path / "bert")
+    edit(folder / "config.json", hidden_dropout_prob=0.2)
+    with pytest.raises(FormatError, match=r"config\.json: damaged: sha256"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "format 2, expected 1"),
+        ({"kind": "classifier"}, r"holds a 'classifier', which is no encoder; .* headstart\.load"),
+        ({"kind": "glove"}, "holds a 'glove', which is no encoder"),
+        ({"lineage": None}, "'lineage' is missing"),
+    ],
+)
+def test_a_folder_of_ours_that_says_something_else_is_refused(bert, tmp_path, change, message):
+    folder = bert.save(tmp_path / "bert")
+    config = json.loads((folder / "config.json").read_text())
+    config["headstart"] |= change
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "manifest.json").write_text('{"sha256": {}}')
+    with pytest.raises(FormatError, match=message):
+        load_encoder(folder)
+
+
+def test_a_classifier_comes_back_as_it_was(bert, gpt, tokenizers):
+    for encoder, bias in ((bert, torch.randn(2)), (gpt, None)):
+        weight = torch.randn(2, 16)
+        config, tensors = to_transformers(
+            encoder.model, encoder.tokenizer, classifier=(weight, bias), classes=["no", "yes"]
+        )
+        model, (read, read_bias) = classifier_from_transformers(config, tensors, place="model")
+        assert torch.equal(read, weight)
+        assert torch.equal(read_bias, torch.zeros(2) if bias is None else bias)
+        assert type(model) is type(encoder.model)
+        assert config["id2label"] == {"0": "no", "1": "yes"}
+    with pytest.raises(FormatError, match="'t5' is neither BERT nor GPT"):
+        classifier_from_transformers({"model_type": "t5"}, {}, place="model")
+
+
+def test_a_portable_tokenizer_knows_the_model(bert, gpt):
+    for encoder, role, piece in ((bert, "cls_token", "[CLS]"), (gpt, "eos_token", "<|endoftext|>")):
+        _, files = portable_tokenizer(encoder.model, encoder.tokenizer)
+        settings = files["tokenizer_config.json"]
+        assert settings["model_max_length"] == 24
+        assert settings[role] == piece
