@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from headstart.compare.study import Comparison as Comparison
     from headstart.compare.study import compare as compare
     from headstart.hub.bundle import Pretrained as Pretrained
+    from headstart.hub.store import adapt as adapt
     from headstart.hub.store import pretrain as pretrain
     from headstart.transfer.estimators import TextClassifier as TextClassifier
     from headstart.transfer.estimators import TextFeatures as TextFeatures
     from headstart.transfer.loading import load as load
     from headstart.transfer.methods import Features as Features
     from headstart.transfer.methods import FineTune as FineTune
+    from headstart.transfer.methods import GradualUnfreeze as GradualUnfreeze
+    from headstart.transfer.methods import LowRank as LowRank
     from headstart.transfer.methods import Majority as Majority
     from headstart.transfer.methods import Probe as Probe
     from headstart.transfer.methods import Scratch as Scratch
@@ -29,6 +32,8 @@ _HOMES = {
     "Comparison": "headstart.compare.study",
     "Features": "headstart.transfer.methods",
     "FineTune": "headstart.transfer.methods",
+    "GradualUnfreeze": "headstart.transfer.methods",
+    "LowRank": "headstart.transfer.methods",
     "Majority": "headstart.transfer.methods",
     "Pretrained": "headstart.hub.bundle",
     "Probe": "headstart.transfer.methods",
@@ -36,6 +41,7 @@ _HOMES = {
     "TextClassifier": "headstart.transfer.estimators",
     "TextFeatures": "headstart.transfer.estimators",
     "TfIdf": "headstart.transfer.methods",
+    "adapt": "headstart.hub.store",
     "compare": "headstart.compare.study",
     "load": "headstart.transfer.loading",
     "pretrain": "headstart.hub.store",

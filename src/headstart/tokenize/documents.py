@@ -29,11 +29,13 @@ class EncodedDocuments:
         ids: Memory-mapped ids, without special tokens `[ids]`.
         sentences: Where each sentence begins, and the end `[sentences + 1]`.
         documents: The sentence with which each document begins, and the end `[documents + 1]`.
+        words: Words of all documents, as white space parts them.
     """
 
     ids: Ids
     sentences: Rows
     documents: Rows
+    words: int = 0
 
     def __len__(self) -> int:
         return len(self.documents) - 1
@@ -69,6 +71,7 @@ def encode_documents(
     path = folder / "ids.i32"
     lengths: list[Rows] = []
     counts: list[Rows] = []
+    words = 0
     with (
         progress.stage("encoding the corpus", unit="documents") as advance,
         disk_errors(path),
@@ -78,6 +81,7 @@ def encode_documents(
             cut = [split_sentences(text) if by_sentence else [text] for text in batch]
             encoded = tokenizer.encode_batch(list(chain.from_iterable(cut)))
             file.write(encoded.ids.tobytes())
+            words += sum(len(text.split()) for text in batch)
             filled = encoded.lengths > 0
             of_document = np.repeat(np.arange(len(cut)), [len(sentences) for sentences in cut])
             lengths.append(encoded.lengths[filled])
@@ -89,7 +93,7 @@ def encode_documents(
     )
     if sentences[-1] == 0:
         raise DataError("no document of the corpus holds a token")
-    return EncodedDocuments(np.memmap(path, np.int32, "r"), sentences, documents)
+    return EncodedDocuments(np.memmap(path, np.int32, "r"), sentences, documents, words)
 
 
 def hold_out(documents: EncodedDocuments, *, seed: int) -> tuple[Rows, Rows]:

@@ -24,7 +24,8 @@ from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.classification import ClassWeight, class_weights, encode_labels
 from headstart.transfer.features import pooled_features
-from headstart.transfer.fitting import Task, fit
+from headstart.transfer.fitting import fit, whole_model_width
+from headstart.transfer.folders import folder_parts
 from headstart.transfer.methods import (
     FineTune,
     Method,
@@ -33,7 +34,9 @@ from headstart.transfer.methods import (
     as_plain,
     method_of,
     name_of,
+    with_defaults,
 )
+from headstart.transfer.task import Task
 
 KIND = "classifier"
 
@@ -43,9 +46,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         encoder: A pretrained encoder, or its file or folder; None for methods that need none.
-        transfer: A name (`scratch`, `probe`, `frozen`, `finetune`, `tfidf`, `majority`) or a method
-            with settings of its own, such as `FineTune(learning_rate=1e-3)`. `auto` is `finetune`
-            with an encoder and `scratch` without.
+        transfer: A name (`scratch`, `probe`, `frozen`, `finetune`, `gradual`, `lora`, `tfidf`,
+            `majority`) or a method with settings of its own, such as
+            `FineTune(learning_rate=1e-3)`. `auto` is `finetune` with an encoder and `scratch`
+            without.
         class_weight: None, `"balanced"`, or a dict from label to weight.
         max_tokens: How much of a text is read; `fit_report_["truncated"]` counts the texts cut.
         random_state: Decides everything random.
@@ -98,6 +102,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             method: Method = Scratch() if encoder is None else FineTune()
         else:
             method = method_of(self.transfer)
+        method = with_defaults(method, whole_model=whole_model_width(encoder))
         classes, labels = encode_labels(y)
         started = time.perf_counter()
         task = Task(
@@ -116,6 +121,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             "seconds": time.perf_counter() - started,
             "validation_accuracy": result.validation.accuracy,
             "validation_loss": result.validation.loss,
+            "validation_classes": result.validation.classes,
             "truncated": result.truncated,
             **result.chosen,
         }
@@ -184,8 +190,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         }
         return write_folder(
             folder,
-            tensors=self.model_.tensors(),
-            tokenizer=self.model_.tokenizer,
+            **folder_parts(self.model_, [str(label) for label in classes]),
             config=config,
             readme=self._card(folder.name),
             overwrite=overwrite,

@@ -1,29 +1,112 @@
 """Texts as fixed vectors: an encoder's last layer, pooled over each text's tokens."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from headstart.hub.bundle import Pretrained
+from headstart.models.interface import Encoder, Pooling
+from headstart.models.word_vectors import WordVectors
+from headstart.progress import SILENT, Progress
+from headstart.tasks.heads import last_states, mean_states, one_a_row, packs
 from headstart.tasks.pipelines import pool
-from headstart.tokenize.batches import inference_batches, pad
+from headstart.tokenize.batches import Encoded, Rows, inference_batches, pack, pad
+
+_TOKENS_AT_ONCE = 8192
+Floats = NDArray[np.float32]
 
 
 def pooled_features(
     encoder: Pretrained, texts: Sequence[str], *, pooling: str, max_tokens: int
-) -> NDArray[np.float32]:
+) -> Floats:
     """Return one vector a text `[texts, width]`, or `[texts, 2 * width]` for `mean+max`.
 
     A text without tokens is all zeros; a text's tokens after `max_tokens` are not read.
     """
-    encoded, _ = encoder.tokenizer.encode_batch(texts).truncate(max_tokens)
     width = encoder.model.width
-    features = np.zeros((len(texts), 2 * width), np.float32)
-    with torch.inference_mode():
-        for rows in inference_batches(encoded.lengths):
-            ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows))
-            features[rows] = pool(encoder.model.encode(ids_BT, mask_BT)[-1], mask_BT).numpy()
-    highest, mean = features[:, :width], features[:, width:]
-    return {"mean": mean, "max": highest, "mean+max": features}[pooling]
+    features = text_states(encoder, texts, max_tokens=max_tokens)
+    highest, mean = features[:, :width], features[:, width : 2 * width]
+    return {"mean": mean, "max": highest, "mean+max": features[:, : 2 * width]}[pooling]
+
+
+def text_states(
+    encoder: Pretrained,
+    texts: Sequence[str],
+    *,
+    max_tokens: int,
+    progress: Progress = SILENT,
+) -> Floats:
+    """Return max, mean, first and last of each text's states `[texts, 4 * width]`.
+
+    Word vectors have no first and last: `[texts, 2 * width]`.
+    """
+    memory: StatesMemory | None = getattr(encoder, "memory", None)
+    if memory is not None and memory.knows(texts, max_tokens):
+        return memory.recall(texts)
+    encoded, _ = encoder.inputs(texts, max_tokens)
+    static = isinstance(encoder.model, WordVectors)
+    states = np.zeros((len(texts), (2 if static else 4) * encoder.model.width), np.float32)
+    with (
+        torch.inference_mode(),
+        progress.stage("reading texts", len(texts), "texts") as advance,
+    ):
+        for rows in inference_batches(encoded.lengths, max_tokens=_TOKENS_AT_ONCE):
+            if static:
+                ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows))
+                found = pool(encoder.model.encode(ids_BT, mask_BT)[-1], mask_BT)
+            else:
+                found = _summaries(encoder.model, encoded, rows)
+            states[rows] = found.numpy()
+            advance(len(rows))
+    return states
+
+
+def _summaries(model: Encoder, encoded: Encoded, rows: Rows) -> Tensor:
+    packed = pack(encoded, rows) if packs(model) else one_a_row(encoded, rows)
+    states = last_states(model, packed).float()
+    highest = states.new_full((len(rows), states.shape[-1]), -torch.inf)
+    sequences = torch.from_numpy(packed.sequences_BT.ravel())
+    here = (sequences >= 0).nonzero()[:, 0]
+    of_text = sequences[here, None].expand(-1, states.shape[-1])
+    highest.scatter_reduce_(0, of_text, states[here], "amax")
+    ends = (states[torch.from_numpy(at)] for at in (packed.first_N, packed.last_N))
+    return torch.cat([highest, mean_states(states, packed), *ends], -1)
+
+
+def pooled(states: Floats, pooling: Pooling) -> Floats:
+    """Return one of the four summaries that `text_states` returned."""
+    place = {"mean": 1, "cls": 2, "last": 3}[pooling]
+    return np.split(states, 4, axis=1)[place]
+
+
+def head_states(states: Floats, pooling: Pooling) -> Floats:
+    """Return what a head on frozen states reads: the encoder's own summary, and the mean."""
+    mean = pooled(states, "mean")
+    return mean if pooling == "mean" else np.concatenate([pooled(states, pooling), mean], 1)
+
+
+@dataclass(frozen=True)
+class StatesMemory:
+    """What an encoder says of texts it has read before, so that no text is read twice.
+
+    Attributes:
+        rows: Each text's row.
+        states: What `text_states` returned `[texts, ..]`.
+        max_tokens: How much of a text was read.
+    """
+
+    rows: dict[str, int]
+    states: Floats
+    max_tokens: int
+
+    def knows(self, texts: Sequence[str], max_tokens: int) -> bool:
+        """Say whether all the texts were read, as far as now asked for."""
+        return max_tokens == self.max_tokens and all(text in self.rows for text in texts)
+
+    def recall(self, texts: Sequence[str]) -> Floats:
+        """Return the texts' states."""
+        return self.states[[self.rows[text] for text in texts]]

@@ -1,26 +1,30 @@
 """What fitting leaves behind: models that turn texts into probabilities, as folders and back.
 
-Three forms serve all methods. Each is its tensors and plain values, so nothing saved can run code.
+Five forms serve all methods. Each is its tensors and plain values, so nothing saved can run code.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from headstart.hub.bundle import Pretrained, Tokenizer
-from headstart.models.word_vectors import WordVectors
+from headstart.models.bert import Bert
+from headstart.models.gpt import Gpt
+from headstart.models.interface import Pooling
 from headstart.tasks.classification import probabilities
+from headstart.tasks.heads import WholeModel, last_states
 from headstart.tasks.pipelines import TextPipeline
-from headstart.tokenize.batches import Encoded, inference_batches, pad
-from headstart.transfer.features import pooled_features
+from headstart.tokenize.batches import Encoded, Packed, inference_batches, pad
+from headstart.transfer.features import Floats, head_states, pooled_features, text_states
 
 Probabilities = NDArray[np.float64]
+_TOKENS_AT_ONCE = 4096
 
 
 class Fitted(Protocol):
@@ -144,6 +148,154 @@ class NeuralModel:
         }
 
 
+@dataclass(frozen=True)
+class FrozenModel:
+    """A head on an encoder's frozen states.
+
+    Attributes:
+        encoder: The encoder.
+        head: In evaluation mode.
+        scale: Factor on each number of the states.
+        max_tokens: How much of a text is read.
+    """
+
+    encoder: Pretrained
+    head: nn.Sequential
+    scale: Tensor
+    max_tokens: int
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        return self.encoder.tokenizer
+
+    def predict(self, texts: Sequence[str]) -> Probabilities:
+        states = text_states(self.encoder, texts, max_tokens=self.max_tokens)
+        return self.from_states(head_states(states, self.encoder.pooling))
+
+    def from_states(self, states: Floats) -> Probabilities:
+        """Return the probabilities for texts whose states are known `[texts, classes]`."""
+        self.head.eval()
+        with torch.inference_mode():
+            scores = self.head(self.scale * torch.from_numpy(states))
+            return probabilities(scores.float().numpy())
+
+    def tensors(self) -> dict[str, Tensor]:
+        head = {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
+        encoder = {f"encoder.{name}": tensor for name, tensor in self.encoder.tensors().items()}
+        return {"scale": self.scale, **head, **encoder}
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "form": "head on frozen states",
+            "max_tokens": self.max_tokens,
+            "encoder": _describe(self.encoder),
+        }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a whole model reads a text.
+
+    Attributes:
+        max_tokens: How much of it, special tokens included.
+        pooling: What stands for it.
+        before: Ids before it that its tokenizer does not have; for GPT, the start token.
+        after: Ids after it; for GPT, the extract token.
+    """
+
+    max_tokens: int
+    pooling: Pooling
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+    def encode(self, encoder: Pretrained, texts: Sequence[str]) -> tuple[Encoded, int]:
+        """Return the texts' ids, special ones included, and how many texts were cut."""
+        if not self.before + self.after:
+            return encoder.inputs(texts, self.max_tokens)
+        room = self.max_tokens - len(self.before) - len(self.after)
+        encoded, cut = encoder.tokenizer.encode_batch(texts).truncate(room)
+        return encoded.surround(self.before, self.after), cut
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """A pretrained model that replaced the whole model, trained on the task.
+
+    Attributes:
+        encoder: The encoder with its trained weights.
+        module: The same encoder with its classifier, in evaluation mode.
+        reading: How it reads a text.
+    """
+
+    encoder: Pretrained
+    module: WholeModel
+    reading: Reading
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        return self.encoder.tokenizer
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether `transformers` has a class for this very model."""
+        model, pooling = self.encoder.model, self.reading.pooling
+        if isinstance(model, Bert):
+            return pooling == "cls"
+        return isinstance(model, Gpt) and pooling == "last"
+
+    def predict(self, texts: Sequence[str]) -> Probabilities:
+        encoded, _ = self.reading.encode(self.encoder, texts)
+        return probabilities(whole_model_scores(self.module, encoded, np.arange(len(texts))))
+
+    def tensors(self) -> dict[str, Tensor]:
+        head = {f"classify.{n}": t.detach() for n, t in self.module.classify.named_parameters()}
+        return head | {f"encoder.{name}": t for name, t in self.encoder.tensors().items()}
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "form": "whole model",
+            "reading": asdict(self.reading),
+            "encoder": _describe(self.encoder),
+        }
+
+
+def whole_model_scores(
+    model: WholeModel, encoded: Encoded, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the scores `[rows, classes]` of some of the texts, in evaluation mode."""
+    return _in_batches(model, lambda packed: model(packed)[0], encoded, rows)
+
+
+def whole_model_states(model: WholeModel, encoded: Encoded) -> NDArray[np.float32]:
+    """Return what stands for each text `[texts, width]`, in evaluation mode."""
+
+    def states(packed: Packed) -> Tensor:
+        return model.pool(last_states(model.encoder, packed), packed)
+
+    return _in_batches(model, states, encoded, np.arange(len(encoded)))
+
+
+def _in_batches(
+    model: WholeModel,
+    compute: Callable[[Packed], Tensor],
+    encoded: Encoded,
+    rows: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    model.eval()
+    found: list[Tensor] = []
+    order: list[NDArray[np.int64]] = []
+    with torch.inference_mode():
+        for batch in inference_batches(encoded.lengths[rows], max_tokens=_TOKENS_AT_ONCE):
+            found.append(compute(model.batch(encoded, rows[batch])).float())
+            order.append(batch)
+    if not found:
+        return np.zeros((0, model.classify.out_features), np.float32)
+    sorted_by_length = torch.cat(found).numpy()
+    ordered: NDArray[np.float32] = np.empty_like(sorted_by_length)
+    ordered[np.concatenate(order)] = sorted_by_length
+    return ordered
+
+
 def pipeline_scores(
     pipeline: TextPipeline, encoded: Encoded, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
@@ -155,52 +307,6 @@ def pipeline_scores(
             ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows[batch]))
             scores[batch] = pipeline(ids_BT, mask_BT).numpy()
     return scores
-
-
-def rebuild(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], tokenizer: Tokenizer | None
-) -> Fitted:
-    """Make a fitted model again from what `config()` and `tensors()` returned.
-
-    Raises:
-        KeyError, ValueError, RuntimeError: They do not belong together.
-    """
-    form = config["form"]
-    if form == "constant":
-        return ConstantModel(tensors["shares"].numpy())
-    if form == "pipeline" and tokenizer is not None:
-        encoder = _word_vectors(tensors, tokenizer)
-        with torch.device("meta"):  # no numbers are drawn: all come from `tensors`
-            pipeline = TextPipeline(
-                encoder,
-                len(tensors["classify.bias"]),
-                hidden=int(config["hidden"]),
-                dropout=0.0,
-                scale=1.0,
-            )
-        pipeline.load_state_dict(tensors, assign=True)
-        return NeuralModel(tokenizer, pipeline.eval(), int(config["max_tokens"]))
-    weight, bias = tensors["weight"].numpy(), tensors["bias"].numpy()
-    if form == "linear on tf-idf":
-        vectorizer = tfidf_vectorizer(config["terms"])
-        vectorizer.idf_ = tensors["idf"].numpy()
-        return LinearModel(vectorizer, weight, bias)
-    if form == "linear on an encoder" and tokenizer is not None:
-        about = config["encoder"]
-        vectors = _word_vectors(tensors, tokenizer)
-        pretrained = Pretrained(
-            about["kind"], vectors, tokenizer, config=about["config"], lineage=about["lineage"]
-        )
-        scale, pooling = float(config["scale"]), str(config["pooling"])
-        return LinearModel(pretrained, weight, bias, scale, pooling, int(config["max_tokens"]))
-    raise ValueError(f"no model has the form {form!r}")
-
-
-def _word_vectors(tensors: Mapping[str, Tensor], tokenizer: Tokenizer) -> WordVectors:
-    weight = tensors["encoder.embedding.weight"]
-    if len(weight) != len(tokenizer.vocabulary):
-        raise ValueError(f"{len(tokenizer.vocabulary):,} words but {len(weight):,} vectors")
-    return WordVectors.from_matrix(weight)
 
 
 def tfidf_vectorizer(terms: Sequence[str] | None = None) -> TfidfVectorizer:

@@ -5,7 +5,6 @@ the model is fitted anew to all the labels with what was chosen. No method gets 
 looks, or more care than another. Shapes: B batch, T tokens.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,20 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from headstart.data.splits import validation_part
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained, Tokenizer
 from headstart.hub.proof import Proof, distance, hash_tensors
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
-from headstart.seeds import derive, generator
-from headstart.tasks.classification import log_loss, loss, probabilities
+from headstart.seeds import derive
+from headstart.tasks.classification import loss, probabilities
 from headstart.tasks.pipelines import TextPipeline
-from headstart.tokenize.batches import Encoded, pad, training_batches
+from headstart.tokenize.batches import Encoded, endless_batches, pad
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 from headstart.training.loop import train
 from headstart.training.schedules import warm_up, warm_up_then_decay
@@ -39,9 +35,12 @@ from headstart.transfer.fitted import (
     pipeline_scores,
     tfidf_vectorizer,
 )
+from headstart.transfer.linear import logistic_regression
 from headstart.transfer.methods import (
     Features,
     FineTune,
+    GradualUnfreeze,
+    LowRank,
     Majority,
     Method,
     Probe,
@@ -50,59 +49,11 @@ from headstart.transfer.methods import (
     Training,
     name_of,
 )
+from headstart.transfer.stopping import Validation, search_steps
+from headstart.transfer.task import Fit, Task, coverage, validation_scores
+from headstart.transfer.whole_models import fit_whole_model
 
 _WARM_UP_STEPS = 10
-Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What a method is fitted to.
-
-    Attributes:
-        texts: The labelled texts.
-        labels: Each one's class index `[texts]`.
-        weights: The loss's weight of each class `[classes]`.
-        seed: Decides the validation part, the order, and fresh weights.
-        max_tokens: How much of a text is read.
-    """
-
-    texts: Sequence[str]
-    labels: Labels
-    weights: NDArray[np.float32]
-    seed: int
-    max_tokens: int
-
-    def parts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the rows to fit and the rows to choose by; the same for every method."""
-        return validation_part([str(label) for label in self.labels], seed=self.seed)
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Accuracy and mean negative log probability on the validation part."""
-
-    accuracy: float
-    loss: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """A fitted model and what its fitting showed.
-
-    Attributes:
-        model: The model, fitted to all the labels.
-        validation: Scores of the model that was fitted without the validation part.
-        chosen: What the validation part chose.
-        truncated: Texts cut at `max_tokens`.
-        proof: What the model owes to its encoder; None where it has none.
-    """
-
-    model: Fitted
-    validation: Validation
-    chosen: dict[str, Any]
-    truncated: int = 0
-    proof: Proof | None = None
 
 
 def fit(
@@ -121,13 +72,22 @@ def fit(
         raise DataError("no text holds a word; there is nothing to learn from")
     if isinstance(method, TfIdf):
         return _fit_tfidf(method, task)
-    if isinstance(method, Scratch):
+    if isinstance(method, Scratch) and not whole_model_width(encoder):
         return _fit_pipeline(method, None, task, progress)
     if encoder is None:
         raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
     if isinstance(method, Probe):
         return _fit_probe(method, encoder, task)
+    if whole_model_width(encoder):
+        return fit_whole_model(method, encoder, task, progress)
     return _fit_pipeline(method, encoder, task, progress)
+
+
+def whole_model_width(encoder: Pretrained | None) -> int | None:
+    """Return the width of an encoder that replaces the whole model; None for any other."""
+    if encoder is None or isinstance(encoder.model, WordVectors):
+        return None
+    return encoder.model.width
 
 
 def _fit_majority(task: Task) -> Fit:
@@ -151,7 +111,9 @@ def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
             x = vectorizer.fit_transform([task.texts[row] for row in rows])
         except ValueError:
             raise DataError("no text to fit holds a word; tf-idf has nothing to count") from None
-        return LinearModel(vectorizer, *_logistic_regression(x, task, rows, strength))
+        return LinearModel(
+            vectorizer, *logistic_regression(x, task.labels[rows], task.weights, strength)
+        )
 
     return _choose_strength(method.strengths, fit_rows, task, rows, held_out)
 
@@ -164,7 +126,7 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
         encoder=encoder.name,
         tensors_taken=sum(bool(tensor.any()) for tensor in frozen.values()),
         tensors=len(frozen),
-        **_coverage(encoder.tokenizer, task.texts, encoded),
+        **coverage(encoder.tokenizer, task.texts, encoded),
         distance=0.0,
         frozen_before=hash_tensors(frozen.values()),
     )
@@ -175,7 +137,9 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
     scale = 1.0 / max(float(np.sqrt(np.square(features).mean())), 1e-12)
 
     def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:
-        weight, bias = _logistic_regression(scale * features[rows], task, rows, strength)
+        weight, bias = logistic_regression(
+            scale * features[rows], task.labels[rows], task.weights, strength
+        )
         return LinearModel(encoder, weight, bias, scale, method.pooling, task.max_tokens)
 
     result = _choose_strength(method.strengths, fit_rows, task, rows, held_out)
@@ -202,60 +166,22 @@ def _choose_strength(
     )
 
 
-def _logistic_regression(
-    x: Any,  # noqa: ANN401 - an array or a sparse matrix
-    task: Task,
-    rows: NDArray[np.int64],
-    strength: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weight `[classes, features]` and bias `[classes]`, for two classes too."""
-    labels = task.labels[rows]
-    weights = task.weights[labels]
-    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3)
-    with threadpool_limits(1, user_api="blas"):  # so little work is ten times slower on two
-        model.fit(x, labels, sample_weight=weights)
-    weight, bias = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
-    if len(model.classes_) == 2:
-        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
-    return weight, bias
-
-
 def _validate(model: Fitted, task: Task, held_out: NDArray[np.int64]) -> Validation:
     predicted = model.predict([task.texts[row] for row in held_out])
-    return _validation_scores(predicted, task, held_out)
-
-
-def _validation_scores(
-    predicted: NDArray[np.float64], task: Task, held_out: NDArray[np.int64]
-) -> Validation:
-    labels = task.labels[held_out]
-    accuracy = float((predicted.argmax(1) == labels).mean())
-    return Validation(accuracy, log_loss(predicted, labels, task.weights))
-
-
-def _coverage(tokenizer: Tokenizer, texts: Sequence[str], encoded: Encoded) -> dict[str, Any]:
-    """Say how much of the texts' vocabulary the encoder knows."""
-    known = encoded.ids != UNKNOWN_ID
-    missing: dict[str, int] = {}
-    for row in np.unique(np.searchsorted(encoded.offsets, np.flatnonzero(~known), "right") - 1):
-        for word, identity in zip(tokenizer.words(texts[row]), encoded[row], strict=True):
-            if identity == UNKNOWN_ID:
-                missing[word] = missing.get(word, 0) + 1
-    covered = len(np.unique(encoded.ids[known]))
-    return {
-        "words_covered": covered,
-        "words": covered + len(missing),
-        "tokens_covered": float(known.mean()) if len(known) else 0.0,
-        "unknown": tuple(sorted(missing, key=lambda word: (-missing[word], word))[:8]),
-    }
+    return validation_scores(predicted, task, held_out)
 
 
 def _fit_pipeline(
-    method: Scratch | Features | FineTune,
+    method: Scratch | Features | FineTune | GradualUnfreeze | LowRank,
     encoder: Pretrained | None,
     task: Task,
     progress: Progress,
 ) -> Fit:
+    if isinstance(method, GradualUnfreeze | LowRank):
+        raise SettingsError(
+            f"the transfer {name_of(method)!r} is for encoders that replace the whole model, such "
+            "as bert; what replaces the embedding layer has probe, frozen and finetune"
+        )
     with torch.random.fork_rng(devices=[]):  # dropout and fresh weights draw from the global stream
         start = _starting_point(method, encoder, task)
         rows, held_out = task.parts()
@@ -358,8 +284,8 @@ def _new_pipeline(
     pipeline = TextPipeline(
         WordVectors.from_matrix(start.vectors.clone() if frozen else start.scale * start.vectors),
         len(task.weights),
-        hidden=method.training.hidden,
-        dropout=method.training.dropout,
+        hidden=_training(method).hidden,
+        dropout=_training(method).dropout,
         scale=start.scale if frozen else 1.0,
     )
     pipeline.encoder.requires_grad_(not frozen)  # type: ignore[attr-defined]
@@ -375,30 +301,32 @@ def _search_steps(
     progress: Progress,
 ) -> tuple[int, Validation]:
     """Find how many steps on all the labels are best, by training on a part of them."""
-    training = method.training
+    training = _training(method)
     pipeline = _new_pipeline(method, start, task)
-    best_step, best = 0, Validation(0.0, math.inf)
-    with progress.stage("finding the number of steps", training.max_steps, "steps") as advance:
-        for step in _train(
-            method,
-            pipeline,
-            start,
-            task,
-            rows,
-            steps=training.max_steps,
-            schedule=lambda step: warm_up(step, _WARM_UP_STEPS),
-        ):
-            advance(1)
-            if step % training.evaluate_every and step < training.max_steps:
-                continue
-            scores = pipeline_scores(pipeline, start.encoded, held_out)
-            now = _validation_scores(probabilities(scores), task, held_out)
-            if now.loss < best.loss:
-                best_step, best = step, now
-            elif step - best_step >= training.patience * training.evaluate_every:
-                break
-    steps = max(training.min_steps, round(best_step * len(task.texts) / len(rows)))
-    return steps, best
+
+    def validate() -> Validation:
+        scores = pipeline_scores(pipeline, start.encoded, held_out)
+        return validation_scores(probabilities(scores), task, held_out)
+
+    steps = _train(
+        method,
+        pipeline,
+        start,
+        task,
+        rows,
+        steps=training.max_steps,
+        schedule=lambda step: warm_up(step, _WARM_UP_STEPS),
+    )
+    best_step, best = search_steps(
+        steps, validate, training, every=training.evaluate_every, progress=progress
+    )
+    return max(training.min_steps, round(best_step * len(task.texts) / len(rows))), best
+
+
+def _training(method: Scratch | Features | FineTune) -> Training:
+    if method.training is None:
+        raise TypeError("settings are filled in before a method is fitted")
+    return method.training
 
 
 def _train(
@@ -419,21 +347,13 @@ def _train(
         pipeline.train()
         return loss(pipeline(ids_BT, mask_BT), torch.from_numpy(task.labels[batch]), weights_C)
 
-    batches = _endless_batches(start.encoded.lengths[rows], method.training, task.seed)
-    limited = (rows[next(batches)] for _ in range(steps))
+    batches = endless_batches(
+        start.encoded.lengths[rows], batch_size=_training(method).batch_size, seed=task.seed
+    )
+    limited = ([rows[next(batches)]] for _ in range(steps))
     optimizer = torch.optim.Adam(_parameter_groups(method, pipeline), fused=True)
     for step in train(limited, compute_loss, optimizer, schedule=schedule):
         yield step.number
-
-
-def _endless_batches(
-    lengths: NDArray[np.int64], training: Training, seed: int
-) -> Iterator[NDArray[np.int64]]:
-    epoch = 0
-    while True:
-        order = generator(seed, "order", epoch)
-        yield from training_batches(lengths, batch_size=training.batch_size, generator=order)
-        epoch += 1
 
 
 def _parameter_groups(
@@ -459,7 +379,7 @@ def _proof_before(
         encoder=encoder.name,
         tensors_taken=int(taken),
         tensors=1,
-        **_coverage(encoder.tokenizer, task.texts, encoder.tokenizer.encode_batch(task.texts)),
+        **coverage(encoder.tokenizer, task.texts, encoder.tokenizer.encode_batch(task.texts)),
         distance=0.0,
         frozen_before=hash_tensors([vectors]) if frozen else "",
     )

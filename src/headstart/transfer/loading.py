@@ -8,6 +8,7 @@ import numpy as np
 from headstart.errors import FormatError
 from headstart.hub.bundle import (
     CONFIG,
+    OURS,
     TOKENIZER,
     Pretrained,
     read_folder,
@@ -18,7 +19,7 @@ from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.storage import read_json
 from headstart.transfer.estimators import KIND, TextClassifier
-from headstart.transfer.fitted import rebuild
+from headstart.transfer.folders import rebuild
 from headstart.transfer.methods import from_plain
 
 
@@ -26,13 +27,17 @@ def load(
     source: str | Path,
     *,
     vocabulary: Collection[str] | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
     progress: Progress = SILENT,
 ) -> Pretrained | TextClassifier:
-    r"""Load an encoder or a fitted model: a folder of ours, or a file of published vectors.
+    r"""Load an encoder or a fitted model: ours, or what others published.
 
     Args:
-        source: The folder or file.
+        source: A folder of ours or of `transformers`, a file of vectors, or an id on the hub.
         vocabulary: Read only these words of a file of vectors; `lineage` says how many it holds.
+        revision: Branch, tag or commit of a hub id; the main branch if None.
+        local_files_only: Take from the hub's cache and ask nobody.
         progress: Where progress goes.
 
     Raises:
@@ -48,9 +53,17 @@ def load(
         0.5
     """
     path = Path(source)
-    if path.is_dir() and read_json(path / CONFIG).get("kind") == KIND:
-        return load_classifier(path)
-    return load_encoder(path, vocabulary=vocabulary, progress=progress)
+    if path.is_dir() and (path / CONFIG).is_file():
+        about = read_json(path / CONFIG)
+        if KIND in (about.get("kind"), (about.get(OURS) or {}).get("kind")):
+            return load_classifier(path)
+    return load_encoder(
+        source,
+        vocabulary=vocabulary,
+        revision=revision,
+        local_files_only=local_files_only,
+        progress=progress,
+    )
 
 
 def load_classifier(folder: Path) -> TextClassifier:
@@ -68,7 +81,9 @@ def load_classifier(folder: Path) -> TextClassifier:
         if parameters["class_weight"] not in (None, "balanced"):
             parameters["class_weight"] = dict(parameters["class_weight"])
         classifier = TextClassifier(transfer=method, **parameters)
-        classifier.model_ = rebuild(config["model"], tensors, tokenizer)
+        classifier.model_ = rebuild(
+            config["model"], tensors, tokenizer, folder, config.get("transformers")
+        )
         classifier.classes_ = np.array(config["classes"], np.dtype(config["dtype"]))
         classifier.method_ = method
         classifier.fit_report_ = config["report"]

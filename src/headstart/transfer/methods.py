@@ -6,10 +6,42 @@ nested in them.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, get_args
 
 from headstart.errors import SettingsError
+from headstart.models.interface import Pooling
+
+
+def _check_fields(settings: Any, *, may_be_zero: tuple[str, ...] = ()) -> None:  # noqa: ANN401 - any of the classes above
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if value is None and each.default is None:
+            continue
+        if each.name == "training":
+            if not isinstance(value, Training):
+                raise SettingsError(f"training must be a Training(..), got {value!r}")
+        elif each.type is int and type(value) is not int:
+            raise SettingsError(f"{each.name} must be a whole number, got {value!r}")
+        elif each.name == "pooling":
+            if value not in get_args(Pooling):
+                raise SettingsError(f"pooling must be cls, last or mean, not {value!r}")
+        elif each.name in may_be_zero and _is_number(value) and value == 0:
+            continue
+        elif each.name != "dropout" and not (_is_number(value) and value > 0):
+            raise SettingsError(f"{each.name} must be above 0, got {value!r}")
+
+
+def _check_strengths(strengths: tuple[float, ...]) -> None:
+    usable = isinstance(strengths, tuple) and all(
+        _is_number(each) and each > 0 for each in strengths
+    )
+    if not (strengths and usable):
+        raise SettingsError(f"strengths must be a tuple of numbers above 0, got {strengths!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +53,7 @@ class Training:
     them, with the rate falling to zero. With 50 labels this is worth more than any other setting.
 
     Attributes:
-        hidden: LSTM units per direction.
+        hidden: LSTM units per direction, or units of a head's hidden layer.
         dropout: Share of the embedding and pooled values dropped in training.
         batch_size: Texts per step.
         min_steps: The least number of steps, however few the labels: with ten of them the
@@ -84,19 +116,23 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch:
-    """The pipeline with an embedding layer learnt from the task's labels alone.
+    """The model learnt from the task's labels alone: nothing is transferred.
+
+    Without an encoder, the shared pipeline with an embedding layer of its own. With one that
+    replaces the whole model, the same architecture from random weights: the control that separates
+    transfer from architecture.
 
     Attributes:
-        width: Width of the embeddings.
-        learning_rate: Of the LSTM and the classifier.
+        width: Width of the embeddings, in the pipeline.
+        learning_rate: Of the LSTM and the classifier, or of the whole model.
         embedding_rate: Of the embeddings, which start near zero and have far to go.
         training: Everything shared with the other methods.
     """
 
     width: int = 100
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     embedding_rate: float = 0.2
-    training: Training = field(default_factory=Training)
+    training: Training | None = None
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -104,15 +140,15 @@ class Scratch:
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """The encoder in place of the embedding layer, frozen.
+    """The encoder frozen: in place of the embedding layer, or under a head on its pooled states.
 
     Attributes:
-        learning_rate: Of the LSTM and the classifier.
+        learning_rate: Of the LSTM and the classifier, or of the head.
         training: Everything shared with the other methods.
     """
 
-    learning_rate: float = 2e-2
-    training: Training = field(default_factory=Training)
+    learning_rate: float | None = None
+    training: Training | None = None
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -120,23 +156,85 @@ class Features:
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune:
-    """The encoder in place of the embedding layer, trained on with the task.
+    """The encoder trained on with the task.
+
+    A whole model starts from the best linear layer on its frozen states, and then all of it is
+    trained (Kumar et al. 2022, https://arxiv.org/abs/2202.10054): with few labels, a random layer's
+    first steps would spoil what was pretrained. GPT is trained on `lm_coef * L_xent + task_coef *
+    L_task`, which is the lecture's `L_xent + lambda * L_task` with lambda as `task_coef`; the
+    paper's `L_task + 0.5 * L_LM` is `lm_coef=0.5, task_coef=1`: the direction of lambda = 2, at
+    half the scale, and Adam's steps do not depend on the scale.
 
     Attributes:
-        learning_rate: Of the LSTM and the classifier.
-        encoder_rate: Of the encoder, whose vectors are brought to a root mean square of 1 first.
+        learning_rate: Of the LSTM and the classifier, or of the whole model at its top.
+        encoder_rate: Of word vectors, which are brought to a root mean square of 1 first.
+        layer_decay: Each layer's rate as a share of the rate of the layer above it.
+        pooling: What stands for a text in a whole model: `cls`, `last` or `mean`; the encoder's own
+            by default.
+        lm_coef: Weight of GPT's language model loss; 0 leaves it out.
+        task_coef: Weight of the task's loss beside it.
         training: Everything shared with the other methods.
     """
 
-    learning_rate: float = 2e-2
-    encoder_rate: float = 4e-3
-    training: Training = field(default_factory=Training)
+    learning_rate: float | None = None
+    encoder_rate: float | None = None
+    layer_decay: float = 0.9
+    pooling: Pooling | None = None
+    lm_coef: float = 1.0
+    task_coef: float = 2.0
+    training: Training | None = None
+
+    def __post_init__(self) -> None:
+        _check_fields(self, may_be_zero=("lm_coef",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradualUnfreeze:
+    """Fine-tuning that thaws a whole model from the top, a layer at a time.
+
+    Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018
+    (https://arxiv.org/abs/1801.06146), section 3.3.
+
+    Attributes:
+        learning_rate: At the top.
+        layer_decay: Each layer's rate as a share of the rate of the layer above it.
+        steps_per_layer: Steps until the next layer thaws.
+        training: Everything shared with the other methods.
+    """
+
+    learning_rate: float | None = None
+    layer_decay: float = 0.9
+    steps_per_layer: int = 10
+    training: Training | None = None
 
     def __post_init__(self) -> None:
         _check_fields(self)
 
 
-Method = Majority | TfIdf | Probe | Scratch | Features | FineTune
+@dataclass(frozen=True, kw_only=True)
+class LowRank:
+    """LoRA: only a change of low rank of the attention projections is trained, and the head.
+
+    Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022
+    (https://arxiv.org/abs/2106.09685).
+
+    Attributes:
+        rank: Rank of the change of each matrix.
+        alpha: The change is scaled by `alpha / rank`.
+        learning_rate: Of the change and the head.
+        training: Everything shared with the other methods.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    learning_rate: float = 1e-3
+    training: Training | None = None
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+
+
+Method = Majority | TfIdf | Probe | Scratch | Features | FineTune | GradualUnfreeze | LowRank
 
 METHODS: dict[str, type[Method]] = {
     "majority": Majority,
@@ -145,8 +243,44 @@ METHODS: dict[str, type[Method]] = {
     "probe": Probe,
     "frozen": Features,
     "finetune": FineTune,
+    "gradual": GradualUnfreeze,
+    "lora": LowRank,
 }
 NO_ENCODER = (Majority, TfIdf, Scratch)
+
+_TUNING = Training(hidden=256, dropout=0.1, batch_size=16, min_steps=60, max_steps=2000)
+_HEAD = Training(hidden=256, dropout=0.3, min_steps=100, max_steps=1000)
+_RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768, as in the paper; narrower models take more
+
+
+def with_defaults(method: Method, *, whole_model: int | None) -> Method:
+    """Return the method with every setting that depends on the encoder filled in.
+
+    Args:
+        method: The method; what is not None in it stays.
+        whole_model: The width of an encoder that replaces the whole model; None for the shared
+            pipeline.
+    """
+    defaults: dict[str, Any] = {}
+    if isinstance(method, Scratch):
+        defaults = {"learning_rate": 2e-3, "training": Training()}
+        if whole_model:
+            defaults = {"learning_rate": 2.5 * _RATE_TIMES_WIDTH / whole_model, "training": _TUNING}
+    elif isinstance(method, Features):
+        defaults = {"learning_rate": 2e-2, "training": Training()}
+        if whole_model:
+            defaults = {"learning_rate": 2e-3, "training": _HEAD}
+    elif isinstance(method, FineTune | GradualUnfreeze | LowRank):
+        defaults = {"learning_rate": 2e-2, "encoder_rate": 4e-3, "training": Training()}
+        if whole_model:
+            rate = _RATE_TIMES_WIDTH / whole_model
+            defaults = {"learning_rate": rate, "encoder_rate": rate, "training": _TUNING}
+    missing = {
+        each.name: defaults[each.name]
+        for each in fields(method)
+        if each.name in defaults and getattr(method, each.name) is None
+    }
+    return replace(method, **missing)
 
 
 def method_of(transfer: str | Method) -> Method:
@@ -167,30 +301,6 @@ def method_of(transfer: str | Method) -> Method:
 def name_of(method: Method) -> str:
     """Return the name under which `method_of` knows the kind of method."""
     return next(name for name, kind in METHODS.items() if type(method) is kind)
-
-
-def _check_fields(settings: Any) -> None:  # noqa: ANN401 - any of the classes above
-    for each in fields(settings):
-        value = getattr(settings, each.name)
-        if each.type is Training:
-            if not isinstance(value, Training):
-                raise SettingsError(f"training must be a Training(..), got {value!r}")
-        elif each.type is int and type(value) is not int:
-            raise SettingsError(f"{each.name} must be a whole number, got {value!r}")
-        elif each.name != "dropout" and not (_is_number(value) and value > 0):
-            raise SettingsError(f"{each.name} must be above 0, got {value!r}")
-
-
-def _check_strengths(strengths: tuple[float, ...]) -> None:
-    usable = isinstance(strengths, tuple) and all(
-        _is_number(each) and each > 0 for each in strengths
-    )
-    if not (strengths and usable):
-        raise SettingsError(f"strengths must be a tuple of numbers above 0, got {strengths!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def as_plain(method: Method) -> dict[str, Any]:

@@ -1,0 +1,152 @@
+"""A pretrained model that replaces the whole model: a linear layer on what it says of a text.
+
+What stands for a text is the state of its first token ([CLS], for BERT) or its last (for GPT), or
+the mean of all. Shapes: N texts, T tokens of all texts, D width, C classes.
+"""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.models.attention import Dropout
+from headstart.models.bert import Bert
+from headstart.models.gpt import Gpt
+from headstart.models.interface import Encoder, Pooling
+from headstart.tokenize.batches import Encoded, Packed, Rows, pack, pad
+
+
+class WholeModel(nn.Module):
+    """An encoder and a linear layer on its pooled states.
+
+    Args:
+        encoder: The encoder; BERT and GPT read packed rows, any other one text a row.
+        num_outputs: Number of scores per text.
+        pooling: What stands for a text: `cls`, through BERT's pooler if it has one, `last` or
+            `mean`.
+        dropout: Share of the pooled values dropped in training.
+    """
+
+    def __init__(
+        self, encoder: Encoder, num_outputs: int, *, pooling: Pooling, dropout: float
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.dropout = Dropout(dropout)
+        # As in the paper and in `transformers`, GPT's classifier has no bias.
+        self.classify = nn.Linear(encoder.width, num_outputs, bias=not isinstance(encoder, Gpt))
+        for parameter in self.classify.parameters():
+            nn.init.zeros_(parameter)  # every class is as likely as any other, at first
+
+    def batch(self, encoded: Encoded, rows: Rows) -> Packed:
+        """Lay some texts out as the encoder reads them."""
+        return pack(encoded, rows) if packs(self.encoder) else one_a_row(encoded, rows)
+
+    def forward(self, packed: Packed) -> tuple[Tensor, Tensor]:
+        """Return the scores `[N, C]` and every position's last state `[positions, D]`."""
+        states = last_states(self.encoder, packed)
+        pooled_ND = self.pool(states, packed)
+        return self.classify(self.dropout(pooled_ND)), states
+
+    def pool(self, states: Tensor, packed: Packed) -> Tensor:
+        """Return what stands for each text `[N, D]`."""
+        if self.pooling == "mean":
+            return mean_states(states, packed)
+        if self.pooling == "last":
+            return states[torch.from_numpy(packed.last_N)]
+        first_ND = states[torch.from_numpy(packed.first_N)]
+        return self.encoder.pool(first_ND) if isinstance(self.encoder, Bert) else first_ND
+
+
+def classification_head(
+    width: int, num_outputs: int, *, hidden: int, dropout: float
+) -> nn.Sequential:
+    """Return the head on frozen states: one hidden layer."""
+    return nn.Sequential(
+        nn.Dropout(dropout),
+        nn.Linear(width, hidden),
+        nn.Tanh(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, num_outputs),
+    )
+
+
+def packs(encoder: Encoder) -> bool:
+    """Say whether several texts may share a row of this encoder's."""
+    return isinstance(encoder, Bert | Gpt)
+
+
+def last_states(encoder: Encoder, packed: Packed) -> Tensor:
+    """Return the last layer at every position of the flattened rows `[positions, D]`."""
+    ids_BT, sequences_BT = map(torch.from_numpy, (packed.ids_BT, packed.sequences_BT))
+    if isinstance(encoder, Bert | Gpt):
+        positions_BT = torch.from_numpy(packed.positions_BT)
+        states: Tensor = encoder(ids_BT, sequences_BT, positions_BT)[-1].flatten(0, 1)
+        return states
+    return encoder.encode(ids_BT, sequences_BT >= 0)[-1].flatten(0, 1)
+
+
+def mean_states(states: Tensor, packed: Packed) -> Tensor:
+    """Return the mean of each text's states `[N, D]`."""
+    sequences = torch.from_numpy(packed.sequences_BT.ravel())
+    here = (sequences >= 0).nonzero()[:, 0]
+    of_text, counts_N = sequences[here], torch.from_numpy(packed.last_N - packed.first_N + 1)
+    sums_ND = torch.zeros(len(counts_N), states.shape[-1]).index_add(
+        0, of_text, states[here].float()
+    )
+    return sums_ND / counts_N[:, None]
+
+
+def one_a_row(encoded: Encoded, rows: Rows) -> Packed:
+    """Lay each text in a row of its own."""
+    ids_BT, mask_BT = pad(encoded, rows)
+    width = ids_BT.shape[1]
+    first_N = np.arange(len(rows)) * width
+    lengths = encoded.lengths[rows]
+    return Packed(
+        ids_BT,
+        np.where(mask_BT, np.arange(len(rows))[:, None], -1),
+        np.broadcast_to(np.arange(width), ids_BT.shape).copy(),
+        first_N,
+        first_N + np.maximum(lengths, 1) - 1,
+    )
+
+
+def with_new_tokens(model: Gpt, count: int, like: int | None, generator: torch.Generator) -> Gpt:
+    """Return a copy of a GPT whose vocabulary has `count` more tokens at its end.
+
+    As in the paper, they are drawn from a normal of 0.02; [ours] around the vector of token `like`,
+    which the model has learnt to read, where there is one.
+    """
+    larger = deepcopy(model)
+    old = model.tokens.weight.detach()
+    new = torch.randn(count, model.width, generator=generator) * 0.02
+    if like is not None:
+        new = new + old[like]
+    larger.tokens = nn.Embedding.from_pretrained(torch.cat([old, new]), freeze=False)
+    larger.config = replace(model.config, vocabulary_size=len(old) + count)
+    return larger
+
+
+def gpt_pair(
+    first: Encoded, second: Encoded, *, start: int, delimiter: int, extract: int
+) -> Encoded:
+    """Return `start first delimiter second extract` for each pair (Radford et al., figure 1)."""
+    left, right = first.surround([start], [delimiter]), second.surround([], [extract])
+    return Encoded.from_lists(
+        [[*left[row].tolist(), *right[row].tolist()] for row in range(len(first))]
+    )
+
+
+def symmetric_states(model: WholeModel, pairs: Encoded, swapped: Encoded) -> Tensor:
+    """Return the pooled states of pairs read in both orders, added up `[N, D]`.
+
+    Where neither text of a pair comes first, as in similarity, the paper reads both orders and adds
+    their states before the linear layer (section 3.3).
+    """
+    both = [model.batch(each, np.arange(len(each))) for each in (pairs, swapped)]
+    states = [model.pool(last_states(model.encoder, packed), packed) for packed in both]
+    return states[0] + states[1]

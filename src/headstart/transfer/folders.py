@@ -1,0 +1,181 @@
+"""Fitted models as folders and back: what is written, and how it becomes the model again."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headstart.hub.bundle import ENCODER, Pretrained, Tokenizer
+from headstart.hub.foreign.published_tokenizers import Framed
+from headstart.hub.language_models import (
+    PretrainedBert,
+    PretrainedGpt,
+    classifier_from_transformers,
+    portable_tokenizer,
+    to_transformers,
+)
+from headstart.hub.store import load_encoder
+from headstart.models.bert import Bert
+from headstart.models.word_vectors import WordVectors
+from headstart.tasks.heads import WholeModel, classification_head
+from headstart.tasks.pipelines import TextPipeline
+from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.transfer.fitted import (
+    ConstantModel,
+    Fitted,
+    FrozenModel,
+    LinearModel,
+    NeuralModel,
+    Reading,
+    TunedModel,
+    tfidf_vectorizer,
+)
+
+
+def folder_parts(model: Fitted, classes: Sequence[str]) -> dict[str, Any]:
+    """Return what `write_folder` takes to save a model: tensors, tokenizer, encoder and the like.
+
+    A tuned BERT or GPT becomes a folder that `transformers` opens and gives the same logits for,
+    where it has such a model: BERT's [CLS] through its pooler, GPT's last token. Every other model
+    of a whole encoder has it in a folder inside.
+    """
+    encoder = getattr(model, "encoder", None) or getattr(model, "features", None)
+    if not isinstance(encoder, Pretrained) or isinstance(encoder.model, WordVectors):
+        return {"tensors": model.tensors(), "tokenizer": model.tokenizer}
+    if not (isinstance(model, TunedModel) and model.is_portable):
+        own = {name: t for name, t in model.tensors().items() if not name.startswith("encoder.")}
+        return {"tensors": own, "tokenizer": None, "encoder": encoder}
+    head, tokenizer = model.module.classify, encoder.tokenizer
+    family = encoder.config.get("family", "bert")
+    config, tensors = to_transformers(
+        encoder.model,  # type: ignore[arg-type]
+        tokenizer,  # type: ignore[arg-type]
+        family=family,
+        classifier=(head.weight, head.bias),
+        classes=classes,
+    )
+    framed, files = portable_tokenizer(encoder.model, tokenizer, family=family)  # type: ignore[arg-type]
+    if model.reading.before or model.reading.after:
+        framed = Framed(tokenizer, before=model.reading.before, after=model.reading.after)  # type: ignore[arg-type]
+    return {"tensors": tensors, "tokenizer": framed, "files": files, "transformers": config}
+
+
+def rebuild(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    tokenizer: Tokenizer | None,
+    folder: Path,
+    transformers: Mapping[str, Any] | None = None,
+) -> Fitted:
+    """Make a fitted model again from what `config()` and `folder_parts()` returned.
+
+    Args:
+        config: What `config()` returned.
+        tensors: The folder's tensors.
+        tokenizer: The folder's tokenizer.
+        folder: The folder, where an encoder may be.
+        transformers: The configuration of `transformers` that it was saved with.
+
+    Raises:
+        KeyError, ValueError, RuntimeError: They do not belong together.
+        FormatError: The encoder's folder is damaged.
+    """
+    form = config["form"]
+    if form == "constant":
+        return ConstantModel(tensors["shares"].numpy())
+    if form == "pipeline" and tokenizer is not None:
+        return _rebuild_pipeline(config, tensors, tokenizer)
+    if form == "whole model":
+        return _rebuild_tuned(config, tensors, tokenizer, folder, transformers)
+    if form == "head on frozen states":
+        return _rebuild_frozen(config, tensors, folder)
+    weight, bias = tensors["weight"].numpy(), tensors["bias"].numpy()
+    if form == "linear on tf-idf":
+        vectorizer = tfidf_vectorizer(config["terms"])
+        vectorizer.idf_ = tensors["idf"].numpy()
+        return LinearModel(vectorizer, weight, bias)
+    if form == "linear on an encoder":
+        scale, pooling = float(config["scale"]), str(config["pooling"])
+        if tokenizer is None:
+            encoder = load_encoder(folder / ENCODER)
+        else:
+            vectors = _word_vectors(tensors, tokenizer)
+            about = config["encoder"]
+            encoder = Pretrained(
+                about["kind"], vectors, tokenizer, config=about["config"], lineage=about["lineage"]
+            )
+        return LinearModel(encoder, weight, bias, scale, pooling, int(config["max_tokens"]))
+    raise ValueError(f"no model has the form {form!r}")
+
+
+def _rebuild_pipeline(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], tokenizer: Tokenizer
+) -> NeuralModel:
+    encoder = _word_vectors(tensors, tokenizer)
+    with torch.device("meta"):  # no numbers are drawn: all come from `tensors`
+        pipeline = TextPipeline(
+            encoder,
+            len(tensors["classify.bias"]),
+            hidden=int(config["hidden"]),
+            dropout=0.0,
+            scale=1.0,
+        )
+    pipeline.load_state_dict(tensors, assign=True)
+    return NeuralModel(tokenizer, pipeline.eval(), int(config["max_tokens"]))
+
+
+def _rebuild_tuned(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    tokenizer: Tokenizer | None,
+    folder: Path,
+    transformers: Mapping[str, Any] | None,
+) -> TunedModel:
+    about, told = config["reading"], config["encoder"]
+    reading = Reading(
+        max_tokens=int(about["max_tokens"]),
+        pooling=about["pooling"],
+        before=tuple(about["before"]),
+        after=tuple(about["after"]),
+    )
+    if transformers is None:
+        encoder = load_encoder(folder / ENCODER)
+        head = tensors["classify.weight"], tensors.get("classify.bias")
+    else:
+        if not isinstance(tokenizer, SubwordTokenizer):
+            raise ValueError("its tokenizer is missing")
+        model, head = classifier_from_transformers(transformers, tensors, place=str(folder))
+        kind = PretrainedBert if isinstance(model, Bert) else PretrainedGpt
+        facts = {"config": told["config"], "lineage": told["lineage"]}
+        encoder = kind(told["kind"], model.eval(), tokenizer, **facts)
+    module = WholeModel(encoder.model, len(head[0]), pooling=reading.pooling, dropout=0.0)
+    with torch.no_grad():
+        module.classify.weight.copy_(head[0])
+        if module.classify.bias is not None and head[1] is not None:
+            module.classify.bias.copy_(head[1])
+    return TunedModel(encoder, module.eval(), reading)
+
+
+def _rebuild_frozen(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path
+) -> FrozenModel:
+    head = classification_head(
+        tensors["head.1.weight"].shape[1],
+        len(tensors["head.4.bias"]),
+        hidden=len(tensors["head.1.bias"]),
+        dropout=0.0,
+    )
+    head.load_state_dict(
+        {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}
+    )
+    encoder = load_encoder(folder / ENCODER)
+    return FrozenModel(encoder, head.eval(), tensors["scale"], int(config["max_tokens"]))
+
+
+def _word_vectors(tensors: Mapping[str, Tensor], tokenizer: Tokenizer) -> WordVectors:
+    weight = tensors["encoder.embedding.weight"]
+    if len(weight) != len(tokenizer.vocabulary):
+        raise ValueError(f"{len(tokenizer.vocabulary):,} words but {len(weight):,} vectors")
+    return WordVectors.from_matrix(weight)

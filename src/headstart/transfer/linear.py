@@ -1,0 +1,36 @@
+"""Logistic regression, as every method that needs one fits it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+
+def logistic_regression(
+    x: Any,  # noqa: ANN401 - an array or a sparse matrix
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    strength: float,
+    *,
+    intercept: bool = True,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weight `[classes, features]` and bias `[classes]`, for two classes too.
+
+    Args:
+        x: The features of each text.
+        labels: Each one's class index; every class occurs.
+        weights: The loss's weight of each class.
+        strength: Inverse regularization strength.
+        intercept: Whether there is a bias; without one it is 0.
+    """
+    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3, fit_intercept=intercept)
+    with threadpool_limits(1, user_api="blas"):  # so little work is ten times slower on two
+        model.fit(x, labels, sample_weight=weights[labels])
+    weight, bias = model.coef_.astype(np.float64), np.ravel(model.intercept_).astype(np.float64)
+    if not intercept:
+        bias = np.zeros(len(weight))
+    if len(model.classes_) == 2:
+        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
+    return weight, bias

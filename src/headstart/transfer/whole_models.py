@@ -1,0 +1,424 @@
+"""Fitting pretrained models that replace the whole model: all of it, parts of it, or only a head.
+
+The rule is every neural method's: a validation part of the labels finds the number of steps, then
+the model is trained anew on all of them. Shapes: N texts, T tokens, D width, C classes.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from headstart.hub.bundle import Pretrained, Tokenizer
+from headstart.hub.language_models import PretrainedGpt
+from headstart.hub.proof import Proof, distance, hash_tensors
+from headstart.models.bert import Bert
+from headstart.models.cross_entropy import linear_cross_entropy
+from headstart.models.gpt import Gpt
+from headstart.models.interface import Encoder
+from headstart.progress import Progress
+from headstart.seeds import derive
+from headstart.tasks.classification import loss, probabilities
+from headstart.tasks.heads import WholeModel, classification_head, with_new_tokens
+from headstart.tokenize.batches import Packed, Rows, endless_batches
+from headstart.training.loop import train
+from headstart.training.optimizers import adamw
+from headstart.training.runs import has_fast_bf16
+from headstart.training.schedules import warm_up, warm_up_then_decay
+from headstart.transfer.features import Floats, head_states, pooled, text_states
+from headstart.transfer.fitted import (
+    FrozenModel,
+    Reading,
+    TunedModel,
+    whole_model_scores,
+    whole_model_states,
+)
+from headstart.transfer.freezing import layerwise_groups, thaw
+from headstart.transfer.linear import logistic_regression
+from headstart.transfer.low_rank import adapt_attention, merge
+from headstart.transfer.methods import (
+    Features,
+    FineTune,
+    GradualUnfreeze,
+    LowRank,
+    Scratch,
+    Training,
+)
+from headstart.transfer.stopping import Validation, search_steps
+from headstart.transfer.task import Fit, Task, coverage, validation_scores
+
+WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
+_WARM_UP_SHARE = 0.1
+_PROBE_STRENGTH = 1.0
+_LEAST_GAIN = 0.005  # nats of validation loss; without it a solved task is trained on for ever
+_CPU = torch.device("cpu")
+_NEW_TOKENS = ("<start>", "<delimiter>", "<extract>")
+
+
+def fit_whole_model(
+    method: WholeModelMethod | Features, encoder: Pretrained, task: Task, progress: Progress
+) -> Fit:
+    """Train a whole model on the task, or a head on its frozen states.
+
+    Raises:
+        TransferError: Nothing was transferred, or a frozen part changed.
+        NonFiniteError: Training diverged.
+    """
+    if isinstance(method, Features):
+        return _fit_head(method, encoder, task, progress)
+    with torch.random.fork_rng(devices=[]):
+        start = _Start(method, encoder, task)
+        rows, held_out = task.parts()
+        training = start.training
+
+        first_rise = max(1, round(_WARM_UP_SHARE * training.min_steps))
+        trained = start.fresh(rows)
+        validation_loss = _validate(trained, start, held_out)
+        steps = _train(
+            start,
+            trained,
+            rows,
+            steps=training.max_steps,
+            schedule=lambda step: warm_up(step, first_rise),
+        )
+        best_step, validation = search_steps(
+            steps,
+            validation_loss,
+            training,
+            every=_steps_between_looks(training, len(rows)),
+            least_gain=_LEAST_GAIN,
+            progress=progress,
+        )
+        num_steps = max(training.min_steps, round(best_step * len(task.texts) / len(rows)))
+        everything = np.arange(len(task.texts))
+        final = start.fresh(everything)
+        proof = None if isinstance(method, Scratch) else start.proof_before(final)
+        if proof is not None:
+            proof.check()
+        rise = max(1, round(_WARM_UP_SHARE * num_steps))
+        with progress.stage("fitting on all labels", num_steps, "steps") as advance:
+            for _ in _train(
+                start,
+                final,
+                everything,
+                steps=num_steps,
+                schedule=lambda step: warm_up_then_decay(step, num_steps, rise),
+            ):
+                advance(1)
+        merge(final)
+        final.requires_grad_(requires_grad=True)
+        if proof is not None:
+            proof = start.proof_after(proof, final)
+            proof.check()
+    return Fit(
+        model=start.fitted(final.eval()),
+        chosen={"steps": num_steps},
+        truncated=start.truncated,
+        proof=proof,
+        validation=validation,
+    )
+
+
+class _Start:
+    """What every training of one fit starts from: the texts as ids, the weights, the head."""
+
+    def __init__(self, method: WholeModelMethod, encoder: Pretrained, task: Task) -> None:
+        if method.training is None or method.learning_rate is None:
+            raise TypeError("settings are filled in before a method is fitted")
+        self.method, self.encoder, self.task = method, encoder, task
+        self.training: Training = method.training
+        self.rate: float = method.learning_rate
+        self.model, self.tokenizer, self.reading = _start_of(method, encoder, task)
+        if isinstance(method, Scratch):
+            self.model = _with_random_weights(self.model, task.seed)
+        self.encoded, self.truncated = self.reading.encode(encoder, task.texts)
+        self.states: Floats | None = None
+
+    def fresh(self, rows: Rows) -> WholeModel:
+        """Return the model before training on these rows."""
+        torch.default_generator.manual_seed(derive(self.task.seed, "head"))
+        model = WholeModel(
+            copy.deepcopy(self.model),
+            len(self.task.weights),
+            pooling=self.reading.pooling,
+            dropout=self.training.dropout,
+        )
+        if not isinstance(self.method, Scratch):
+            self._start_from_probe(model, rows)
+        return model
+
+    def proof_before(self, model: WholeModel) -> Proof:
+        """Compare the weights a model starts with to those of the encoder they come from."""
+        pretrained = self.encoder.tensors()
+        taken = _matching(pretrained, model.encoder)
+        encoded = self.encoder.tokenizer.encode_batch(self.task.texts)
+        return Proof(
+            encoder=self.encoder.name,
+            tensors_taken=taken,
+            tensors=len(pretrained),
+            **coverage(self.encoder.tokenizer, self.task.texts, encoded),
+            distance=0.0,
+        )
+
+    def proof_after(self, proof: Proof, model: WholeModel) -> Proof:
+        """Say how far training moved the weights."""
+        before = self.encoder.tensors()
+        after = dict(model.encoder.state_dict())  # type: ignore[attr-defined]
+        pairs = [(before[name], _cut(after[name], before[name])) for name in before]
+        return replace(proof, distance=distance(*zip(*pairs, strict=True)))
+
+    def fitted(self, model: WholeModel) -> TunedModel:
+        """Return the trained model with what it needs to read texts."""
+        tuned = self.encoder.with_model(model.encoder, self.tokenizer)
+        return TunedModel(tuned, model, self.reading)
+
+    def _start_from_probe(self, model: WholeModel, rows: Rows) -> None:
+        """Set the head to the best linear layer on the frozen states of these rows."""
+        if self.states is None:
+            self.states = self._pooled(model)
+        scale = 1.0 / max(float(np.sqrt(np.square(self.states[rows]).mean())), 1e-12)
+        weight, bias = logistic_regression(
+            scale * self.states[rows],
+            self.task.labels[rows],
+            self.task.weights,
+            _PROBE_STRENGTH,
+            intercept=model.classify.bias is not None,
+        )
+        with torch.no_grad():
+            model.classify.weight.copy_(torch.from_numpy(scale * weight))
+            if model.classify.bias is not None:
+                model.classify.bias.copy_(torch.from_numpy(bias))
+
+    def _pooled(self, model: WholeModel) -> Floats:
+        if isinstance(self.model, Gpt):  # its new tokens are no part of what was pretrained
+            return whole_model_states(model, self.encoded)
+        states = text_states(self.encoder, self.task.texts, max_tokens=self.reading.max_tokens)
+        own = torch.from_numpy(pooled(states, self.reading.pooling))
+        if isinstance(self.model, Bert) and self.reading.pooling == "cls":
+            with torch.inference_mode():
+                own = self.model.pool(own)
+        return own.numpy()
+
+
+def _start_of(
+    method: WholeModelMethod, encoder: Pretrained, task: Task
+) -> tuple[Encoder, Tokenizer, Reading]:
+    """Return the model to train, its tokenizer, and how it reads a text.
+
+    GPT gets start, delimiter and extract tokens, as in the paper (section 3.3, figure 1).
+    """
+    asked = method.pooling if isinstance(method, FineTune) else None
+    pooling = asked or encoder.pooling
+    if not isinstance(encoder, PretrainedGpt):
+        reading = Reading(max_tokens=task.max_tokens, pooling=pooling)
+        return encoder.model, encoder.tokenizer, reading
+    fresh = torch.Generator().manual_seed(derive(task.seed, "new tokens"))
+    tokenizer = encoder.tokenizer.with_tokens(_NEW_TOKENS)
+    like = encoder.tokenizer.specials.end
+    model = with_new_tokens(encoder.model, len(_NEW_TOKENS), like, fresh)
+    start, _, extract = range(len(model.tokens.weight))[-len(_NEW_TOKENS) :]
+    most = min(task.max_tokens, model.config.positions)
+    reading = Reading(max_tokens=most, pooling=pooling, before=(start,), after=(extract,))
+    return model, tokenizer, reading
+
+
+def _with_random_weights(model: Encoder, seed: int) -> Encoder:
+    """Return the same architecture with weights nobody has trained."""
+    fresh = torch.Generator().manual_seed(derive(seed, "random weights"))
+    if isinstance(model, Bert):
+        return Bert(
+            model.config, pooler=model.pooler is not None, mlm=False, nsp=False, generator=fresh
+        )
+    if isinstance(model, Gpt):
+        return Gpt(model.config, generator=fresh)
+    again = copy.deepcopy(model)
+    for module in again.modules():  # type: ignore[attr-defined]
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    return again
+
+
+def _validate(model: WholeModel, start: _Start, held_out: Rows) -> Callable[[], Validation]:
+    def validate() -> Validation:
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
+            scores = whole_model_scores(model, start.encoded, held_out)
+        return validation_scores(probabilities(scores), start.task, held_out)
+
+    return validate
+
+
+def _train(
+    start: _Start,
+    model: WholeModel,
+    rows: Rows,
+    *,
+    steps: int,
+    schedule: Callable[[int], float],
+) -> Iterator[int]:
+    """Train the model on `rows`, yielding the number of each step."""
+    method, task = start.method, start.task
+    weights_C = torch.from_numpy(task.weights)
+
+    def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        model.train()
+        packed = model.batch(start.encoded, batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
+            scores_NC, states = model(packed)
+            total, count = loss(scores_NC.float(), torch.from_numpy(task.labels[batch]), weights_C)
+            if isinstance(method, FineTune) and isinstance(model.encoder, Gpt):
+                total = method.task_coef * total
+                if method.lm_coef:
+                    mean = next_token_loss(model.encoder, states, packed)
+                    total = total + method.lm_coef * count * mean
+        return total, count
+
+    optimizer = adamw(_parameter_groups(start, model), learning_rate=start.rate)
+    batches = endless_batches(
+        start.encoded.lengths[rows], batch_size=start.training.batch_size, seed=task.seed
+    )
+    limited = ([rows[next(batches)]] for _ in range(steps))
+    if isinstance(method, GradualUnfreeze):
+        thaw(model.encoder, 1, steps_per_layer=method.steps_per_layer)
+    for step in train(limited, compute_loss, optimizer, schedule=schedule, seed=task.seed):
+        yield step.number
+        if isinstance(method, GradualUnfreeze):
+            thaw(model.encoder, step.number + 1, steps_per_layer=method.steps_per_layer)
+
+
+def next_token_loss(model: Gpt, states: Tensor, packed: Packed) -> Tensor:
+    """Return the mean loss of every text's next tokens, special ones included.
+
+    [ours] Each token counts the same; the paper's program takes the mean of each text first.
+    """
+    here = packed.sequences_BT.ravel() >= 0
+    here[packed.last_N] = False  # nothing follows a text's last token
+    at = np.flatnonzero(here)
+    targets = torch.from_numpy(packed.ids_BT.ravel()[at + 1])
+    total = linear_cross_entropy(states[torch.from_numpy(at)], model.tokens.weight, None, targets)
+    return total / max(1, len(at))
+
+
+def _parameter_groups(start: _Start, model: WholeModel) -> list[dict[str, object]]:
+    method = start.method
+    if isinstance(method, LowRank):
+        fresh = torch.Generator().manual_seed(derive(start.task.seed, "low rank"))
+        changes = adapt_attention(
+            model.encoder,  # type: ignore[arg-type]
+            rank=method.rank,
+            alpha=method.alpha,
+            generator=fresh,
+        )
+        return [{"params": [*changes, *model.classify.parameters()]}]
+    head: list[nn.Module] = [model.classify]
+    if isinstance(model.encoder, Bert) and model.encoder.pooler and start.reading.pooling == "cls":
+        head.append(model.encoder.pooler)
+    decay = 1.0 if isinstance(method, Scratch) else method.layer_decay
+    return layerwise_groups(model.encoder, head, learning_rate=start.rate, layer_decay=decay)
+
+
+def _steps_between_looks(training: Training, num_rows: int) -> int:
+    """Look no more than twice in a pass over the labels: a look reads the validation part."""
+    return max(training.evaluate_every, num_rows // training.batch_size // 2)
+
+
+def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progress) -> Fit:
+    """Train a head on an encoder's frozen states, which are computed once."""
+    if method.training is None or method.learning_rate is None:
+        raise TypeError("settings are filled in before a method is fitted")
+    training, rate = method.training, method.learning_rate
+    frozen = encoder.tensors()
+    _, truncated = encoder.inputs(task.texts, task.max_tokens)
+    proof = Proof(
+        encoder=encoder.name,
+        tensors_taken=sum(bool(tensor.any()) for tensor in frozen.values()),
+        tensors=len(frozen),
+        **coverage(encoder.tokenizer, task.texts, encoder.tokenizer.encode_batch(task.texts)),
+        distance=0.0,
+        frozen_before=hash_tensors(frozen.values()),
+    )
+    proof.check()
+    everything_read = text_states(
+        encoder, task.texts, max_tokens=task.max_tokens, progress=progress
+    )
+    found = head_states(everything_read, encoder.pooling)
+    states = torch.from_numpy(found)
+    scale = 1.0 / states.square().mean(0).sqrt().clamp(min=1e-6)
+    labels, weights_C = torch.from_numpy(task.labels), torch.from_numpy(task.weights)
+
+    def fresh() -> FrozenModel:
+        torch.default_generator.manual_seed(derive(task.seed, "head"))
+        head = classification_head(
+            states.shape[1],
+            len(task.weights),
+            hidden=training.hidden,
+            dropout=training.dropout,
+        )
+        return FrozenModel(encoder, head, scale, task.max_tokens)
+
+    def steps(
+        model: FrozenModel, rows: Rows, count: int, schedule: Callable[[int], float]
+    ) -> Iterator[int]:
+        def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+            model.head.train()
+            here = torch.from_numpy(batch)
+            return loss(model.head(scale * states[here]), labels[here], weights_C)
+
+        batches = endless_batches(
+            np.ones(len(rows), np.int64), batch_size=training.batch_size, seed=task.seed
+        )
+        limited = ([rows[next(batches)]] for _ in range(count))
+        optimizer = adamw(model.head, learning_rate=rate)
+        for step in train(limited, compute_loss, optimizer, schedule=schedule, seed=task.seed):
+            yield step.number
+
+    rows, held_out = task.parts()
+    with torch.random.fork_rng(devices=[]):
+        trial = fresh()
+
+        def validate() -> Validation:
+            return validation_scores(trial.from_states(found[held_out]), task, held_out)
+
+        best_step, validation = search_steps(
+            steps(trial, rows, training.max_steps, lambda step: warm_up(step, 10)),
+            validate,
+            training,
+            every=_steps_between_looks(training, len(rows)),
+            least_gain=_LEAST_GAIN,
+            progress=progress,
+        )
+        num_steps = max(training.min_steps, round(best_step * len(task.texts) / len(rows)))
+        model = fresh()
+        everything = np.arange(len(task.texts))
+        for _ in steps(
+            model, everything, num_steps, lambda step: warm_up_then_decay(step, num_steps, 10)
+        ):
+            pass
+    model.head.eval()
+    proof = replace(proof, frozen_after=hash_tensors(encoder.tensors().values()))
+    proof.check()
+    return Fit(
+        model=model,
+        chosen={"steps": num_steps},
+        truncated=truncated,
+        proof=proof,
+        validation=validation,
+    )
+
+
+def _matching(pretrained: dict[str, Tensor], model: Encoder) -> int:
+    """Count the tensors of a model that equal the pretrained ones and are not all zero."""
+    started = dict(model.state_dict())  # type: ignore[attr-defined]
+    return sum(
+        bool(tensor.any()) and torch.equal(tensor, _cut(started[name], tensor))
+        for name, tensor in pretrained.items()
+        if name in started
+    )
+
+
+def _cut(tensor: Tensor, like: Tensor) -> Tensor:
+    """Leave out the rows of new tokens, which were not pretrained."""
+    return tensor[: len(like)] if tensor.ndim == 2 else tensor
