@@ -17,8 +17,16 @@ FLAGS = {
         "--text-column --label-column --workers --out --config --json --debug"
     ),
     "pretrain": (
-        "method --corpus --out --size --epochs --minutes --tokens --cbow --tokenizer "
-        "--min-count --text-column --seed --threads --config --json --debug"
+        "method --corpus --out --size --epochs --minutes --tokens --steps --cbow --tokenizer "
+        "--min-count --set --text-column --seed --threads --track --config --json --debug"
+    ),
+    "adapt": (
+        "encoder --corpus --out --epochs --minutes --tokens --steps --set --text-column --seed "
+        "--threads --track --config --json --debug"
+    ),
+    "fill-mask": "encoder text --top --json --debug",
+    "generate": (
+        "encoder text --max-new-tokens --temperature --top-k --top-p --stop --seed --json --debug"
     ),
     "predict": "model source --text --out --text-column --batch-size --config --json --debug",
     "evaluate": "model data --text-column --label-column --json --debug",

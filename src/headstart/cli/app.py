@@ -12,7 +12,19 @@ from typing import Annotated
 import typer
 
 from headstart import __version__
-from headstart.cli import compare, data, evaluate, fit, inspect, neighbors, predict, pretrain
+from headstart.cli import (
+    adapt,
+    compare,
+    data,
+    evaluate,
+    fill_mask,
+    fit,
+    generate,
+    inspect,
+    neighbors,
+    predict,
+    pretrain,
+)
 from headstart.cli.terminal import say, tell
 from headstart.errors import HeadstartError
 
@@ -47,11 +59,14 @@ def headstart(
 
 app.command()(compare.compare)
 app.command()(pretrain.pretrain)
+app.command()(adapt.adapt)
 app.add_typer(fit.app, name="fit")
 app.command()(predict.predict)
 app.command()(evaluate.evaluate)
 app.command()(inspect.inspect)
 app.command()(neighbors.neighbors)
+app.command("fill-mask")(fill_mask.fill_mask)
+app.command()(generate.generate)
 app.add_typer(data.app, name="data")
 
 

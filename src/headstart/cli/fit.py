@@ -32,17 +32,18 @@ def classification(
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the model is saved.")],
     encoder: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="PATH", help="Saved encoder or published file, for methods that use one."
+            metavar="PATH",
+            help="Saved encoder, published file or id on the hub, for methods that use one.",
         ),
     ] = None,
     transfer: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="probe, frozen or finetune an encoder; or scratch, tfidf, majority. "
-            "auto: finetune with an encoder, scratch without.",
+            help="probe, frozen, finetune, gradual or lora of an encoder; or scratch, tfidf, "
+            "majority. auto: finetune with an encoder, scratch without.",
         ),
     ] = "auto",
     text_column: TextColumn = None,
@@ -61,17 +62,23 @@ def classification(
     from headstart.cli.bars import Bars
     from headstart.cli.loading import load_dataset
     from headstart.data.labelled import check_trainable
+    from headstart.hub.store import load_encoder
     from headstart.storage import check_new
     from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.fitting import whole_model_width
     from headstart.transfer.methods import NO_ENCODER, name_of
 
     check_new(out)
     bars = Bars()
     dataset = load_dataset(data, text_column=text_column, label_column=label_column, progress=bars)
     check_trainable(dataset)
-    if encoder is not None and transfer in {name_of(kind()) for kind in NO_ENCODER}:
+    loaded = None if encoder is None else load_encoder(encoder, progress=bars)
+    alone = {name_of(kind()) for kind in NO_ENCODER}
+    if whole_model_width(loaded):
+        alone.remove("scratch")  # the same architecture from random weights
+    if loaded is not None and transfer in alone:
         raise SettingsError(f"the transfer {transfer!r} uses no encoder; leave one of the two out")
-    classifier = TextClassifier(encoder, transfer, random_state=seed)
+    classifier = TextClassifier(loaded, transfer, random_state=seed)
     classifier.fit(dataset.texts, dataset.labels, progress=bars)
     classifier.save(out)
     save_settings(context, out)
@@ -83,4 +90,8 @@ def classification(
     if proof:
         say(*str(proof).splitlines())
     say(f"validation     accuracy {report['validation_accuracy']:.3f} of a part of the labels")
+    if report["validation_classes"] == 1:
+        say(
+            "               every text got the same class: it has learned nothing; try another seed"
+        )
     say(f"model          {out}")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def inspect(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Encoder or fitted model: folder or file.")
+        str,
+        typer.Argument(metavar="MODEL", help="Encoder or fitted model: folder, file or hub id."),
     ],
     *,
     data: Annotated[
@@ -168,7 +169,11 @@ def _column(model: "Pretrained | TextClassifier") -> str:
 
 def _show(found: Mapping[str, Any]) -> None:
     print_table(
-        [{"": name, " ": _text(value)} for name, value in found["about"].items() if _told(value)]
+        [
+            {"": name, " ": _text(value)}
+            for name, value in found["about"].items()
+            if _told(value) and name != "curve"  # every validation of a run is for --json
+        ]
     )
     if words := found.get("words"):
         say("")

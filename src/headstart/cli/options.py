@@ -1,5 +1,6 @@
 """The options that commands share, and the file that stands for any of them."""
 
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar, cast
@@ -82,6 +83,36 @@ def comma_list(kind: Callable[[str], Item]) -> Callable[[str], Sequence[Item]]:
     return parse
 
 
+def read_more_settings(given: Sequence[str] | None) -> dict[str, object]:
+    """Return the settings written as NAME=VALUE; a value is read as TOML reads it, or is text.
+
+    Raises:
+        SettingsError: One is not written so.
+    """
+    settings: dict[str, object] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals and value.strip()):
+            raise SettingsError(f"--set wants NAME=VALUE, such as nsp=false, not {text!r}")
+        try:
+            settings[name.strip().replace("-", "_")] = tomllib.loads(f"x = {value}")["x"]
+        except tomllib.TOMLDecodeError:
+            settings[name.strip().replace("-", "_")] = value.strip()
+    return settings
+
+
+MoreSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of the method, such as nsp=false or learning_rate=5e-4; may be repeated.",
+    ),
+]
+Track = Annotated[
+    Path | None,
+    typer.Option("--track", metavar="DIR", help="Write TensorBoard's files (extra 'track')."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Config = Annotated[

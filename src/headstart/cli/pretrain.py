@@ -5,13 +5,22 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import Config, Debug, Json, Seed, TextColumn, save_settings
+from headstart.cli.options import (
+    Config,
+    Debug,
+    Json,
+    MoreSettings,
+    Seed,
+    TextColumn,
+    Track,
+    read_more_settings,
+)
 from headstart.cli.terminal import print_json, say
 
 
 def pretrain(
     context: typer.Context,
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="word2vec or glove.")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="word2vec, glove, gpt or bert.")],
     *,
     corpus: Annotated[
         list[Path],
@@ -21,47 +30,59 @@ def pretrain(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder is saved.")],
     size: Annotated[
-        str, typer.Option(metavar="SIZE", help="tiny, mini, small, medium or base.")
-    ] = "small",
+        str | None, typer.Option(metavar="SIZE", help="tiny, mini, small, medium or base.")
+    ] = None,
     epochs: Annotated[
         float | None, typer.Option(metavar="N", help="Passes over the corpus.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(metavar="N", help="Minutes of training.")] = None,
     tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to read.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Updates of the weights, for gpt and bert.")
+    ] = None,
     cbow: Annotated[
         bool, typer.Option("--cbow", help="word2vec by CBOW instead of skip-gram.")
     ] = False,
     tokenizer: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME", help="words, whitespace, bpe, wordpiece, or a tokenizer.json."
         ),
-    ] = "words",
+    ] = None,
     min_count: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rarer words get no vector.")
     ] = 5,
+    more: MoreSettings = None,
     text_column: TextColumn = None,
     seed: Seed = 0,
     threads: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Threads; with 1 the result is always the same."),
     ] = None,
+    track: Track = None,
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Pretrain an encoder on unlabelled text.
 
+    A run of gpt or bert that was stopped goes on with the same command. Under torchrun the same
+    command trains on several processes.
+
     For example:
 
         headstart pretrain word2vec --corpus articles.txt --minutes 5 --out runs/word2vec
+
+        headstart pretrain bert --corpus articles.txt --size mini --minutes 20 --out runs/bert
     """
     from headstart.cli.bars import Bars
+    from headstart.cli.running import keep_run, run_folder, told
     from headstart.hub import store
+    from headstart.hub.pretraining import MODELS
     from headstart.storage import check_new
 
     check_new(out)
-    bars = Bars()
+    options = read_more_settings(more) | ({"cbow": True} if cbow else {})
     encoder = store.pretrain(
         method,
         corpus,
@@ -70,16 +91,19 @@ def pretrain(
         epochs=epochs,
         minutes=minutes,
         tokens=tokens,
+        steps=steps,
         tokenizer=tokenizer,
         min_count=min_count,
-        options={"cbow": True} if cbow else None,
+        options=options or None,
         seed=seed,
         threads=threads,
-        progress=bars,
+        run_folder=run_folder(out) if method in MODELS else None,
+        track=track,
+        progress=Bars(),
     )
-    encoder.save(out)
-    save_settings(context, out)
+    if not keep_run(encoder, out, context):
+        return
     if as_json:
         print_json({"folder": str(out), "lineage": encoder.lineage})
     else:
-        say(f"{encoder.name}, saved in {out}")
+        say(*told(encoder), f"{encoder.name}, saved in {out}")

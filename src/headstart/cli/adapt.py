@@ -1,0 +1,84 @@
+"""`headstart adapt`: a model pretrained further, on the text of the task's own domain."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import (
+    Config,
+    Debug,
+    Json,
+    MoreSettings,
+    Seed,
+    TextColumn,
+    Track,
+    read_more_settings,
+)
+from headstart.cli.terminal import print_json, say
+
+
+def adapt(
+    context: typer.Context,
+    encoder: Annotated[
+        str, typer.Argument(metavar="ENCODER", help="BERT or GPT: folder, or id on the hub.")
+    ],
+    *,
+    corpus: Annotated[
+        list[Path],
+        typer.Option(
+            "--corpus", metavar="PATH", help="Text: file, folder or glob; may be repeated."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder is saved.")],
+    epochs: Annotated[
+        float | None, typer.Option(metavar="N", help="Passes over the corpus.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(metavar="N", help="Minutes of training.")] = None,
+    tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to read.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Updates of the weights.")] = None,
+    more: MoreSettings = None,
+    text_column: TextColumn = None,
+    seed: Seed = 0,
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Threads; with 1 the result is always the same."),
+    ] = None,
+    track: Track = None,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Go on pretraining a BERT or GPT on more text, before it is fitted to a task.
+
+    For example:
+
+        headstart adapt runs/bert --corpus reviews.txt --minutes 10 --out runs/bert-reviews
+    """
+    from headstart.cli.bars import Bars
+    from headstart.cli.running import keep_run, run_folder, told
+    from headstart.hub import store
+    from headstart.storage import check_new
+
+    check_new(out)
+    adapted = store.adapt(
+        encoder,
+        corpus,
+        text_column=text_column,
+        epochs=epochs,
+        minutes=minutes,
+        tokens=tokens,
+        steps=steps,
+        options=read_more_settings(more) or None,
+        seed=seed,
+        threads=threads,
+        run_folder=run_folder(out),
+        track=track,
+        progress=Bars(),
+    )
+    if not keep_run(adapted, out, context):
+        return
+    if as_json:
+        print_json({"folder": str(out), "lineage": adapted.lineage})
+    else:
+        say(*told(adapted), f"{adapted.name}, saved in {out}")

@@ -1,0 +1,64 @@
+"""`headstart generate`: how a GPT goes on with a text."""
+
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import Debug, Json, Seed
+from headstart.cli.terminal import print_json, say
+from headstart.errors import SettingsError
+
+
+def generate(
+    encoder: Annotated[
+        str, typer.Argument(metavar="ENCODER", help="GPT: folder, or id on the hub.")
+    ],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to go on with.")],
+    *,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", metavar="N", min=1, help="Tokens to add at most.")
+    ] = 40,
+    temperature: Annotated[
+        float, typer.Option(metavar="T", help="Below 1 safer, above 1 bolder; 0: the likeliest.")
+    ] = 1.0,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", metavar="N", help="Draw from the N likeliest only.")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option("--top-p", metavar="P", help="Draw from the likeliest that sum to P only."),
+    ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option("--stop", metavar="TEXT", help="End before this text; may be repeated."),
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a text, token by token.
+
+    For example:
+
+        headstart generate runs/gpt "The film was" --top-p 0.9
+    """
+    from headstart.cli.bars import Bars
+    from headstart.hub.language_models import PretrainedGpt
+    from headstart.transfer.loading import load
+
+    model = load(encoder, progress=Bars())
+    if not isinstance(model, PretrainedGpt):
+        raise SettingsError(f"{encoder}: is no GPT; only a GPT goes on with a text")
+    added = model.generate(
+        text,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        stop=stop,
+        seed=seed,
+    )
+    if as_json:
+        print_json({"prompt": text, "added": added})
+    else:
+        say(f"{text}{added}")

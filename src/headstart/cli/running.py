@@ -1,0 +1,44 @@
+"""What `pretrain` and `adapt` share: where a run is kept until it is an encoder."""
+
+import os
+import shutil
+from pathlib import Path
+
+import typer
+
+from headstart.cli.options import save_settings
+from headstart.hub.bundle import Pretrained
+
+_LOG = "log.jsonl"
+
+
+def run_folder(out: Path) -> Path:
+    """Return where checkpoints and log are kept until the encoder is saved in `out`."""
+    return out.with_name(f"{out.name}.run")
+
+
+def keep_run(encoder: Pretrained, out: Path, context: typer.Context) -> bool:
+    """Save the encoder with the run's log and settings, and remove the checkpoints.
+
+    Of several processes the first one does, and only for it is the answer true.
+    """
+    if int(os.environ.get("RANK", "0")):
+        return False
+    encoder.save(out)
+    save_settings(context, out)
+    folder = run_folder(out)
+    if (folder / _LOG).exists():
+        shutil.copyfile(folder / _LOG, out / _LOG)
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
+def told(encoder: Pretrained) -> list[str]:
+    """Return the lines that say what a run of a model reached on the held-out documents."""
+    found = encoder.lineage.get("validation")
+    if not found:
+        return []
+    scores = ", ".join(
+        f"{name.replace('_', ' ')} {value:.4g}" for name, value in found.items() if name != "step"
+    )
+    return [f"held-out documents: {scores}"]
