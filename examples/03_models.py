@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from headstart.models.bert import Bert, BertConfig
 from headstart.models.word_vectors import WordSpace, WordVectors
 
 words = ["king", "queen", "man", "woman"]
@@ -15,3 +16,12 @@ print(encoder.width, layer_BTD)
 
 space = WordSpace(words, matrix)
 print(space.most_similar(positive=["king", "woman"], negative=["man"], top=1))
+
+# BERT and GPT are a file each; several texts stand side by side in a row and never see one another.
+bert = Bert(BertConfig(vocabulary_size=50, width=16, layers=2, heads=2, feed_forward=32)).eval()
+ids_BT = torch.tensor([[7, 8, 9, 20, 21]])
+texts_BT = torch.tensor([[0, 0, 0, 1, 1]])  # which text each token belongs to
+places_BT = torch.tensor([[0, 1, 2, 0, 1]])  # and where it stands in it
+packed = bert(ids_BT, texts_BT, places_BT)
+alone = bert.encode(ids_BT[:, :3], torch.ones(1, 3, dtype=torch.bool))
+print(len(packed), torch.allclose(packed[-1][:, :3], alone[-1], atol=1e-6))

@@ -18,7 +18,7 @@ def compute_loss(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return total, torch.tensor(len(rows))
 
 
-batches = [torch.arange(64)] * 50
+batches = [[torch.arange(32), torch.arange(32, 64)]] * 50  # a step's gradients may come in parts
 optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
 for step in train(
     batches, compute_loss, optimizer, schedule=lambda n: warm_up_then_decay(n, len(batches), 5)

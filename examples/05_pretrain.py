@@ -15,3 +15,31 @@ print(word2vec.most_similar("coffee", top=2))
 
 glove = hs.pretrain("glove", texts, size="tiny", epochs=20, threads=1, seed=0)
 print(glove.similarity("train", "bus"))
+
+bert = hs.pretrain(
+    "bert",
+    [
+        f"{first.capitalize()}. {second.capitalize()}."
+        for first in texts[:4]
+        for second in texts[:4]
+    ],
+    size="tiny",
+    steps=40,
+    threads=1,
+    options={"vocabulary_size": 300, "rows_per_step": 4},
+)
+print(bert.name, bert.lineage["positions_filled"])
+print(bert.fill_mask("the coffee is [MASK]", top=3))
+
+gpt = hs.pretrain(
+    "gpt",
+    texts,
+    size="tiny",
+    steps=40,
+    threads=1,
+    options={"vocabulary_size": 300, "tokens_per_row": 32, "rows_per_step": 4},
+)
+print(gpt.generate("a cup of", max_new_tokens=8, temperature=0))
+
+adapted = hs.adapt(bert, ["The tram is late. The tram is full."] * 20, steps=5, threads=1)
+print(adapted.lineage["adapted_from"] == bert.name)

@@ -22,3 +22,16 @@ print(features.shape)
 methods = [hs.TfIdf(), hs.Probe(), hs.Probe(pooling="max")]  # methods are values: search over them
 search = GridSearchCV(hs.TextClassifier(encoder), {"transfer": methods}, cv=2).fit(texts, labels)
 print(search.best_params_)
+
+bert = hs.pretrain(
+    "bert",
+    texts * 20,
+    size="tiny",
+    steps=20,
+    threads=1,
+    options={"nsp": False, "vocabulary_size": 300, "rows_per_step": 4},
+)
+tuned = hs.TextClassifier(bert, transfer="finetune").fit(texts, labels)
+print(tuned.predict(["a late goal"]), tuned.fit_report_["steps"], tuned.proof_.tensors_taken)
+cheap = hs.TextClassifier(bert, transfer=hs.LowRank(rank=4)).fit(texts, labels)
+tuned.save("runs/tuned")  # transformers opens this folder, too

@@ -1,5 +1,6 @@
 """Logistic regression, as every method that needs one fits it."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,11 @@ def logistic_regression(
         intercept: Whether there is a bias; without one it is 0.
     """
     model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3, fit_intercept=intercept)
-    with threadpool_limits(1, user_api="blas"):  # so little work is ten times slower on two
+    with (
+        threadpool_limits(1, user_api="blas"),  # so little work is ten times slower on two
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         model.fit(x, labels, sample_weight=weights[labels])
     weight, bias = model.coef_.astype(np.float64), np.ravel(model.intercept_).astype(np.float64)
     if not intercept:
