@@ -108,7 +108,9 @@ class PretrainedBert(Pretrained):
         with torch.no_grad():
             top_layer_BTD = self.model.encode(ids_BT, torch.ones_like(ids_BT).bool())[-1]
             scores_V = self.model.token_scores(top_layer_BTD[:, 1 + len(encoded[0])])[0]
-        best = scores_V[: len(self.tokenizer.vocabulary)].topk(min(top, len(scores_V)))
+        best = scores_V[: len(self.tokenizer.vocabulary)].topk(
+            min(top, len(self.tokenizer.vocabulary))
+        )
         chances = (best.values - scores_V.logsumexp(0)).exp().tolist()
         names = [_piece(self.tokenizer, identity) for identity in best.indices.tolist()]
         return list(zip(names, chances, strict=True))

@@ -3,7 +3,7 @@
 import copy
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -39,6 +39,7 @@ SIZES = {  # layers, width, heads, feed-forward: Turc et al. 2019, https://arxiv
 }
 _VOCABULARY = 8192
 _ADAPTING_RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768; narrower models take more
+_NEW_MODEL = ("vocabulary_size", "lowercase", "dropout")  # settings of no objective
 _KINDS: dict[str, Kind] = {"gpt": "bpe", "bert": "wordpiece"}
 
 
@@ -85,11 +86,11 @@ def pretrain_model(
     vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
     lowercase = options.pop("lowercase", method == "bert")
     dropout = options.pop("dropout", 0.1)
-    settings = _objective_settings(method, options)
+    settings = _objective_settings(method, options, others=_NEW_MODEL)
     with process_group(), _threads(plan.threads):
         if not isinstance(tokenizer, SubwordTokenizer):
             tokenizer = SubwordTokenizer.train(
-                text.texts(),
+                text.texts,
                 kind=tokenizer or _KINDS[method],
                 vocabulary_size=vocabulary_size,
                 lowercase=lowercase,
@@ -218,13 +219,13 @@ def _train(
 
 
 def _objective_settings(
-    method: str, options: Mapping[str, Any]
+    method: str, options: Mapping[str, Any], *, others: Sequence[str] = ()
 ) -> masked_lm.MaskedLm | causal_lm.CausalLm:
     kind = masked_lm.MaskedLm if method == "bert" else causal_lm.CausalLm
-    known = {field.name for field in fields(kind)} | {"vocabulary_size", "lowercase", "dropout"}
-    if unknown := sorted(set(options) - known):
+    own = {field.name for field in fields(kind)}
+    if unknown := sorted(set(options) - own):
         raise SettingsError(
-            f"{method} has no setting {unknown[0]!r}{suggestion(unknown[0], known)}"
+            f"{method} has no setting {unknown[0]!r}{suggestion(unknown[0], own.union(others))}"
         )
     return kind(**options)
 

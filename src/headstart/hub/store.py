@@ -384,7 +384,7 @@ def _make_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress)
         )
     if kind in get_args(Kind):
         return SubwordTokenizer.train(
-            text.texts(), kind=cast("Kind", kind), min_count=min_count, progress=progress
+            text.texts, kind=cast("Kind", kind), min_count=min_count, progress=progress
         )
     if Path(kind).is_file():
         return read_word_tokenizer(Path(kind))

@@ -77,7 +77,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self.dropped = round(p * _ONE)
+        self.dropped = min(round(p * _ONE), _ONE - 1)  # never all of them
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

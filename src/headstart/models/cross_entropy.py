@@ -19,7 +19,6 @@ def linear_cross_entropy(
     Scores are computed for some hundred predictions at a time, and their gradient at once, while
     they are in the cache: the memory of a large vocabulary's scores is never touched twice.
     """
-    bias_V = weight_VD.new_zeros(len(weight_VD)) if bias_V is None else bias_V
     apply: Any = _LinearCrossEntropy.apply
     total: Tensor = apply(states_ND, weight_VD, bias_V, targets_N)
     return total
@@ -31,23 +30,27 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any,  # noqa: ANN401 - torch's context has no useful type
         states_ND: Tensor,
         weight_VD: Tensor,
-        bias_V: Tensor,
+        bias_V: Tensor | None,
         targets_N: Tensor,
     ) -> Tensor:
-        by_states = torch.empty_like(states_ND)
-        by_weight, by_bias = torch.zeros_like(weight_VD), torch.zeros_like(bias_V)
+        by_states, by_weight = torch.empty_like(states_ND), torch.zeros_like(weight_VD)
+        by_bias = None if bias_V is None else torch.zeros_like(bias_V)
         weight = weight_VD.to(states_ND.dtype)
         total = torch.zeros((), dtype=torch.float32, device=states_ND.device)
         with torch.autocast(states_ND.device.type, enabled=False):
             for start in range(0, len(states_ND), _ROWS):
                 rows = slice(start, start + _ROWS)
                 states, targets = states_ND[rows], targets_N[rows, None]
-                scores = (states @ weight.T).float().add_(bias_V)
-                normalizer = scores.logsumexp(1, keepdim=True)
+                scores = (states @ weight.T).float()
+                if bias_V is not None:
+                    scores += bias_V
+                highest = scores.amax(1, keepdim=True)
+                slopes = scores.softmax(1)  # one pass; its highest value is exp(highest) / sum
+                normalizer = highest - slopes.amax(1, keepdim=True).log()
                 total += (normalizer - scores.gather(1, targets)).sum()
-                slopes = scores.sub_(normalizer).exp_()
-                slopes.scatter_add_(1, targets, torch.full_like(normalizer, -1.0))
-                by_bias += slopes.sum(0)
+                slopes.scatter_add_(1, targets, torch.full_like(highest, -1.0))
+                if by_bias is not None:
+                    by_bias += slopes.sum(0)
                 slopes = slopes.to(states.dtype)
                 by_states[rows] = slopes @ weight
                 by_weight += slopes.T @ states
@@ -57,4 +60,5 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         by_states, by_weight, by_bias = ctx.saved_tensors
-        return grad.to(by_states.dtype) * by_states, grad * by_weight, grad * by_bias, None
+        by_bias = None if by_bias is None else grad * by_bias
+        return grad.to(by_states.dtype) * by_states, grad * by_weight, by_bias, None

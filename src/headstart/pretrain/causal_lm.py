@@ -50,8 +50,8 @@ class CausalLm:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise SettingsError(f"{name} must be a whole number from {least}, got {value!r}")
-        if not 0 < self.learning_rate < math.inf:
-            raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if type(self.learning_rate) not in (int, float) or not 0 < self.learning_rate < math.inf:
+            raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate!r}")
 
 
 @dataclass(frozen=True)

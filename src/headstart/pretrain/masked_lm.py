@@ -61,14 +61,14 @@ class MaskedLm:
     def __post_init__(self) -> None:
         if not (self.mlm or self.nsp):
             raise SettingsError("BERT needs an objective: mlm, nsp, or both")
-        if not 0 < self.mask_share < 1:
-            raise SettingsError(f"mask_share must be between 0 and 1, got {self.mask_share}")
+        if type(self.mask_share) not in (int, float) or not 0 < self.mask_share < 1:
+            raise SettingsError(f"mask_share must be between 0 and 1, got {self.mask_share!r}")
         for name, least in (("tokens_per_row", 8), ("rows_per_step", 1), ("rows_at_once", 1)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise SettingsError(f"{name} must be a whole number from {least}, got {value!r}")
-        if not 0 < self.learning_rate < math.inf:
-            raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if type(self.learning_rate) not in (int, float) or not 0 < self.learning_rate < math.inf:
+            raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate!r}")
 
 
 @dataclass(frozen=True)
@@ -215,9 +215,7 @@ class Objective:
         epoch, step = 0, 1
         while True:
             examples, rows = self._epoch(epoch)
-            steps = max(1, len(rows) // self.settings.rows_per_step)
-            if len(self.steps_before) == epoch + 1:
-                self.steps_before.append(self.steps_before[-1] + steps)
+            steps = self.steps_before[epoch + 1] - self.steps_before[epoch]
             skipped = min(steps, max(0, first_step - step))
             for at in range(skipped, steps):
                 of_step = rows[at * self.settings.rows_per_step :][: self.settings.rows_per_step]
@@ -226,6 +224,8 @@ class Objective:
 
     def epochs(self, step: int) -> float:
         """Return how many passes over the corpus are done after a step."""
+        while self.steps_before[-1] < step:  # a run that goes on asks before it has batches
+            self._epoch(len(self.steps_before) - 1)
         epoch = int(np.searchsorted(self.steps_before, step, "left")) - 1
         if epoch < 0:
             return 0.0
@@ -310,7 +310,11 @@ class Objective:
             random=generator(self.seed, "examples", epoch),
         )
         order = generator(self.seed, "order", epoch)
-        return examples, pack_examples(examples.lengths, self.settings.tokens_per_row, order)
+        rows = pack_examples(examples.lengths, self.settings.tokens_per_row, order)
+        if len(self.steps_before) == epoch + 1:
+            steps = max(1, len(rows) // self.settings.rows_per_step)
+            self.steps_before.append(self.steps_before[-1] + steps)
+        return examples, rows
 
     def _step(self, examples: Examples, rows: list[Rows], step: int) -> Sequence[Batch]:
         """Return this process's parts of a step; how it is split changes nothing in it."""

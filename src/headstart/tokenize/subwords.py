@@ -5,9 +5,10 @@ WordPiece is BERT's (Devlin et al. 2019), with its `##` continuations and its sp
 others trained has special tokens by other names and numbers; `Specials` says which is which.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, Self
 
@@ -70,7 +71,7 @@ class SubwordTokenizer:
     @classmethod
     def train(
         cls,
-        texts: Iterable[str],
+        texts: Iterable[str] | Callable[[], Iterable[str]],
         *,
         kind: Kind = "wordpiece",
         vocabulary_size: int = 8192,
@@ -78,7 +79,15 @@ class SubwordTokenizer:
         lowercase: bool = True,
         progress: Progress = SILENT,
     ) -> Self:
-        """Learn the pieces of `texts`.
+        """Learn the pieces of `texts`; the same texts give the same pieces.
+
+        Args:
+            texts: The texts, or a function that returns them; WordPiece reads them twice.
+            kind: `bpe` or `wordpiece`.
+            vocabulary_size: How many pieces, special tokens and single characters included.
+            min_count: Rarer pairs are not joined to a piece.
+            lowercase: Whether texts are lower-cased first.
+            progress: Where progress goes.
 
         Raises:
             SettingsError: An unknown kind, or a vocabulary smaller than its alphabet can be.
@@ -86,17 +95,26 @@ class SubwordTokenizer:
         """
         if vocabulary_size <= 261:
             raise SettingsError(f"vocabulary_size must be above 261, got {vocabulary_size}")
+        if kind not in SPECIALS:
+            raise SettingsError(f"kind must be 'bpe' or 'wordpiece', not {kind!r}")
+        if not callable(texts):
+            texts = partial(iter, texts if isinstance(texts, Sequence) else list(texts))
         if kind == "bpe":
             tokenizer, trainer = _byte_pairs(vocabulary_size, min_count, lowercase=lowercase)
-        elif kind == "wordpiece":
-            tokenizer, trainer = _word_pieces(vocabulary_size, min_count, lowercase=lowercase)
         else:
-            raise SettingsError(f"kind must be 'bpe' or 'wordpiece', not {kind!r}")
+            letters: set[str] = set()
+            with progress.stage("reading the alphabet", unit="texts") as advance:
+                for text in texts():
+                    letters.update(text)
+                    advance(1)
+            tokenizer, trainer = _word_pieces(
+                vocabulary_size, min_count, letters, lowercase=lowercase
+            )
         seen = 0
 
         def counted() -> Iterable[str]:
             nonlocal seen
-            for text in texts:
+            for text in texts():
                 seen += bool(text.strip())
                 yield text
                 advance(1)
@@ -105,7 +123,7 @@ class SubwordTokenizer:
             tokenizer.train_from_iterator(counted(), trainer)
         if not seen:
             raise DataError("no text to learn a vocabulary from")
-        return cls(tokenizer)
+        return cls(_with_special(tokenizer, SPECIALS[kind]))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -177,7 +195,7 @@ class SubwordTokenizer:
         pieces = self.vocabulary
         if any(piece.startswith("##") for piece in pieces):
             return np.array([piece.startswith("##") for piece in pieces])
-        return np.array([piece[:1].isalnum() for piece in pieces])  # a word begins with a space
+        return np.array([not _begins_a_word(piece) for piece in pieces])
 
     @property
     def lowercase(self) -> bool:
@@ -196,6 +214,13 @@ class SubwordTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Join pieces to text again; exact for byte pairs, up to spacing and case for WordPiece."""
         return str(self._tokenizer.decode(list(ids)))
+
+
+def _begins_a_word(piece: str) -> bool:
+    """Say whether a piece begins with a space, as it is written in vocabularies, or a mark."""
+    first = piece[:1]
+    space = first == "▁" or "Ā" <= first <= "Ġ"  # bytes 0 to 32 in GPT-2's alphabet: all letters
+    return space or (first.isascii() and not first.isalnum())
 
 
 def _byte_pairs(
@@ -217,7 +242,7 @@ def _byte_pairs(
 
 
 def _word_pieces(
-    vocabulary_size: int, min_count: int, *, lowercase: bool
+    vocabulary_size: int, min_count: int, letters: Iterable[str], *, lowercase: bool
 ) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
     tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
@@ -226,7 +251,7 @@ def _word_pieces(
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary_size,
         min_frequency=min_count,
-        special_tokens=list(SPECIALS["wordpiece"]),
+        special_tokens=[*SPECIALS["wordpiece"], *_continuations(tokenizer, letters)],
         show_progress=False,
     )
     numbered = [(piece, number) for number, piece in enumerate(SPECIALS["wordpiece"])]
@@ -236,3 +261,25 @@ def _word_pieces(
         special_tokens=[(piece, number) for piece, number in numbered if piece in (CLS, SEP)],
     )
     return tokenizer, trainer
+
+
+def _continuations(tokenizer: tokenizers.Tokenizer, letters: Iterable[str]) -> list[str]:
+    """Return `##a` for each letter that can go on with a word, in order.
+
+    The library numbers these as it meets them in an order that is another one each time, and
+    settles ties by the numbers: two trainings would not give the same pieces.
+    """
+    found = set()
+    for letter in letters:
+        for cut, _ in tokenizer.pre_tokenizer.pre_tokenize_str(
+            tokenizer.normalizer.normalize_str(f"a{letter}")
+        ):
+            found.update(cut[1:])
+    return [f"##{letter}" for letter in sorted(found)]
+
+
+def _with_special(tokenizer: tokenizers.Tokenizer, special: Sequence[str]) -> tokenizers.Tokenizer:
+    """Return the same tokenizer with no other special tokens than these."""
+    plain = json.loads(tokenizer.to_str())
+    plain["added_tokens"] = [each for each in plain["added_tokens"] if each["content"] in special]
+    return tokenizers.Tokenizer.from_str(json.dumps(plain))

@@ -145,7 +145,7 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
     result = _choose_strength(method.strengths, fit_rows, task, rows, held_out)
     proof = replace(proof, frozen_after=hash_tensors(frozen.values()))
     proof.check()
-    truncated = int((encoded.lengths > task.max_tokens).sum())
+    _, truncated = encoder.inputs(task.texts, task.max_tokens)
     return replace(result, proof=proof, truncated=truncated)
 
 

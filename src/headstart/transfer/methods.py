@@ -169,8 +169,8 @@ class FineTune:
         learning_rate: Of the LSTM and the classifier, or of the whole model at its top.
         encoder_rate: Of word vectors, which are brought to a root mean square of 1 first.
         layer_decay: Each layer's rate as a share of the rate of the layer above it.
-        pooling: What stands for a text in a whole model: `cls`, `last` or `mean`; the encoder's own
-            by default.
+        pooling: What stands for a text in a whole model: `cls`, `last` or `mean`; by default the
+            validation part chooses between the encoder's own and the mean.
         lm_coef: Weight of GPT's language model loss; 0 leaves it out.
         task_coef: Weight of the task's loss beside it.
         training: Everything shared with the other methods.

@@ -13,13 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from headstart.data.splits import validation_part
+from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, Tokenizer
 from headstart.hub.language_models import PretrainedGpt
 from headstart.hub.proof import Proof, distance, hash_tensors
 from headstart.models.bert import Bert
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.models.gpt import Gpt
-from headstart.models.interface import Encoder
+from headstart.models.interface import Encoder, Pooling
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.tasks.classification import loss, probabilities
@@ -54,6 +56,8 @@ from headstart.transfer.task import Fit, Task, coverage, validation_scores
 WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
 _WARM_UP_SHARE = 0.1
 _PROBE_STRENGTH = 1.0
+_MEAN: Pooling = "mean"
+_PARTS = 5  # of the labels, by which the pooling is chosen
 _LEAST_GAIN = 0.005  # nats of validation loss; without it a solved task is trained on for ever
 _CPU = torch.device("cpu")
 _NEW_TOKENS = ("<start>", "<delimiter>", "<extract>")
@@ -73,6 +77,7 @@ def fit_whole_model(
     with torch.random.fork_rng(devices=[]):
         start = _Start(method, encoder, task)
         rows, held_out = task.parts()
+        start.choose_pooling()
         training = start.training
 
         first_rise = max(1, round(_WARM_UP_SHARE * training.min_steps))
@@ -116,7 +121,7 @@ def fit_whole_model(
             proof.check()
     return Fit(
         model=start.fitted(final.eval()),
-        chosen={"steps": num_steps},
+        chosen={"steps": num_steps, "pooling": start.reading.pooling},
         truncated=start.truncated,
         proof=proof,
         validation=validation,
@@ -136,7 +141,30 @@ class _Start:
         if isinstance(method, Scratch):
             self.model = _with_random_weights(self.model, task.seed)
         self.encoded, self.truncated = self.reading.encode(encoder, task.texts)
-        self.states: Floats | None = None
+        self.states: dict[Pooling, Floats] = {}
+
+    def choose_pooling(self) -> None:
+        """Let parts of the labels choose what stands for a text, unless the method says it.
+
+        A model that was pretrained for minutes has learned little about [CLS], or about what to
+        keep in its last token's state; the mean of all states is then the better summary. One
+        validation part of a few texts would choose by chance, so several are drawn.
+        """
+        asked = isinstance(self.method, FineTune) and self.method.pooling
+        if asked or isinstance(self.method, Scratch):
+            return
+        losses: dict[Pooling, float] = {}
+        names = [str(label) for label in self.task.labels]
+        for pooling in dict.fromkeys((self.reading.pooling, _MEAN)):
+            losses[pooling] = 0.0
+            for part in range(_PARTS):
+                seed = derive(self.task.seed, "pooling", part)
+                rows, held_out = validation_part(names, seed=seed)
+                weight, bias = self._probe(pooling, rows)
+                scores = self.states[pooling][held_out] @ weight.T + bias
+                found = validation_scores(probabilities(scores), self.task, held_out)
+                losses[pooling] += found.loss
+        self.reading = replace(self.reading, pooling=min(losses, key=losses.__getitem__))
 
     def fresh(self, rows: Rows) -> WholeModel:
         """Return the model before training on these rows."""
@@ -178,27 +206,36 @@ class _Start:
 
     def _start_from_probe(self, model: WholeModel, rows: Rows) -> None:
         """Set the head to the best linear layer on the frozen states of these rows."""
-        if self.states is None:
-            self.states = self._pooled(model)
-        scale = 1.0 / max(float(np.sqrt(np.square(self.states[rows]).mean())), 1e-12)
-        weight, bias = logistic_regression(
-            scale * self.states[rows],
-            self.task.labels[rows],
-            self.task.weights,
-            _PROBE_STRENGTH,
-            intercept=model.classify.bias is not None,
-        )
+        weight, bias = self._probe(self.reading.pooling, rows)
         with torch.no_grad():
-            model.classify.weight.copy_(torch.from_numpy(scale * weight))
+            model.classify.weight.copy_(torch.from_numpy(weight))
             if model.classify.bias is not None:
                 model.classify.bias.copy_(torch.from_numpy(bias))
 
-    def _pooled(self, model: WholeModel) -> Floats:
+    def _probe(
+        self, pooling: Pooling, rows: Rows
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight and bias of the best linear layer on the frozen states of these rows."""
+        if pooling not in self.states:
+            self.states[pooling] = self._pooled(pooling)
+        states = self.states[pooling][rows]
+        scale = 1.0 / max(float(np.sqrt(np.square(states).mean())), 1e-12)
+        weight, bias = logistic_regression(
+            scale * states,
+            self.task.labels[rows],
+            self.task.weights,
+            _PROBE_STRENGTH,
+            intercept=not isinstance(self.model, Gpt),  # whose classifier has no bias
+        )
+        return scale * weight, bias
+
+    def _pooled(self, pooling: Pooling) -> Floats:
         if isinstance(self.model, Gpt):  # its new tokens are no part of what was pretrained
+            model = WholeModel(self.model, len(self.task.weights), pooling=pooling, dropout=0.0)
             return whole_model_states(model, self.encoded)
         states = text_states(self.encoder, self.task.texts, max_tokens=self.reading.max_tokens)
-        own = torch.from_numpy(pooled(states, self.reading.pooling))
-        if isinstance(self.model, Bert) and self.reading.pooling == "cls":
+        own = torch.from_numpy(pooled(states, pooling))
+        if isinstance(self.model, Bert) and pooling == "cls":
             with torch.inference_mode():
                 own = self.model.pool(own)
         return own.numpy()
@@ -210,18 +247,25 @@ def _start_of(
     """Return the model to train, its tokenizer, and how it reads a text.
 
     GPT gets start, delimiter and extract tokens, as in the paper (section 3.3, figure 1).
+
+    Raises:
+        SettingsError: GPT has no room for a text, or its first token is to stand for one.
     """
     asked = method.pooling if isinstance(method, FineTune) else None
     pooling = asked or encoder.pooling
     if not isinstance(encoder, PretrainedGpt):
         reading = Reading(max_tokens=task.max_tokens, pooling=pooling)
         return encoder.model, encoder.tokenizer, reading
+    if pooling == "cls":
+        raise SettingsError("a GPT's first token has read nothing of a text; pool last or mean")
+    most = min(task.max_tokens, encoder.model.config.positions)
+    if most <= 2:
+        raise SettingsError(f"max_tokens must be above 2, got {most}")
     fresh = torch.Generator().manual_seed(derive(task.seed, "new tokens"))
     tokenizer = encoder.tokenizer.with_tokens(_NEW_TOKENS)
     like = encoder.tokenizer.specials.end
     model = with_new_tokens(encoder.model, len(_NEW_TOKENS), like, fresh)
     start, _, extract = range(len(model.tokens.weight))[-len(_NEW_TOKENS) :]
-    most = min(task.max_tokens, model.config.positions)
     reading = Reading(max_tokens=most, pooling=pooling, before=(start,), after=(extract,))
     return model, tokenizer, reading
 
