@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+import tokenizers
+import torch
+from tokenizers import models, normalizers, pre_tokenizers
 
 from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.language_models import PretrainedBert, PretrainedGpt
+from headstart.models.bert import Bert, BertConfig
+from headstart.models.gpt import Gpt, GptConfig
+from headstart.tokenize.subwords import SubwordTokenizer
 
 TOPICS = {
     "sport": ["goal", "match", "team", "coach", "score", "league"],
@@ -23,9 +30,51 @@ def make_encoder(seed=0):
     return PretrainedWordVectors.from_words("glove", words, vectors, config={}, lineage={})
 
 
+def make_tokenizer(words, *specials):
+    vocabulary = {piece: number for number, piece in enumerate([*specials, *words])}
+    backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.add_special_tokens(list(specials))
+    return SubwordTokenizer(backend)
+
+
+def make_whole_model(kind, encoder, **settings):
+    """Make a tiny BERT or GPT whose embeddings are an encoder's word vectors."""
+    first = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if kind == "bert" else ["<|endoftext|>"]
+    tokenizer = make_tokenizer(encoder.words, *first, *(() if kind == "bert" else ["[UNK]"]))
+    sizes = {"width": 8, "layers": 2, "heads": 2, "feed_forward": 16, "positions": 32, **settings}
+    sizes["vocabulary_size"] = len(tokenizer.vocabulary)
+    fresh = torch.Generator().manual_seed(0)
+    if kind == "bert":
+        model = Bert(BertConfig(**sizes), generator=fresh)
+        rows = model.embeddings.tokens.weight
+    else:
+        model = Gpt(GptConfig(**sizes), generator=fresh)
+        rows = model.tokens.weight
+    with torch.no_grad():
+        rows[-len(encoder.words) :] += encoder.matrix
+    wrap = PretrainedBert if kind == "bert" else PretrainedGpt
+    return wrap.of(model, tokenizer, lineage={})
+
+
 @pytest.fixture(scope="session")
 def encoder():
     return make_encoder()
+
+
+@pytest.fixture(scope="session")
+def encoders(encoder):
+    """One of each kind: what replaces the embedding layer, and what replaces the whole model."""
+    return {
+        "glove": encoder,
+        "bert": make_whole_model("bert", encoder),
+        "bert of one segment": make_whole_model("bert", encoder, segments=1),
+        "gpt": make_whole_model("gpt", encoder),
+        "gpt, norm last": make_whole_model(
+            "gpt", encoder, norm_first=False, tanh_gelu=True, feed_forward=32
+        ),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -38,24 +37,26 @@ METHODS = {
     "scratch": Scratch(width=8, learning_rate=2e-2, embedding_rate=0.1, training=BRIEF),
     "frozen": Features(learning_rate=2e-2, training=BRIEF),
     "finetune": FineTune(learning_rate=2e-2, training=BRIEF),
+    "bert": FineTune(learning_rate=1e-2, training=BRIEF),
 }
-NEURAL = ("scratch", "frozen", "finetune")
+NEURAL = ("scratch", "frozen", "finetune", "bert")
+ENCODERS = {"probe": "glove", "frozen": "glove", "finetune": "glove", "bert": "bert"}
 
 
-def make_classifier(name, encoder, **settings):
-    needed = encoder if name in ("probe", "frozen", "finetune") else None
+def make_classifier(name, encoders, **settings):
+    needed = encoders[ENCODERS[name]] if name in ENCODERS else None
     return TextClassifier(needed, METHODS[name], **settings)
 
 
 @pytest.fixture(params=METHODS)
-def classifier(request, encoder):
+def classifier(request, encoders):
     """A classifier of each method, not fitted."""
-    return make_classifier(request.param, encoder)
+    return make_classifier(request.param, encoders)
 
 
 @pytest.fixture(scope="module")
-def fitted_models(encoder, texts, labels):
-    return {name: make_classifier(name, encoder).fit(texts, labels) for name in METHODS}
+def fitted_models(encoders, texts, labels):
+    return {name: make_classifier(name, encoders).fit(texts, labels) for name in METHODS}
 
 
 @pytest.fixture(params=METHODS)
@@ -155,8 +156,8 @@ def test_the_same_seed_gives_the_same_model(classifier, fitted_models, texts, la
 
 
 @pytest.mark.parametrize("name", NEURAL)
-def test_another_seed_gives_another_model(name, encoder, fitted_models, texts, labels):
-    other = make_classifier(name, encoder, random_state=1).fit(texts, labels)
+def test_another_seed_gives_another_model(name, encoders, fitted_models, texts, labels):
+    other = make_classifier(name, encoders, random_state=1).fit(texts, labels)
     assert not np.allclose(other.predict_proba(texts), fitted_models[name].predict_proba(texts))
 
 
@@ -168,9 +169,11 @@ def test_the_input_is_not_touched(classifier, texts, labels):
     assert (X.tolist(), y.tolist()) == (texts, labels)
 
 
-def test_the_encoder_is_not_touched(classifier, encoder, texts, labels):
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_encoder_is_not_touched(name, encoders, texts, labels):
+    encoder = encoders[ENCODERS[name]]
     before = {name: tensor.clone() for name, tensor in encoder.tensors().items()}
-    classifier.fit(texts, labels).predict(texts)
+    make_classifier(name, encoders).fit(texts, labels).predict(texts)
     assert all(torch.equal(encoder.tensors()[name], before[name]) for name in before)
 
 
@@ -332,9 +335,9 @@ def test_no_text_at_all_is_refused(classifier):
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "majority"])
-def test_texts_without_a_word_are_refused(name, encoder):
+def test_texts_without_a_word_are_refused(name, encoders):
     with pytest.raises(DataError, match="word"):
-        make_classifier(name, encoder).fit(["", " "] * 5, ["a", "b"] * 5)
+        make_classifier(name, encoders).fit(["", " "] * 5, ["a", "b"] * 5)
 
 
 def test_two_texts_are_enough(classifier):
@@ -381,54 +384,3 @@ def test_a_grid_of_encoders_is_searched(encoder, other_encoder, texts, labels):
     ).fit(texts, labels)
     assert search.best_params_["encoder"] in encoders
     assert search.best_estimator_.encoder is search.best_params_["encoder"]
-
-
-# The transformer
-
-
-def test_features_are_the_pooled_vectors(encoder):
-    goal, bank = encoder.matrix[[encoder.words.index("goal"), encoder.words.index("bank")]].numpy()
-    mean, highest = (goal + bank) / 2, np.maximum(goal, bank)
-    expected = {"mean": mean, "max": highest, "mean+max": np.concatenate([highest, mean])}
-    for pooling, row in expected.items():
-        features = TextFeatures(encoder, pooling=pooling).transform(["Goal BANK", ""])
-        assert features[0] == pytest.approx(row, abs=1e-6)
-        assert not features[1].any()
-        assert features.dtype == np.float32
-
-
-def test_features_of_one_text_are_those_among_many(encoder, texts):
-    features = TextFeatures(encoder)
-    together = features.transform([*texts, "goal " * 50])
-    alone = [features.transform([text])[0] for text in [*texts, "goal " * 50]]
-    assert np.stack(alone) == pytest.approx(together, abs=1e-6)
-    assert features.transform([]).shape == (0, 8)
-
-
-def test_every_feature_has_a_name(encoder, texts):
-    features = TextFeatures(encoder, pooling="mean+max").fit(texts)
-    names = features.get_feature_names_out()
-    assert len(set(names)) == len(names) == features.transform(texts).shape[1]
-    with pytest.raises(SettingsError, match="pooling must be"):
-        features.set_params(pooling="median").transform(texts)
-
-
-def test_features_read_as_much_as_they_are_told(encoder):
-    short, long = TextFeatures(encoder, max_tokens=1), TextFeatures(encoder)
-    assert np.array_equal(short.transform(["goal bank"]), long.transform(["goal"]))
-
-
-def test_features_need_no_fit_and_survive_pickle_and_paths(encoder, texts, tmp_path):
-    expected = TextFeatures(encoder).transform(texts)
-    encoder.save(tmp_path / "encoder")
-    from_path = TextFeatures(tmp_path / "encoder")
-    assert np.array_equal(from_path.transform(texts), expected)
-    assert np.array_equal(from_path.fit(texts).transform(texts), expected)
-    assert np.array_equal(through_pickle(from_path).transform(texts), expected)
-
-
-def test_features_in_a_pipeline_are_searched_and_cross_validated(encoder, texts, labels):
-    pipeline = make_pipeline(TextFeatures(encoder), LogisticRegression())
-    assert cross_val_score(pipeline, texts, labels, cv=2, error_score="raise").mean() > 0.8
-    grid = {"textfeatures__pooling": ["mean", "mean+max"]}
-    assert GridSearchCV(pipeline, grid, cv=2).fit(texts, labels).best_score_ > 0.8

@@ -8,10 +8,12 @@ from headstart.budget import Budget
 from headstart.data.corpora import read_corpus
 from headstart.errors import DataError, FormatError, SettingsError
 from headstart.hub.bundle import PretrainedWordVectors, write_folder
-from headstart.hub.kinds import KINDS, PRETRAINABLE
+from headstart.hub.kinds import KINDS
 from headstart.hub.store import WIDTHS, load_encoder, pretrain
 from headstart.pretrain import glove
 from headstart.tokenize.words import WordTokenizer
+
+VECTORS = ("word2vec", "glove")
 
 
 class Notes:
@@ -115,7 +117,7 @@ def sentences():
     return [" ".join(random.choice(topics[n % 2], 8)) for n in range(200)]
 
 
-@pytest.mark.parametrize("method", PRETRAINABLE)
+@pytest.mark.parametrize("method", VECTORS)
 def test_what_is_pretrained_tells_where_it_came_from_and_can_be_made_again(
     method, sentences, tmp_path
 ):
@@ -164,9 +166,12 @@ def test_texts_are_cut_as_one_says(tokenizer, sentences):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "elmo"}, "cannot pretrain 'elmo'; there are word2vec, glove"),
+        ({"method": "elmo"}, "cannot pretrain 'elmo'; there are word2vec, glove, gpt, bert"),
         ({"size": "huge"}, "no size 'huge'; there are tiny"),
         ({"epochs": 0}, "epochs must be above 0"),
+        ({"steps": 5}, "steps is for gpt and bert, not for word2vec"),
+        ({"run_folder": "run"}, "run_folder is for gpt and bert, not for word2vec"),
+        ({"track": "track"}, "track is for gpt and bert, not for word2vec"),
         ({"minutes": -1.0}, "minutes must be above 0"),
         ({"tokenizer": "letters"}, "tokenizer must be words"),
         ({"options": {"windw": 3}}, "word2vec has no setting 'windw'; did you mean 'window'"),
@@ -179,7 +184,7 @@ def test_impossible_settings_are_refused(settings, message, sentences):
 
 
 def test_a_corpus_that_holds_too_little_is_refused():
-    for method in PRETRAINABLE:
+    for method in VECTORS:
         with pytest.raises(DataError):
             pretrain(method, ["one two three"], size="tiny")
         with pytest.raises(DataError):
@@ -202,7 +207,7 @@ def test_the_default_is_so_many_epochs(sentences, monkeypatch):
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_no_threads_are_refused(threads, sentences):
-    for method in PRETRAINABLE:
+    for method in VECTORS:
         with pytest.raises(SettingsError, match="threads must be 1 or more"):
             pretrain(method, sentences, size="tiny", threads=threads)
 

@@ -2,9 +2,29 @@
 
 import numpy as np
 import pytest
+import tokenizers
+import torch
+from tokenizers import models, pre_tokenizers
 
 from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.language_models import PretrainedBert, PretrainedGpt
+from headstart.models.bert import Bert, BertConfig
+from headstart.models.gpt import Gpt, GptConfig
+from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.transfer.methods import Training
+
+SIZES = {
+    "width": 16,
+    "layers": 2,
+    "heads": 2,
+    "feed_forward": 32,
+    "positions": 24,
+    "dropout": 0.0,
+}
+SPECIALS = {
+    "bert": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
+    "gpt": ["[PAD]", "[UNK]", "<|endoftext|>"],
+}
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +69,39 @@ def brief():
     return Training(
         hidden=8, batch_size=8, min_steps=10, max_steps=20, evaluate_every=5, patience=2
     )
+
+
+@pytest.fixture(scope="session")
+def whole_models(encoder):
+    """A tiny BERT and a tiny GPT whose embeddings tell good words from bad ones."""
+
+    def make(kind):
+        vocabulary = [*SPECIALS[kind], *encoder.words]
+        numbers = {piece: number for number, piece in enumerate(vocabulary)}
+        model = models.WordPiece(numbers, unk_token="[UNK]")  # noqa: S106 - no password
+        backend = tokenizers.Tokenizer(model)
+        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        backend.add_special_tokens(SPECIALS[kind])
+        tokenizer = SubwordTokenizer(backend)
+        fresh = torch.Generator().manual_seed(0)
+        made = (
+            Bert(BertConfig(vocabulary_size=len(vocabulary), **SIZES), generator=fresh)
+            if kind == "bert"
+            else Gpt(GptConfig(vocabulary_size=len(vocabulary), **SIZES), generator=fresh)
+        )
+        torch.manual_seed(1)
+        with torch.no_grad():
+            for parameter in made.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+            rows = made.embeddings.tokens.weight if kind == "bert" else made.tokens.weight
+            rows[len(SPECIALS[kind]) :, :8] += encoder.matrix
+        wrap = PretrainedBert if kind == "bert" else PretrainedGpt
+        return wrap.of(made, tokenizer, lineage={"source": "made up"})
+
+    return {kind: make(kind) for kind in SPECIALS}
+
+
+@pytest.fixture(params=["bert", "gpt"])
+def whole(request, whole_models):
+    """A tiny BERT, and a tiny GPT."""
+    return whole_models[request.param]

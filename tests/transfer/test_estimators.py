@@ -12,7 +12,14 @@ from headstart.errors import DataError, FormatError, StorageError
 from headstart.hub import bundle
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
-from headstart.transfer.methods import Features, FineTune, Probe, Scratch, TfIdf
+from headstart.transfer.methods import (
+    Features,
+    FineTune,
+    Probe,
+    Scratch,
+    TfIdf,
+    with_defaults,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +38,7 @@ def test_auto_is_finetune_with_an_encoder_and_scratch_without(encoder, monkeypat
     for start in (encoder, None):
         with pytest.raises(InterruptedError):
             TextClassifier(start).fit(*task)
-    assert seen == [FineTune(), Scratch()]
+    assert seen == [with_defaults(each, whole_model=None) for each in (FineTune(), Scratch())]
 
 
 def test_an_encoder_is_given_by_its_path(encoder, task, tmp_path):

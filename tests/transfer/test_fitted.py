@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,9 @@ from headstart.transfer.fitted import (
     ConstantModel,
     LinearModel,
     NeuralModel,
-    rebuild,
     tfidf_vectorizer,
 )
+from headstart.transfer.folders import rebuild
 
 TEXTS = ["good1 plain2", "bad3", "", "strange good2 good3 bad4"]
 
@@ -35,7 +37,7 @@ def model(request, encoder):
 
 
 def test_a_model_is_its_config_and_its_tensors(model):
-    again = rebuild(model.config(), model.tensors(), model.tokenizer)
+    again = rebuild(model.config(), model.tensors(), model.tokenizer, Path())
     assert type(again) is type(model)
     assert again.config() == model.config()
     assert np.array_equal(again.predict(TEXTS), model.predict(TEXTS))
@@ -63,12 +65,13 @@ def test_what_does_not_belong_together_is_refused(model, encoder):
             {**model.config(), "form": "other"},
             {"weight": torch.ones(1), "bias": torch.ones(1)},
             None,
+            Path(),
         )
     if model.tokenizer is not None:
         tensors = model.tensors()
         tensors["encoder.embedding.weight"] = tensors["encoder.embedding.weight"][:5]
         with pytest.raises(ValueError, match="102 words but 5 vectors"):
-            rebuild(model.config(), tensors, encoder.tokenizer)
+            rebuild(model.config(), tensors, encoder.tokenizer, Path())
         tensors["encoder.embedding.weight"] = torch.ones(102, 8)
         with pytest.raises(SettingsError, match="padding"):
-            rebuild(model.config(), tensors, encoder.tokenizer)
+            rebuild(model.config(), tensors, encoder.tokenizer, Path())

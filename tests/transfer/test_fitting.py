@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from headstart.errors import DataError, NonFiniteError, SettingsError, TransferError
-from headstart.hub.bundle import Pretrained, PretrainedWordVectors
+from headstart.hub.bundle import PretrainedWordVectors
 from headstart.transfer import fitting
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import Features, FineTune, Probe, Scratch, TfIdf, Training
@@ -150,10 +150,10 @@ def test_a_probed_encoder_that_changes_is_an_error(encoder, task, monkeypatch):
         TextClassifier(own, Probe()).fit(*task)
 
 
-def test_only_word_vectors_replace_the_embedding_layer(encoder, task):
-    other = Pretrained("bert", torch.nn.Identity(), encoder.tokenizer, config={}, lineage={})
-    with pytest.raises(SettingsError, match="only word vectors"):
-        TextClassifier(other, Features()).fit(*task)
+@pytest.mark.parametrize("name", ["gradual", "lora"])
+def test_what_is_for_whole_models_is_refused_on_word_vectors(name, encoder, task):
+    with pytest.raises(SettingsError, match=f"'{name}' is for encoders that replace the whole"):
+        TextClassifier(encoder, name).fit(*task)
 
 
 # How it is trained

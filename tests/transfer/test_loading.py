@@ -151,7 +151,7 @@ def test_sizes_that_do_not_fit_are_refused(fitted, tmp_path):
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(FormatError, match=r"nowhere: no such file or folder"):
         load(tmp_path / "nowhere")
-    with pytest.raises(FormatError, match=r"config\.json: no such file"):
+    with pytest.raises(FormatError, match=r"manifest\.json: no such file"):
         load(tmp_path)
 
 

@@ -11,6 +11,8 @@ from headstart.transfer.methods import (
     METHODS,
     Features,
     FineTune,
+    GradualUnfreeze,
+    LowRank,
     Majority,
     Probe,
     Scratch,
@@ -20,6 +22,7 @@ from headstart.transfer.methods import (
     from_plain,
     method_of,
     name_of,
+    with_defaults,
 )
 
 above_zero = st.floats(1e-9, 1e9)
@@ -44,7 +47,18 @@ any_method = st.one_of(
         Scratch, width=count, learning_rate=above_zero, embedding_rate=above_zero, training=training
     ),
     st.builds(Features, learning_rate=above_zero, training=training),
-    st.builds(FineTune, learning_rate=above_zero, encoder_rate=above_zero, training=training),
+    st.builds(
+        FineTune,
+        learning_rate=st.none() | above_zero,
+        encoder_rate=above_zero,
+        layer_decay=above_zero,
+        pooling=st.sampled_from([None, "cls", "last", "mean"]),
+        lm_coef=st.just(0.0) | above_zero,
+        task_coef=above_zero,
+        training=st.none() | training,
+    ),
+    st.builds(GradualUnfreeze, learning_rate=above_zero, steps_per_layer=count, training=training),
+    st.builds(LowRank, rank=count, alpha=above_zero, learning_rate=above_zero, training=training),
 )
 
 
@@ -69,7 +83,7 @@ def test_a_method_cannot_be_changed_once_made():
     with pytest.raises(dataclasses.FrozenInstanceError):
         method.learning_rate = 1.0
     with pytest.raises(dataclasses.FrozenInstanceError):
-        method.training.hidden = 1
+        Training().hidden = 1
     assert copy.deepcopy(method) == method
 
 
@@ -83,7 +97,16 @@ WRONG = [
     (Scratch, {"width": "100"}, "width must be a whole number"),
     (Scratch, {"embedding_rate": 0.0}, "embedding_rate must be above 0"),
     (Features, {"learning_rate": float("nan")}, "learning_rate must be above 0"),
-    (Features, {"training": None}, "training must be a Training"),
+    (Features, {"training": 3}, "training must be a Training"),
+    (FineTune, {"lm_coef": -0.1}, "lm_coef must be above 0"),
+    (FineTune, {"task_coef": 0.0}, "task_coef must be above 0"),
+    (FineTune, {"layer_decay": 0.0}, "layer_decay must be above 0"),
+    (FineTune, {"pooling": "max"}, "pooling must be cls, last or mean, not 'max'"),
+    (GradualUnfreeze, {"steps_per_layer": 0}, "steps_per_layer must be above 0"),
+    (GradualUnfreeze, {"steps_per_layer": 2.5}, "steps_per_layer must be a whole number"),
+    (LowRank, {"rank": 0}, "rank must be above 0"),
+    (LowRank, {"alpha": -1.0}, "alpha must be above 0"),
+    (LowRank, {"learning_rate": None}, "learning_rate must be above 0"),
     (FineTune, {"encoder_rate": float("inf")}, "encoder_rate must be above 0"),
     (FineTune, {"learning_rate": "fast"}, "learning_rate must be above 0"),
     (Probe, {"pooling": "sum"}, "pooling must be mean, max or mean"),
@@ -106,6 +129,26 @@ def test_a_misspelled_setting_fails_when_it_is_written():
 
 def test_what_is_no_method_is_refused():
     with pytest.raises(SettingsError, match="there are majority, tfidf"):
-        method_of("lora")
+        method_of("magic")
     with pytest.raises(SettingsError, match="a name or a method"):
         method_of(Training())
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("width", [None, 64, 768])
+def test_what_depends_on_the_encoder_is_filled_in_and_nothing_else(name, width):
+    method = METHODS[name]()
+    filled = with_defaults(method, whole_model=width)
+    for field in dataclasses.fields(method):
+        before, after = getattr(method, field.name), getattr(filled, field.name)
+        optional = field.name == "pooling" and name == "finetune"
+        assert after == before if before is not None or optional else after is not None
+    assert with_defaults(filled, whole_model=width) == filled
+    assert with_defaults(filled, whole_model=5) == filled
+
+
+def test_narrow_models_are_trained_at_higher_rates_than_wide_ones():
+    narrow, wide = (with_defaults(FineTune(), whole_model=width) for width in (128, 768))
+    assert narrow.learning_rate == pytest.approx(6 * wide.learning_rate)
+    assert wide.learning_rate == pytest.approx(5e-5, rel=0.1)
+    assert with_defaults(FineTune(), whole_model=None).learning_rate > narrow.learning_rate

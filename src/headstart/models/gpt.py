@@ -241,17 +241,16 @@ class Sampling:
         """Return one token for each row `[B]`."""
         if self.temperature == 0:
             return scores_BV.argmax(-1)
-        scores_BV = scores_BV / self.temperature
-        if self.top_k is not None and self.top_k < scores_BV.shape[-1]:
-            least_B1 = scores_BV.topk(self.top_k).values[:, -1:]
-            scores_BV = scores_BV.masked_fill(scores_BV < least_B1, -torch.inf)
-        chances_BV = scores_BV.softmax(-1)
-        if self.top_p is not None and self.top_p < 1:
-            sorted_BV, order_BV = chances_BV.sort(descending=True)
-            before_BV = sorted_BV.cumsum(-1) - sorted_BV
-            sorted_BV = sorted_BV.masked_fill(before_BV >= self.top_p, 0.0)
-            chances_BV = torch.zeros_like(chances_BV).scatter_(-1, order_BV, sorted_BV)
-        return torch.multinomial(chances_BV, 1, generator=generator)[:, 0]
+        number = min(self.top_k or scores_BV.shape[-1], scores_BV.shape[-1])
+        highest_BK, tokens_BK = (scores_BV / self.temperature).topk(number)  # falling
+        sums_BK = highest_BK.softmax(-1).cumsum(-1)
+        total_B1 = sums_BK[:, -1:]
+        if self.top_p is not None:  # the first that reach this sum, and no more
+            reached_B1 = (sums_BK < self.top_p * total_B1).sum(-1, keepdim=True)
+            total_B1 = sums_BK.gather(-1, reached_B1.clamp(max=number - 1))
+        drawn_B1 = torch.rand(len(sums_BK), 1, generator=generator) * total_B1
+        at_B1 = torch.searchsorted(sums_BK, drawn_B1, right=True).clamp_(max=number - 1)
+        return tokens_BK.gather(-1, at_B1)[:, 0]
 
 
 def generate(

@@ -395,7 +395,8 @@ def make_examples(
     """Cut the chosen documents into examples of at most `tokens`, special ones included.
 
     An example takes whole sentences until it is full, and the last is cut to fit; the next example
-    begins with the sentence that was cut [ours], so that rows are full and nothing is lost. Of a
+    begins with the sentence that was cut [ours], so that rows are full and nothing is lost; a
+    sentence longer than an example counts as several. Of a
     pair, the first segment is a random share of the sentences, and the second what follows them,
     or as often a stretch of another document; what a random one displaced comes next. Nothing
     follows a document's last sentence, so that its second segment is always random [code]; a
@@ -412,8 +413,9 @@ def make_examples(
     sentences = documents.sentences
     for document in random.permutation(chosen).tolist():
         bounds = sentences[documents.documents[document] : documents.documents[document + 1] + 1]
-        ends = bounds.tolist()
         target = int(random.integers(2, room + 1)) if random.random() < _SHORT else room
+        bounds = _cut_long(bounds, target - 1 if pairs else target)
+        ends = bounds.tolist()
         at, last = 0, len(ends) - 1
         while at < last:
             start = ends[at]
@@ -453,6 +455,16 @@ def make_examples(
         np.array(is_random, np.bool_),
         np.array(from_document, np.int64),
     )
+
+
+def _cut_long(bounds: Rows, most: int) -> Rows:
+    """Return the sentences' bounds with more of them where a sentence has more than `most` ids."""
+    lengths = np.diff(bounds)
+    if lengths.max() <= most:
+        return bounds
+    pieces = -(-lengths // most)
+    within = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    return np.append(np.repeat(bounds[:-1], pieces) + most * within, bounds[-1])
 
 
 def _random_stretch(

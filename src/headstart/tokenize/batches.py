@@ -95,29 +95,35 @@ def pad(encoded: Encoded, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.boo
 
 
 def training_batches(
-    lengths: Rows, *, batch_size: int, generator: np.random.Generator
+    lengths: Rows, *, batch_size: int, generator: np.random.Generator, jitter: float = 0.0
 ) -> list[Rows]:
     """Deal all rows into batches of `batch_size`, at random but each of similar lengths.
 
     Rows are shuffled, sorted by length within pools of 16 batches, and the batches shuffled: most
-    of the padding goes, and the order stays random.
+    of the padding goes, and the order stays random. With `jitter`, lengths are first changed by up
+    to this share at random, so that few rows do not make the same batches each time.
     """
+    blurred: NDArray[Any] = lengths
+    if jitter:
+        blurred = lengths * generator.uniform(1.0 - jitter, 1.0 + jitter, len(lengths))
     order = generator.permutation(len(lengths))
     pool = 16 * batch_size
     batches = []
     for start in range(0, len(order), pool):
         rows = order[start : start + pool]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        rows = rows[np.argsort(blurred[rows], kind="stable")]
         batches += [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
     return [batches[at] for at in generator.permutation(len(batches))]
 
 
-def endless_batches(lengths: Rows, *, batch_size: int, seed: int) -> Iterator[Rows]:
+def endless_batches(
+    lengths: Rows, *, batch_size: int, seed: int, jitter: float = 0.0
+) -> Iterator[Rows]:
     """Yield batches as `training_batches` deals them, pass after pass, each in another order."""
     epoch = 0
     while True:
         order = generator(seed, "order", epoch)
-        yield from training_batches(lengths, batch_size=batch_size, generator=order)
+        yield from training_batches(lengths, batch_size=batch_size, generator=order, jitter=jitter)
         epoch += 1
 
 

@@ -1,6 +1,7 @@
 """Texts as fixed vectors: an encoder's last layer, pooled over each text's tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from headstart.progress import SILENT, Progress
 from headstart.tasks.heads import last_states, mean_states, one_a_row, packs
 from headstart.tasks.pipelines import pool
 from headstart.tokenize.batches import Encoded, Rows, inference_batches, pack, pad
+from headstart.training.runs import has_fast_bf16
 
 _TOKENS_AT_ONCE = 8192
 Floats = NDArray[np.float32]
@@ -63,6 +65,17 @@ def text_states(
             states[rows] = found.numpy()
             advance(len(rows))
     return states
+
+
+@contextmanager
+def quick_reading() -> Iterator[None]:
+    """Read texts in bfloat16 meanwhile, where the processor is fast at it: twice as fast.
+
+    What a model is fitted to may be a thousandth off; what it predicts by is read exactly.
+    """
+    fast = has_fast_bf16(torch.device("cpu"))
+    with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+        yield
 
 
 def _summaries(model: Encoder, encoded: Encoded, rows: Rows) -> Tensor:

@@ -305,7 +305,7 @@ def pipeline_scores(
     with torch.inference_mode():
         for batch in inference_batches(encoded.lengths[rows]):
             ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows[batch]))
-            scores[batch] = pipeline(ids_BT, mask_BT).numpy()
+            scores[batch] = pipeline(ids_BT, mask_BT).float().numpy()
     return scores
 
 

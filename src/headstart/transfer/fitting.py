@@ -26,7 +26,7 @@ from headstart.tokenize.batches import Encoded, endless_batches, pad
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 from headstart.training.loop import train
 from headstart.training.schedules import warm_up, warm_up_then_decay
-from headstart.transfer.features import pooled_features
+from headstart.transfer.features import pooled_features, quick_reading
 from headstart.transfer.fitted import (
     ConstantModel,
     Fitted,
@@ -131,9 +131,10 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
         frozen_before=hash_tensors(frozen.values()),
     )
     proof.check()
-    features = pooled_features(
-        encoder, task.texts, pooling=method.pooling, max_tokens=task.max_tokens
-    )
+    with quick_reading():
+        features = pooled_features(
+            encoder, task.texts, pooling=method.pooling, max_tokens=task.max_tokens
+        )
     scale = 1.0 / max(float(np.sqrt(np.square(features).mean())), 1e-12)
 
     def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:

@@ -31,7 +31,7 @@ from headstart.training.loop import train
 from headstart.training.optimizers import adamw
 from headstart.training.runs import has_fast_bf16
 from headstart.training.schedules import warm_up, warm_up_then_decay
-from headstart.transfer.features import Floats, head_states, pooled, text_states
+from headstart.transfer.features import Floats, head_states, pooled, quick_reading, text_states
 from headstart.transfer.fitted import (
     FrozenModel,
     Reading,
@@ -57,6 +57,7 @@ WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
 _WARM_UP_SHARE = 0.1
 _PROBE_STRENGTH = 1.0
 _MEAN: Pooling = "mean"
+_JITTER = 0.2  # of lengths, by which texts are dealt into batches
 _PARTS = 5  # of the labels, by which the pooling is chosen
 _LEAST_GAIN = 0.005  # nats of validation loss; without it a solved task is trained on for ever
 _CPU = torch.device("cpu")
@@ -232,8 +233,10 @@ class _Start:
     def _pooled(self, pooling: Pooling) -> Floats:
         if isinstance(self.model, Gpt):  # its new tokens are no part of what was pretrained
             model = WholeModel(self.model, len(self.task.weights), pooling=pooling, dropout=0.0)
-            return whole_model_states(model, self.encoded)
-        states = text_states(self.encoder, self.task.texts, max_tokens=self.reading.max_tokens)
+            with quick_reading():
+                return whole_model_states(model, self.encoded)
+        with quick_reading():
+            states = text_states(self.encoder, self.task.texts, max_tokens=self.reading.max_tokens)
         own = torch.from_numpy(pooled(states, pooling))
         if isinstance(self.model, Bert) and pooling == "cls":
             with torch.inference_mode():
@@ -288,7 +291,7 @@ def _with_random_weights(model: Encoder, seed: int) -> Encoder:
 
 def _validate(model: WholeModel, start: _Start, held_out: Rows) -> Callable[[], Validation]:
     def validate() -> Validation:
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
+        with quick_reading():
             scores = whole_model_scores(model, start.encoded, held_out)
         return validation_scores(probabilities(scores), start.task, held_out)
 
@@ -322,7 +325,10 @@ def _train(
 
     optimizer = adamw(_parameter_groups(start, model), learning_rate=start.rate)
     batches = endless_batches(
-        start.encoded.lengths[rows], batch_size=start.training.batch_size, seed=task.seed
+        start.encoded.lengths[rows],
+        batch_size=start.training.batch_size,
+        seed=task.seed,
+        jitter=_JITTER,
     )
     limited = ([rows[next(batches)]] for _ in range(steps))
     if isinstance(method, GradualUnfreeze):
@@ -385,9 +391,10 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
         frozen_before=hash_tensors(frozen.values()),
     )
     proof.check()
-    everything_read = text_states(
-        encoder, task.texts, max_tokens=task.max_tokens, progress=progress
-    )
+    with quick_reading():
+        everything_read = text_states(
+            encoder, task.texts, max_tokens=task.max_tokens, progress=progress
+        )
     found = head_states(everything_read, encoder.pooling)
     states = torch.from_numpy(found)
     scale = 1.0 / states.square().mean(0).sqrt().clamp(min=1e-6)
@@ -412,7 +419,10 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
             return loss(model.head(scale * states[here]), labels[here], weights_C)
 
         batches = endless_batches(
-            np.ones(len(rows), np.int64), batch_size=training.batch_size, seed=task.seed
+            np.ones(len(rows), np.int64),
+            batch_size=training.batch_size,
+            seed=task.seed,
+            jitter=_JITTER,
         )
         limited = ([rows[next(batches)]] for _ in range(count))
         optimizer = adamw(model.head, learning_rate=rate)

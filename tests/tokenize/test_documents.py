@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headstart.errors import DataError
+from headstart.tokenize.documents import EncodedDocuments, encode_documents, hold_out
+from headstart.tokenize.subwords import SubwordTokenizer
+
+DOCUMENTS = ["The cat sat. It slept!\nThen it ran.", "", "One sentence only", "  \n "]
+TOKENIZER = SubwordTokenizer.train(DOCUMENTS, vocabulary_size=300, min_count=1)
+
+
+def make(sizes):
+    """Make documents of so many sentences of one id each."""
+    ids = np.arange(sum(sizes), dtype=np.int32)
+    return EncodedDocuments(ids, np.arange(len(ids) + 1), np.cumsum([0, *sizes]))
+
+
+def test_documents_are_kept_sentence_by_sentence(tmp_path):
+    encoded = encode_documents(DOCUMENTS, TOKENIZER, tmp_path, by_sentence=True)
+    sentences = ["The cat sat.", "It slept!", "Then it ran.", "One sentence only"]
+    expected = TOKENIZER.encode_batch(sentences)
+    assert len(encoded) == 2  # the blank ones are left out
+    assert encoded.sentences.tolist() == expected.offsets.tolist()
+    assert encoded.ids.tolist() == expected.ids.tolist()
+    assert encoded.documents.tolist() == [0, 3, 4]
+    assert encoded.starts.tolist() == [0, encoded.sentences[3], len(encoded.ids)]
+    assert isinstance(encoded.ids, np.memmap)
+
+
+def test_a_document_may_be_one_sentence(tmp_path):
+    encoded = encode_documents(DOCUMENTS, TOKENIZER, tmp_path, by_sentence=False)
+    assert len(encoded.sentences) == len(encoded.documents) == 3
+    assert encoded.ids.tolist() == TOKENIZER.encode_batch(DOCUMENTS).ids.tolist()
+
+
+def test_documents_without_a_token_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no document of the corpus holds a token"):
+        encode_documents(["", " \n"], TOKENIZER, tmp_path, by_sentence=True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=80), st.integers(0, 5))
+def test_every_document_is_for_training_or_held_out(sizes, seed):
+    documents = make(sizes)
+    training, held_out = hold_out(documents, seed=seed)
+    assert sorted([*training, *held_out]) == list(range(len(sizes)))
+    assert np.array_equal(training, np.sort(training))
+    if len(sizes) < 10:
+        assert len(held_out) == 0
+    elif len(held_out) != 1:
+        assert len(held_out) > 1
+        assert np.array(sizes)[held_out].sum() <= 0.02 * sum(sizes)
+    again = hold_out(documents, seed=seed)
+    assert all(map(np.array_equal, again, (training, held_out)))
+
+
+def test_another_seed_holds_out_others():
+    documents = make([1] * 500)
+    parts = [hold_out(documents, seed=seed)[1].tolist() for seed in (0, 1)]
+    assert len(parts[0]) == len(parts[1]) == 10
+    assert parts[0] != parts[1]

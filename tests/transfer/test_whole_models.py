@@ -1,0 +1,362 @@
+"""Every way in which a pretrained model reaches a task as a whole."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from headstart.errors import DataError, NonFiniteError, SettingsError, TransferError
+from headstart.models.bert import Bert
+from headstart.tasks.heads import WholeModel
+from headstart.transfer import whole_models as module
+from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.features import StatesMemory, quick_reading, text_states
+from headstart.transfer.methods import (
+    Features,
+    FineTune,
+    GradualUnfreeze,
+    LowRank,
+    Probe,
+    Scratch,
+    Training,
+    with_defaults,
+)
+from headstart.transfer.task import Task
+
+BRIEF = Training(
+    hidden=8, dropout=0.0, batch_size=8, min_steps=6, max_steps=10, evaluate_every=5, patience=1
+)
+TRANSFERS = {
+    "probe": Probe(),
+    "frozen": Features(learning_rate=2e-2, training=BRIEF),
+    "finetune": FineTune(training=BRIEF),
+    "gradual": GradualUnfreeze(steps_per_layer=2, training=BRIEF),
+    "lora": LowRank(rank=2, alpha=4.0, training=BRIEF),
+    "scratch": Scratch(training=BRIEF),
+}
+PRETRAINED = [name for name in TRANSFERS if name != "scratch"]
+
+
+@pytest.fixture(scope="module")
+def fitted(whole_models, task):
+    """Fit a transfer to a model, once."""
+    done = {}
+
+    def fit(name, kind):
+        if (name, kind) not in done:
+            done[name, kind] = TextClassifier(whole_models[kind], TRANSFERS[name]).fit(*task)
+        return done[name, kind]
+
+    return fit
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Let training compute with all bits."""
+    monkeypatch.setattr(module, "has_fast_bf16", lambda _: False)
+
+
+def started(method, encoder, task, **settings):
+    texts, labels = task
+    method = with_defaults(method, whole_model=encoder.model.width)
+    codes = np.array([int(label == "good") for label in labels])
+    given = {"weights": np.ones(2, np.float32), "seed": 0, "max_tokens": 512, **settings}
+    return module._Start(method, encoder, Task(texts=texts, labels=codes, **given))
+
+
+# What comes out
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt"])
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_what_was_pretrained_serves_words_that_no_label_has(name, kind, fitted, make_task):
+    unseen = make_task(100, first=20, last=40, seed=1)
+    assert fitted(name, kind).score(*unseen) > 0.7
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt"])
+def test_random_weights_know_nothing_of_them(kind, fitted, make_task):
+    unseen = make_task(100, first=20, last=40, seed=1)
+    assert fitted("scratch", kind).score(*unseen) < 0.7
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt"])
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_a_text_is_predicted_alone_as_among_many(name, kind, fitted, task):
+    texts = [*task[0], "", "good1 " * 50, "unheard-of"]
+    together = fitted(name, kind).predict_proba(texts)
+    alone = np.concatenate([fitted(name, kind).predict_proba([text]) for text in texts])
+    assert alone == pytest.approx(together, abs=1e-5)
+    assert fitted(name, kind).predict_proba([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_the_encoder_stays_as_it_was(name, whole, task):
+    before = {name: tensor.clone() for name, tensor in whole.tensors().items()}
+    vocabulary = list(whole.tokenizer.vocabulary)
+    TextClassifier(whole, TRANSFERS[name]).fit(*task)
+    assert all(torch.equal(whole.tensors()[name], before[name]) for name in before)
+    assert all(parameter.requires_grad for parameter in whole.model.parameters())
+    assert whole.tokenizer.vocabulary == vocabulary
+
+
+# What is proved
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt"])
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_the_proof_says_what_was_taken_and_what_moved(name, kind, fitted, whole_models):
+    proof = fitted(name, kind).proof_
+    encoder = whole_models[kind]
+    assert proof.encoder == encoder.name
+    assert proof.tensors == len(encoder.tensors())
+    assert proof.tensors_taken == sum(bool(t.any()) for t in encoder.tensors().values())
+    assert proof.words_covered == proof.words
+    frozen = name in ("probe", "frozen")
+    assert (proof.distance > 0) == (not frozen)
+    assert bool(proof.frozen_before) == frozen
+    assert proof.frozen_before == proof.frozen_after
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt"])
+def test_the_control_without_transfer_starts_from_other_weights(kind, fitted, whole_models, task):
+    assert fitted("scratch", kind).proof_ is None
+    encoder = whole_models[kind]
+    rows = np.arange(20)
+    own, other = (
+        dict(started(method, encoder, task).fresh(rows).encoder.named_parameters())
+        for method in (FineTune(), Scratch())
+    )
+    pretrained = dict(encoder.model.named_parameters())
+    for name, parameter in other.items():
+        known = pretrained[name]
+        assert torch.equal(own[name][: len(known)], known)
+        assert (parameter[: len(known)] != known).float().mean() > 0.9
+
+
+def test_a_frozen_encoder_that_changes_is_an_error(whole, task, monkeypatch):
+    own = whole.with_model(copy.deepcopy(whole.model))
+    search = module.search_steps
+
+    def search_and_change(*arguments, **settings):
+        next(own.model.parameters()).data[0] += 1e-6
+        return search(*arguments, **settings)
+
+    monkeypatch.setattr(module, "search_steps", search_and_change)
+    with pytest.raises(TransferError, match="changed during"):
+        TextClassifier(own, TRANSFERS["frozen"]).fit(*task)
+
+
+# How it is trained
+
+
+def computed(start, model, monkeypatch, batch):
+    """Return the loss of a batch, as training computes it, and the optimizer."""
+    seen = {}
+
+    def catch(_, compute_loss, optimizer, **__):
+        seen.update(loss=compute_loss, optimizer=optimizer)
+        return iter(())
+
+    monkeypatch.setattr(module, "train", catch)
+    rows = np.arange(len(start.task.texts))
+    list(module._train(start, model, rows, steps=1, schedule=lambda _: 1.0))
+    total, count = seen["loss"](batch)
+    return total / count, seen["optimizer"]
+
+
+def by_hand(start, model, batch, encoder):
+    """Return GPT's mean loss of next tokens and of labels, from one text after another."""
+    gpt, size = model.encoder, len(encoder.tokenizer.vocabulary)
+    language, count, task = torch.zeros(()), 0, torch.zeros(())
+    for row in batch:
+        bare = encoder.tokenizer.encode_batch([start.task.texts[row]]).ids.tolist()
+        ids = torch.tensor([[size, *bare, size + 2]])  # start and extract
+        states = gpt.encode(ids, torch.ones_like(ids).bool())[-1][0]
+        scores = gpt.token_scores(states[:-1])
+        language = language + F.cross_entropy(scores, ids[0, 1:], reduction="sum")
+        count += len(ids[0]) - 1
+        label = torch.tensor([start.task.labels[row]])
+        task = task + F.cross_entropy(model.classify(states[-1:]), label)
+    return language / count, task / len(batch)
+
+
+@pytest.mark.parametrize(("lm_coef", "task_coef"), [(1.0, 2.0), (0.5, 1.0), (0.0, 1.0), (3.0, 0.1)])
+def test_gpt_learns_the_task_and_its_language(
+    lm_coef, task_coef, whole_models, task, monkeypatch, exact
+):
+    encoder, batch = whole_models["gpt"], np.array([0, 3, 7, 12])
+    method = FineTune(lm_coef=lm_coef, task_coef=task_coef, pooling="last", training=BRIEF)
+    start = started(method, encoder, task)
+    model = start.fresh(np.arange(20))
+    found, _ = computed(start, model, monkeypatch, batch)
+    language, labels = by_hand(start, model, batch, encoder)
+    expected = lm_coef * language + task_coef * labels
+    assert found.item() == pytest.approx(expected.item(), abs=1e-5)
+    parameters = list(model.parameters())
+    for mine, theirs in zip(
+        torch.autograd.grad(found, parameters),
+        torch.autograd.grad(expected, parameters, materialize_grads=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-3)
+
+
+def test_lambda_two_is_the_papers_direction_at_twice_the_length(
+    whole_models, task, monkeypatch, exact
+):
+    flat = []
+    for lm_coef, task_coef in ((1.0, 2.0), (0.5, 1.0)):
+        method = FineTune(lm_coef=lm_coef, task_coef=task_coef, training=BRIEF)
+        start = started(method, whole_models["gpt"], task)
+        model = start.fresh(np.arange(20))
+        with monkeypatch.context() as patch:
+            loss, _ = computed(start, model, patch, np.arange(8))
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        flat.append(torch.cat([gradient.flatten() for gradient in gradients]))
+    torch.testing.assert_close(flat[0], 2 * flat[1], atol=1e-6, rtol=1e-4)
+
+
+def test_the_rates_fall_from_the_head_to_the_embeddings(whole, task, monkeypatch):
+    method = FineTune(learning_rate=0.1, layer_decay=0.5, pooling="mean", training=BRIEF)
+    start = started(method, whole, task)
+    _, optimizer = computed(start, start.fresh(np.arange(20)), monkeypatch, np.arange(4))
+    rates = dict.fromkeys(group["lr"] for group in optimizer.param_groups)
+    assert list(rates) == pytest.approx([0.1, 0.05, 0.025])
+
+
+@pytest.mark.parametrize(("pooling", "moves"), [("cls", True), ("mean", False)])
+def test_berts_pooler_is_part_of_the_head(pooling, moves, whole_models, task, monkeypatch):
+    start = started(FineTune(pooling=pooling, training=BRIEF), whole_models["bert"], task)
+    model = start.fresh(np.arange(20))
+    _, optimizer = computed(start, model, monkeypatch, np.arange(4))
+    first = {id(p) for g in optimizer.param_groups for p in g["params"]}
+    assert (id(model.encoder.pooler.weight) in first) == moves
+
+
+def moved_after(steps, method, encoder, task):
+    """Return which layers have moved after so many steps, bottom up."""
+    start = started(method, encoder, task)
+    model = start.fresh(np.arange(20))
+    before = [[p.clone() for p in layer.parameters()] for layer in model.encoder.layer_groups()]
+    rows = np.arange(20)
+    for _ in module._train(start, model, rows, steps=steps, schedule=lambda _: 1.0):
+        pass
+    module.merge(model)
+    after = [list(layer.parameters()) for layer in model.encoder.layer_groups()]
+    return [
+        any((old != new).any() for old, new in zip(*layer, strict=True))
+        for layer in zip(before, after, strict=True)
+    ]
+
+
+def test_layers_thaw_from_the_top_as_steps_go_by(whole, task):
+    method = GradualUnfreeze(steps_per_layer=2, learning_rate=1e-2, training=BRIEF)
+    moved = {steps: moved_after(steps, method, whole, task) for steps in (1, 2, 3, 4, 5)}
+    assert moved[1] == moved[2] == [False, False, True]
+    assert moved[3] == moved[4] == [False, True, True]
+    assert moved[5] == [True, True, True]
+    assert moved_after(1, FineTune(training=BRIEF), whole, task) == [True] * 3
+
+
+def test_low_rank_changes_leave_the_embeddings_and_start_as_the_probe(whole, task):
+    method = TRANSFERS["lora"]
+    assert moved_after(3, method, whole, task) == [False, True, True]
+    start = started(method, whole, task)
+    lora, plain = (start.fresh(np.arange(20)).eval() for _ in range(2))
+    groups = module._parameter_groups(start, lora)
+    packed = lora.batch(start.encoded, np.arange(4))
+    with torch.no_grad():
+        assert torch.equal(lora(packed)[0], plain(packed)[0])
+    trained = sum(p.numel() for group in groups for p in group["params"])
+    head = sum(p.numel() for p in lora.classify.parameters())
+    matrices = 2 * (4 * [16 + 16] if isinstance(whole.model, Bert) else [16 + 48, 16 + 16])
+    assert trained == head + 2 * sum(matrices)  # of rank 2
+
+
+def test_training_starts_from_the_best_layer_on_the_frozen_states(whole, task):
+    start = started(FineTune(training=BRIEF), whole, task)
+    model = start.fresh(np.arange(20)).eval()
+    packed = model.batch(start.encoded, np.arange(20))
+    with torch.no_grad():
+        right = model(packed)[0].argmax(1).numpy() == start.task.labels
+    assert right.mean() > 0.9
+
+
+def test_a_memory_of_states_changes_no_result(whole, task):
+    for name in ("probe", "frozen", "finetune"):
+        own = whole.with_model(whole.model)
+        expected = TextClassifier(own, TRANSFERS[name]).fit(*task).predict_proba(task[0])
+        texts = sorted(set(task[0]))
+        with quick_reading():
+            states = text_states(own, texts, max_tokens=512)
+        rows = {text: row for row, text in enumerate(texts)}
+        vars(own)["memory"] = StatesMemory(rows, states, 512)
+        found = TextClassifier(own, TRANSFERS[name]).fit(*task).predict_proba(task[0])
+        assert found == pytest.approx(expected, abs=1e-5)
+        vars(own)["memory"] = StatesMemory(rows, np.zeros_like(states), 512)
+        if name != "finetune":  # it was really asked
+            fooled = TextClassifier(own, TRANSFERS[name]).fit(*task).predict_proba(task[0])
+            assert np.ptp(fooled[:, 0]) == pytest.approx(0.0, abs=1e-6)
+
+
+# How a text is read
+
+
+def test_gpt_reads_a_text_between_start_and_extract(whole_models, task):
+    encoder = whole_models["gpt"]
+    start = started(FineTune(pooling="last"), encoder, task)
+    size = len(encoder.tokenizer.vocabulary)
+    assert start.tokenizer.vocabulary[size:] == ["<start>", "<delimiter>", "<extract>"]
+    bare = encoder.tokenizer.encode_batch(task[0])
+    for row in range(20):
+        assert start.encoded[row].tolist() == [size, *bare[row].tolist(), size + 2]
+    model = WholeModel(start.model, 2, pooling=start.reading.pooling, dropout=0.0)
+    packed = model.batch(start.encoded, np.arange(20))
+    assert (packed.ids_BT.ravel()[packed.last_N] == size + 2).all()
+
+
+def test_long_texts_are_cut_and_counted(whole, task):
+    texts = [f"{text} {'plain1 ' * 40}" if row < 3 else text for row, text in enumerate(task[0])]
+    for name in TRANSFERS:
+        classifier = TextClassifier(whole, TRANSFERS[name]).fit(texts, task[1])
+        assert classifier.fit_report_["truncated"] == 3
+        short = TextClassifier(whole, TRANSFERS[name], max_tokens=5).fit(*task)
+        assert short.fit_report_["truncated"] == 20
+        assert np.isfinite(short.predict_proba([*texts, ""])).all()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_what_leaves_no_room_for_a_text_is_refused(name, whole, task):
+    least = 1 if name in ("probe", "frozen") and not isinstance(whole.model, Bert) else 2
+    with pytest.raises(SettingsError, match=f"max_tokens must be above {least}, got {least}"):
+        TextClassifier(whole, TRANSFERS[name], max_tokens=least).fit(*task)
+
+
+def test_gpts_first_token_cannot_stand_for_a_text(whole_models, task):
+    with pytest.raises(SettingsError, match="first token has read nothing of a text"):
+        TextClassifier(whole_models["gpt"], FineTune(pooling="cls")).fit(*task)
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_texts_without_a_word_are_refused(name, whole):
+    with pytest.raises(DataError, match="no text holds a word"):
+        TextClassifier(whole, TRANSFERS[name]).fit(["", " "] * 5, ["a", "b"] * 5)
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_an_encoder_that_knows_no_word_is_an_error(name, whole):
+    texts = ["bonjour tout le monde", "au revoir"] * 5
+    with pytest.raises(DataError, match="knows none of the"):
+        TextClassifier(whole, TRANSFERS[name]).fit(texts, ["a", "b"] * 5)
+
+
+@pytest.mark.parametrize("kind", [FineTune, Features, LowRank, Scratch])
+def test_a_rate_that_explodes_is_told(kind, whole, task):
+    with pytest.raises(NonFiniteError, match="try a lower learning rate"):
+        TextClassifier(whole, kind(learning_rate=1e38, training=BRIEF)).fit(*task)
