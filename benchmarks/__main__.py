@@ -5,27 +5,31 @@ A job whose data or peer is absent says so and is passed over; a job that fails 
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-QUICK = {
-    "word2vec": ["--repetitions", "1", "--epochs", "1"],
-    "glove": ["--repetitions", "1", "--iterations", "2"],
-    "load_vectors": ["--repetitions", "1"],
-    "fit_cell": ["--repetitions", "1"],
-    "memory_word_vectors": ["--repetitions", "1"],
-}
+JOBS = (
+    "word2vec",
+    "glove",
+    "load_vectors",
+    "fit_cell",
+    "memory_word_vectors",
+    "bert_pretraining",
+    "gpt_pretraining",
+    "fine_tuning",
+    "generation",
+    "language_models",
+    "published_encoder",
+    "combined_loss",
+)
 
 
 def main() -> int:
     """Run the jobs one after the other, for they would disturb each other."""
-    quick = "--quick" in sys.argv[1:]
+    options = ["--quick"] if "--quick" in sys.argv[1:] else []
     failed = []
-    for job, options in QUICK.items():
-        command = [sys.executable, str(FOLDER / f"{job}.py"), *(options if quick else [])]
-        if quick:  # a quick look does not overwrite the figures
-            command += ["--results", tempfile.gettempdir()]
+    for job in JOBS:
+        command = [sys.executable, str(FOLDER / f"{job}.py"), *options]
         print(f"\n== {job}", flush=True)
         if subprocess.run(command, check=False).returncode:
             failed.append(job)

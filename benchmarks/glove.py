@@ -196,4 +196,5 @@ if __name__ == "__main__":
         parser,
         prepare=corpus,
         absent=absent,
+        quick={"iterations": 2},
     )

@@ -37,7 +37,7 @@ QUIET = 0.15  # cores' worth of work by other processes that a repetition may su
 _WORD = re.compile(r"[a-z]+|[0-9]+")
 T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)  # Student's t, 1 to 9 degrees
 
-Figures = dict[str, float]
+Figures = dict[str, float]  # `others` among them: see `Timed`
 Contender = Callable[[argparse.Namespace], Figures]
 
 
@@ -61,10 +61,12 @@ class Timed:
     Attributes:
         seconds: Wall-clock time.
         others: Cores' worth of work that other processes did meanwhile, 0 when unknown.
+        cpu_seconds: Processor time of this process; with one thread, others disturb it little.
     """
 
     seconds: float
     others: float
+    cpu_seconds: float
 
 
 def measure(work: Callable[[], object]) -> Timed:
@@ -72,8 +74,30 @@ def measure(work: Callable[[], object]) -> Timed:
     machine, own, start = _machine_seconds(), _own_seconds(), time.perf_counter()
     work()
     seconds = time.perf_counter() - start
-    others = (_machine_seconds() - machine) - (_own_seconds() - own)
-    return Timed(seconds, max(0.0, others / seconds))
+    cpu_seconds = _own_seconds() - own
+    others = (_machine_seconds() - machine) - cpu_seconds
+    return Timed(seconds, max(0.0, others / seconds), cpu_seconds)
+
+
+def measure_repeated(work: Callable[[], object], *, least_seconds: float) -> Timed:
+    """Time `work`, again and again until so many seconds have passed; return those of one call."""
+    calls = 0
+
+    def repeat() -> None:
+        nonlocal calls
+        start = time.perf_counter()
+        while not calls or time.perf_counter() - start < least_seconds:
+            work()
+            calls += 1
+
+    timed = measure(repeat)
+    return Timed(timed.seconds / calls, timed.others, timed.cpu_seconds / calls)
+
+
+def keep_others(figures: Figures, new: Figures) -> None:
+    """Add `new` to `figures`; of what other processes did meanwhile, keep the most."""
+    others = max(figures.get("others", 0.0), new.get("others", 0.0))
+    figures.update({**new, "others": others})
 
 
 def peak_megabytes() -> float:
@@ -107,6 +131,7 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
     add("--data", type=Path, default=SHARED / "data", help="the folder of public data")
     add("--results", type=Path, default=ROOT / "benchmarks/results")
     add("--seed", type=int, default=0, help="of the first repetition; the next take the next ones")
+    add("--quick", action="store_true", help="one repetition on less; overwrites no result")
     add("--run", help=argparse.SUPPRESS)  # one contender, once, in this very process
     return parser
 
@@ -119,27 +144,34 @@ def main(
     *,
     prepare: Callable[[argparse.Namespace], object] | None = None,
     absent: Callable[[argparse.Namespace], Mapping[str, str]] | None = None,
+    ours: Sequence[str] = (OURS,),
+    quick: Mapping[str, object] | None = None,
 ) -> None:
     """Run the job of this script: all contenders by turns, or the one that `--run` names.
 
     Args:
         job: Name of the file of results.
-        contenders: What each one does in one repetition; `headstart` runs in this interpreter,
-            the others in `--peer-python`.
+        contenders: What each one does in one repetition.
         metrics: The figures to compare.
         parser: From `argument_parser`, with the job's own options added.
         prepare: Makes the shared input, once, untimed. Where it finds no file to make it from,
             the job says so and is passed over.
         absent: Which contenders cannot run, and why.
+        ours: The contenders that run in this interpreter, the others in `--peer-python`; all are
+            compared with the first.
+        quick: What `--quick` sets, besides one repetition.
     """
     arguments = parser.parse_args()
+    if arguments.quick:
+        less = {"repetitions": 1, "results": Path(tempfile.gettempdir()), **(quick or {})}
+        vars(arguments).update(less)
     if arguments.run:
         print(json.dumps(contenders[arguments.run](arguments)))
         return
     missing = dict(absent(arguments)) if absent else {}
     if not arguments.peer_python.exists():
         reason = f"no interpreter at {arguments.peer_python}: see benchmarks/README.md"
-        missing = {name: reason for name in contenders if name != OURS} | missing
+        missing = {name: reason for name in contenders if name not in ours} | missing
     for name, reason in missing.items():
         print(f"skipped {name}: {reason}")
     names = [name for name in contenders if name not in missing]
@@ -149,22 +181,25 @@ def main(
     except FileNotFoundError as error:
         print(f"skipped {job}: {error.filename} is absent")
         return
-    runs = _alternate(names, arguments)
-    _report(job, names, metrics, runs, arguments)
+    runs = _alternate(names, ours, arguments)
+    _report(job, names, ours[0], metrics, runs, arguments)
 
 
-def _alternate(names: Sequence[str], arguments: argparse.Namespace) -> list[dict[str, Figures]]:
+def _alternate(
+    names: Sequence[str], ours: Sequence[str], arguments: argparse.Namespace
+) -> list[dict[str, Figures]]:
     options = [part for part in sys.argv[1:] if part]
     runs = []
     for repetition in range(arguments.repetitions):
         figures = {}
         for name in names if repetition % 2 == 0 else reversed(names):
-            interpreter = sys.executable if name == OURS else str(arguments.peer_python)
+            interpreter = sys.executable if name in ours else str(arguments.peer_python)
             seed = str(arguments.seed + repetition)
             command = [interpreter, sys.argv[0], *options, "--run", name, "--seed", seed]
             output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
             figures[name] = json.loads(output.splitlines()[-1])
-            print(f"  {repetition + 1}/{arguments.repetitions} {name}: {_line(figures[name])}")
+            turn = f"{repetition + 1}/{arguments.repetitions} {name}"
+            print(f"  {turn}: {_line(figures[name])}", flush=True)
         runs.append(figures)
     return runs
 
@@ -176,6 +211,7 @@ def _line(figures: Figures) -> str:
 def _report(
     job: str,
     names: Sequence[str],
+    reference: str,
     metrics: Sequence[Metric],
     runs: Sequence[Mapping[str, Figures]],
     arguments: argparse.Namespace,
@@ -186,8 +222,10 @@ def _report(
     print(f"\n{job} ({note})")
     rows = []
     for metric in metrics:
+        if not any(metric.name in run[name] for run in used for name in names):
+            continue
         for name in names:
-            row, text = _compare(metric, name, used)
+            row, text = _compare(metric, name, reference, used)
             rows.append(row)
             print(f"  {text}")
     settings = {
@@ -208,32 +246,32 @@ def _report(
 
 
 def _compare(
-    metric: Metric, name: str, runs: Sequence[Mapping[str, Figures]]
+    metric: Metric, name: str, reference: str, runs: Sequence[Mapping[str, Figures]]
 ) -> tuple[dict[str, str | float], str]:
-    """One row: a contender's median and range, and how headstart compares with it."""
+    """One row: a contender's median and range, and how the reference compares with it."""
     row: dict[str, str | float] = {"metric": metric.name, "contender": name}
     values = [run[name][metric.name] for run in runs if metric.name in run[name]]
     if not values:
-        return row, f"{metric.name:26}{name:10}           -"
+        return row, f"{metric.name:38}{name:18}           -"
     median, low, high = statistics.median(values), min(values), max(values)
     row |= {"median": median, "low": low, "high": high}
-    text = f"{metric.name:26}{name:10}{median:12.5g}  ({low:.4g} to {high:.4g})"
+    text = f"{metric.name:38}{name:18}{median:12.5g}  ({low:.4g} to {high:.4g})"
     pairs = [
-        (run[OURS][metric.name], run[name][metric.name])
+        (run[reference][metric.name], run[name][metric.name])
         for run in runs
-        if OURS in run and metric.name in run[OURS] and metric.name in run[name]
+        if reference in run and metric.name in run[reference] and metric.name in run[name]
     ]
-    if name == OURS or not pairs:
+    if name == reference or not pairs:
         return row, text
     if metric.compare == "ratio":
         ratios = [ours / theirs for ours, theirs in pairs]
         ratio, low, high = statistics.median(ratios), min(ratios), max(ratios)
         row |= {"ratio": ratio, "ratio_low": low, "ratio_high": high}
-        return row, f"{text}  headstart is {ratio:.2f}x ({low:.2f} to {high:.2f})"
+        return row, f"{text}  {reference} is {ratio:.2f}x ({low:.2f} to {high:.2f})"
     differences = [ours - theirs for ours, theirs in pairs]
     mean = statistics.mean(differences)
     row |= {"difference": mean}
-    text += f"  headstart {mean:+.4f}"
+    text += f"  {reference} {mean:+.4f}"
     if len(differences) > 1:
         half = _half_interval(differences)
         row |= {"difference_low": mean - half, "difference_high": mean + half}

@@ -179,4 +179,5 @@ if __name__ == "__main__":
         ],
         parser,
         prepare=prepare,
+        quick={"epochs": 1},
     )

@@ -1,0 +1,48 @@
+"""The public data of `../shared/data`, as texts; plain Python, so that any interpreter reads it."""
+
+import csv
+import gzip
+import json
+from pathlib import Path
+
+Rows = tuple[list[str], list[str]]  # texts and labels
+
+
+def articles(data: Path, part: str) -> list[str]:
+    """Return Wikipedia articles, a paragraph a line, without their titles."""
+    with gzip.open(data / "wikipedia_en" / f"{part}.txt.gz", "rt", encoding="utf-8") as lines:
+        found: list[list[str]] = []
+        for line in lines:
+            if line.startswith("= ") and line.rstrip().endswith(" ="):
+                found.append([])
+            elif found and line.strip():
+                found[-1].append(line.strip())
+    return ["\n".join(paragraphs) for paragraphs in found if paragraphs]
+
+
+def sst2(data: Path, part: str) -> Rows:
+    """Return sentences of film reviews and whether they praise."""
+    path = data / "sst" / f"stsa.binary.{part}"
+    rows = [line.split(" ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [text for _, text in rows], [label for label, _ in rows]
+
+
+def trec(data: Path, part: str) -> Rows:
+    """Return questions and which of six kinds of thing they ask for."""
+    path = data / "trec" / {"train": "train_5500.label", "test": "TREC_10.label"}[part]
+    rows = [line.split(" ", 1) for line in path.read_text(encoding="latin-1").splitlines()]
+    return [text for _, text in rows], [label.split(":")[0] for label, _ in rows]
+
+
+def agnews(data: Path) -> Rows:
+    """Return title and first sentence of news, and which of four topics they have."""
+    with (data / "agnews" / "test.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    return [f"{title} {lead}" for _, title, lead in rows], [label for label, *_ in rows]
+
+
+def clinc150(data: Path, part: str) -> Rows:
+    """Return requests to an assistant and which of 150 intents they have."""
+    with gzip.open(data / "clinc150" / "data_full.json.gz", "rt", encoding="utf-8") as file:
+        rows = json.load(file)[part]
+    return [text for text, _ in rows], [label for _, label in rows]
