@@ -30,7 +30,7 @@ from headstart.tokenize.documents import EncodedDocuments, hold_out
 from headstart.tokenize.subwords import SubwordTokenizer
 
 _POOL = 4096  # examples that are packed into rows together
-_SHORT = 0.1  # [code] share of documents whose examples are shorter, at random
+_SHORT = 0.1  # [code] share of documents whose examples are shorter; [ours] a quarter at least
 _VALIDATION_ROWS = 32
 
 
@@ -413,7 +413,8 @@ def make_examples(
     sentences = documents.sentences
     for document in random.permutation(chosen).tolist():
         bounds = sentences[documents.documents[document] : documents.documents[document + 1] + 1]
-        target = int(random.integers(2, room + 1)) if random.random() < _SHORT else room
+        short = int(random.integers(max(2, room // 4), room + 1))
+        target = short if random.random() < _SHORT else room
         bounds = _cut_long(bounds, target - 1 if pairs else target)
         ends = bounds.tolist()
         at, last = 0, len(ends) - 1
