@@ -7,7 +7,7 @@ PEERS   := .bench-venv/.ready
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-quick clean
+.PHONY: help setup demo demo-full test lint format bench bench-quick clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,12 +25,16 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-demo: $(READY)  ## Compare methods on BBC News, show where the report is, and use the winner
+demo: $(READY)  ## Compare methods on BBC News in 20 minutes at most, show where the report is, and use the winner
 	$(BIN)/headstart compare --out runs/demo
 	@echo; echo "The report is runs/demo/report.html: open it in a browser. The winner, used on two new sentences:"; echo
 	$(BIN)/headstart predict runs/demo/best \
 		--text "The striker scored twice as the champions won the cup final." \
 		--text "Shares fell after the central bank raised interest rates."
+
+demo-full: $(READY)  ## The demo without its limit of 20 minutes: every method with every number of labels
+	$(BIN)/headstart compare --minutes inf --out runs/demo-full
+	@echo; echo "The report is runs/demo-full/report.html: open it in a browser."
 
 test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest -q

@@ -29,10 +29,12 @@ if __name__ == "__main__":  # the cells run in processes of their own
         methods=["majority", "tfidf", "word2vec:probe"],
         label_budgets=[8, 32],
         seeds=2,
+        minutes=10,
         out="runs/news",
     )
     for row in result.table:
         print(row["method"], row["labels"], round(row["mean"], 3), row["low"], row["high"])
+    print("left out for want of time:", result.results["left_out"])
     print(result.headline)
     print(result.best["method"], hs.load("runs/news/best").predict(["striker scores in the final"]))
     result.save_report("report.html")

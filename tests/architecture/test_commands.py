@@ -13,8 +13,9 @@ from headstart.cli.app import app
 # Adding, renaming or removing a flag is a decision: make it here too, and in CHANGELOG.md.
 FLAGS = {
     "compare": (
-        "data --test --corpus --methods --labels --seeds --pretrain-minutes --quick "
-        "--text-column --label-column --workers --out --config --json --debug"
+        "data --test --corpus --methods --labels --seeds --minutes --pretrain-minutes "
+        "--pretrain-size --quick --text-column --label-column --workers --out --config --json "
+        "--debug"
     ),
     "pretrain": (
         "method --corpus --out --size --epochs --minutes --tokens --steps --cbow --tokenizer "

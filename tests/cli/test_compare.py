@@ -1,6 +1,7 @@
 """A comparison as a command: what is typed arrives, the answer is a table and a sentence."""
 
 import json
+import math
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -48,13 +49,33 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
     ]
 
 
+def test_what_was_left_out_is_in_the_table(run, given, monkeypatch):
+    left_out = [{"method": "scratch", "labels": 5000}, {"method": "bert:finetune", "labels": 50}]
+    found = SimpleNamespace(
+        results={"left_out": left_out, "data": {"train_rows": 1375}},
+        table=SUMMARY,
+        headline="None.",
+        best={"method": "scratch", "fitted_labels": 1000},
+    )
+    monkeypatch.setattr(study, "compare", lambda data, **options: found)
+    _, out, _ = run("compare", "train.csv", "--out", "runs/a")
+    lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.split()}
+    assert lines["scratch"][-2:] == lines["bert:finetune"][:2] == ["left", "out"]
+    assert lines["method"][-2:] == ["5,000", "labels"]
+    assert "winner: scratch, fitted to 1,000 labels, for want of time, in runs/a/best" in out
+
+
 def test_every_option_arrives(run, given):
     code, *_ = run(
         *("compare", "train.csv", "--test", "test.csv", "--corpus", "articles.txt", "--seeds", "2"),
         *("--methods", "scratch, glove=words.vec:frozen", "--labels", "5,10", "--quick"),
         *(
+            "--minutes",
+            "inf",
             "--pretrain-minutes",
             "0.5",
+            "--pretrain-size",
+            "mini",
             "--workers",
             "1",
             "--text-column",
@@ -74,7 +95,9 @@ def test_every_option_arrives(run, given):
         "seeds": 2,
         "out": Path("runs/b"),
         "quick": True,
+        "minutes": math.inf,
         "pretrain_minutes": 0.5,
+        "pretrain_size": "mini",
         "text_column": "text",
         "workers": 1,
     }

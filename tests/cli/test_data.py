@@ -31,7 +31,8 @@ def test_list(run, tmp_path):
     code, out, _ = run("data", "list", "--json")
     rows = json.loads(out)
     assert code == 0
-    assert {row["name"]: row["folder"] for row in rows} == {"bbc-news": None, "glove-6b-50d": None}
+    names = ("bbc-news", "glove-6b-50d", "all-minilm-l6-v2")
+    assert {row["name"]: row["folder"] for row in rows} == dict.fromkeys(names)
     folder = tmp_path / "cache" / "demo" / "bbc-news"
     folder.mkdir(parents=True)
     assert str(folder) in run("data", "list")[1]
@@ -45,9 +46,10 @@ def test_get(run, monkeypatch):
         test=Some(source="e.csv"),
         corpus=Some(description="c"),
         glove="g",
+        minilm="m",
     )
     monkeypatch.setattr("headstart.data.demo.fetch_demo", lambda progress: demo)
     code, out, _ = run("data", "get", "--json")
-    expected = {"train": "t.csv", "test": "e.csv", "corpus": "c", "glove": "g"}
+    expected = {"train": "t.csv", "test": "e.csv", "corpus": "c", "glove": "g", "minilm": "m"}
     assert (code, json.loads(out)) == (0, expected)
     assert "t.csv" in run("data", "get")[1]

@@ -1,16 +1,24 @@
 """A made-up comparison with the shape of a real one: 9 methods, 6 label budgets, 5 seeds.
 
-And the same comparison under attack, with a payload in every text a user could have chosen.
+And the same comparison under attack, with a payload in every text a user could have chosen. And a
+made-up task of three topics, with encoders that have random weights.
 """
 
 import copy
 
 import numpy as np
 import pytest
+import torch
 
 from headstart.compare.head_start import headline
 from headstart.compare.recommendation import recommend
-from headstart.compare.summary import summarize
+from headstart.compare.summary import gains, summarize
+from headstart.data.labelled import Dataset
+from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.language_models import PretrainedBert, PretrainedGpt
+from headstart.models.bert import Bert, BertConfig
+from headstart.models.gpt import Gpt, GptConfig
+from headstart.tokenize.subwords import SubwordTokenizer
 
 BUDGETS = (10, 25, 50, 100, 250, 1000)
 CURVES = {  # head start, ceiling, seconds, megabytes, predictions per second
@@ -24,6 +32,17 @@ CURVES = {  # head start, ceiling, seconds, megabytes, predictions per second
     "glove:frozen": (8.0, 0.955, 2.4, 9.6, 5_100),
     "glove:finetune": (9.0, 0.96, 3.6, 9.6, 5_100),
 }
+LARGE = {
+    "bert:finetune": (2.0, 0.95, 21.0, 6.2, 900),
+    "bert:scratch": (0.8, 0.93, 19.0, 6.2, 900),
+    "bert+adapt:finetune": (3.0, 0.95, 22.0, 6.2, 900),
+}
+TOPICS = {
+    "sea": ["wave", "tide", "ship", "sail", "harbor", "storm", "gull", "coast"],
+    "sky": ["cloud", "wing", "bird", "star", "moon", "wind", "plane", "dawn"],
+    "land": ["hill", "tree", "stone", "field", "path", "river", "farm", "horse"],
+}
+SIZES = {"width": 16, "layers": 2, "heads": 2, "feed_forward": 32, "positions": 32}
 
 
 def make_cells(methods=tuple(CURVES), budgets=BUDGETS, num_seeds=5, num_rows=448, seed=0):
@@ -32,7 +51,7 @@ def make_cells(methods=tuple(CURVES), budgets=BUDGETS, num_seeds=5, num_rows=448
     luck = random.normal(size=num_seeds)
     cells = []
     for method in methods:
-        start, ceiling, seconds, megabytes, speed = CURVES[method]
+        start, ceiling, seconds, megabytes, speed = {**CURVES, **LARGE}[method]
         own = random.normal(size=num_rows)
         for labels in budgets:
             for number in range(num_seeds):
@@ -100,11 +119,12 @@ def make_knowledge():
     }  # fmt: skip
 
 
-def make_result(**shape):
-    cells = make_cells(**shape)
+def make_result(*, left_out=(), **shape):
+    absent = {(row["method"], row["labels"]) for row in left_out}
+    cells = [cell for cell in make_cells(**shape) if (cell["method"], cell["labels"]) not in absent]
     summary = summarize(cells, resamples=1000)
     methods = list(dict.fromkeys(cell["method"] for cell in cells))
-    choice = recommend(summary, labels=1777)
+    choice = recommend(summary, labels=1777, left_out=left_out)
     proof = {
         "encoder": "word vectors 3f2a9c11d0e4",
         "tensors_taken": 1,
@@ -146,6 +166,8 @@ def make_result(**shape):
             "folder": "runs/compare/best",
         },
         "recommendation": choice,
+        "left_out": list(left_out),
+        "gains": gains(cells, resamples=1000),
         "differences": [
             "glove was pretrained on 6 billion words, word2vec on 0.7 million",
             "tfidf has no word order; the BiLSTM has",
@@ -200,6 +222,10 @@ def attacked(result, payload):
         return f"{encoder}={payload}{colon}{transfer}" if colon else method
 
     attacked = copy.deepcopy(result)
+    for row in attacked["left_out"]:
+        row["why"] += payload
+    for row in attacked["gains"]:
+        row["without"] = renamed(row["without"])
     for name in (
         "title", "metric", "differences", "warnings", "knowledge", "settings", "command", "versions"
     ):  # fmt: skip
@@ -212,7 +238,8 @@ def attacked(result, payload):
     for pick in (attacked["best"], attacked["recommendation"]):
         pick.update({key: hostile(pick[key], payload) for key in ("why", "folder") if key in pick})
     for each in (*attacked["summary"], *attacked["cells"], attacked["best"], attacked["headline"],
-                 attacked["recommendation"]):  # fmt: skip
+                 attacked["recommendation"], *attacked["left_out"],
+                 *attacked["gains"]):  # fmt: skip
         each["method"] = renamed(each["method"])
     attacked["proofs"] = {
         renamed(method): {f"{key}{payload}": hostile(each, payload) for key, each in proof.items()}
@@ -241,3 +268,64 @@ def attack():
 @pytest.fixture(scope="session")
 def payloads():
     return PAYLOADS
+
+
+def make_rows(count, seed=0):
+    random = np.random.default_rng(seed)
+    labels = [list(TOPICS)[row % 3] for row in range(count)]
+    everywhere = ["the", "a", "of", "on", "and", "one"]
+    texts = [
+        " ".join([*random.choice(TOPICS[label], 3), *random.choice(everywhere, 4)])
+        for label in labels
+    ]
+    return Dataset(texts, labels)
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """The maker of labelled rows: `rows(60, seed=1)`."""
+    return make_rows
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder with `train.csv`, `test.csv`, and `vectors.txt`, which knows the topics."""
+    for name, part in (("train", make_rows(60)), ("test", make_rows(45, seed=1))):
+        lines = [f"{text},{label}" for text, label in zip(part.texts, part.labels, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    random = np.random.default_rng(2)
+    centers = random.normal(size=(3, 8))
+    vectors = [
+        f"{word} {' '.join(f'{number:.4f}' for number in center + random.normal(size=8) / 3)}"
+        for center, words in zip(centers, TOPICS.values(), strict=True)
+        for word in words
+    ]
+    (tmp_path / "vectors.txt").write_text("\n".join(vectors) + "\n")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def vectors():
+    words = [word for topic in TOPICS.values() for word in topic]
+    matrix = np.random.default_rng(2).normal(size=(len(words), 8)).astype(np.float32)
+    return PretrainedWordVectors.from_words("vectors", words, matrix, config={}, lineage={})
+
+
+@pytest.fixture(scope="session")
+def bert():
+    """A BERT of random weights that knows the words of the topics."""
+    tokenizer = SubwordTokenizer.train(make_rows(60).texts, vocabulary_size=300, min_count=1)
+    config = BertConfig(vocabulary_size=len(tokenizer.vocabulary), **SIZES)
+    model = Bert(config, generator=torch.Generator().manual_seed(0))
+    return PretrainedBert.of(model, tokenizer, lineage={"source": "made up"}, pooling="mean")
+
+
+@pytest.fixture(scope="session")
+def gpt():
+    """The like of it as a GPT."""
+    tokenizer = SubwordTokenizer.train(
+        make_rows(60).texts, kind="bpe", vocabulary_size=300, min_count=1
+    )
+    config = GptConfig(vocabulary_size=len(tokenizer.vocabulary), **SIZES)
+    model = Gpt(config, generator=torch.Generator().manual_seed(0))
+    return PretrainedGpt.of(model, tokenizer, lineage={"source": "made up"})

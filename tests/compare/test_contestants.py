@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 
 from headstart.compare.contestants import Contestant, parse_all
 from headstart.errors import SettingsError
+from headstart.hub.wrapped_models import PretrainedTransformer
 
 
 def test_methods_as_a_user_writes_them():
@@ -13,6 +16,30 @@ def test_methods_as_a_user_writes_them():
     assert (windows.source, windows.transfer) == (r"C:\vectors.txt", "probe")
 
 
+@pytest.mark.parametrize("transfer", ["probe", "frozen", "finetune", "gradual", "lora", "scratch"])
+def test_whole_models_have_every_transfer(transfer):
+    for name in ("bert", "gpt"):
+        assert Contestant.parse(f"{name}:{transfer}").transfer == transfer
+    assert Contestant.parse(f"mine=runs/bert:{transfer}").source == "runs/bert"
+
+
+def test_an_encoder_that_is_adapted_is_another_encoder():
+    here = Contestant.parse("bert+adapt:finetune")
+    assert (here.name, here.encoder, here.base) == ("bert+adapt:finetune", "bert+adapt", "bert")
+    loaded = Contestant.parse("minilm+adapt=models/a+b:lora")
+    assert (loaded.name, loaded.source) == ("minilm+adapt:lora", "models/a+b")
+    assert loaded.is_adapted
+    assert not Contestant.parse("bert:finetune").is_adapted
+
+
+def test_which_methods_train_an_encoder():
+    trained = ["bert:finetune", "bert:scratch", "bert:lora", "glove=g:finetune"]
+    for text in trained:
+        assert Contestant.parse(text).trains_encoder
+    for text in ("scratch", "tfidf", "bert:probe", "bert:frozen"):
+        assert not Contestant.parse(text).trains_encoder
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -21,13 +48,35 @@ def test_methods_as_a_user_writes_them():
         ("word2vec", "cannot read"),
         ("word2vec:magic", "cannot read"),
         ("scratch:frozen", "cannot be pretrained"),
+        ("minilm:frozen", "write minilm=FILE:frozen"),
+        ("minilm+adapt:frozen", r"write minilm\+adapt=FILE:frozen"),
         ("glove=:frozen", "lacks"),
         ("=file:frozen", "lacks"),
+        ("+adapt:frozen", "lacks"),
+        ("bert+more:frozen", r"as in bert\+adapt:frozen, and nothing else"),
+        ("bert+adapt+adapt:frozen", r"\+adapt"),
+        ("word2vec:scratch", "without them the pipeline is the method scratch"),
+        ("word2vec:lora", "write one of probe, frozen, finetune"),
+        ("word2vec:gradual", "replace the embedding layer and not the whole model"),
+        ("glove+adapt:finetune", "cannot be adapted"),
     ],
 )
 def test_what_is_no_method(text, reason):
     with pytest.raises(SettingsError, match=reason):
         Contestant.parse(text)
+
+
+def test_what_only_the_loaded_encoder_shows(vectors, bert):
+    for text in ("mine=f:scratch", "mine=f:lora", "mine+adapt=f:probe"):
+        with pytest.raises(SettingsError, match="word vectors"):
+            Contestant.parse(text).check(vectors)
+        Contestant.parse(text).check(bert)
+    other = object.__new__(PretrainedTransformer)
+    other.kind, other.model = "hf", SimpleNamespace(width=8)
+    vars(other)["fingerprint"] = "0"
+    Contestant.parse("mine=f:scratch").check(other)
+    with pytest.raises(SettingsError, match="only BERT and GPT can be adapted"):
+        Contestant.parse("mine+adapt=f:probe").check(other)
 
 
 def test_methods_together():
@@ -37,3 +86,6 @@ def test_methods_together():
         parse_all(["tfidf", "tfidf"])
     with pytest.raises(SettingsError, match="two sources"):
         parse_all(["a=x.txt:probe", "a=y.txt:frozen"])
+    with pytest.raises(SettingsError, match="'bert' has two sources"):
+        parse_all(["bert:finetune", "bert+adapt=runs/bert:finetune"])
+    assert len(parse_all(["bert:finetune", "bert+adapt:finetune"])) == 2

@@ -2,22 +2,33 @@
 
 from types import SimpleNamespace
 
+import torch
+
 from headstart.compare.contestants import parse_all
 from headstart.compare.fairness import data_facts, differences, warnings
 from headstart.data.labelled import Dataset
-from headstart.transfer.methods import Features, FineTune, Scratch
+from headstart.hub.language_models import PretrainedBert
+from headstart.models.word_vectors import WordVectors
+from headstart.transfer.methods import method_of, with_defaults
 
 
 def encoder(width, **lineage):
-    return SimpleNamespace(model=SimpleNamespace(width=width), lineage=lineage)
+    table = WordVectors.from_matrix(torch.zeros(3, width))
+    return SimpleNamespace(model=table, lineage=lineage, tensors=dict)
+
+
+def resolved(*texts, whole=()):
+    return {
+        one: with_defaults(method_of(one.transfer), whole_model=16 if one.base in whole else None)
+        for one in parse_all(texts)
+    }
 
 
 def test_what_differs_is_said_in_sentences():
-    contestants = parse_all(
-        ["tfidf", "scratch", "word2vec:frozen", "glove=a/g.txt:probe", "mine=runs/w:finetune"]
-    )
     found = differences(
-        contestants,
+        resolved(
+            "tfidf", "scratch", "word2vec:frozen", "glove=a/g.txt:probe", "mine=runs/w:finetune"
+        ),
         {
             "word2vec": encoder(100, corpus="news", words=622_412, seconds=11.2),
             "glove": encoder(50, source="g.txt"),
@@ -32,14 +43,37 @@ def test_what_differs_is_said_in_sentences():
     ]
     assert "regularization strengths for tfidf, glove:probe" in found[4]
     assert "training steps for scratch, word2vec:frozen, mine:finetune" in found[4]
-    scratch, frozen, finetune = Scratch(), Features(), FineTune()
     assert found[5] == (
-        "Learning rates differ, each chosen for its transfer: "
-        f"scratch {scratch.learning_rate} and {scratch.embedding_rate} for its vectors, "
-        f"frozen {frozen.learning_rate}, "
-        f"finetune {finetune.learning_rate} and {finetune.encoder_rate} for its vectors."
+        "Learning rates differ, each chosen for its transfer: scratch 0.002 and 0.2 for its "
+        "vectors, word2vec:frozen 0.02, mine:finetune 0.02 and 0.004 for its vectors."
     )
-    assert differences(parse_all(["tfidf"]), {}) == []
+    assert differences(resolved("tfidf"), {}) == []
+
+
+def test_whole_models_differ_in_size_and_in_what_they_saw(bert):
+    here = {"corpus": "news", "words": 900_000, "seconds": 60.4}
+    pretrained = PretrainedBert.of(bert.model, bert.tokenizer, lineage=here)
+    adapted = PretrainedBert.of(bert.model, bert.tokenizer, lineage={**here, "seconds": 30.0})
+    names = ("bert:finetune", "bert:scratch", "minilm=hub/m:lora", "minilm+adapt=hub/m:frozen")
+    found = differences(
+        resolved("scratch", *names, whole=("bert", "minilm")),
+        {"bert": pretrained, "minilm": bert, "minilm+adapt": adapted},
+    )
+    size = f"{sum(tensor.numel() for tensor in bert.tensors().values()) / 1e6:.1f} million"
+    assert found[0] == (
+        f"bert, minilm and minilm+adapt replace the whole model, of bert {size}, minilm {size}, "
+        f"minilm+adapt {size} weights; word vectors and scratch share one small pipeline."
+    )
+    assert found[1:4] == [
+        "bert was pretrained here, on news: 900,000 word pieces, 60 s.",
+        "minilm was pretrained by others, on text and with a budget of theirs; loaded from m.",
+        "minilm+adapt is minilm pretrained further here, on news: 900,000 word pieces, 30 s.",
+    ]
+    assert found[4] == (
+        "Learning rates differ, each chosen for its transfer: scratch 0.002 and 0.2 for its "
+        "vectors, bert:finetune 0.0025 at its top, bert:scratch 0.00625, minilm:lora 0.001, "
+        "minilm+adapt:frozen 0.002."
+    )
 
 
 def test_rows_that_mislead_are_counted():

@@ -40,6 +40,20 @@ def test_one_panel_an_encoder_with_the_references(result):
     ]
 
 
+def test_what_was_adapted_stands_beside_what_it_was(made_up):
+    methods = ("scratch", "bert:finetune", "bert:scratch", "bert+adapt:finetune")
+    rows = made_up(methods=methods, num_rows=60)["summary"]
+    assert curve_panels(rows) == {
+        "bert": ["bert:finetune", "bert:scratch", "bert+adapt:finetune", "scratch"]
+    }
+    (figure,) = learning_curves(rows)
+    named = {trace["meta"]: trace["name"] for trace in figure.data if "name" in trace}
+    assert named == dict(enumerate(figure.methods))
+    assert all("meta" in trace for trace in figure.data), "a trace that the page cannot hide"
+    colors = {trace["line"]["color"] for trace in figure.data if "name" in trace}
+    assert len(colors) == 3, "the adapted encoder looks like the one it was"
+
+
 def test_only_references_still_have_a_panel(result):
     rows = [row for row in result["summary"] if row["method"] in ("scratch", "majority")]
     assert curve_panels(rows) == {"scratch": ["scratch", "majority"]}

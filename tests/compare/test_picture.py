@@ -37,3 +37,16 @@ def test_names_are_escaped(made_up):
     ]
     picture = ElementTree.fromstring(learning_curves_svg(rows))  # noqa: S314 - ours
     assert r"<script>\x1b&" in [text.text for text in picture.iter(f"{SVG}text")]
+
+
+def test_the_legend_says_how_far_a_method_got(made_up):
+    left_out = [
+        {"method": "glove:finetune", "labels": labels, "why": "slow"} for labels in (250, 1000)
+    ]
+    rows = made_up(num_seeds=1, num_rows=40, left_out=left_out)["summary"]
+    picture = ElementTree.fromstring(  # noqa: S314 - ours
+        learning_curves_svg(rows, left_out=left_out)
+    )
+    texts = [text.text for text in picture.iter(f"{SVG}text")]
+    assert "glove:finetune to 100" in texts
+    assert "glove:frozen" in texts

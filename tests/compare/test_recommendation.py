@@ -32,6 +32,18 @@ def test_test_scores_have_no_say():
     assert [each["method"] for each in found["by_labels"]] == ["glove:probe", "tfidf"]
 
 
+def test_only_what_was_run_is_recommended_and_what_was_not_is_named():
+    left_out = [{"method": "bert:finetune", "labels": 1000}, {"method": "bert:lora", "labels": 50}]
+    best_at_50 = row("bert:finetune", 50, 0.99)
+    found = recommend([*ROWS, best_at_50], labels=1375, left_out=left_out)
+    assert found["method"] == "tfidf"
+    assert found["why"].endswith(
+        "With 1,000 labels there was no time for bert:finetune, which may be better."
+    )
+    assert [each["method"] for each in found["by_labels"]] == ["bert:finetune", "tfidf"]
+    assert "no time" not in recommend(ROWS, labels=50)["why"]
+
+
 @pytest.mark.parametrize(
     ("labels", "nearest"), [(1, 50), (50, 50), (223, 50), (224, 1000), (10**6, 1000)]
 )

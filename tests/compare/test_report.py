@@ -74,7 +74,7 @@ def test_every_number_and_setting_is_there(page, result):
     assert "5 of 5 degenerate" in text
     assert "pretrain.dim 50" in text
     assert "torch 2.13.0" in text
-    for word in ("wimbledon", "With another number of labels", "frozen before", "1,777"):
+    for word in ("wimbledon", "With another number of labels", "Frozen before", "1,777"):
         assert word in text
 
 
@@ -127,9 +127,62 @@ def test_hidden_characters_are_shown_as_such(result):
     assert r"a\u202eb\x00c\ud800" in text
 
 
+LEFT_OUT = [
+    {"method": method, "labels": labels, "why": "would have taken about 9 min more"}
+    for method, budgets in (("bert:finetune", (250, 1000)), ("minilm:finetune", (10, 25)))
+    for labels in budgets
+]
+
+
+@pytest.fixture(scope="module")
+def large(made_up):
+    methods = ("majority", "scratch", "glove:probe", "bert:finetune", "bert:scratch")
+    methods += ("bert+adapt:finetune",)
+    return made_up(methods=methods, num_rows=150, left_out=LEFT_OUT)
+
+
+def test_what_was_left_out_is_seen_wherever_it_is_missing(large):
+    page = Page(render_report(large))
+    text = text_of(page)
+    assert "What there was no time for" in text
+    why = "would have taken about 9 min more."
+    assert f"bert:finetune with 250 and 1,000 labels: {why}" in text
+    assert f"minilm:finetune with 10 and 25 labels: {why}" in text
+    assert text.count("left out, for want of time") == len(LEFT_OUT)
+    assert "bert:finetune to 100 labels" in text
+    assert "there was no time for bert:finetune, which may be better" in text
+
+
+def test_what_pretraining_and_adaptation_bought(large):
+    text = text_of(Page(render_report(large)))
+    assert "What pretraining and adaptation bought" in text
+    row = large["gains"][0]
+    assert f"{row['difference']:+.3f}".replace("-", "\u2212") in text
+    (block,) = [
+        block
+        for _, attributes, block in Page(render_report(large)).blocks
+        if attributes.get("id") == "plots"
+    ]
+    assert "curves-1" in json.loads(block)
+
+
+def test_no_payload_in_what_was_left_out(large, attack, payloads, monkeypatch):
+    monkeypatch.setattr(report, "get_plotlyjs", lambda: "0")
+    page = Page(render_report(large))
+    for payload in payloads:
+        assert Page(render_report(attack(large, payload))).elements == page.elements, payload
+
+
+@pytest.mark.parametrize(("labels", "said"), [(1777, "all labels"), (250, "250 labels, as there")])
+def test_how_many_labels_the_winner_was_fitted_to(result, labels, said):
+    best = {**result["best"], "fitted_labels": labels}
+    assert f"Fitted to {said}" in text_of(Page(render_report({**result, "best": best})))
+
+
 OPTIONAL = (
-    "title", "metric", "data", "cells", "headline", "best", "recommendation", "differences",
-    "warnings", "proofs", "knowledge", "settings", "command", "versions", "seconds",
+    "title", "metric", "data", "cells", "headline", "best", "recommendation", "left_out", "gains",
+    "differences", "warnings", "proofs", "knowledge", "settings", "command", "versions",
+    "seconds",
 )  # fmt: skip
 
 

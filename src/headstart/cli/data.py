@@ -21,13 +21,14 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
 
         headstart data list
     """
-    from headstart.data.demo import BBC_NEWS, GLOVE
+    from headstart.data.demo import BBC_NEWS, GLOVE, MINILM
     from headstart.storage import cache_folder
 
     rows = []
     for name, package, what in (
         ("bbc-news", BBC_NEWS, "news, labelled by topic, and a corpus of the same kind"),
         ("glove-6b-50d", GLOVE, "GloVe vectors of 400,000 words, 50 dimensions"),
+        ("all-minilm-l6-v2", MINILM, "a sentence encoder of 6 layers, 384 wide"),
     ):
         folder = cache_folder() / "demo" / name
         place = str(folder) if folder.exists() else None
@@ -55,6 +56,7 @@ def get(as_json: Json = False, debug: Debug = False) -> None:
         "test": demo.test.source,
         "corpus": demo.corpus.description,
         "glove": str(demo.glove),
+        "minilm": str(demo.minilm),
     }
     if as_json:
         print_json(files)

@@ -1,43 +1,52 @@
 """Cells of a comparison: one method, one label budget, one seed; run in parallel and cached.
 
-Every finished cell is a file, so that a stopped comparison goes on where it was. Each process keeps
-to one thread, so that the cores are shared out and never fought over.
+Every finished cell is a file, so that a stopped comparison goes on where it was.
 """
 
+import math
 import multiprocessing
-import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from headstart import __version__
 from headstart.compare.contestants import Contestant
+from headstart.compare.processes import for_new_processes, settle
+from headstart.compare.reading import (
+    MAX_TOKENS,
+    Texts,
+    reads_frozen,
+    remember,
+    seconds_a_text,
+)
+from headstart.compare.schedule import Job, Limits, Schedule, Spent
 from headstart.compare.statistics import degenerate
 from headstart.data.labelled import Dataset
 from headstart.data.splits import nested_subsets
 from headstart.errors import FormatError, HeadstartError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.store import load_encoder
-from headstart.progress import Progress
+from headstart.progress import SILENT, Advance, Progress
 from headstart.storage import fingerprint, read_json, write_json
 from headstart.tasks.classification import macro_f1
+from headstart.training.runs import has_fast_bf16
 from headstart.transfer.estimators import TextClassifier
-from headstart.transfer.methods import as_plain, method_of
+from headstart.transfer.features import quick_reading
+from headstart.transfer.fitting import whole_model_width
+from headstart.transfer.methods import Method, as_plain, method_of, with_defaults
 
-_CODE = 2  # raise it when the same cell would come out differently
+_CODE = 3  # raise it when the same cell would come out differently
+_TIMED_TEXTS = 32  # that an encoder reads once more, to say how fast it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +60,8 @@ class Terms:
         encoders: The folder of each encoder, by name.
         prints: The fingerprint of each encoder, by name.
         folder: Where finished cells are kept.
+        widths: The width of each encoder that replaces the whole model, by name.
+        states: The file of what each encoder says of all texts, where some method needs it.
     """
 
     train: Dataset
@@ -59,14 +70,24 @@ class Terms:
     encoders: dict[str, Path]
     prints: dict[str, str]
     folder: Path
+    widths: Mapping[str, int | None] = field(default_factory=dict)
+    states: Mapping[str, Path] = field(default_factory=dict)
+
+    def method(self, contestant: Contestant) -> Method:
+        """Return a contestant's method with every setting filled in."""
+        return with_defaults(
+            method_of(contestant.transfer), whole_model=self.widths.get(contestant.encoder)
+        )
 
     def path(self, contestant: Contestant, labels: int, seed: int) -> Path:
         """Return the cell's file: its name changes with everything that decides its result."""
         key = fingerprint(
             _CODE,
             __version__,
-            as_plain(method_of(contestant.transfer)),
+            as_plain(self.method(contestant)),
+            MAX_TOKENS,
             self.prints.get(contestant.encoder),
+            bool(self.widths.get(contestant.encoder)) and has_fast_bf16(torch.device("cpu")),
             labels,
             seed,
             self.data_print,
@@ -74,13 +95,19 @@ class Terms:
         return self.folder / f"{key}.json"
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A cell to run; or, with `save_to`, a model to fit to all the labels and keep."""
+class Model(NamedTuple):
+    """A model to fit and keep."""
 
+    folder: Path
     contestant: Contestant
     labels: int
-    seed: int
+
+
+class _Work(NamedTuple):
+    """What a process is given: a cell, or, with `save_to`, a model to fit and keep."""
+
+    job: Job
+    deadline: float = math.inf
     save_to: Path | None = None
 
 
@@ -92,67 +119,84 @@ def run_cells(
     seeds: int,
     workers: int,
     progress: Progress,
-) -> list[dict[str, Any]]:
-    """Run every cell that is not finished yet, and return all; a failing cell ends the run."""
-    jobs = [
-        _Job(contestant, labels, seed)
-        for labels in reversed(budgets)  # the longest first, so that no core waits at the end
-        for seed in range(seeds)
+    limits: Limits | None = None,
+) -> tuple[list[dict[str, Any]], Schedule]:
+    """Run every cell that is not finished yet and that there is time for; a failing one ends all.
+
+    Returns:
+        The cells, and the schedule, which knows what was left out and what cells take.
+    """
+    every = [
+        Job(contestant, labels, seed)
         for contestant in contestants
+        for labels in budgets
+        for seed in range(seeds)
     ]
-    paths = {job: terms.path(job.contestant, job.labels, job.seed) for job in jobs}
-    missing = [job for job in jobs if not _is_finished(paths[job])]
-    if done := len(jobs) - len(missing):
-        progress.note(f"{done} of {len(jobs)} cells were finished before and are kept")
-    with progress.stage("comparing", len(jobs), "cells") as advance:
-        advance(done)
-        for _ in _in_processes(terms, missing, workers):
+    known = {job: spent for job in every if (spent := _spent(terms.path(*job)))}
+    schedule = Schedule(
+        contestants,
+        budgets,
+        seeds,
+        workers=workers,
+        limits=limits or Limits(),
+        known=known,
+    )
+    if known:
+        progress.note(f"{len(known)} of {len(every)} cells were finished before and are kept")
+    work = (_Work(job, schedule.deadline_of(job)) for job in schedule.jobs())
+    with progress.stage("comparing", len(every), "cells") as advance:
+        advance(len(known))
+        for done, spent in _in_processes(terms, work, workers):
+            schedule.note(done.job, spent)
             advance(1)
     order = {contestant.name: at for at, contestant in enumerate(contestants)}
-    cells = [read_json(path) for path in paths.values()]
-    for job, cell in zip(jobs, cells, strict=True):
-        cell["method"] = job.contestant.name  # the same cell may have had another name before
-    return sorted(cells, key=lambda cell: (order[cell["method"]], cell["labels"], cell["seed"]))
+    cells = []
+    for job in schedule.finished:
+        cell = read_json(terms.path(*job))
+        cells.append({**cell, "method": job.contestant.name})  # it may have had another name
+    cells.sort(key=lambda cell: (order[cell["method"]], cell["labels"], cell["seed"]))
+    return cells, schedule
 
 
-def fit_all(
-    terms: Terms, models: dict[Path, Contestant], *, workers: int, progress: Progress
-) -> None:
-    """Fit each contestant to all training labels and save it as a model folder."""
-    jobs = [_Job(one, len(terms.train), 0, folder) for folder, one in models.items()]
-    with progress.stage("fitting to all labels", len(jobs), "models") as advance:
-        for _ in _in_processes(terms, jobs, workers):
+def fit_models(terms: Terms, models: Sequence[Model], *, workers: int, progress: Progress) -> None:
+    """Fit each model and save it as a model folder."""
+    work = [_Work(Job(model.contestant, model.labels, 0), save_to=model.folder) for model in models]
+    with progress.stage("fitting what is kept", len(work), "models") as advance:
+        for _ in _in_processes(terms, work, workers):
             advance(1)
 
 
-def _is_finished(path: Path) -> bool:
+def _spent(path: Path) -> Spent | None:
+    """Return what a finished cell took, or None if it is not finished."""
     try:
-        return "correct" in read_json(path)
-    except FormatError:
-        return False
+        cell = read_json(path)
+        return Spent(*map(float, cell["spent"])) if "correct" in cell else None
+    except (FormatError, KeyError, TypeError, ValueError):
+        return None
 
 
-def _in_processes(terms: Terms, jobs: Sequence[_Job], workers: int) -> Iterator[None]:
-    """Run the jobs in processes, yielding as each ends; each keeps its own result.
+def _in_processes(
+    terms: Terms, work: Iterable[_Work], workers: int
+) -> Iterator[tuple[_Work, Spent | None]]:
+    """Do the work in processes, yielding each part as it ends; each keeps its own result.
 
-    No process has a job in waiting, so who stops the run waits for one job at the most.
+    No process has anything in waiting, so who stops the run waits for one part at the most.
     """
     resource_tracker.ensure_running()  # starting it would unblock interrupts
-    waiting = iter(jobs)
-    running: set[Future[None]] = set()
+    waiting = iter(work)
+    running: dict[Future[Spent | None], _Work] = {}
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _start_worker, (terms,))
     try:
         while True:
-            while len(running) < workers and (job := next(waiting, None)):
-                with _one_thread_each(), _without_main(), _deaf_to_interrupts():  # one may start
-                    running.add(pool.submit(_run_here, job))
+            while len(running) < workers and (part := next(waiting, None)):
+                with for_new_processes():  # one may start
+                    running[pool.submit(_do, part)] = part
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                future.result()
-                yield
+                yield running.pop(future), future.result()
     except BrokenProcessPool:
         raise HeadstartError(
             "a process of the comparison was killed, perhaps for want of memory; run the same "
@@ -162,101 +206,115 @@ def _in_processes(terms: Terms, jobs: Sequence[_Job], workers: int) -> Iterator[
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes that start meanwhile use one thread for their matrix products."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Start processes that never notice Ctrl-C: when to stop is the parent's to decide."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Start processes that do not run the caller's script again, so that it needs no guard."""
-    main = sys.modules["__main__"].__dict__
-    hidden: dict[str, Any] = {
-        name: main.pop(name) for name in ("__file__", "__spec__") if name in main
-    }
-    main["__spec__"] = None
-    try:
-        yield
-    finally:
-        main.update(hidden)
-
-
 _WORKER: dict[str, Terms] = {}  # what this process was started with
 
 
 def _start_worker(terms: Terms) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
+    settle()
     _WORKER["terms"] = terms
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent has ended, even by a kill: nobody waits for it any more."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)
+@cache
+def _encoder(name: str) -> Pretrained:
+    terms = _WORKER["terms"]
+    encoder = load_encoder(terms.encoders[name])
+    if name in terms.states:
+        remember(encoder, _texts(), terms.states[name])
+    return encoder
 
 
 @cache
-def _encoder(folder: Path) -> Pretrained:
-    return load_encoder(folder)
+def _texts() -> Texts:
+    return Texts.of(_WORKER["terms"].train, _WORKER["terms"].test)
 
 
-def _run_here(job: _Job) -> None:
-    terms = _WORKER["terms"]
-    name = job.contestant.encoder
-    encoder = _encoder(terms.encoders[name]) if name else None
+class _OutOfTime(Exception):
+    """A cell's time is up."""
+
+
+class _Until:
+    """Progress that ends the work when its time is up."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    @contextmanager
+    def stage(
+        self, description: str, total: float | None = None, unit: str = ""
+    ) -> Iterator[Advance]:
+        del description, total, unit
+
+        def advance(amount: float) -> None:
+            del amount
+            if time.time() > self._deadline:
+                raise _OutOfTime
+
+        yield advance
+
+    def note(self, message: str) -> None:
+        del message
+
+
+def _do(work: _Work) -> Spent | None:
+    terms, (contestant, labels, seed) = _WORKER["terms"], work.job
+    encoder = _encoder(contestant.encoder) if contestant.encoder else None
     try:
-        if job.save_to is not None:
-            classifier = TextClassifier(encoder, job.contestant.transfer, random_state=job.seed)
-            classifier.fit(terms.train.texts, terms.train.labels)
-            classifier.save(job.save_to, overwrite=True)
-            return
-        cell = run_cell(terms, job.contestant, encoder, labels=job.labels, seed=job.seed)
-        write_json(terms.path(job.contestant, job.labels, job.seed), cell)
+        if work.save_to is not None:
+            classifier = TextClassifier(encoder, contestant.transfer, random_state=seed)
+            given = _given(terms, labels, seed)
+            classifier.fit(given.texts, given.labels)
+            classifier.save(work.save_to, overwrite=True)
+            return None
+        progress = SILENT if math.isinf(work.deadline) else _Until(work.deadline)
+        cell = run_cell(terms, contestant, encoder, labels=labels, seed=seed, progress=progress)
+        write_json(terms.path(*work.job), cell)
+        return Spent(*cell["spent"])
+    except _OutOfTime:
+        return None
     except HeadstartError as error:
-        where = f"{job.contestant.name} with {job.labels:,} labels, seed {job.seed}"
+        where = f"{contestant.name} with {labels:,} labels, seed {seed}"
         raise type(error)(f"{where}: {error}") from None
 
 
+def _given(terms: Terms, labels: int, seed: int) -> Dataset:
+    """Return the labelled rows of a budget: all, or a stratified part of them."""
+    if labels == len(terms.train):
+        return terms.train
+    return terms.train.select(nested_subsets(terms.train.labels, [labels], seed=seed)[labels])
+
+
 def run_cell(
-    terms: Terms, contestant: Contestant, encoder: Pretrained | None, *, labels: int, seed: int
+    terms: Terms,
+    contestant: Contestant,
+    encoder: Pretrained | None,
+    *,
+    labels: int,
+    seed: int,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Fit one method to one label budget and test it; return the cell as plain values."""
-    subset = nested_subsets(terms.train.labels, [labels], seed=seed)[labels]
-    given = terms.train.select(subset)
-    classifier = TextClassifier(encoder, contestant.transfer, random_state=seed)
-    classifier.fit(given.texts, given.labels)
+    """Fit one method to one label budget and test it; return the cell as plain values.
+
+    What a whole model predicts, it predicts in bfloat16 where the machine is faster with it. Where
+    the encoder's states were known beforehand, the time to read the texts is measured and added.
+    """
     started = time.perf_counter()
-    predicted = classifier.predict(terms.test.texts)
-    seconds = time.perf_counter() - started
+    given = terms.train.select(nested_subsets(terms.train.labels, [labels], seed=seed)[labels])
+    classifier = TextClassifier(
+        encoder, contestant.transfer, max_tokens=MAX_TOKENS, random_state=seed
+    )
+    classifier.fit(given.texts, given.labels, progress=progress)
+    fitted = time.perf_counter()
+    if whole_model_width(encoder):
+        with quick_reading():
+            predicted = classifier.predict(terms.test.texts)
+    else:
+        predicted = classifier.predict(terms.test.texts)
+    seconds = time.perf_counter() - fitted
     correct = predicted == np.array(terms.test.labels)
     report = classifier.fit_report_
+    reading = _reading(terms, contestant, encoder)
+    if not contestant.trains_encoder:
+        seconds += reading * len(predicted)
     return {
         "method": contestant.name,
         "labels": labels,
@@ -266,7 +324,7 @@ def run_cell(
         "macro_f1": macro_f1(terms.test.labels, predicted),
         "validation": report["validation_accuracy"],
         "validation_loss": report["validation_loss"],
-        "seconds": report["seconds"],
+        "seconds": report["seconds"] + reading * labels,
         "predictions_per_second": len(predicted) / seconds,
         "megabytes": classifier.megabytes,
         "correct": correct.astype(int).tolist(),
@@ -274,4 +332,21 @@ def run_cell(
         "chosen": {name: report[name] for name in ("steps", "strength") if name in report},
         "truncated": report["truncated"],
         "proof": asdict(classifier.proof_) if classifier.proof_ else None,
+        "spent": [fitted - started, time.perf_counter() - fitted],
     }
+
+
+def _reading(terms: Terms, contestant: Contestant, encoder: Pretrained | None) -> float:
+    """Return the seconds a text that the encoder saved by having read all texts beforehand."""
+    known = contestant.encoder in terms.states and reads_frozen(contestant, encoder)
+    return _seconds_a_text(encoder, terms) if known and encoder else 0.0
+
+
+_SPEEDS: dict[str, float] = {}  # seconds a text, by the encoder's fingerprint, in this process
+
+
+def _seconds_a_text(encoder: Pretrained, terms: Terms) -> float:
+    if encoder.fingerprint not in _SPEEDS:
+        some = terms.test.texts[:_TIMED_TEXTS]
+        _SPEEDS[encoder.fingerprint] = seconds_a_text(encoder, some)
+    return _SPEEDS[encoder.fingerprint]

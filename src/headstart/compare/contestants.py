@@ -1,14 +1,25 @@
-"""Who takes part in a comparison: methods as a user writes them, `NAME[=SOURCE][:TRANSFER]`."""
+"""Who takes part in a comparison: methods as a user writes them.
 
+`NAME[+adapt][=SOURCE][:TRANSFER]`, and a few names that stand for themselves.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from headstart.errors import SettingsError
+from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.hub.kinds import PRETRAINABLE
+from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.transfer.methods import METHODS, NO_ENCODER
 
+ADAPTED = "+adapt"
+WORD_VECTORS = ("word2vec", "glove")  # those of PRETRAINABLE that do not replace the whole model
+
 _ALONE = tuple(name for name, kind in METHODS.items() if kind in NO_ENCODER)
-_WITH_ENCODER = tuple(name for name, kind in METHODS.items() if kind not in NO_ENCODER)
+_OF_WORD_VECTORS = ("probe", "frozen", "finetune")
+_WITH_ENCODER = (*(name for name, kind in METHODS.items() if kind not in NO_ENCODER), "scratch")
+_UNTRAINED = ("probe", "frozen")  # the encoder says once what it says, and stays as it is
 
 
 @dataclass(frozen=True)
@@ -16,8 +27,8 @@ class Contestant:
     """One line of a comparison.
 
     Attributes:
-        name: As the user wrote it, without the source: `glove:frozen`.
-        encoder: The encoder's name, empty where there is none.
+        name: As the user wrote it, without the source: `glove:frozen`, `bert+adapt:finetune`.
+        encoder: The encoder's name, `glove` or `bert+adapt`; empty where there is none.
         source: The file or folder it is loaded from; empty if it is pretrained on the corpus.
         transfer: The name of the method.
     """
@@ -27,9 +38,24 @@ class Contestant:
     source: str
     transfer: str
 
+    @property
+    def base(self) -> str:
+        """The name of the encoder before it was adapted; of any other, its name."""
+        return self.encoder.removesuffix(ADAPTED)
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether the encoder's pretraining goes on, on the corpus."""
+        return self.encoder.endswith(ADAPTED)
+
+    @property
+    def trains_encoder(self) -> bool:
+        """Whether the encoder's weights are trained with the task, or random ones in its place."""
+        return bool(self.encoder) and self.transfer not in _UNTRAINED
+
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `scratch`, `word2vec:frozen`, or `glove=glove.6B.50d.txt:finetune`.
+        """Read `scratch`, `word2vec:frozen`, `glove=glove.6B.50d.txt:finetune`, `bert+adapt:lora`.
 
         Raises:
             SettingsError: It is none of these.
@@ -44,17 +70,63 @@ class Contestant:
                 f"how it is transferred, such as word2vec:frozen ({', '.join(_WITH_ENCODER)})"
             )
         name, _, source = head.partition("=")
-        if not name or ("=" in head and not source):
+        base, plus, _ = name.partition("+")
+        if not base or ("=" in head and not source):
             raise SettingsError(f"the method {text!r} lacks a name or a source around its '='")
-        if not source and name not in PRETRAINABLE:
+        if plus and name != base + ADAPTED:
             raise SettingsError(
-                f"{name!r} cannot be pretrained here ({', '.join(PRETRAINABLE)} can); "
+                f"cannot read the method {text!r}: after its name an encoder may have {ADAPTED}, "
+                f"as in {base}{ADAPTED}:{transfer}, and nothing else"
+            )
+        if not source and base not in PRETRAINABLE:
+            raise SettingsError(
+                f"{base!r} cannot be pretrained here ({', '.join(PRETRAINABLE)} can); "
                 f"to load it, write {name}=FILE:{transfer}"
             )
-        return cls(f"{name}:{transfer}", name, source, transfer)
+        contestant = cls(f"{name}:{transfer}", name, source, transfer)
+        if not source and base in WORD_VECTORS:
+            contestant.check_for_word_vectors()
+        return contestant
+
+    def check(self, encoder: Pretrained) -> None:
+        """Check that what is known of an encoder once it is loaded fits the method.
+
+        Raises:
+            SettingsError: It does not.
+        """
+        if isinstance(encoder, PretrainedWordVectors):
+            self.check_for_word_vectors()
+        elif self.is_adapted and not isinstance(encoder, PretrainedBert | PretrainedGpt):
+            raise SettingsError(
+                f"{self.name}: only BERT and GPT can be adapted here, and {encoder.name} is "
+                f"neither; leave out {ADAPTED}"
+            )
+
+    def check_for_word_vectors(self) -> None:
+        """Check that the method is one for word vectors.
+
+        Raises:
+            SettingsError: It is for encoders that replace the whole model.
+        """
+        if self.is_adapted:
+            raise SettingsError(
+                f"{self.name}: {self.base} are word vectors, which cannot be adapted; leave out "
+                f"{ADAPTED}, or name an encoder such as bert"
+            )
+        if self.transfer not in _OF_WORD_VECTORS:
+            instead = (
+                "without them the pipeline is the method scratch"
+                if self.transfer == "scratch"
+                else f"write one of {', '.join(_OF_WORD_VECTORS)}"
+            )
+            raise SettingsError(
+                f"{self.name}: {self.base} are word vectors, which replace the embedding layer "
+                f"and not the whole model, and {self.transfer!r} is for those that do, such as "
+                f"bert; {instead}"
+            )
 
 
-def parse_all(texts: list[str]) -> list[Contestant]:
+def parse_all(texts: Sequence[str]) -> list[Contestant]:
     """Read all methods of a comparison.
 
     Raises:
@@ -67,6 +139,11 @@ def parse_all(texts: list[str]) -> list[Contestant]:
     for position, one in enumerate(contestants):
         if any(one.name == other.name for other in contestants[:position]):
             raise SettingsError(f"the method {one.name!r} is given twice; name one differently")
-        if one.encoder and sources.setdefault(one.encoder, one.source) != one.source:
-            raise SettingsError(f"{one.encoder!r} has two sources; give the second another name")
+        if one.encoder and sources.setdefault(one.base, one.source) != one.source:
+            raise SettingsError(f"{one.base!r} has two sources; give the second another name")
     return contestants
+
+
+def encoder_of(one: Contestant, encoders: Mapping[str, Pretrained]) -> Pretrained | None:
+    """Return a method's encoder, or None if it has none."""
+    return encoders[one.encoder] if one.encoder else None

@@ -1,53 +1,182 @@
-"""The encoders of a comparison: pretrained on its corpus, once and for all, or loaded."""
+"""The encoders of a comparison: loaded, or pretrained or adapted on its corpus, once for all."""
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headstart import __version__
-from headstart.compare.contestants import Contestant
+from headstart.compare.contestants import ADAPTED, WORD_VECTORS, Contestant
 from headstart.data.corpora import Corpus
+from headstart.errors import DataError
 from headstart.hub.bundle import Pretrained
-from headstart.hub.store import load_encoder, pretrain
+from headstart.hub.store import adapt, load_encoder, pretrain
 from headstart.progress import Progress
 from headstart.storage import cache_folder, fingerprint, folder_lock
 
 PRETRAIN_EPOCHS = {"word2vec": 30, "glove": 50}
 MIN_COUNT = 3  # corpora of a task are small
+_CODE = 1  # raise it when the same corpus and limits would give another encoder
+
+Make = Callable[[Path | None, dict[str, Any]], Pretrained]
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """The encoders of a comparison, by the names that its methods have for them.
+
+    Attributes:
+        folders: Where each is kept.
+        loaded: Each, as loaded from there.
+        notes: What had to be decided while they were made, a sentence each.
+    """
+
+    folders: dict[str, Path] = field(default_factory=dict)
+    loaded: dict[str, Pretrained] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def num_pretrained(contestants: Sequence[Contestant]) -> int:
+    """Return how many models are pretrained or adapted here; word vectors take seconds."""
+    return len(_pretrained_here(contestants))
+
+
+def _pretrained_here(contestants: Sequence[Contestant]) -> set[str]:
+    found = set()
+    for one in contestants:
+        if one.is_adapted:
+            found.add(one.encoder)
+        if one.base and not one.source and one.base not in WORD_VECTORS:
+            found.add(one.base)
+    return found
 
 
 def make_encoders(
-    contestants: Sequence[Contestant], corpus: Corpus, minutes: float, progress: Progress
-) -> tuple[dict[str, Path], dict[str, Pretrained]]:
-    """Return each encoder and the folder it is kept in; pretraining is done once, ever."""
-    folders: dict[str, Path] = {}
-    encoders: dict[str, Pretrained] = {}
+    contestants: Sequence[Contestant],
+    corpus: Corpus,
+    *,
+    minutes: float,
+    size: str,
+    progress: Progress,
+) -> Encoders:
+    """Return every encoder and the folder it is kept in; pretraining is done once, ever.
+
+    Args:
+        contestants: The methods that need them.
+        corpus: What is pretrained and adapted on.
+        minutes: The most that each pretraining, and each adapting, may take.
+        size: Of BERT and GPT, where they are pretrained here.
+        progress: Where progress goes.
+
+    Raises:
+        SettingsError: An encoder does not fit the transfer it is named with.
+        InterruptedRunError: Stopped in pretraining; the same call goes on.
+    """
+    made = Encoders()
     for one in contestants:
-        name = one.encoder
-        if not name or name in encoders:
+        if not one.encoder:
             continue
-        if one.source:
-            encoder = load_encoder(one.source, progress=progress)
-            folder = Path(one.source)
-            if not folder.is_dir():  # a folder is faster to read, for every process of the cells
-                folder = _kept(f"{encoder.kind}-{encoder.fingerprint}")
-                with _made_once(folder) as missing:
-                    if missing:
-                        encoder.save(folder)
-        else:
-            limits: dict[str, Any] = {
-                "epochs": PRETRAIN_EPOCHS[name],
-                "minutes": minutes,
-                "min_count": MIN_COUNT,
-            }
-            folder = _kept(f"{name}-{fingerprint(corpus.fingerprint(), limits, __version__)}")
-            with progress.stage(f"{name} on the corpus"), _made_once(folder) as missing:
+        if one.base not in made.loaded:
+            _add(made, one, corpus, minutes, size, progress)
+        one.check(made.loaded[one.base])
+        if one.is_adapted and one.encoder not in made.loaded:
+            _add_adapted(made, one, corpus, minutes, progress)
+    return made
+
+
+def _add(
+    made: Encoders,
+    one: Contestant,
+    corpus: Corpus,
+    minutes: float,
+    size: str,
+    progress: Progress,
+) -> None:
+    """Load the encoder from its source, or pretrain it."""
+    name = one.base
+    if one.source:
+        encoder = load_encoder(one.source, progress=progress)
+        folder = Path(one.source)
+        if not folder.is_dir():  # a folder is faster to read, for every process of the cells
+            folder = _kept(f"{encoder.kind}-{encoder.fingerprint}")
+            with _made_once(folder) as missing:
                 if missing:
-                    pretrain(name, corpus, **limits, progress=progress).save(folder)
-            encoder = load_encoder(folder)
-        folders[name], encoders[name] = folder, encoder
-    return folders, encoders
+                    encoder.save(folder)
+        made.folders[name], made.loaded[name] = folder, encoder
+        return
+    limits: dict[str, Any] = {"minutes": minutes}
+    if name in WORD_VECTORS:
+        limits |= {"epochs": PRETRAIN_EPOCHS[name], "min_count": MIN_COUNT}
+    else:
+        limits |= {"size": size}
+    key = fingerprint(_CODE, corpus.fingerprint(), limits, __version__)
+
+    def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
+        if name in WORD_VECTORS:
+            return pretrain(name, corpus, **limits, progress=progress)
+        return pretrain(
+            name,
+            corpus,
+            **limits,
+            options=options,
+            run_folder=run_folder,
+            progress=progress,
+        )
+
+    _make(made, name, _kept(f"{name}-{key}"), make, progress, what=f"{name} on the corpus")
+
+
+def _add_adapted(
+    made: Encoders, one: Contestant, corpus: Corpus, minutes: float, progress: Progress
+) -> None:
+    """Go on with the encoder's pretraining on the corpus."""
+    before = made.loaded[one.base]
+    limits: dict[str, Any] = {"minutes": minutes}
+    key = fingerprint(_CODE, before.fingerprint, corpus.fingerprint(), limits, __version__)
+
+    def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
+        return adapt(
+            before,
+            corpus,
+            **limits,
+            options=options,
+            run_folder=run_folder,
+            progress=progress,
+        )
+
+    folder = _kept(f"{before.kind}-adapted-{key}")
+    _make(made, one.encoder, folder, make, progress, what=f"{one.base} goes on, on the corpus")
+
+
+def _make(
+    made: Encoders, name: str, folder: Path, make: Make, progress: Progress, *, what: str
+) -> None:
+    """Make the encoder unless it is kept already; a run that is stopped goes on the next time."""
+    with progress.stage(what), _made_once(folder) as missing:
+        if missing:
+            run = folder.with_name(f"{folder.name}.run")
+            try:
+                encoder = make(run, {})
+            except DataError as error:  # NSP wants a second sentence, and a second document
+                if name in ("gpt", *WORD_VECTORS):
+                    raise
+                run = folder.with_name(f"{folder.name}.run-without-nsp")
+                try:
+                    encoder = make(run, {"nsp": False})
+                except DataError:
+                    raise error from None
+            encoder.save(folder)
+            for leftover in folder.parent.glob(f"{folder.name}.run*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+    encoder = load_encoder(folder)
+    if encoder.config.get("nsp") is False and not name.endswith(ADAPTED):
+        made.notes.append(
+            f"{name} was pretrained on masked words alone: the corpus has too few documents of "
+            "several sentences to tell the next sentence from another."
+        )
+    made.folders[name], made.loaded[name] = folder, encoder
 
 
 def _kept(name: str) -> Path:

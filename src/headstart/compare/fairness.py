@@ -1,65 +1,111 @@
 """What all methods share, and what still differs between them and is printed above the scores."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from headstart.compare.contestants import Contestant
+from headstart.compare.contestants import ADAPTED, Contestant
+from headstart.compare.reading import num_weights
 from headstart.data.labelled import Dataset
 from headstart.data.overlap import find_conflicts, find_duplicates, find_leaks
 from headstart.hub.bundle import Pretrained
-from headstart.transfer.methods import Features, FineTune, Scratch, method_of
+from headstart.transfer.fitting import whole_model_width
+from headstart.transfer.methods import (
+    Features,
+    FineTune,
+    GradualUnfreeze,
+    LowRank,
+    Method,
+    Scratch,
+)
 
 
-def differences(contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]) -> list[str]:
-    """Say in sentences what is not equal between the methods."""
+def differences(
+    methods: Mapping[Contestant, Method], encoders: Mapping[str, Pretrained]
+) -> list[str]:
+    """Say in sentences what is not equal between the methods.
+
+    Args:
+        methods: Each contestant's method, with every setting filled in.
+        encoders: The encoders, by name.
+    """
     found = []
-    widths = {name: encoder.model.width for name, encoder in encoders.items()}
-    if any(one.transfer == "scratch" for one in contestants):
+    whole = {name: each for name, each in encoders.items() if whole_model_width(each)}
+    shared = [one for one in methods if one.encoder and one.encoder not in whole]
+    widths = {one.encoder: encoders[one.encoder].model.width for one in shared}
+    if any(one.transfer == "scratch" and not one.encoder for one in methods):
         widths["scratch"] = Scratch().width
     if len(set(widths.values())) > 1:
         each = ", ".join(f"{name} {width}" for name, width in widths.items())
         found.append(f"Widths differ: {each} numbers a word.")
-    for name in dict.fromkeys(one.encoder for one in contestants if one.encoder):
-        lineage = encoders[name].lineage
-        source = next(one.source for one in contestants if one.encoder == name)
-        if "words" not in lineage:
-            found.append(
-                f"{name} was pretrained by others, on text and with a budget of theirs; "
-                f"loaded from {Path(source).name}."
-            )
-        else:
-            where = f"before, and loaded from {source}; it saw" if source else "here, on"
-            found.append(
-                f"{name} was pretrained {where} {lineage['corpus']}: {lineage['words']:,} words, "
-                f"{lineage['seconds']:.0f} s."
-            )
-    linear = [c.name for c in contestants if c.transfer in ("tfidf", "probe")]
-    neural = [c.name for c in contestants if c.transfer in ("scratch", "frozen", "finetune")]
+    if whole:
+        each = ", ".join(f"{name} {_size(encoder)}" for name, encoder in whole.items())
+        found.append(
+            f"{_listed(whole)} replace{'s' if len(whole) == 1 else ''} the whole model, of "
+            f"{each} weights; word vectors and scratch share one small pipeline."
+        )
+    found += [_origin(name, encoders[name], methods) for name in encoders if _used(name, methods)]
+    linear = [c.name for c in methods if c.transfer in ("tfidf", "probe")]
+    neural = [c.name for c in methods if c.transfer not in ("majority", "tfidf", "probe")]
     if linear and neural:
         found.append(
             f"The validation part chooses one of four regularization strengths for "
             f"{', '.join(linear)}, and the number of training steps for {', '.join(neural)}; all "
             "are then fitted anew to all the labels given."
         )
-    if len(rates := _learning_rates(contestants)) > 1:
+    if len(rates := _learning_rates(methods)) > 1:
         found.append(f"Learning rates differ, each chosen for its transfer: {', '.join(rates)}.")
     return found
 
 
-def _learning_rates(contestants: Sequence[Contestant]) -> list[str]:
+def _used(name: str, methods: Iterable[Contestant]) -> bool:
+    return any(one.encoder == name or (one.is_adapted and one.base == name) for one in methods)
+
+
+def _origin(name: str, encoder: Pretrained, methods: Iterable[Contestant]) -> str:
+    """Say where an encoder comes from, what text it saw, and for how long."""
+    lineage = encoder.lineage
+    source = next(one.source for one in methods if name in (one.encoder, one.base))
+    if "words" not in lineage:
+        return (
+            f"{name} was pretrained by others, on text and with a budget of theirs; "
+            f"loaded from {Path(source).name}."
+        )
+    pieces = "word pieces" if whole_model_width(encoder) else "words"
+    saw = f"{lineage['corpus']}: {lineage['words']:,} {pieces}, {lineage['seconds']:.0f} s"
+    if name.endswith(ADAPTED):
+        return f"{name} is {name.removesuffix(ADAPTED)} pretrained further here, on {saw}."
+    where = f"before, and loaded from {source}; it saw" if source else "here, on"
+    return f"{name} was pretrained {where} {saw}."
+
+
+def _size(encoder: Pretrained) -> str:
+    return f"{num_weights(encoder) / 1e6:.1f} million"
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _learning_rates(methods: Mapping[Contestant, Method]) -> list[str]:
     """Return the rates of each neural transfer, of the classifier and of the vectors below it."""
-    rates = []
-    for name in dict.fromkeys(one.transfer for one in contestants):
-        match method_of(name):
-            case Scratch(learning_rate=head, embedding_rate=vectors):
-                rates.append(f"{name} {head:g} and {vectors:g} for its vectors")
-            case FineTune(learning_rate=head, encoder_rate=vectors):
-                rates.append(f"{name} {head:g} and {vectors:g} for its vectors")
-            case Features(learning_rate=head):
-                rates.append(f"{name} {head:g}")
-    return rates
+    rates: dict[str, list[str]] = {}
+    for one, method in methods.items():
+        match method:
+            case Scratch(learning_rate=head, embedding_rate=vectors) if not one.encoder:
+                rate = f"{head:g} and {vectors:g} for its vectors"
+            case FineTune(learning_rate=head, encoder_rate=vectors) if head != vectors:
+                rate = f"{head:g} and {vectors:g} for its vectors"
+            case FineTune() | GradualUnfreeze():
+                rate = f"{method.learning_rate:g} at its top"
+            case Scratch() | Features() | LowRank():
+                rate = f"{method.learning_rate:g}"
+            case _:
+                continue
+        rates.setdefault(rate, []).append(one.name)
+    return [f"{', '.join(names)} {rate}" for rate, names in rates.items()]
 
 
 def warnings(train: Dataset, test: Dataset) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headstart.compare.head_start import REFERENCE, HeadStart, Multiple
-from headstart.compare.styles import Style, shortened, split_method, styles, visible
+from headstart.compare.styles import Style, family, shortened, styles, visible
 
 Row = Mapping[str, Any]
 Parts = dict[str, Any]
@@ -24,7 +24,10 @@ COSTS = {
 
 
 class Figure(NamedTuple):
-    """One plot: its name on the page, its title, the methods to name beside it, and the plot."""
+    """One plot: its name on the page, its title, the methods to name beside it, and the plot.
+
+    Traces of a method have its place among the methods as `meta`, so that the page can hide them.
+    """
 
     name: str
     title: str
@@ -34,13 +37,16 @@ class Figure(NamedTuple):
 
 
 def curve_panels(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Return the methods of each panel of learning curves: one encoder's, then the references."""
+    """Return the methods of each panel of learning curves: one encoder's, then the references.
+
+    What was adapted stands beside what it was before.
+    """
     methods = list(dict.fromkeys(row["method"] for row in rows))
     references = [method for method in (REFERENCE, "majority") if method in methods]
     panels: dict[str, list[str]] = {}
     for method in methods:
         if method not in references:
-            panels.setdefault(split_method(method)[0], []).append(method)
+            panels.setdefault(family(method), []).append(method)
     return {name: members + references for name, members in (panels or {REFERENCE: []}).items()}
 
 
@@ -250,11 +256,11 @@ def _cost_axis(costs: Sequence[float]) -> Parts:
 def _curves(rows: Sequence[Row], methods: Sequence[str]) -> list[Parts]:
     """Return the traces of each method's curve and band, the first method on top."""
     look = styles(row["method"] for row in rows)
-    curves = [
-        _curve([row for row in rows if row["method"] == method], look[method])
-        for method in reversed(methods)
+    return [
+        {**trace, "meta": at}
+        for at, method in reversed(list(enumerate(methods)))
+        for trace in _curve([row for row in rows if row["method"] == method], look[method])
     ]
-    return [trace for curve in curves for trace in curve]
 
 
 def _curve(rows: Sequence[Row], style: Style) -> list[Parts]:

@@ -64,6 +64,7 @@ def head_starts(
     method: ArrayLike,
     scratch: ArrayLike,
     budgets: Sequence[int],
+    scratch_budgets: Sequence[int] | None = None,
     *,
     level: float = 0.95,
     resamples: int = RESAMPLES,
@@ -73,8 +74,10 @@ def head_starts(
 
     Args:
         method: The method's 0/1 answers `[budgets, S, R]`.
-        scratch: The answers of training from scratch: same shape, seeds and test rows.
-        budgets: The label counts, rising.
+        scratch: The answers of training from scratch: same seeds and test rows.
+        budgets: The method's label counts, rising.
+        scratch_budgets: Those of scratch, if it was run with others; the curve that a method is
+            held against is all there is of scratch's, however few counts the method was run with.
         level: The share of intervals that cover the true factor.
         resamples: Draws of seeds and test rows, the same for both curves and all budgets.
         seed: Another seed gives other draws.
@@ -82,15 +85,22 @@ def head_starts(
     Raises:
         DataError: The answers are not zeros and ones of one shape, or the budgets do not rise.
     """
-    answers = np.stack([_checked(method, budgets), _checked(scratch, budgets)])
-    scores = answers.mean((-2, -1)).reshape(-1)  # [2 * budgets]
-    moved = deviations(answers.reshape(-1, *answers.shape[-2:]), resamples=resamples, seed=seed)
-    estimate = _log_factors(scores, budgets)
-    drawn = _log_factors((scores[:, None] + moved).T, budgets)
+    others = budgets if scratch_budgets is None else scratch_budgets
+    both = [_checked(method, budgets), _checked(scratch, others)]
+    if both[0].shape[1:] != both[1].shape[1:]:
+        raise DataError(
+            "a method and scratch need the same seeds and rows, got "
+            f"{list(both[0].shape[1:])} and {list(both[1].shape[1:])}"
+        )
+    answers = np.concatenate(both)
+    scores = answers.mean((-2, -1))
+    moved = deviations(answers, resamples=resamples, seed=seed)
+    estimate = _log_factors(scores, budgets, others)
+    drawn = _log_factors((scores[:, None] + moved).T, budgets, others)
     tails = [(1 - level) / 2, (1 + level) / 2]
     limits = np.quantile(drawn, tails, axis=0, method="inverted_cdf")  # averages no infinities
     return [
-        HeadStart(labels, *(_multiple(factor, labels, budgets) for factor in factors))
+        HeadStart(labels, *(_multiple(factor, labels, others) for factor in factors))
         for labels, factors in zip(budgets, np.stack([estimate, *limits]).T, strict=True)
     ]
 
@@ -112,22 +122,21 @@ def isotonic(scores: Array) -> Array:
     return curves
 
 
-def _log_factors(scores: Array, budgets: Sequence[int]) -> Array:
-    """Return the log head starts `[..., B]` for the method's and scratch's scores `[..., 2 B]`.
+def _log_factors(scores: Array, budgets: Sequence[int], others: Sequence[int]) -> Array:
+    """Return the log head starts `[..., B]` for the method's and scratch's scores `[..., B + O]`.
 
     Infinite beyond scratch's curve. Where scratch is flat at the method's score, many label counts
     reach it, and the one nearest to the method's counts: scratch has no head start on itself.
     """
-    num_budgets = len(budgets)
-    logs = np.log(budgets)
-    halves = scores[..., :num_budgets], scores[..., num_budgets:]
+    own, logs = np.log(budgets), np.log(others)
+    halves = scores[..., : len(budgets)], scores[..., len(budgets) :]
     method, scratch = (isotonic(half).round(9) for half in halves)  # equal curves are drawn equal
     below = (scratch[..., None, :] < method[..., :, None]).sum(-1)
     reached = (scratch[..., None, :] <= method[..., :, None]).sum(-1)
     first, last = (_crossing(method, scratch, logs, index) for index in (below, reached))
-    factors = np.clip(logs, first, last) - logs
+    factors = np.clip(own, first, last) - own
     factors = np.where(reached == 0, -np.inf, factors)
-    return np.where(below == num_budgets, np.inf, factors)
+    return np.where(below == len(others), np.inf, factors)
 
 
 def _crossing(target: Array, curve: Array, logs: Array, index: NDArray[np.int64]) -> Array:
@@ -144,11 +153,11 @@ def _crossing(target: Array, curve: Array, logs: Array, index: NDArray[np.int64]
     return met
 
 
-def _multiple(log_factor: float, labels: int, budgets: Sequence[int]) -> Multiple:
+def _multiple(log_factor: float, labels: int, others: Sequence[int]) -> Multiple:
     if log_factor == np.inf:
-        return Multiple(budgets[-1] / labels, ">")
+        return Multiple(others[-1] / labels, ">")
     if log_factor == -np.inf:
-        return Multiple(budgets[0] / labels, "<")
+        return Multiple(others[0] / labels, "<")
     return Multiple(float(np.exp(log_factor)))
 
 
@@ -187,7 +196,7 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     pretrained = [row for row in rows if row["labels"] == labels and transfers(row["method"])]
     measured = any((row["method"], row["labels"]) == (REFERENCE, labels) for row in rows)
     if not (pretrained and measured):
-        return {"sentence": _not_measured(rows), **dict.fromkeys(_QUOTED)}
+        return {"sentence": _not_measured(rows, labels), **dict.fromkeys(_QUOTED)}
     best = best_by_validation(pretrained)
     if not _is_claim(best):
         return {"sentence": _no_head_start(best, rows), **dict.fromkeys(_QUOTED)}
@@ -264,14 +273,17 @@ def _no_head_start(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -
     )
 
 
-def _not_measured(rows: Sequence[Mapping[str, Any]]) -> str:
-    lacks_reference = not any(row["method"] == REFERENCE for row in rows)
-    missing = (
-        f"{REFERENCE} is not among the methods"
-        if lacks_reference
-        else "no pretrained method was compared"
-    )
-    return f"No head start was measured, for {missing}. {_highest(rows)}"
+def _not_measured(rows: Sequence[Mapping[str, Any]], labels: int) -> str:
+    at_all = [row["method"] for row in rows]
+    there = [row["method"] for row in rows if row["labels"] == labels]
+    if REFERENCE not in there:
+        missing = f"{REFERENCE} is not among the methods"
+        ran = REFERENCE in at_all
+    else:
+        missing = "no pretrained method was compared"
+        ran = any(map(transfers, at_all))
+    where = f" with {labels:,} labels" if ran else ""
+    return f"No head start was measured, for {missing}{where}. {_highest(rows)}"
 
 
 def _highest(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -12,21 +12,26 @@ _COLUMNS = 3
 _WIDTH, _HEIGHT = 312, 300  # of a panel
 _LEFT, _RIGHT, _BOTTOM = 34, 12, 34  # around the plot in a panel
 _LEGEND_LINE = 17
-_SHORT_NAME = 18  # letters of a method's name that leave room for another beside it
+_SHORT_NAME = 22  # letters of a method's name that leave room for another beside it
 
 
-def learning_curves_svg(rows: Sequence[Row], *, metric: str = "accuracy") -> str:
+def learning_curves_svg(
+    rows: Sequence[Row], *, metric: str = "accuracy", left_out: Sequence[Row] = ()
+) -> str:
     """Return the learning curves of a summary as SVG: one panel an encoder, 95% bands.
 
     Args:
         rows: The summary that `summarize` returns.
         metric: The name of the score.
+        left_out: The `method` and `labels` of what was not run; the legend says how far a method
+            got instead.
     """
     panels = curve_panels(rows)
-    beside = 2 if max(len(row["method"]) for row in rows) <= _SHORT_NAME else 1
+    names = _names(rows, left_out)
+    beside = 2 if max(map(len, names.values())) <= _SHORT_NAME else 1
     lines = max(math.ceil(len(methods) / beside) for methods in panels.values())
     drawn = [
-        _panel(rows, title, methods, top=34 + lines * _LEGEND_LINE, beside=beside)
+        _panel(rows, title, methods, names, top=34 + lines * _LEGEND_LINE, beside=beside)
         for title, methods in panels.items()
     ]
     columns = min(len(drawn), _COLUMNS)
@@ -46,8 +51,24 @@ def learning_curves_svg(rows: Sequence[Row], *, metric: str = "accuracy") -> str
     )
 
 
+def _names(rows: Sequence[Row], left_out: Sequence[Row]) -> dict[str, str]:
+    """Return what the legend calls each method, with the most labels it had time for."""
+    stopped = {row["method"] for row in left_out}
+    most = {row["method"]: row["labels"] for row in rows}  # budgets rise
+    return {
+        method: f"{method} to {labels:,}" if method in stopped else method
+        for method, labels in most.items()
+    }
+
+
 def _panel(
-    rows: Sequence[Row], title: str, methods: Sequence[str], *, top: int, beside: int
+    rows: Sequence[Row],
+    title: str,
+    methods: Sequence[str],
+    names: dict[str, str],
+    *,
+    top: int,
+    beside: int,
 ) -> dict[str, Any]:
     look = styles(row["method"] for row in rows)
     budgets = sorted({row["labels"] for row in rows})
@@ -80,7 +101,7 @@ def _panel(
         "curves": curves,
         "legend": [
             {
-                "name": shortened(method, most=44),
+                "name": shortened(names[method], most=44),
                 "method": method,
                 "style": look[method],
                 "place": (14 + index % beside * 144, 42 + index // beside * _LEGEND_LINE),

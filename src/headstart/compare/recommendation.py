@@ -15,10 +15,16 @@ def best_by_validation(rows: Sequence[Row]) -> Row:
     return min(rows, key=lambda row: (-row["validation"], row["validation_loss"]))
 
 
-def recommend(rows: Sequence[Row], *, labels: int) -> dict[str, Any]:
+def recommend(rows: Sequence[Row], *, labels: int, left_out: Sequence[Row] = ()) -> dict[str, Any]:
     """Say what to use with so many labels, why, and what to use with any fewer.
 
-    The label count that was compared and is nearest to `labels`, on a logarithmic axis, decides.
+    The label count that was compared and is nearest to `labels`, on a logarithmic axis, decides,
+    among the methods that were run with it; those that were not are named.
+
+    Args:
+        rows: The summary.
+        labels: The labels there are.
+        left_out: The `method` and `labels` of what was not run.
 
     Returns:
         `method`, `labels` (the count that decides), `given` (the user's), `why` in sentences, and
@@ -32,9 +38,20 @@ def recommend(rows: Sequence[Row], *, labels: int) -> dict[str, Any]:
         "method": best["method"],
         "labels": best["labels"],
         "given": labels,
-        "why": " ".join([_scores(best, rivals, labels), *_cost(best)]),
+        "why": " ".join(
+            [_scores(best, rivals, labels), *_cost(best), *_not_run(left_out, best["labels"])]
+        ),
         "by_labels": choices,
     }
+
+
+def _not_run(left_out: Sequence[Row], labels: int) -> list[str]:
+    methods = [row["method"] for row in left_out if row["labels"] == labels]
+    if not methods:
+        return []
+    return [
+        f"With {labels:,} labels there was no time for {', '.join(methods)}, which may be better."
+    ]
 
 
 def _scores(best: Row, rivals: Sequence[Row], labels: int) -> str:

@@ -30,6 +30,18 @@
     }
   };
 
+  for (const [name, { data }] of Object.entries(plots)) {
+    const place = document.getElementById(name);
+    place.closest("figure").querySelectorAll(".legend button").forEach((button, at) => {
+      button.addEventListener("click", () => {
+        const shown = button.getAttribute("aria-pressed") !== "true";
+        button.setAttribute("aria-pressed", shown);
+        for (const trace of data) if (trace.meta === at) trace.visible = shown;
+        draw();
+      });
+    });
+  }
+
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   addEventListener("beforeprint", () => {

@@ -44,8 +44,8 @@ def render_report(result: Mapping[str, Any]) -> str:
     Args:
         result: A comparison's results as JSON holds them. `summary`, the rows of `summarize`, is
             needed; `title`, `metric`, `data`, `cells`, `headline`, `best`, `recommendation`,
-            `differences`, `warnings`, `proofs`, `knowledge`, `settings`, `command`, `versions` and
-            `seconds` are shown where they are given.
+            `left_out`, `gains`, `differences`, `warnings`, `proofs`, `knowledge`, `settings`,
+            `command`, `versions` and `seconds` are shown where they are given.
     """
     style = "".join((FOLDER / name).read_text("utf-8") for name in ("tones.css", "report.css"))
     scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text("utf-8")]
@@ -103,6 +103,9 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
     }
     seeds = {cell["seed"] for cell in result.get("cells", ())}
     proofs = result.get("proofs") or {}
+    left_out: Sequence[Row] = result.get("left_out") or ()
+    best = result.get("best") or {}
+    run_methods = list(dict.fromkeys(row["method"] for row in rows))
     return {
         **{name: result.get(name) for name in _OPTIONAL},
         "title": result.get("title", "Comparison"),
@@ -111,16 +114,21 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
         "headline": headline,
         "quoted": _quoted(headline),
         "recommended": recommended,
-        "kept_in": (result.get("best") or {}).get("folder"),
+        "kept_in": best.get("folder"),
+        "fitted_to": _fitted_to(best, result.get("data") or {}),
         "figures": figures,
         "plots": {
             figure.name: {"data": figure.data, "layout": figure.layout}
             for group in figures.values()
             for figure in group
         },
-        "methods": styles(row["method"] for row in rows),
+        "methods": styles([*run_methods, *(row["method"] for row in left_out)]),
+        "run_methods": run_methods,
+        "left_out": list(_left_out(left_out)),
+        "most_labels": _most_labels(rows, left_out),
+        "gains": result.get("gains") or [],
         "num_seeds": len(seeds),
-        "tables": list(_tables(rows, {labels, headline.get("labels")})),
+        "tables": list(_tables(rows, left_out, {labels, headline.get("labels")})),
         "compared": any(row["method"] == REFERENCE for row in rows),
         "costs": COSTS,
         "cost_labels": labels,
@@ -142,7 +150,36 @@ def _quoted(headline: Mapping[str, Any]) -> dict[str, str] | None:
     return {"factor": f"{factor}×", "interval": f"{low}× to {high}×"}
 
 
-def _tables(rows: Sequence[Row], opened: set[int | None]) -> Iterator[dict[str, Any]]:
+def _fitted_to(best: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    labels = best.get("fitted_labels")
+    if labels is None or labels == data.get("train_rows"):
+        return "all labels"
+    return f"{labels:,} labels, as there was no time for all,"
+
+
+def _left_out(left_out: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """Yield what was left out, methods of the same labels and reason together.
+
+    The reason is that of a method's smallest budget.
+    """
+    methods: dict[tuple[str, str], list[str]] = {}
+    for method in dict.fromkeys(row["method"] for row in left_out):
+        own = [row for row in left_out if row["method"] == method]
+        labels = " and ".join(", ".join(f"{row['labels']:,}" for row in own).rsplit(", ", 1))
+        methods.setdefault((labels, own[0]["why"]), []).append(method)
+    for (labels, why), names in methods.items():
+        yield {"method": ", ".join(names), "labels": labels, "why": why}
+
+
+def _most_labels(rows: Sequence[Row], left_out: Sequence[Row]) -> dict[str, int]:
+    """Return the largest budget of the methods that there was no time for with all of them."""
+    stopped = {row["method"] for row in left_out}
+    return {row["method"]: row["labels"] for row in rows if row["method"] in stopped}
+
+
+def _tables(
+    rows: Sequence[Row], left_out: Sequence[Row], opened: set[int | None]
+) -> Iterator[dict[str, Any]]:
     """Yield a table for each label budget; the interval has its place in a strip 100 wide."""
     lowest = min(row["low"] for row in rows)
     width = max(row["high"] for row in rows) - lowest or 1
@@ -153,6 +190,7 @@ def _tables(rows: Sequence[Row], opened: set[int | None]) -> Iterator[dict[str, 
             "labels": labels,
             "open": labels in opened,
             "best": best,
+            "left_out": [row for row in left_out if row["labels"] == labels],
             "rows": [
                 {
                     **row,

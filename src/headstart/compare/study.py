@@ -1,26 +1,36 @@
 """A comparison from end to end: data, encoders, cells, statistics, winner, report."""
 
-import importlib.metadata
-import platform
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headstart import __version__
-from headstart.compare.cells import Terms, fit_all, run_cells
+from headstart.compare.account import (
+    corpus_facts,
+    degenerate,
+    details,
+    proofs,
+    truncated,
+    versions,
+)
+from headstart.compare.allowance import Allowance, limits, now
+from headstart.compare.cells import Model, Terms, run_cells
 from headstart.compare.contestants import Contestant, parse_all
-from headstart.compare.encoders import make_encoders
+from headstart.compare.encoders import Encoders, make_encoders, num_pretrained
 from headstart.compare.fairness import data_facts, differences, warnings
 from headstart.compare.head_start import HeadStart, headline
 from headstart.compare.picture import learning_curves_svg
+from headstart.compare.reading import Read, Texts, read_texts
 from headstart.compare.recommendation import recommend
 from headstart.compare.report import render_report
-from headstart.compare.summary import summarize
+from headstart.compare.schedule import Limits, report_left_out
+from headstart.compare.summary import gains, summarize
+from headstart.compare.winner import affordable_labels, fit_and_inspect
 from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.demo import Demo, fetch_demo
 from headstart.data.labelled import (
@@ -32,8 +42,7 @@ from headstart.data.labelled import (
 from headstart.data.splits import split_test
 from headstart.devices import available_cores
 from headstart.errors import InterruptedRunError, SettingsError
-from headstart.hub.bundle import Pretrained, PretrainedWordVectors
-from headstart.inspect.neighbors import inspect_words
+from headstart.hub.pretraining import SIZES
 from headstart.progress import SILENT, Progress
 from headstart.settings import replay_command
 from headstart.storage import (
@@ -43,9 +52,7 @@ from headstart.storage import (
     write_json,
     write_text,
 )
-from headstart.tokenize.words import WordTokenizer
-from headstart.transfer.loading import load_classifier
-from headstart.transfer.methods import method_of
+from headstart.transfer.fitting import whole_model_width
 
 METHODS: tuple[str, ...] = (
     "majority",
@@ -58,9 +65,15 @@ METHODS: tuple[str, ...] = (
 BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
 QUICK_BUDGETS = (10, 25, 250)
 SEEDS, QUICK_SEEDS = 5, 3
-PRETRAIN_MINUTES = 1.0
+DEMO_MINUTES, QUICK_DEMO_MINUTES = 20.0, 3.0
+PRETRAIN_SIZE = "tiny"  # of BERT and GPT: minutes on a task's own corpus teach no larger one
 _TEST_SHARE = 0.3
 _SPLIT_SEED = 0
+_OF_THE_DEMO = (
+    *("glove={glove}:probe", "glove={glove}:frozen", "glove={glove}:finetune"),
+    *("gpt:finetune", "bert:probe", "bert:frozen", "bert:finetune", "bert:scratch"),
+    *("minilm={minilm}:probe", "minilm={minilm}:frozen", "minilm={minilm}:finetune"),
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,9 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     seeds: int | None = None,
     out: str | Path = "runs/compare",
     quick: bool = False,
+    minutes: float | None = None,
     pretrain_minutes: float | None = None,
+    pretrain_size: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
     workers: int | None = None,
@@ -122,16 +137,25 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     """Compare methods on the same labels, test rows and seeds, and keep the winner.
 
     Args:
-        data: Labelled texts; without them, the demo (BBC News and GloVe 6B 50d).
+        data: Labelled texts; without them, the demo (BBC News, GloVe 6B 50d, all-MiniLM-L6-v2).
         test: Test rows; without them, a fixed stratified 30 % of `data`.
         corpus: Unlabelled text to pretrain on: a file, folder or glob, a list of such paths, or a
             list of documents; without it, the training texts without labels.
-        methods: `NAME[=SOURCE][:TRANSFER]`; a good selection by default.
+        methods: `NAME[+adapt][=SOURCE][:TRANSFER]`; a good selection by default. BERT and GPT take
+            minutes of pretraining and more of training, so on your own data they are named or not
+            run: `bert:finetune`, and `bert:scratch` beside it.
         label_budgets: Numbers of labels; by default those of a usual ladder that there are.
         seeds: Runs of each method at each budget, each on other labels; 5 by default.
         out: The folder for results, report and winner. A comparison that was stopped goes on there.
         quick: Three budgets and three seeds, where none are given: a first look.
-        pretrain_minutes: The most that each encoder may spend on pretraining; 1 by default.
+        minutes: The time all of it may take, once the data are there; a quarter of it is for
+            pretraining. What there is no time for, the largest budgets of the slowest methods, is
+            left out, and shown as left out. 20 in the demo, or 3 if it is quick; without a limit on
+            your own data; `math.inf` for none.
+        pretrain_minutes: The most that each encoder may spend on pretraining, or on being adapted;
+            5 by default, and never more than its share of `minutes`.
+        pretrain_size: Of BERT and GPT, if they are pretrained here: `tiny` (the default), `mini`,
+            `small`, `medium` or `base`.
         text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table.
         label_column: The column of the labels.
         workers: Processes; as many as cores by default.
@@ -151,26 +175,33 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "labels": list(label_budgets) if label_budgets else None,
         "seeds": seeds,
         "quick": quick,
+        "minutes": minutes,
         "pretrain_minutes": pretrain_minutes,
+        "pretrain_size": pretrain_size,
         "text_column": text_column,
         "label_column": label_column,
         "out": str(out),
     }
     unnamed = any(each is not None and _as_setting(each) is None for each in (data, test, corpus))
     seeds = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
-    minutes = PRETRAIN_MINUTES if pretrain_minutes is None else pretrain_minutes
     workers = available_cores() if workers is None else workers
-    for name, number in (("seeds", seeds), ("pretrain_minutes", minutes), ("workers", workers)):
-        if not number > 0:
+    numbers: dict[str, float | None] = {"seeds": seeds, "workers": workers}
+    numbers |= {"minutes": minutes, "pretrain_minutes": pretrain_minutes}
+    for name, number in numbers.items():
+        if number is not None and not number > 0:
             raise SettingsError(f"{name} must be above 0, got {number}")
+    size = PRETRAIN_SIZE if pretrain_size is None else pretrain_size
+    if size not in SIZES:
+        raise SettingsError(f"no size {size!r} to pretrain; there are {', '.join(SIZES)}")
     if data is not None:
         train, test_rows = _labelled(data, test, text_column, label_column, progress)
         title = f"How many labels does pretraining save on {train.source}?"
-        text, defaults = None, METHODS
+        text, defaults, usual = None, METHODS, math.inf
     elif test is None and text_column is None and label_column is None:
         demo = fetch_demo(progress=progress)
         train, test_rows, text, defaults = demo.train, demo.test, demo.corpus, _demo_methods(demo)
-        title = "How many labels do pretrained word vectors save on BBC News?"
+        title = "How many labels does pretraining save on BBC News?"
+        usual = QUICK_DEMO_MINUTES if quick else DEMO_MINUTES
     else:
         raise SettingsError(
             "test rows and columns belong to labelled data; give the data too, or nothing at all "
@@ -187,7 +218,9 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         contestants=parse_all(list(methods or defaults)),
         budgets=_budgets(label_budgets, train, quick=quick),
         seeds=seeds,
-        minutes=minutes,
+        allowance=now(usual if minutes is None else minutes),
+        pretrain_minutes=pretrain_minutes,
+        pretrain_size=size,
         workers=workers,
         folder=Path(out),
     )
@@ -216,7 +249,9 @@ class _Plan:
     contestants: Sequence[Contestant]
     budgets: Sequence[int]
     seeds: int
-    minutes: float
+    allowance: Allowance
+    pretrain_minutes: float | None
+    pretrain_size: str
     workers: int
     folder: Path
 
@@ -235,28 +270,48 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         ]
     for note in (*notes, *cautions):
         progress.note(note)
-    folders, encoders = make_encoders(contestants, corpus, plan.minutes, progress)
-    terms = Terms(
-        train=train,
-        test=test,
-        data_print=fingerprint(train.texts, train.labels, test.texts, test.labels),
-        encoders=folders,
-        prints={name: encoder.fingerprint for name, encoder in encoders.items()},
-        folder=plan.folder / "cells",
+    minutes = plan.allowance.pretraining(plan.pretrain_minutes, num_pretrained(contestants))
+    made = make_encoders(
+        contestants, corpus, minutes=minutes, size=plan.pretrain_size, progress=progress
     )
-    cells = run_cells(
+    for note in made.notes:
+        progress.note(note)
+    read = read_texts(
+        Texts.of(train, test),
+        contestants,
+        made.loaded,
+        plan.folder / "states",
+        deadline=plan.allowance.cells_end,
+        progress=progress,
+    )
+    terms = _terms(plan, made, read)
+    cells, schedule = run_cells(
         terms,
         contestants,
         budgets=plan.budgets,
         seeds=plan.seeds,
         workers=plan.workers,
         progress=progress,
+        limits=_limits(plan, terms, made, read),
     )
+    left_out = report_left_out(schedule.left_out.items())
     with progress.stage("drawing intervals") as advance:
         summary = summarize(cells)
+        gained = gains(cells)
         advance(1)
-    choice = recommend(summary, labels=len(train))
-    knowledge = _fit_winner_and_inspect(plan, terms, choice["method"], encoders, progress)
+    choice = recommend(summary, labels=len(train), left_out=left_out)
+    winner = next(one for one in contestants if one.name == choice["method"])
+    run = [row["labels"] for row in summary if row["method"] == winner.name]
+    labels = affordable_labels(schedule, winner, run, len(train), plan.allowance.models_end)
+    knowledge = fit_and_inspect(
+        plan.folder,
+        terms,
+        Model(plan.folder / "best", winner, labels),
+        contestants,
+        made.loaded,
+        workers=plan.workers,
+        progress=progress,
+    )
     return {
         "title": plan.title,
         "task": "classification",
@@ -264,36 +319,67 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "data": {
             **data_facts(train, test),
             "notes": notes,
-            "corpus": _corpus_facts(corpus, contestants, encoders),
+            "corpus": corpus_facts(corpus, contestants, made.loaded),
         },
         "headline": headline(summary),
         "best": {
             **{name: choice[name] for name in ("method", "labels", "why")},
+            "fitted_labels": labels,
             "folder": str(plan.folder / "best"),
         },
         "recommendation": choice,
-        "differences": differences(contestants, encoders),
-        "warnings": [*cautions, *_degenerate(summary), *_truncated(cells)],
+        "left_out": left_out,
+        "gains": gained,
+        "differences": differences({one: terms.method(one) for one in contestants}, made.loaded),
+        "warnings": [*cautions, *made.notes, *degenerate(summary), *truncated(cells)],
         "summary": summary,
-        "proofs": _proofs(cells),
+        "proofs": proofs(cells),
         "knowledge": knowledge,
         "settings": {
             **settings,
             "labels": list(plan.budgets),
             "seeds": plan.seeds,
-            "pretrain_minutes": plan.minutes,
+            "minutes": _finite(plan.allowance.minutes),
+            "pretrain_minutes": minutes,
+            "pretrain_size": plan.pretrain_size,
             "workers": plan.workers,
-            **_details(contestants, encoders),
+            **details(terms, contestants, made),
         },
-        "versions": _versions(),
+        "versions": versions(),
         "seconds": time.perf_counter() - started,
         "cells": cells,
     }
 
 
+def _terms(plan: _Plan, made: Encoders, read: Read) -> Terms:
+    train, test = plan.train, plan.test
+    return Terms(
+        train=train,
+        test=test,
+        data_print=fingerprint(train.texts, train.labels, test.texts, test.labels),
+        encoders=made.folders,
+        prints={name: encoder.fingerprint for name, encoder in made.loaded.items()},
+        folder=plan.folder / "cells",
+        widths={name: whole_model_width(encoder) for name, encoder in made.loaded.items()},
+        states=read.files,
+    )
+
+
+def _limits(plan: _Plan, terms: Terms, made: Encoders, read: Read) -> Limits:
+    return limits(
+        plan.allowance,
+        {one: terms.method(one) for one in plan.contestants},
+        made.loaded,
+        plan.test.texts,
+        labels=plan.budgets[0],
+        test_rows=len(plan.test),
+        unread=read.unread,
+    )
+
+
 def _demo_methods(demo: Demo) -> tuple[str, ...]:
-    glove = (f"glove={demo.glove}:{transfer}" for transfer in ("probe", "frozen", "finetune"))
-    return (*METHODS, *glove)
+    published = {"glove": demo.glove, "minilm": demo.minilm}
+    return (*METHODS, *(method.format(**published) for method in _OF_THE_DEMO))
 
 
 def _labelled(
@@ -338,96 +424,8 @@ def _budgets(asked: Sequence[int] | None, train: Dataset, *, quick: bool) -> tup
     return fitting or (len(train),)
 
 
-def _fit_winner_and_inspect(
-    plan: _Plan,
-    terms: Terms,
-    winner: str,
-    encoders: Mapping[str, Pretrained],
-    progress: Progress,
-) -> dict[str, Any] | None:
-    """Fit the winner to all labels; look at the words' neighbors in scratch, pretrained, tuned.
-
-    The winner's encoder is looked at, or else the first one that is fine-tuned, or the first.
-    """
-    by_name = {one.name: one for one in plan.contestants}
-    models = {plan.folder / "best": by_name[winner]}
-    order = sorted(
-        (one for one in plan.contestants if one.encoder),
-        key=lambda one: (one.encoder != by_name[winner].encoder, one.transfer != "finetune"),
-    )
-    shown = order[0] if order else None
-    inspected = plan.folder / "inspected"
-    if shown:
-        models[inspected / "scratch"] = Contestant.parse("scratch")
-        if shown.transfer == "finetune":
-            models[inspected / "finetuned"] = shown
-    fit_all(terms, models, workers=plan.workers, progress=progress)
-    encoder = encoders[shown.encoder] if shown else None
-    if not shown or not isinstance(encoder, PretrainedWordVectors):
-        return None
-    if not isinstance(encoder.tokenizer, WordTokenizer):
-        return None
-    learnt = {
-        name: load_classifier(inspected / name).fitted_vectors()
-        for name in ("scratch", "finetuned")
-        if inspected / name in models
-    }
-    columns = {"scratch": learnt.get("scratch"), "pretrained": encoder, **learnt}
-    spaces = {name: vectors.space for name, vectors in columns.items() if vectors}
-    found = inspect_words(plan.train.texts, plan.train.labels, encoder.tokenizer, spaces)
-    return {**found, "encoder": shown.encoder}
-
-
-def _details(
-    contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]
-) -> dict[str, Any]:
-    """Return every setting that nobody typed: of the transfers, and of encoders pretrained here."""
-    used = dict.fromkeys(one.transfer for one in contestants)
-    made = dict.fromkeys(one.encoder for one in contestants if one.encoder and not one.source)
-    return {
-        **{name: settings for name in used if (settings := asdict(method_of(name)))},
-        **{f"pretrain {name}": encoders[name].config for name in made},
-    }
-
-
-def _corpus_facts(
-    corpus: Corpus, contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]
-) -> dict[str, Any]:
-    facts: dict[str, Any] = {"source": corpus.description}
-    for one in contestants:
-        if one.encoder and not one.source:
-            lineage = encoders[one.encoder].lineage
-            return facts | {name: lineage[name] for name in ("documents", "words")}
-    return facts
-
-
-def _degenerate(summary: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [
-        f"{row['method']} with {row['labels']:,} labels: {row['degenerate']} "
-        f"run{'s' if row['degenerate'] > 1 else ''} learned nothing."
-        for row in summary
-        if row["degenerate"] and row["method"] != "majority"
-    ]
-
-
-def _truncated(cells: Sequence[Mapping[str, Any]]) -> list[str]:
-    most = max(cells, key=lambda cell: int(cell["truncated"]))
-    if not most["truncated"]:
-        return []
-    return [
-        f"Long texts are cut: {most['truncated']:,} of {most['labels']:,} training texts of one "
-        "run were; their ends were not read."
-    ]
-
-
-def _proofs(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return each method's proof at the largest budget, first seed."""
-    most = max(cell["labels"] for cell in cells)
-    return {
-        cell["method"]: cell["proof"]
-        for cell in reversed(cells)
-        if cell["proof"] and cell["labels"] == most
-    }
+def _finite(minutes: float) -> float | None:
+    return None if math.isinf(minutes) else minutes
 
 
 def _as_setting(source: object) -> str | list[str] | None:
@@ -437,18 +435,14 @@ def _as_setting(source: object) -> str | list[str] | None:
     return str(source) if isinstance(source, str | Path) else None
 
 
-def _versions() -> dict[str, str]:
-    packages = ("torch", "numpy", "scikit-learn", "tokenizers", "numba")
-    others = {name: importlib.metadata.version(name) for name in packages}
-    return {"headstart": __version__, "python": platform.python_version(), **others}
-
-
 def _write(comparison: Comparison) -> None:
     results, folder = comparison.results, comparison.folder
     write_json(folder / "results.json", results)
-    dropped = ("correct", "proof", "chosen")
+    dropped = ("correct", "proof", "chosen", "spent")
     flat = [{k: v for k, v in cell.items() if k not in dropped} for cell in results["cells"]]
     pq.write_table(pa.Table.from_pylist(flat), folder / "results.parquet")
     comparison.save_report(folder / "report.html")
-    picture = learning_curves_svg(results["summary"], metric=results["metric"])
+    picture = learning_curves_svg(
+        results["summary"], metric=results["metric"], left_out=results["left_out"]
+    )
     write_text(folder / "learning_curves.svg", picture)

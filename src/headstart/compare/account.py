@@ -1,0 +1,87 @@
+"""What a comparison tells besides its scores: settings, facts, proofs, and what went wrong."""
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from headstart import __version__
+from headstart.compare.cells import Terms
+from headstart.compare.contestants import WORD_VECTORS, Contestant
+from headstart.compare.encoders import Encoders
+from headstart.data.corpora import Corpus
+from headstart.hub.bundle import Pretrained
+from headstart.storage import fingerprint
+from headstart.training.runs import has_fast_bf16
+from headstart.transfer.methods import as_plain
+
+
+def details(terms: Terms, contestants: Sequence[Contestant], made: Encoders) -> dict[str, Any]:
+    """Return every setting that nobody typed: of the methods, and of encoders pretrained here.
+
+    Methods with the same settings share an entry.
+    """
+    by_settings: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    for one in contestants:
+        settings = as_plain(terms.method(one))
+        del settings["name"]
+        if settings:
+            key = fingerprint(one.transfer, settings)
+            by_settings.setdefault(key, ([], settings))[0].append(one.name)
+    encoders = dict.fromkeys(one.encoder for one in contestants if one.encoder)
+    here = {one.base for one in contestants if one.encoder and not one.source}
+    return {
+        **{", ".join(names): settings for names, settings in by_settings.values()},
+        **{f"pretrain {name}": made.loaded[name].config for name in encoders if name in here},
+        "bfloat16": has_fast_bf16(torch.device("cpu")) and any(terms.widths.values()),
+    }
+
+
+def corpus_facts(
+    corpus: Corpus, contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]
+) -> dict[str, Any]:
+    """Return what the corpus is, and how large if that was counted in pretraining."""
+    facts: dict[str, Any] = {"source": corpus.description}
+    for one in contestants:
+        if one.base in WORD_VECTORS and not one.source:  # which count words, and no pieces of them
+            lineage = encoders[one.encoder].lineage
+            return facts | {name: lineage[name] for name in ("documents", "words")}
+    return facts
+
+
+def degenerate(summary: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say in a sentence a method which runs learned nothing."""
+    found: dict[str, list[str]] = {}
+    for row in summary:
+        if row["degenerate"] and row["method"] != "majority":
+            runs = f"{row['degenerate']} run{'s' if row['degenerate'] > 1 else ''}"
+            found.setdefault(row["method"], []).append(f"{runs} with {row['labels']:,} labels")
+    return [f"{method} learned nothing in {', '.join(runs)}." for method, runs in found.items()]
+
+
+def truncated(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say in a sentence that texts were cut, and by which methods, if any were."""
+    cut = [cell for cell in cells if cell["truncated"]]
+    if not cut:
+        return []
+    most = max(cut, key=lambda cell: int(cell["truncated"]))
+    methods = ", ".join(dict.fromkeys(cell["method"] for cell in cut))
+    return [
+        f"Long texts are cut: of {most['method']} {most['truncated']:,} of {most['labels']:,} "
+        f"training texts of one run were, and their ends were not read; concerned are {methods}."
+    ]
+
+
+def proofs(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return each method's proof at the largest budget it was run with, first seed."""
+    first = [cell for cell in cells if cell["proof"] and cell["seed"] == 0]
+    return {cell["method"]: cell["proof"] for cell in first}  # budgets rise: the last one stays
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computed the results."""
+    packages = ("torch", "numpy", "scikit-learn", "tokenizers", "numba")
+    others = {name: importlib.metadata.version(name) for name in packages}
+    return {"headstart": __version__, "python": platform.python_version(), **others}

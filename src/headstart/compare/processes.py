@@ -1,0 +1,79 @@
+"""Processes for cells: of one thread each, deaf to Ctrl-C, and gone when their parent is.
+
+With a thread for each process the cores are shared out, and never fought over.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def for_new_processes() -> Iterator[None]:
+    """Let processes that start meanwhile be as this file says."""
+    with one_thread_each(), _without_main(), _deaf_to_interrupts():
+        yield
+
+
+def settle() -> None:
+    """Make the rest of it so, from within a new process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let processes that start meanwhile use one thread for their matrix products."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that never notice Ctrl-C: when to stop is the parent's to decide."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start processes that do not run the caller's script again, so that it needs no guard."""
+    main = sys.modules["__main__"].__dict__
+    hidden: dict[str, Any] = {
+        name: main.pop(name) for name in ("__file__", "__spec__") if name in main
+    }
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(hidden)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, even by a kill: nobody waits for it any more."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,148 @@
+"""Every text read once by each encoder, for all cells: what is frozen is the same in all of them.
+
+The states lie in a file of the comparison's folder, which every process maps into its memory.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from headstart.compare.contestants import Contestant
+from headstart.compare.schedule import spoken
+from headstart.data.labelled import Dataset
+from headstart.hub.bundle import Pretrained
+from headstart.models.gpt import Gpt
+from headstart.progress import Progress
+from headstart.storage import fingerprint, new_file
+from headstart.training.runs import has_fast_bf16
+from headstart.transfer.features import Floats, StatesMemory, quick_reading, text_states
+from headstart.transfer.fitting import whole_model_width
+
+MAX_TOKENS = 512  # of a text, as `TextClassifier` reads by default
+_TIMED_TEXTS = 24  # that tell how long all will take
+_CODE = 1  # raise it when the same encoder would say something else of the same text
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The distinct texts of a comparison, in the order of the states' rows.
+
+    Attributes:
+        texts: Each text once.
+        print: Their fingerprint.
+    """
+
+    texts: tuple[str, ...]
+    print: str
+
+    @classmethod
+    def of(cls, train: Dataset, test: Dataset) -> "Texts":
+        """Collect the texts of both parts."""
+        texts = tuple(dict.fromkeys([*train.texts, *test.texts]))
+        return cls(texts, fingerprint(texts))
+
+
+def reads_frozen(one: Contestant, encoder: Pretrained | None) -> bool:
+    """Whether a method asks what its encoder, as it was pretrained, says of the texts.
+
+    Fine-tuning starts from a linear layer on it, but for GPT: its start and its end of a text are
+    new tokens, which differ from seed to seed.
+    """
+    if not whole_model_width(encoder) or encoder is None or one.transfer == "scratch":
+        return False
+    return not (one.trains_encoder and isinstance(encoder.model, Gpt))
+
+
+@dataclass(frozen=True)
+class Read:
+    """What became of reading all texts.
+
+    Attributes:
+        files: The file of each encoder's states, by the encoder's name.
+        unread: Why there are none, of those that would have taken too long.
+    """
+
+    files: dict[str, Path]
+    unread: dict[str, str]
+
+
+def read_texts(
+    texts: Texts,
+    contestants: Sequence[Contestant],
+    encoders: Mapping[str, Pretrained],
+    folder: Path,
+    *,
+    deadline: float = math.inf,
+    progress: Progress,
+) -> Read:
+    """Let every encoder that some method reads frozen read all texts, small encoders first.
+
+    Args:
+        texts: The texts.
+        contestants: The methods.
+        encoders: The encoders, by name.
+        folder: Where the states are kept.
+        deadline: On the clock of `time.time`; no reading may take more than half of what is left.
+        progress: Where progress goes.
+    """
+    names = dict.fromkeys(
+        one.encoder
+        for one in contestants
+        if one.encoder and reads_frozen(one, encoders[one.encoder])
+    )
+    found = Read({}, {})
+    for name in sorted(names, key=lambda name: num_weights(encoders[name])):
+        encoder = encoders[name]
+        key = fingerprint(_CODE, encoder.fingerprint, texts.print, MAX_TOKENS, has_fast_bf16(_CPU))
+        file = folder / f"{key}.npy"
+        if not file.exists():
+            if not math.isinf(deadline):
+                took = seconds_a_text(encoder, texts.texts[:_TIMED_TEXTS]) * len(texts.texts)
+                if took > (deadline - time.time()) / 2:
+                    found.unread[name] = (
+                        f"to read all texts once, {name} would have taken about {spoken(took)}"
+                    )
+                    continue
+            with progress.stage(f"{name} reads all texts"), quick_reading():
+                states = text_states(encoder, texts.texts, max_tokens=MAX_TOKENS, progress=progress)
+            with new_file(file) as target:
+                np.save(target, states)
+        found.files[name] = file
+    return found
+
+
+def num_weights(encoder: Pretrained) -> int:
+    """Return the number of an encoder's weights."""
+    return sum(tensor.numel() for tensor in encoder.tensors().values())
+
+
+def remember(encoder: Pretrained, texts: Texts, file: Path) -> None:
+    """Let `text_states` look up what the encoder said of these texts."""
+    rows = {text: row for row, text in enumerate(texts.texts)}
+    states: Floats = np.load(file, mmap_mode="r").view(np.ndarray)
+    vars(encoder)["memory"] = StatesMemory(rows, states, MAX_TOKENS)
+
+
+def seconds_a_text(encoder: Pretrained, texts: Sequence[str]) -> float:
+    """Measure how long the encoder takes to read a text, with the threads this process has.
+
+    The texts are read twice, and the second time counts: what a library prepares when it first
+    meets a shape is no part of the speed.
+    """
+    known = vars(encoder).pop("memory", None)
+    try:
+        for _ in range(2):
+            started = time.perf_counter()
+            with quick_reading():
+                text_states(encoder, texts, max_tokens=MAX_TOKENS)
+            seconds = time.perf_counter() - started
+        return seconds / max(1, len(texts))
+    finally:
+        if known is not None:
+            vars(encoder)["memory"] = known

@@ -1,0 +1,135 @@
+"""Encoders are pretrained and adapted once, go on where they were stopped, and fit methods."""
+
+from functools import partial
+
+import pytest
+
+from headstart.compare import encoders
+from headstart.compare.contestants import parse_all
+from headstart.compare.encoders import make_encoders, num_pretrained
+from headstart.data.corpora import as_corpus
+from headstart.errors import DataError, InterruptedRunError, SettingsError
+from headstart.progress import SILENT
+from headstart.storage import cache_folder
+
+
+def make(rows, *methods, corpus=None, minutes=1.0, size="tiny"):
+    texts = [text.capitalize() for text in rows(60).texts]
+    text = as_corpus(corpus or [f"{text}. {text}." for text in texts])
+    return make_encoders(parse_all(methods), text, minutes=minutes, size=size, progress=SILENT)
+
+
+@pytest.mark.parametrize(
+    ("methods", "number"),
+    [
+        (["scratch", "word2vec:probe", "mine=f:finetune"], 0),
+        (["bert:probe", "bert:finetune", "bert:scratch"], 1),
+        (["bert:probe", "gpt:finetune", "bert+adapt:finetune"], 3),
+        (["bert+adapt:finetune"], 2),
+        (["mine+adapt=f:finetune", "mine=f:finetune"], 1),
+    ],
+)
+def test_how_many_models_share_the_time(methods, number):
+    assert num_pretrained(parse_all(methods)) == number
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Let three steps be enough, so that no test depends on a machine's speed."""
+    for name in ("pretrain", "adapt"):
+        monkeypatch.setattr(encoders, name, partial(getattr(encoders, name), steps=3))
+
+
+@pytest.mark.slow
+def test_models_are_pretrained_and_adapted_once(rows, few_steps, monkeypatch):
+    methods = ("bert:finetune", "bert+adapt:finetune", "gpt:probe")
+    first = make(rows, *methods)
+    assert {name: each.kind for name, each in first.loaded.items()} == {
+        "bert": "bert", "bert+adapt": "bert", "gpt": "gpt"
+    }  # fmt: skip
+    assert first.loaded["bert"].fingerprint != first.loaded["bert+adapt"].fingerprint
+    assert first.loaded["bert+adapt"].lineage["adapted_from"] == first.loaded["bert"].name
+    assert first.loaded["bert"].config["layers"] == 2
+    kept = sorted(path.name for path in (cache_folder() / "encoders").iterdir())
+    assert len(kept) == 3
+    assert not any("run" in name for name in kept)
+    for name in ("pretrain", "adapt"):
+        monkeypatch.setattr(encoders, name, None)
+    again = make(rows, *methods)
+    assert {name: each.fingerprint for name, each in again.loaded.items()} == {
+        name: each.fingerprint for name, each in first.loaded.items()
+    }
+
+
+@pytest.fixture
+def asked(monkeypatch, bert):
+    """Stand in for pretraining: remember what it was asked for; `fail` says when it fails."""
+    calls, fails = [], []
+
+    def stand_in(method, corpus, **options):
+        calls.append({"method": method, **options})
+        for error in fails:
+            if error(options):
+                raise error(options)
+        return bert
+
+    monkeypatch.setattr(encoders, "pretrain", stand_in)
+    monkeypatch.setattr(encoders, "adapt", stand_in)
+    return calls, fails
+
+
+def test_limits_and_size_decide_which_encoder_it_is(rows, asked):
+    calls, _ = asked
+    make(rows, "bert:probe", minutes=1.0)
+    make(rows, "bert:probe", minutes=1.0)
+    make(rows, "bert:probe", minutes=2.0)
+    make(rows, "bert:probe", minutes=1.0, size="mini")
+    make(rows, "bert:probe", minutes=1.0, corpus=["Another text. It is short."])
+    assert [(call["minutes"], call["size"]) for call in calls] == [
+        (1.0, "tiny"), (2.0, "tiny"), (1.0, "mini"), (1.0, "tiny")
+    ]  # fmt: skip
+
+
+def test_a_run_that_was_stopped_goes_on_in_its_folder(rows, asked):
+    calls, fails = asked
+
+    def stop(options):
+        return InterruptedRunError("stopped")
+
+    fails.append(stop)
+    with pytest.raises(InterruptedRunError):
+        make(rows, "bert:probe")
+    fails.clear()
+    make(rows, "bert:probe")
+    before, after = (call["run_folder"] for call in calls)
+    assert before == after
+    assert before.parent == cache_folder() / "encoders"
+
+
+def test_a_corpus_without_two_sentences_is_pretrained_on_without_nsp(rows, asked):
+    calls, fails = asked
+    fails.append(
+        lambda options: None if "nsp" in options["options"] else DataError("no two sentences")
+    )
+    make(rows, "bert:probe", corpus=["one", "two"])
+    assert [call["options"].get("nsp") for call in calls] == [None, False]
+    assert calls[0]["run_folder"] != calls[1]["run_folder"]
+
+    fails[:] = [lambda options: DataError(f"too little {options['options'].get('nsp')}")]
+    with pytest.raises(DataError, match="too little None"):
+        make(rows, "bert:probe", corpus=["one", "three"])
+
+
+@pytest.mark.slow
+def test_the_note_on_nsp_is_given_again_when_the_encoder_is_kept(rows, few_steps):
+    for _ in range(2):
+        made = make(rows, "bert:probe", corpus=rows(60).texts)
+        assert ["masked words alone" in note for note in made.notes] == [True]
+    assert make(rows, "bert:probe").notes == []
+
+
+def test_an_encoder_that_does_not_fit_its_transfer_is_refused(rows, files):
+    with pytest.raises(SettingsError, match="mine:scratch: mine are word vectors"):
+        make(rows, f"mine={files / 'vectors.txt'}:scratch")
+    with pytest.raises(SettingsError, match="cannot be adapted"):
+        make(rows, f"mine+adapt={files / 'vectors.txt'}:probe")
