@@ -295,7 +295,7 @@ def test_a_memory_of_states_changes_no_result(whole, task):
         rows = {text: row for row, text in enumerate(texts)}
         vars(own)["memory"] = StatesMemory(rows, states, 512)
         found = TextClassifier(own, TRANSFERS[name]).fit(*task).predict_proba(task[0])
-        assert found == pytest.approx(expected, abs=1e-3)  # remembered in bfloat16
+        assert found == pytest.approx(expected, abs=5e-3)  # remembered in bfloat16
         vars(own)["memory"] = StatesMemory(rows, np.zeros_like(states), 512)
         if name != "finetune":  # it was really asked
             fooled = TextClassifier(own, TRANSFERS[name]).fit(*task).predict_proba(task[0])
