@@ -8,8 +8,8 @@ from headstart.models.attention import (
     Dropout,
     attend,
     attention_bias,
+    compute_dtype,
     join_heads,
-    scores_dtype,
     split_heads,
 )
 
@@ -68,9 +68,9 @@ def test_heads_are_split_and_joined_again():
 
 def test_scores_are_of_autocasts_type_where_it_is_on():
     x = torch.zeros(1)
-    assert scores_dtype(x) == torch.float32
+    assert compute_dtype(x) == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
-        assert scores_dtype(x) == torch.bfloat16
+        assert compute_dtype(x) == torch.bfloat16
 
 
 # Dropout

@@ -65,6 +65,44 @@ def test_padding_changes_nothing():
         torch.testing.assert_close(layer[:1, :3], short, atol=1e-6, rtol=1e-5)
 
 
+def test_the_last_states_that_are_asked_for_are_computed_as_all_are():
+    model = make()
+    packed = pack(Encoded.from_lists(TEXTS), np.arange(len(TEXTS)), tokens=12)
+    arrays = (packed.ids_BT, packed.sequences_BT, packed.positions_BT)
+    given = [*map(torch.from_numpy, arrays), torch.from_numpy(packed.positions_BT) % 2]
+    wanted = torch.tensor([[0, 6, 7], [11, 2, 0]])
+    with torch.no_grad():
+        everything, some = model(*given), model(*given, wanted)
+    for layer, same in zip(everything[:-1], some[:-1], strict=True):
+        assert torch.equal(layer, same)
+    expected = torch.stack(
+        [row[columns] for row, columns in zip(everything[-1], wanted, strict=True)]
+    )
+    assert some[-1].shape == (2, 3, 16)
+    torch.testing.assert_close(some[-1], expected, atol=1e-6, rtol=1e-5)
+
+
+def test_the_gradients_of_some_last_states_are_those_among_all():
+    model = make()
+    ids, mask = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 0]]), torch.ones(2, 4).bool()
+    mask[1, 3] = False
+    sequences, positions = mask.long() - 1, torch.arange(4).expand(2, 4)
+    wanted = torch.tensor([[2, 0], [1, 0]])  # of the second row only the first
+    gradients = []
+    for some in (False, True):
+        model.zero_grad(set_to_none=False)
+        if some:
+            states = model(ids, sequences, positions, wanted_BM=wanted)[-1]
+            chosen = torch.cat([states[0], states[1, :1]])
+        else:
+            states = model(ids, sequences, positions)[-1]
+            chosen = torch.stack([states[0, 2], states[0, 0], states[1, 1]])
+        (chosen**3).sum().backward()
+        gradients.append([p.grad.clone() for p in model.blocks.parameters()])
+    for all_states, few_states in zip(*gradients, strict=True):
+        torch.testing.assert_close(few_states, all_states, atol=1e-5, rtol=1e-4)
+
+
 def test_both_sides_of_a_token_matter():
     model = make()
     before = read(model, [[5, 6, 7, 8, 9]])[0]

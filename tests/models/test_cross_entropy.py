@@ -61,3 +61,16 @@ def test_no_prediction_costs_nothing():
     value, *gradients = value_and_gradients(loss, states, weight, added)
     assert value == 0
     assert not any(gradient.any() for gradient in gradients)
+
+
+def test_products_are_computed_in_the_type_of_autocast():
+    torch.manual_seed(0)
+    states = torch.randn(5, 8, requires_grad=True)
+    weight, targets = torch.randn(20, 8), torch.tensor([1, 2, 3, 4, 5])
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = linear_cross_entropy(states, weight, None, targets)
+    rounded = linear_cross_entropy(states.bfloat16(), weight, None, targets)
+    assert torch.equal(loss, rounded)
+    assert not torch.equal(loss, linear_cross_entropy(states, weight, None, targets))
+    loss.backward()
+    assert states.grad.dtype == torch.float32

@@ -53,13 +53,24 @@ def test_what_stands_for_a_text_is_pooled_from_its_own_states(kind, pooling):
     encoder = make(kind)
     model = WholeModel(encoder, 3, pooling=pooling, dropout=0.5).eval()
     with torch.no_grad():
-        pooled = model.pool(last_states(encoder, packed := model.batch(TEXTS, ALL)), packed)
+        pooled, _ = model.pool(model.batch(TEXTS, ALL))
     for row in ALL:
         states = alone(encoder, row)
         expected = {"cls": states[0], "last": states[-1], "mean": states.mean(0)}[pooling]
         if kind == "bert" and pooling == "cls":
             expected = encoder.pool(expected[None])[0]
         torch.testing.assert_close(pooled[row], expected.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_only_first_tokens_pass_through_the_last_block_of_a_bert_that_is_read_by_them():
+    encoder = make("bert")
+    seen = []
+    encoder.blocks[-1].up.register_forward_hook(lambda _, given, __: seen.append(given[0].shape))
+    for pooling in ("cls", "mean"):
+        model = WholeModel(encoder, 3, pooling=pooling, dropout=0.0).eval()
+        model.pool(packed := model.batch(TEXTS, ALL))
+    assert packed.ids_BT.shape == (1, 16)  # rows of 16, 32, .. tokens
+    assert [shape.numel() // shape[-1] for shape in seen] == [len(TEXTS), 16]
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt", "vectors"])

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from headstart.tokenize.batches import (
     Encoded,
     best_fit,
+    by_row,
     endless_batches,
     inference_batches,
     pack,
@@ -147,3 +148,21 @@ def test_nothing_is_packed_into_no_row():
     packed = pack(Encoded.from_lists([[1]]), np.arange(0))
     assert packed.ids_BT.shape == (0, 1)
     assert len(packed.first_N) == 0
+
+
+@given(
+    st.integers(1, 6).flatmap(
+        lambda rows: st.tuples(
+            st.just(rows), st.lists(st.integers(0, rows * 7 - 1), unique=True, max_size=20)
+        )
+    )
+)
+def test_places_sorted_by_row_are_found_again(rows_and_places):
+    rows, listed = rows_and_places
+    places = np.array(listed, np.int64)
+    columns, at = by_row(places, (rows, 7))
+    most = max(np.bincount(places // 7, minlength=rows).max(), 1)
+    assert columns.shape == (rows, most)
+    found_in = at // most
+    assert (found_in * 7 + columns.ravel()[at] == places).all()
+    assert len(set(at.tolist())) == len(places)

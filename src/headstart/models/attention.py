@@ -58,7 +58,7 @@ def attention_bias(sequences_BT: Tensor, *, causal: bool, dtype: torch.dtype) ->
     return blank.masked_fill_(~allowed, -torch.inf)
 
 
-def scores_dtype(x: Tensor) -> torch.dtype:
+def compute_dtype(x: Tensor) -> torch.dtype:
     """Return the type in which products of `x` are computed: autocast's, where it is on."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype

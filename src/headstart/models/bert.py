@@ -21,8 +21,8 @@ from headstart.models.attention import (
     Dropout,
     attend,
     attention_bias,
+    compute_dtype,
     join_heads,
-    scores_dtype,
     split_heads,
 )
 
@@ -100,21 +100,27 @@ class Bert(nn.Module):
         sequences_BT: Tensor,
         positions_BT: Tensor,
         segments_BT: Tensor | None = None,
+        wanted_BM: Tensor | None = None,
     ) -> list[Tensor]:
         """Return the states of packed rows after the embeddings and after every block.
+
+        Whoever reads few states of the last block (a text's first token, the masked ones) may say
+        which: no others are computed, and the last layer is `[B, M, D]`.
 
         Args:
             ids_BT: Word pieces.
             sequences_BT: The number of the text each belongs to, -1 at padding.
             positions_BT: Each one's place in its text, from 0.
             segments_BT: 0 for the first text of a pair and 1 for the second; 0 everywhere if None.
+            wanted_BM: The columns of each row whose last states are wanted; all if None.
         """
         x_BTD = self.embeddings(ids_BT, positions_BT, segments_BT)
-        bias = attention_bias(sequences_BT, causal=False, dtype=scores_dtype(x_BTD))
+        bias = attention_bias(sequences_BT, causal=False, dtype=compute_dtype(x_BTD))
         layers = [x_BTD]
-        for block in self.blocks:
+        *lower, top = self.blocks
+        for block in lower:
             layers.append(block(layers[-1], bias))
-        return layers
+        return [*layers, top(layers[-1], bias, wanted_BM)]
 
     def encode(
         self, ids_BT: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
@@ -198,16 +204,31 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width, eps=config.norm_eps)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x_BTD: Tensor, bias: Tensor | None) -> Tensor:
-        q_BHTK, k_BHTK, v_BHTK = (
-            split_heads(project(x_BTD), self.num_heads)
-            for project in (self.query, self.key, self.value)
+    def forward(
+        self, x_BTD: Tensor, bias: Tensor | None, wanted_BM: Tensor | None = None
+    ) -> Tensor:
+        """Return the next states `[B, T, D]`, or only those wanted `[B, M, D]`."""
+        k_BHSK, v_BHSK = (
+            split_heads(project(x_BTD), self.num_heads) for project in (self.key, self.value)
         )
-        mixed_BTD = self.out(join_heads(attend(q_BHTK, k_BHTK, v_BHTK, bias)))
+        if wanted_BM is not None:  # every token is looked at, and few look
+            x_BTD = take_columns(x_BTD, wanted_BM)
+            if bias is not None:
+                bias = take_columns(bias[:, 0], wanted_BM)[:, None]
+        q_BHTK = split_heads(self.query(x_BTD), self.num_heads)
+        mixed_BTD = self.out(join_heads(attend(q_BHTK, k_BHSK, v_BHSK, bias)))
         x_BTD = self.attention_norm(x_BTD + self.dropout(mixed_BTD))
         thought_BTD = self.down(F.gelu(self.up(x_BTD)))
         x_BTD = self.feed_forward_norm(x_BTD + self.dropout(thought_BTD))
         return x_BTD
+
+
+def take_columns(x_BTX: Tensor, columns_BM: Tensor) -> Tensor:
+    """Return some columns of each row `[B, M, ..]`."""
+    rows, columns = x_BTX.shape[:2]
+    first_B1 = columns * torch.arange(rows, device=x_BTX.device)[:, None]
+    taken = x_BTX.flatten(0, 1).index_select(0, (first_B1 + columns_BM).flatten())
+    return taken.unflatten(0, columns_BM.shape)
 
 
 class MaskedTokenHead(nn.Module):

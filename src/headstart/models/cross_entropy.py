@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_ROWS = 512  # predictions whose scores are held at once
+from headstart.models.attention import compute_dtype
+
+_ROWS = 256  # predictions whose scores are held at once: 8 MB of 8192 words, which a cache holds
 
 
 def linear_cross_entropy(
@@ -18,7 +20,9 @@ def linear_cross_entropy(
 
     Scores are computed for some hundred predictions at a time, and their gradient at once, while
     they are in the cache: the memory of a large vocabulary's scores is never touched twice.
+    Products are computed in autocast's type where it is on, the softmax in float32.
     """
+    states_ND = states_ND.to(compute_dtype(states_ND))
     apply: Any = _LinearCrossEntropy.apply
     total: Tensor = apply(states_ND, weight_VD, bias_V, targets_N)
     return total

@@ -22,8 +22,8 @@ from headstart.models.attention import (
     Dropout,
     attend,
     attention_bias,
+    compute_dtype,
     join_heads,
-    scores_dtype,
     split_heads,
 )
 
@@ -97,7 +97,7 @@ class Gpt(nn.Module):
             positions_BT: Each one's place in its text, from 0.
         """
         x_BTD = self.embed(ids_BT, positions_BT)
-        bias = attention_bias(sequences_BT, causal=True, dtype=scores_dtype(x_BTD))
+        bias = attention_bias(sequences_BT, causal=True, dtype=compute_dtype(x_BTD))
         layers = [x_BTD]
         for block in self.blocks:
             layers.append(block(layers[-1], bias))

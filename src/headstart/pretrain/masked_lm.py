@@ -25,7 +25,7 @@ from headstart.errors import DataError, SettingsError
 from headstart.models.bert import Bert
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.seeds import generator
-from headstart.tokenize.batches import Encoded, Packed, Rows, best_fit, pack
+from headstart.tokenize.batches import Encoded, Packed, Rows, best_fit, by_row, pack
 from headstart.tokenize.documents import EncodedDocuments, hold_out
 from headstart.tokenize.subwords import SubwordTokenizer
 
@@ -238,20 +238,14 @@ class Objective:
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the loss of a batch as `(sum, count)`."""
-        settings, model = self.settings, self.model
-        last_BTD = model(
-            torch.from_numpy(batch.corrupted_BT),
-            torch.from_numpy(batch.packed.sequences_BT),
-            torch.from_numpy(batch.packed.positions_BT),
-            torch.from_numpy(batch.segments_BT),
-        )[-1]
-        states = last_BTD.flatten(0, 1)
+        settings = self.settings
+        targets_ND, first_PD = last_states(self.model, batch)
         total, count = torch.zeros(()), len(batch.targets_N)
         if settings.mlm:
-            total = total + mlm_loss(model, states, batch)
+            total = total + mlm_loss(self.model, targets_ND, batch)
         if settings.nsp:
             weight = batch.pair_weight if settings.mlm else 1.0
-            total = total + weight * self._nsp_scores_loss(states, batch)[1]
+            total = total + weight * self._nsp_scores_loss(first_PD, batch)[1]
         return total, torch.tensor(float(count if settings.mlm else len(batch.random_P)))
 
     def validate(self) -> dict[str, float] | None:
@@ -261,18 +255,12 @@ class Objective:
         sums = {"mlm": 0.0, "targets": 0.0, "nsp": 0.0, "right": 0.0, "pairs": 0.0}
         with torch.inference_mode():
             for batch in self.validation:
-                last_BTD = self.model(
-                    torch.from_numpy(batch.corrupted_BT),
-                    torch.from_numpy(batch.packed.sequences_BT),
-                    torch.from_numpy(batch.packed.positions_BT),
-                    torch.from_numpy(batch.segments_BT),
-                )[-1]
-                states = last_BTD.flatten(0, 1)
+                targets_ND, first_PD = last_states(self.model, batch)
                 if self.settings.mlm:
-                    sums["mlm"] += float(mlm_loss(self.model, states, batch))
+                    sums["mlm"] += float(mlm_loss(self.model, targets_ND, batch))
                     sums["targets"] += len(batch.targets_N)
                 if self.settings.nsp:
-                    scores_P2, total = self._nsp_scores_loss(states, batch)
+                    scores_P2, total = self._nsp_scores_loss(first_PD, batch)
                     right_P = scores_P2.argmax(1).numpy() == batch.random_P
                     sums["nsp"] += float(total)
                     sums["right"] += float(right_P.sum())
@@ -292,11 +280,10 @@ class Objective:
         """Return what the run shall remember: how full the rows were."""
         return {"positions_filled": self.filled / max(1, self.rows_seen)}
 
-    def _nsp_scores_loss(self, states: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        pooled = self.model.pool(states[torch.from_numpy(batch.packed.first_N)])
+    def _nsp_scores_loss(self, first_PD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         if self.model.nsp is None:
             raise SettingsError("this BERT has no head for nsp; pretrain it without")
-        scores_P2 = self.model.nsp(pooled).float()
+        scores_P2 = self.model.nsp(self.model.pool(first_PD)).float()
         labels_P = torch.from_numpy(batch.random_P).long()  # [code] 0 is next, 1 is random
         return scores_P2, F.cross_entropy(scores_P2, labels_P, reduction="sum")
 
@@ -376,12 +363,29 @@ class Objective:
         ]
 
 
-def mlm_loss(model: Bert, states: Tensor, batch: Batch) -> Tensor:
+def last_states(model: Bert, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the last states of the targets `[N, D]` and of every example's first token `[P, D]`.
+
+    These are all that a loss reads, and all that the last block computes.
+    """
+    places = np.concatenate([batch.targets_N, batch.packed.first_N])
+    wanted_BM, at = by_row(places, batch.packed.ids_BT.shape)
+    last_BMD = model(
+        torch.from_numpy(batch.corrupted_BT),
+        torch.from_numpy(batch.packed.sequences_BT),
+        torch.from_numpy(batch.packed.positions_BT),
+        torch.from_numpy(batch.segments_BT),
+        torch.from_numpy(wanted_BM),
+    )[-1]
+    states = last_BMD.flatten(0, 1)[torch.from_numpy(at)]
+    return states[: len(batch.targets_N)], states[len(batch.targets_N) :]
+
+
+def mlm_loss(model: Bert, targets_ND: Tensor, batch: Batch) -> Tensor:
     """Return the summed loss at the targets; scores are computed there and nowhere else."""
     head, weight_VD = model.token_head()
-    at_N = torch.from_numpy(batch.targets_N)
     labels_N = torch.from_numpy(batch.packed.ids_BT.ravel()[batch.targets_N])
-    return linear_cross_entropy(head(states[at_N]), weight_VD, head.bias, labels_N)
+    return linear_cross_entropy(head(targets_ND), weight_VD, head.bias, labels_N)
 
 
 def make_examples(

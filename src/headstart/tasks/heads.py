@@ -15,7 +15,9 @@ from headstart.models.attention import Dropout
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt
 from headstart.models.interface import Encoder, Pooling
-from headstart.tokenize.batches import Encoded, Packed, Rows, pack, pad
+from headstart.tokenize.batches import Encoded, Packed, Rows, by_row, pack, pad
+
+_ROWS_OF = 16  # tokens
 
 
 class WholeModel(nn.Module):
@@ -43,22 +45,27 @@ class WholeModel(nn.Module):
 
     def batch(self, encoded: Encoded, rows: Rows) -> Packed:
         """Lay some texts out as the encoder reads them."""
-        return pack(encoded, rows) if packs(self.encoder) else one_a_row(encoded, rows)
+        return lay_out(self.encoder, encoded, rows)
 
     def forward(self, packed: Packed) -> tuple[Tensor, Tensor]:
-        """Return the scores `[N, C]` and every position's last state `[positions, D]`."""
-        states = last_states(self.encoder, packed)
-        pooled_ND = self.pool(states, packed)
+        """Return the scores `[N, C]` and the last states that `pool` read."""
+        pooled_ND, states = self.pool(packed)
         return self.classify(self.dropout(pooled_ND)), states
 
-    def pool(self, states: Tensor, packed: Packed) -> Tensor:
-        """Return what stands for each text `[N, D]`."""
+    def pool(self, packed: Packed) -> tuple[Tensor, Tensor]:
+        """Return what stands for each text `[N, D]`, and the last states that it is made of.
+
+        These are every position's `[positions, D]`, except where BERT's [CLS] stands for a text:
+        then its last block computes no others `[N, D]`.
+        """
+        if self.pooling == "cls" and isinstance(self.encoder, Bert):
+            first_ND = first_states(self.encoder, packed)
+            return self.encoder.pool(first_ND), first_ND
+        states = last_states(self.encoder, packed)
         if self.pooling == "mean":
-            return mean_states(states, packed)
-        if self.pooling == "last":
-            return states[torch.from_numpy(packed.last_N)]
-        first_ND = states[torch.from_numpy(packed.first_N)]
-        return self.encoder.pool(first_ND) if isinstance(self.encoder, Bert) else first_ND
+            return mean_states(states, packed), states
+        ends_N = packed.last_N if self.pooling == "last" else packed.first_N
+        return states[torch.from_numpy(ends_N)], states
 
 
 def classification_head(
@@ -77,6 +84,28 @@ def classification_head(
 def packs(encoder: Encoder) -> bool:
     """Say whether several texts may share a row of this encoder's."""
     return isinstance(encoder, Bert | Gpt)
+
+
+def lay_out(encoder: Encoder, encoded: Encoded, rows: Rows) -> Packed:
+    """Lay some texts out as an encoder reads them.
+
+    Rows of packed texts are multiples of some length: products of sizes seen before cost less.
+    """
+    if not packs(encoder):
+        return one_a_row(encoded, rows)
+    longest = int(encoded.lengths[rows].max(initial=1))
+    return pack(encoded, rows, tokens=-(-longest // _ROWS_OF) * _ROWS_OF)
+
+
+def first_states(encoder: Bert, packed: Packed) -> Tensor:
+    """Return the last state of every text's first token `[N, D]`."""
+    arrays = (packed.ids_BT, packed.sequences_BT, packed.positions_BT)
+    ids_BT, sequences_BT, positions_BT = map(torch.from_numpy, arrays)
+    wanted_BM, at_N = by_row(packed.first_N, packed.ids_BT.shape)
+    wanted = torch.from_numpy(wanted_BM)
+    last_BMD = encoder(ids_BT, sequences_BT, positions_BT, wanted_BM=wanted)[-1]
+    states: Tensor = last_BMD.flatten(0, 1)[torch.from_numpy(at_N)]
+    return states
 
 
 def last_states(encoder: Encoder, packed: Packed) -> Tensor:
@@ -148,5 +177,5 @@ def symmetric_states(model: WholeModel, pairs: Encoded, swapped: Encoded) -> Ten
     their states before the linear layer (section 3.3).
     """
     both = [model.batch(each, np.arange(len(each))) for each in (pairs, swapped)]
-    states = [model.pool(last_states(model.encoder, packed), packed) for packed in both]
-    return states[0] + states[1]
+    first_ND, second_ND = (model.pool(packed)[0] for packed in both)
+    return first_ND + second_ND

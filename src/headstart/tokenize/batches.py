@@ -183,6 +183,27 @@ def pack(encoded: Encoded, rows: Rows, *, tokens: int | None = None) -> Packed:
     return Packed(ids, sequences, positions, first_N, first_N + lengths - 1)
 
 
+def by_row(places_N: Rows, shape: tuple[int, int]) -> tuple[NDArray[np.int64], Rows]:
+    """Sort places in flattened rows by row.
+
+    Args:
+        places_N: Indices into the flattened rows.
+        shape: Rows and columns.
+
+    Returns:
+        The columns asked for in each row `[rows, most of a row]`, 0 where a row has fewer, and
+        where in it each place is, as an index into its flattened rows `[N]`.
+    """
+    rows_N, columns_N = np.divmod(places_N, shape[1])
+    counts = np.bincount(rows_N, minlength=shape[0])
+    order = np.argsort(rows_N, kind="stable")
+    rank_N = np.empty_like(rows_N)
+    rank_N[order] = np.arange(len(rows_N)) - np.repeat(np.cumsum(counts) - counts, counts)
+    columns_BM = np.zeros((shape[0], int(counts.max(initial=1))), np.int64)
+    columns_BM[rows_N, rank_N] = columns_N
+    return columns_BM, rows_N * columns_BM.shape[1] + rank_N
+
+
 def best_fit(lengths: Rows, width: int) -> tuple[Rows, Rows]:
     """Give each text a row and a place in it; the longest first, each where least room is left.
 

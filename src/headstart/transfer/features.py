@@ -13,9 +13,9 @@ from headstart.hub.bundle import Pretrained
 from headstart.models.interface import Encoder, Pooling
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
-from headstart.tasks.heads import last_states, mean_states, one_a_row, packs
+from headstart.tasks.heads import last_states, lay_out, mean_states
 from headstart.tasks.pipelines import pool
-from headstart.tokenize.batches import Encoded, Rows, inference_batches, pack, pad
+from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
 from headstart.training.runs import has_fast_bf16
 
 _TOKENS_AT_ONCE = 8192
@@ -79,7 +79,7 @@ def quick_reading() -> Iterator[None]:
 
 
 def _summaries(model: Encoder, encoded: Encoded, rows: Rows) -> Tensor:
-    packed = pack(encoded, rows) if packs(model) else one_a_row(encoded, rows)
+    packed = lay_out(model, encoded, rows)
     states = last_states(model, packed).float()
     highest = states.new_full((len(rows), states.shape[-1]), -torch.inf)
     sequences = torch.from_numpy(packed.sequences_BT.ravel())

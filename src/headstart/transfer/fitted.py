@@ -18,7 +18,7 @@ from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt
 from headstart.models.interface import Pooling
 from headstart.tasks.classification import probabilities
-from headstart.tasks.heads import WholeModel, last_states
+from headstart.tasks.heads import WholeModel
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tokenize.batches import Encoded, Packed, inference_batches, pad
 from headstart.transfer.features import Floats, head_states, pooled_features, text_states
@@ -268,11 +268,9 @@ def whole_model_scores(
 
 def whole_model_states(model: WholeModel, encoded: Encoded) -> NDArray[np.float32]:
     """Return what stands for each text `[texts, width]`, in evaluation mode."""
-
-    def states(packed: Packed) -> Tensor:
-        return model.pool(last_states(model.encoder, packed), packed)
-
-    return _in_batches(model, states, encoded, np.arange(len(encoded)))
+    return _in_batches(
+        model, lambda packed: model.pool(packed)[0], encoded, np.arange(len(encoded))
+    )
 
 
 def _in_batches(

@@ -25,7 +25,7 @@ from headstart.models.interface import Encoder, Pooling
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.tasks.classification import loss, probabilities
-from headstart.tasks.heads import WholeModel, classification_head, with_new_tokens
+from headstart.tasks.heads import WholeModel, classification_head, packs, with_new_tokens
 from headstart.tokenize.batches import Packed, Rows, endless_batches
 from headstart.training.loop import train
 from headstart.training.optimizers import adamw
@@ -324,8 +324,9 @@ def _train(
         return total, count
 
     optimizer = adamw(_parameter_groups(start, model), learning_rate=start.rate)
-    batches = endless_batches(
-        start.encoded.lengths[rows],
+    lengths = start.encoded.lengths[rows]
+    batches = endless_batches(  # packed rows are full whoever shares them
+        np.ones_like(lengths) if packs(model.encoder) else lengths,
         batch_size=start.training.batch_size,
         seed=task.seed,
         jitter=_JITTER,
@@ -422,7 +423,6 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
             np.ones(len(rows), np.int64),
             batch_size=training.batch_size,
             seed=task.seed,
-            jitter=_JITTER,
         )
         limited = ([rows[next(batches)]] for _ in range(count))
         optimizer = adamw(model.head, learning_rate=rate)
