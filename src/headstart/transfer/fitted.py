@@ -90,15 +90,20 @@ class LinearModel:
         return self.features.tokenizer if isinstance(self.features, Pretrained) else None
 
     def predict(self, texts: Sequence[str]) -> Probabilities:
+        x: Any
         if isinstance(self.features, Pretrained):
-            x = self.scale * pooled_features(
+            x = pooled_features(
                 self.features, texts, pooling=self.pooling, max_tokens=self.max_tokens
             )
         elif texts:
             x = self.features.transform(texts)
         else:  # scikit-learn's vectorizer refuses no texts
             x = np.zeros((0, self.weight.shape[1]))
-        return probabilities(np.asarray(x @ self.weight.T) + self.bias)
+        return self.from_features(x)
+
+    def from_features(self, x: Any) -> Probabilities:  # noqa: ANN401 - an array or a sparse matrix
+        """Return the probabilities for texts whose features are known `[texts, classes]`."""
+        return probabilities(self.scale * np.asarray(x @ self.weight.T) + self.bias)
 
     def tensors(self) -> dict[str, Tensor]:
         head = {"weight": torch.from_numpy(self.weight), "bias": torch.from_numpy(self.bias)}

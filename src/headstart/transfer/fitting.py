@@ -29,9 +29,9 @@ from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.features import pooled_features, quick_reading
 from headstart.transfer.fitted import (
     ConstantModel,
-    Fitted,
     LinearModel,
     NeuralModel,
+    Probabilities,
     pipeline_scores,
     tfidf_vectorizer,
 )
@@ -99,12 +99,11 @@ def _fit_majority(task: Task) -> Fit:
             for labels in (task.labels, task.labels[rows])
         )
     )
-    return Fit(model=model, chosen={}, validation=_validate(chosen_without, task, held_out))
+    shares = chosen_without.predict([task.texts[row] for row in held_out])
+    return Fit(model=model, chosen={}, validation=validation_scores(shares, task, held_out))
 
 
 def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
-    rows, held_out = task.parts()
-
     def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:
         vectorizer = tfidf_vectorizer()
         try:
@@ -115,11 +114,13 @@ def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
             vectorizer, *logistic_regression(x, task.labels[rows], task.weights, strength)
         )
 
-    return _choose_strength(method.strengths, fit_rows, task, rows, held_out)
+    def predict(model: LinearModel, rows: NDArray[np.int64]) -> Probabilities:
+        return model.predict([task.texts[row] for row in rows])
+
+    return _choose_strength(method.strengths, fit_rows, predict, task)
 
 
 def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
-    rows, held_out = task.parts()
     encoded = encoder.tokenizer.encode_batch(task.texts)
     frozen = encoder.tensors()
     proof = Proof(
@@ -143,7 +144,10 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
         )
         return LinearModel(encoder, weight, bias, scale, method.pooling, task.max_tokens)
 
-    result = _choose_strength(method.strengths, fit_rows, task, rows, held_out)
+    def predict(model: LinearModel, rows: NDArray[np.int64]) -> Probabilities:
+        return model.from_features(features[rows])
+
+    result = _choose_strength(method.strengths, fit_rows, predict, task)
     proof = replace(proof, frozen_after=hash_tensors(frozen.values()))
     proof.check()
     _, truncated = encoder.inputs(task.texts, task.max_tokens)
@@ -153,11 +157,14 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
 def _choose_strength(
     strengths: Sequence[float],
     fit_rows: Callable[[NDArray[np.int64], float], LinearModel],
+    predict: Callable[[LinearModel, NDArray[np.int64]], Probabilities],
     task: Task,
-    rows: NDArray[np.int64],
-    held_out: NDArray[np.int64],
 ) -> Fit:
-    tried = [_validate(fit_rows(rows, strength), task, held_out) for strength in strengths]
+    rows, held_out = task.parts()
+    tried = [
+        validation_scores(predict(fit_rows(rows, strength), held_out), task, held_out)
+        for strength in strengths
+    ]
     best = min(range(len(tried)), key=lambda at: tried[at].loss)
     everything = np.arange(len(task.texts))
     return Fit(
@@ -165,11 +172,6 @@ def _choose_strength(
         chosen={"strength": strengths[best]},
         validation=tried[best],
     )
-
-
-def _validate(model: Fitted, task: Task, held_out: NDArray[np.int64]) -> Validation:
-    predicted = model.predict([task.texts[row] for row in held_out])
-    return validation_scores(predicted, task, held_out)
 
 
 def _fit_pipeline(
