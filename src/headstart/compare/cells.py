@@ -61,6 +61,7 @@ class Terms:
         prints: The fingerprint of each encoder, by name.
         folder: Where finished cells are kept.
         widths: The width of each encoder that replaces the whole model, by name.
+        in_context: The encoders that replace the embedding layer and read words in context.
         states: The file of what each encoder says of all texts, where some method needs it.
     """
 
@@ -71,12 +72,15 @@ class Terms:
     prints: dict[str, str]
     folder: Path
     widths: Mapping[str, int | None] = field(default_factory=dict)
+    in_context: frozenset[str] = frozenset()
     states: Mapping[str, Path] = field(default_factory=dict)
 
     def method(self, contestant: Contestant) -> Method:
         """Return a contestant's method with every setting filled in."""
         return with_defaults(
-            method_of(contestant.transfer), whole_model=self.widths.get(contestant.encoder)
+            method_of(contestant.transfer),
+            whole_model=self.widths.get(contestant.encoder),
+            in_context=contestant.encoder in self.in_context,
         )
 
     def path(self, contestant: Contestant, labels: int, seed: int) -> Path:

@@ -19,11 +19,14 @@ from headstart.hub.bundle import Pretrained
 from headstart.models.gpt import Gpt
 from headstart.progress import Progress
 from headstart.storage import fingerprint, new_file
+from headstart.tasks.pipelines import task_shape
 from headstart.training.runs import has_fast_bf16
 from headstart.transfer.features import Floats, StatesMemory, quick_reading, text_states
 from headstart.transfer.fitting import whole_model_width
+from headstart.transfer.token_states import TokenMemory, reads_in_context, token_states
 
 MAX_TOKENS = 512  # of a text, as `TextClassifier` reads by default
+MOST_BYTES = 4_000_000_000  # of an encoder's states of words, on the disk
 _TIMED_TEXTS = 24  # that tell how long all will take
 _CODE = 1  # raise it when the same encoder would say something else of the same text
 _CPU = torch.device("cpu")
@@ -52,8 +55,11 @@ def reads_frozen(one: Contestant, encoder: Pretrained | None) -> bool:
     """Whether a method asks what its encoder, as it was pretrained, says of the texts.
 
     Fine-tuning starts from a linear layer on it, but for GPT: its start and its end of a text are
-    new tokens, which differ from seed to seed.
+    new tokens, which differ from seed to seed. What reads words in context is brought to scale by
+    what it says before it is fine-tuned.
     """
+    if reads_in_context(encoder):
+        return True
     if not whole_model_width(encoder) or encoder is None or one.transfer == "scratch":
         return False
     return not (one.trains_encoder and isinstance(encoder.model, Gpt))
@@ -109,12 +115,26 @@ def read_texts(
                         f"to read all texts once, {name} would have taken about {spoken(took)}"
                     )
                     continue
-            with progress.stage(f"{name} reads all texts"), quick_reading():
-                states = text_states(encoder, texts.texts, max_tokens=MAX_TOKENS, progress=progress)
-            with new_file(file) as target:
-                np.save(target, states)
+            with progress.stage(f"{name} reads all texts"):
+                _read_all(encoder, texts, file, progress)
         found.files[name] = file
     return found
+
+
+def _read_all(encoder: Pretrained, texts: Texts, file: Path, progress: Progress) -> None:
+    if not reads_in_context(encoder):
+        with quick_reading():
+            states = text_states(encoder, texts.texts, max_tokens=MAX_TOKENS, progress=progress)
+        with new_file(file) as target:
+            np.save(target, states)
+        return
+    layers, width = task_shape(encoder.model)
+    encoded, _ = encoder.inputs(texts.texts, MAX_TOKENS)
+    most = MOST_BYTES // (2 * layers * width)  # words; of the other texts they are computed anew
+    known = int(np.searchsorted(encoded.offsets, most, "right")) - 1
+    token_states(
+        encoder, texts.texts[:known], max_tokens=MAX_TOKENS, progress=progress
+    ).save(file)
 
 
 def num_weights(encoder: Pretrained) -> int:
@@ -123,7 +143,10 @@ def num_weights(encoder: Pretrained) -> int:
 
 
 def remember(encoder: Pretrained, texts: Texts, file: Path) -> None:
-    """Let `text_states` look up what the encoder said of these texts."""
+    """Let `text_states` or `token_states` look up what the encoder said of these texts."""
+    if reads_in_context(encoder):
+        vars(encoder)["memory"] = TokenMemory.load(file, texts.texts, MAX_TOKENS)
+        return
     rows = {text: row for row, text in enumerate(texts.texts)}
     states: Floats = np.load(file, mmap_mode="r").view(np.ndarray)
     vars(encoder)["memory"] = StatesMemory(rows, states, MAX_TOKENS)

@@ -53,6 +53,7 @@ from headstart.storage import (
     write_text,
 )
 from headstart.transfer.fitting import whole_model_width
+from headstart.transfer.token_states import reads_in_context
 
 METHODS: tuple[str, ...] = (
     "majority",
@@ -361,6 +362,9 @@ def _terms(plan: _Plan, made: Encoders, read: Read) -> Terms:
         prints={name: encoder.fingerprint for name, encoder in made.loaded.items()},
         folder=plan.folder / "cells",
         widths={name: whole_model_width(encoder) for name, encoder in made.loaded.items()},
+        in_context=frozenset(
+            name for name, encoder in made.loaded.items() if reads_in_context(encoder)
+        ),
         states=read.files,
     )
 

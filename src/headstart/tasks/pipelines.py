@@ -2,15 +2,40 @@
 
     embedding -> BiLSTM -> pooling -> linear
 
-A comparison of word vectors, CoVe and ELMo compares representations, not pipelines: only the
-encoder in the first place differs. Shapes: B batch, T tokens, D embedding width, H LSTM width,
-P pooled width, C outputs.
+A comparison of word vectors, CoVe and ELMo compares representations, not pipelines: only what
+stands in the first place differs. Shapes: B batch, T tokens, L layers of the encoder, D embedding
+width, H LSTM width, P pooled width, C outputs.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from headstart.models.cove import Cove
+from headstart.models.elmo import Elmo
 from headstart.models.interface import Encoder
+
+
+def task_layers(encoder: Encoder, ids_BT: Tensor, mask_BT: Tensor) -> list[Tensor]:
+    """Return what of an encoder can replace the embedding layer, each layer `[B, T, D]`.
+
+    All layers of ELMo; one of CoVe, `[GloVe(w); CoVe(w)]`; the vectors of words.
+    """
+    layers = encoder.encode(ids_BT, mask_BT)
+    if isinstance(encoder, Cove):
+        return [torch.cat([encoder.embedding(ids_BT), layers[-1]], -1)]
+    return layers
+
+
+def task_shape(encoder: Encoder) -> tuple[int, int]:
+    """Return L and D of `task_layers`."""
+    if isinstance(encoder, Cove):
+        return 1, encoder.config.vector_width + encoder.width
+    if isinstance(encoder, Elmo):
+        return 1 + encoder.config.layers, encoder.width
+    return 1, encoder.width
 
 
 class BiLSTM(nn.Module):
@@ -42,6 +67,38 @@ class BiLSTM(nn.Module):
         return torch.cat([right_BTH, turn(left_BTH)], -1)
 
 
+class ScalarMix(nn.Module):
+    """`gamma * sum_j softmax(w)_j h_j`: a task weighs an encoder's layers.
+
+    Peters et al. 2018 (https://arxiv.org/abs/1802.05365), equation 1. At first `w` is 0, so that
+    all layers count the same, and `gamma` is 1. [ours] With `layer_norm` each token's vector is
+    normed by itself; the authors take mean and variance of a whole batch, in which a text would
+    depend on those it is read with.
+
+    Args:
+        layers: Their number.
+        layer_norm: Whether vectors are normed before they are weighed.
+    """
+
+    def __init__(self, layers: int, *, layer_norm: bool) -> None:
+        super().__init__()
+        self.layer_norm = layer_norm
+        self.w = nn.Parameter(torch.zeros(layers))
+        self.gamma = nn.Parameter(torch.ones(()))
+
+    def forward(self, layers: Sequence[Tensor]) -> Tensor:
+        """Return the weighed sum of layers `[B, T, D]`."""
+        if self.layer_norm:
+            layers = [F.layer_norm(x_BTD, x_BTD.shape[-1:]) for x_BTD in layers]
+        mixed_BTD: Tensor = torch.einsum("l,lbtd->btd", self.shares, torch.stack([*layers]))
+        return self.gamma * mixed_BTD
+
+    @property
+    def shares(self) -> Tensor:
+        """How much each layer counts `[L]`; they sum to 1."""
+        return self.w.softmax(0)
+
+
 class TextPipeline(nn.Module):
     """Texts to scores: embed, read in both directions, pool, and classify.
 
@@ -49,33 +106,62 @@ class TextPipeline(nn.Module):
     of labels the embeddings' mean carries most of what can be learnt.
 
     Args:
-        encoder: What turns ids into vectors; its last layer is used.
+        encoder: What turns ids into vectors.
         num_outputs: Number of scores per text.
         hidden: LSTM units per direction.
         dropout: Share of the embedding and pooled values dropped in training.
-        scale: Factor on the encoder's vectors; `1 / rms` brings all encoders to one scale.
+        scale: Factor on the encoder's vectors; `1 / rms` brings all encoders to one scale. One
+            number, or `[L, D]`.
+        mix: Weighs the layers where there are several.
+        output_mix: Weighs them once more, for a sum that stands beside the BiLSTM's states.
+        skip: Leading numbers of each vector that are not read.
     """
 
     scale: Tensor
 
     def __init__(
-        self, encoder: Encoder, num_outputs: int, *, hidden: int, dropout: float, scale: float
+        self,
+        encoder: Encoder,
+        num_outputs: int,
+        *,
+        hidden: int,
+        dropout: float,
+        scale: float | Tensor,
+        mix: ScalarMix | None = None,
+        output_mix: ScalarMix | None = None,
+        skip: int = 0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.register_buffer("scale", torch.tensor(scale))
-        self.lstm = BiLSTM(encoder.width, hidden)
+        self.register_buffer("scale", torch.as_tensor(scale))
+        self.mix, self.output_mix, self.skip = mix, output_mix, skip
+        width = task_shape(encoder)[1] - skip
+        self.lstm = BiLSTM(width, hidden)
         self.dropout = nn.Dropout(dropout)
-        self.classify = nn.Linear(2 * (encoder.width + 2 * hidden), num_outputs)
+        pooled = width + 2 * hidden + (width if output_mix else 0)
+        self.classify = nn.Linear(2 * pooled, num_outputs)
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Return the scores `[batch, outputs]`; an empty text is one token of padding."""
-        x_BTD = self.encoder.encode(ids_BT, mask_BT)[-1] * self.scale
+        return self.read(task_layers(self.encoder, ids_BT, mask_BT), mask_BT)
+
+    def read(self, layers: Sequence[Tensor], mask_BT: Tensor) -> Tensor:
+        """Return the scores of texts of which `task_layers` are known."""
+        scales = self.scale if self.scale.ndim else [self.scale] * len(layers)
+        scaled = [
+            (x_BTD * scale)[..., self.skip :] for x_BTD, scale in zip(layers, scales, strict=True)
+        ]
+        x_BTD = self.mix(scaled) if self.mix else scaled[-1]
         # One mask for all tokens of a text (Gal and Ghahramani 2016): as good, and far cheaper.
         x_BTD = x_BTD * self.dropout(x_BTD.new_ones(len(x_BTD), 1, x_BTD.shape[-1]))
-        states_BTP = torch.cat([x_BTD, self.lstm(x_BTD, mask_BT)], -1)
+        beside = [self.output_mix(scaled)] if self.output_mix else []
+        states_BTP = torch.cat([x_BTD, self.lstm(x_BTD, mask_BT), *beside], -1)
         scores_BC: Tensor = self.classify(self.dropout(pool(states_BTP, mask_BT)))
         return scores_BC
+
+    def mixes(self) -> list[ScalarMix]:
+        """Return what weighs layers."""
+        return [mix for mix in (self.mix, self.output_mix) if mix]
 
 
 def pool(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:

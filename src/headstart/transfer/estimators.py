@@ -25,6 +25,7 @@ from headstart.progress import SILENT, Progress
 from headstart.tasks.classification import ClassWeight, class_weights, encode_labels
 from headstart.transfer.features import pooled_features
 from headstart.transfer.fitting import fit, whole_model_width
+from headstart.transfer.fitted import ContextualModel
 from headstart.transfer.folders import folder_parts
 from headstart.transfer.methods import (
     FineTune,
@@ -37,6 +38,7 @@ from headstart.transfer.methods import (
     with_defaults,
 )
 from headstart.transfer.task import Task
+from headstart.transfer.token_states import reads_in_context
 
 KIND = "classifier"
 
@@ -102,7 +104,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             method: Method = Scratch() if encoder is None else FineTune()
         else:
             method = method_of(self.transfer)
-        method = with_defaults(method, whole_model=whole_model_width(encoder))
+        method = with_defaults(
+            method, whole_model=whole_model_width(encoder), in_context=reads_in_context(encoder)
+        )
         classes, labels = encode_labels(y)
         started = time.perf_counter()
         task = Task(
@@ -152,7 +156,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "classes_")
         weight = self.model_.tensors().get("encoder.embedding.weight")
         tokenizer = self.model_.tokenizer
-        if weight is None or tokenizer is None:
+        if weight is None or tokenizer is None or isinstance(self.model_, ContextualModel):
             return None
         kind, vectors = name_of(self.method_), WordVectors.from_matrix(weight)
         return PretrainedWordVectors(kind, vectors, tokenizer, config={}, lineage={})

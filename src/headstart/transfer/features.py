@@ -14,9 +14,10 @@ from headstart.models.interface import Encoder, Pooling
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.heads import last_states, lay_out, mean_states
-from headstart.tasks.pipelines import pool
+from headstart.tasks.pipelines import pool, task_shape
 from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
 from headstart.training.runs import has_fast_bf16
+from headstart.transfer.token_states import TokenStates, reads_in_context, token_states
 
 _TOKENS_AT_ONCE = 8192
 Floats = NDArray[np.float32]
@@ -29,7 +30,7 @@ def pooled_features(
 
     A text without tokens is all zeros; a text's tokens after `max_tokens` are not read.
     """
-    width = encoder.model.width
+    _, width = task_shape(encoder.model)
     features = text_states(encoder, texts, max_tokens=max_tokens)
     highest, mean = features[:, :width], features[:, width : 2 * width]
     return {"mean": mean, "max": highest, "mean+max": features[:, : 2 * width]}[pooling]
@@ -44,8 +45,11 @@ def text_states(
 ) -> Floats:
     """Return max, mean, first and last of each text's states `[texts, 4 * width]`.
 
-    Word vectors have no first and last: `[texts, 2 * width]`.
+    What replaces the embedding layer has no first and last, `[texts, 2 * width]`: word vectors, and
+    the mean of the layers of what reads words in context.
     """
+    if reads_in_context(encoder):
+        return _pooled_tokens(token_states(encoder, texts, max_tokens=max_tokens, progress=progress))
     memory: StatesMemory | None = getattr(encoder, "memory", None)
     if memory is not None and memory.knows(texts, max_tokens):
         return memory.recall(texts)
@@ -88,6 +92,14 @@ def _summaries(model: Encoder, encoded: Encoded, rows: Rows) -> Tensor:
     highest.scatter_reduce_(0, of_text, states[here], "amax")
     ends = (states[torch.from_numpy(at)] for at in (packed.first_N, packed.last_N))
     return torch.cat([highest, mean_states(states, packed), *ends], -1)
+
+
+def _pooled_tokens(states: TokenStates) -> Floats:
+    found = np.zeros((len(states.lengths), 2 * states.values.shape[-1]), np.float32)
+    for rows in inference_batches(states.lengths, max_tokens=_TOKENS_AT_ONCE):
+        layers, mask_BT = states.pad(rows)
+        found[rows] = pool(torch.stack(layers).mean(0), mask_BT).numpy()
+    return found
 
 
 def pooled(states: Floats, pooling: Pooling) -> Floats:

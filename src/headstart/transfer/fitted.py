@@ -1,6 +1,6 @@
 """What fitting leaves behind: models that turn texts into probabilities, as folders and back.
 
-Five forms serve all methods. Each is its tensors and plain values, so nothing saved can run code.
+Six forms serve all methods. Each is its tensors and plain values, so nothing saved can run code.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,9 +22,12 @@ from headstart.tasks.heads import WholeModel
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tokenize.batches import Encoded, Packed, inference_batches, pad
 from headstart.transfer.features import Floats, head_states, pooled_features, text_states
+from headstart.transfer.methods import Layers
+from headstart.transfer.token_states import TokenStates, token_states
 
 Probabilities = NDArray[np.float64]
 _TOKENS_AT_ONCE = 4096
+_TEXTS_AT_ONCE = 256  # whose words' states are held at once
 
 
 class Fitted(Protocol):
@@ -150,6 +153,58 @@ class NeuralModel:
             "form": "pipeline",
             "max_tokens": self.max_tokens,
             "hidden": self.pipeline.lstm.forwards.hidden_size,
+        }
+
+
+@dataclass(frozen=True)
+class ContextualModel:
+    """The shared pipeline, trained on what an encoder says of words in context.
+
+    Attributes:
+        encoder: The encoder, trained on with the task or not.
+        pipeline: In evaluation mode.
+        layers: What of the encoder it reads.
+        max_tokens: How much of a text is read.
+        frozen: Whether the encoder is as it was pretrained.
+    """
+
+    encoder: Pretrained
+    pipeline: TextPipeline
+    layers: Layers
+    max_tokens: int
+    frozen: bool
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        return self.encoder.tokenizer
+
+    def predict(self, texts: Sequence[str]) -> Probabilities:
+        everything = np.arange(len(texts))
+        found = np.zeros((len(texts), self.pipeline.classify.out_features), np.float32)
+        for rows in np.array_split(everything, -(-len(texts) // _TEXTS_AT_ONCE) or 1):
+            some = [texts[row] for row in rows]
+            encoded, _ = self.encoder.inputs(some, self.max_tokens)
+            states = None
+            if self.frozen:
+                states = token_states(self.encoder, some, max_tokens=self.max_tokens)
+            found[rows] = contextual_scores(
+                self.pipeline, encoded, states, np.arange(len(some))
+            )
+        return probabilities(found)
+
+    def tensors(self) -> dict[str, Tensor]:
+        own = self.pipeline.state_dict()
+        own = {name: t for name, t in own.items() if not name.startswith("encoder.")}
+        return own | {f"encoder.{name}": t for name, t in self.encoder.tensors().items()}
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "form": "pipeline on an encoder",
+            "max_tokens": self.max_tokens,
+            "hidden": self.pipeline.lstm.forwards.hidden_size,
+            "layers": asdict(self.layers),
+            "frozen": self.frozen,
+            "encoder": _describe(self.encoder),
         }
 
 
@@ -309,6 +364,29 @@ def pipeline_scores(
         for batch in inference_batches(encoded.lengths[rows]):
             ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows[batch]))
             scores[batch] = pipeline(ids_BT, mask_BT).float().numpy()
+    return scores
+
+
+def contextual_scores(
+    pipeline: TextPipeline, encoded: Encoded, states: TokenStates | None, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the scores `[rows, classes]` of some of the texts, in evaluation mode.
+
+    Args:
+        pipeline: The pipeline.
+        encoded: The texts.
+        states: What the encoder says of them, where it is frozen.
+        rows: Which of them.
+    """
+    scores = np.zeros((len(rows), pipeline.classify.out_features), np.float32)
+    pipeline.eval()
+    with torch.inference_mode():
+        for batch in inference_batches(encoded.lengths[rows], max_tokens=_TOKENS_AT_ONCE):
+            if states is None:
+                found = pipeline(*map(torch.from_numpy, pad(encoded, rows[batch])))
+            else:
+                found = pipeline.read(*states.pad(rows[batch]))
+            scores[batch] = found.float().numpy()
     return scores
 
 

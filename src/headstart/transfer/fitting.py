@@ -27,6 +27,7 @@ from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 from headstart.training.loop import train
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.features import pooled_features, quick_reading
+from headstart.transfer.contextual import fit_in_context
 from headstart.transfer.fitted import (
     ConstantModel,
     LinearModel,
@@ -51,6 +52,7 @@ from headstart.transfer.methods import (
 )
 from headstart.transfer.stopping import Validation, search_steps
 from headstart.transfer.task import Fit, Task, coverage, validation_scores
+from headstart.transfer.token_states import reads_in_context
 from headstart.transfer.whole_models import fit_whole_model
 
 _WARM_UP_STEPS = 10
@@ -80,12 +82,19 @@ def fit(
         return _fit_probe(method, encoder, task)
     if whole_model_width(encoder):
         return fit_whole_model(method, encoder, task, progress)
+    if isinstance(method, GradualUnfreeze | LowRank):
+        raise SettingsError(
+            f"the transfer {name_of(method)!r} is for encoders that replace the whole model, such "
+            "as bert; what replaces the embedding layer has probe, frozen and finetune"
+        )
+    if reads_in_context(encoder) and not isinstance(method, Scratch):
+        return fit_in_context(method, encoder, task, progress)
     return _fit_pipeline(method, encoder, task, progress)
 
 
 def whole_model_width(encoder: Pretrained | None) -> int | None:
     """Return the width of an encoder that replaces the whole model; None for any other."""
-    if encoder is None or isinstance(encoder.model, WordVectors):
+    if encoder is None or isinstance(encoder.model, WordVectors) or reads_in_context(encoder):
         return None
     return encoder.model.width
 
@@ -175,16 +184,11 @@ def _choose_strength(
 
 
 def _fit_pipeline(
-    method: Scratch | Features | FineTune | GradualUnfreeze | LowRank,
+    method: Scratch | Features | FineTune,
     encoder: Pretrained | None,
     task: Task,
     progress: Progress,
 ) -> Fit:
-    if isinstance(method, GradualUnfreeze | LowRank):
-        raise SettingsError(
-            f"the transfer {name_of(method)!r} is for encoders that replace the whole model, such "
-            "as bert; what replaces the embedding layer has probe, frozen and finetune"
-        )
     with torch.random.fork_rng(devices=[]):  # dropout and fresh weights draw from the global stream
         start = _starting_point(method, encoder, task)
         rows, held_out = task.parts()

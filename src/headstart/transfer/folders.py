@@ -22,8 +22,10 @@ from headstart.models.word_vectors import WordVectors
 from headstart.tasks.heads import WholeModel, classification_head
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.transfer.contextual import new_pipeline
 from headstart.transfer.fitted import (
     ConstantModel,
+    ContextualModel,
     Fitted,
     FrozenModel,
     LinearModel,
@@ -32,6 +34,7 @@ from headstart.transfer.fitted import (
     TunedModel,
     tfidf_vectorizer,
 )
+from headstart.transfer.methods import Layers
 
 
 def folder_parts(model: Fitted, classes: Sequence[str]) -> dict[str, Any]:
@@ -91,6 +94,8 @@ def rebuild(
         return _rebuild_tuned(config, tensors, tokenizer, folder, transformers)
     if form == "head on frozen states":
         return _rebuild_frozen(config, tensors, folder)
+    if form == "pipeline on an encoder":
+        return _rebuild_contextual(config, tensors, folder)
     weight, bias = tensors["weight"].numpy(), tensors["bias"].numpy()
     if form == "linear on tf-idf":
         vectorizer = tfidf_vectorizer(config["terms"])
@@ -124,6 +129,27 @@ def _rebuild_pipeline(
         )
     pipeline.load_state_dict(tensors, assign=True)
     return NeuralModel(tokenizer, pipeline.eval(), int(config["max_tokens"]))
+
+
+def _rebuild_contextual(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path
+) -> ContextualModel:
+    encoder, layers = load_encoder(folder / ENCODER), Layers(**config["layers"])
+    pipeline = new_pipeline(
+        encoder.model,
+        len(tensors["classify.bias"]),
+        layers,
+        hidden=int(config["hidden"]),
+        dropout=0.0,
+        scale=tensors["scale"],
+    )
+    own = {name for name in pipeline.state_dict() if not name.startswith("encoder.")}
+    if own != set(tensors):
+        raise ValueError(f"its tensors are {sorted(tensors)}, expected {sorted(own)}")
+    pipeline.load_state_dict(dict(tensors), strict=False)
+    return ContextualModel(
+        encoder, pipeline.eval(), layers, int(config["max_tokens"]), frozen=bool(config["frozen"])
+    )
 
 
 def _rebuild_tuned(

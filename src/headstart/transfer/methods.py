@@ -21,6 +21,9 @@ def _check_fields(settings: Any, *, may_be_zero: tuple[str, ...] = ()) -> None: 
         if each.name == "training":
             if not isinstance(value, Training):
                 raise SettingsError(f"training must be a Training(..), got {value!r}")
+        elif each.name == "layers":
+            if not isinstance(value, Layers):
+                raise SettingsError(f"layers must be a Layers(..), got {value!r}")
         elif each.type is int and type(value) is not int:
             raise SettingsError(f"{each.name} must be a whole number, got {value!r}")
         elif each.name == "pooling":
@@ -75,6 +78,36 @@ class Training:
         if not (_is_number(self.dropout) and 0.0 <= self.dropout < 1.0):
             raise SettingsError(f"dropout must be in [0, 1), got {self.dropout!r}")
         _check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """What of a CoVe or an ELMo replaces the embedding layer.
+
+    All layers of ELMo do, as the task weighs them: `gamma * sum_j softmax(w)_j h_j`, with `w` and
+    `gamma` learnt (Peters et al. 2018, equation 1). Of CoVe the upper layer does, beside the word
+    vectors that it read: `[GloVe(w); CoVe(w)]` (McCann et al. 2017, section 4).
+
+    Attributes:
+        word_vectors: Whether CoVe's states have the word vectors beside them.
+        layer_norm: Whether each word's vector is normed, in every layer, before they are weighed.
+        l2: What the squares of `w` cost, which pulls towards the mean of all layers; the paper's
+            lambda.
+        output: Whether a second such sum, with weights of its own, stands beside what the BiLSTM
+            says, too.
+    """
+
+    word_vectors: bool = True
+    layer_norm: bool = False
+    l2: float = 1e-3
+    output: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("word_vectors", "layer_norm", "output"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingsError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        if not (_is_number(self.l2) and self.l2 >= 0):
+            raise SettingsError(f"l2 must be 0 or more, got {self.l2!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +177,12 @@ class Features:
 
     Attributes:
         learning_rate: Of the LSTM and the classifier, or of the head.
+        layers: What of a CoVe or an ELMo is read.
         training: Everything shared with the other methods.
     """
 
     learning_rate: float | None = None
+    layers: Layers = Layers()
     training: Training | None = None
 
     def __post_init__(self) -> None:
@@ -167,12 +202,14 @@ class FineTune:
 
     Attributes:
         learning_rate: Of the LSTM and the classifier, or of the whole model at its top.
-        encoder_rate: Of word vectors, which are brought to a root mean square of 1 first.
+        encoder_rate: Of word vectors, which are brought to a root mean square of 1 first, or of
+            what reads them in context.
         layer_decay: Each layer's rate as a share of the rate of the layer above it.
         pooling: What stands for a text in a whole model: `cls`, `last` or `mean`; by default the
             validation part chooses between the encoder's own and the mean.
         lm_coef: Weight of GPT's language model loss; 0 leaves it out.
         task_coef: Weight of the task's loss beside it.
+        layers: What of a CoVe or an ELMo is read.
         training: Everything shared with the other methods.
     """
 
@@ -182,6 +219,7 @@ class FineTune:
     pooling: Pooling | None = None
     lm_coef: float = 1.0
     task_coef: float = 2.0
+    layers: Layers = Layers()
     training: Training | None = None
 
     def __post_init__(self) -> None:
@@ -253,13 +291,16 @@ _HEAD = Training(hidden=256, dropout=0.3, min_steps=100, max_steps=1000)
 _RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768, as in the paper; narrower models take more
 
 
-def with_defaults(method: Method, *, whole_model: int | None) -> Method:
+def with_defaults(
+    method: Method, *, whole_model: int | None, in_context: bool = False
+) -> Method:
     """Return the method with every setting that depends on the encoder filled in.
 
     Args:
         method: The method; what is not None in it stays.
         whole_model: The width of an encoder that replaces the whole model; None for the shared
             pipeline.
+        in_context: Whether the encoder replaces the embedding layer and reads words in context.
     """
     defaults: dict[str, Any] = {}
     if isinstance(method, Scratch):
@@ -272,6 +313,8 @@ def with_defaults(method: Method, *, whole_model: int | None) -> Method:
             defaults = {"learning_rate": 2e-3, "training": _HEAD}
     elif isinstance(method, FineTune | GradualUnfreeze | LowRank):
         defaults = {"learning_rate": 2e-2, "encoder_rate": 4e-3, "training": Training()}
+        if in_context:
+            defaults["encoder_rate"] = 5e-4
         if whole_model:
             rate = _RATE_TIMES_WIDTH / whole_model
             defaults = {"learning_rate": rate, "encoder_rate": rate, "training": _TUNING}
@@ -317,5 +360,7 @@ def from_plain(values: Mapping[str, Any]) -> Method:
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "name"}
     if isinstance(training := settings.get("training"), Mapping):
         settings["training"] = Training(**training)
+    if isinstance(layers := settings.get("layers"), Mapping):
+        settings["layers"] = Layers(**layers)
     kind: Callable[..., Method] = METHODS[values["name"]]
     return kind(**settings)

@@ -1,0 +1,267 @@
+"""Fitting the shared pipeline on representations of words in context: CoVe and ELMo.
+
+Frozen, the encoder reads every text once, and the pipeline is trained on what it said; fine-tuned,
+it is trained on with the pipeline. The rule is every neural method's: a validation part of the
+labels finds the number of steps, then the model is trained anew on all of them. Shapes: N words, L
+layers, D width.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.errors import SettingsError
+from headstart.hub.bundle import Pretrained
+from headstart.hub.proof import Proof, distance, hash_tensors
+from headstart.models.cove import Cove
+from headstart.progress import Progress
+from headstart.seeds import derive
+from headstart.tasks.classification import loss, probabilities
+from headstart.tasks.pipelines import ScalarMix, TextPipeline, task_shape
+from headstart.tokenize.batches import Rows, endless_batches, pad
+from headstart.training.loop import train
+from headstart.training.schedules import warm_up, warm_up_then_decay
+from headstart.transfer.fitted import ContextualModel, contextual_scores
+from headstart.transfer.methods import Features, FineTune, Layers, Training
+from headstart.transfer.stopping import Validation, search_steps
+from headstart.transfer.task import Fit, Task, coverage, validation_scores
+from headstart.transfer.token_states import token_states
+
+_WARM_UP_STEPS = 10
+
+
+def fit_in_context(
+    method: Features | FineTune, encoder: Pretrained, task: Task, progress: Progress
+) -> Fit:
+    """Train the shared pipeline on an encoder that reads words in context.
+
+    Raises:
+        TransferError: Nothing was transferred, or a frozen part changed.
+        NonFiniteError: Training diverged.
+    """
+    with torch.random.fork_rng(devices=[]):
+        start = _Start(method, encoder, task, progress)
+        rows, held_out = task.parts()
+        training = start.training
+        trial = start.fresh()
+
+        def validate() -> Validation:
+            scores = start.scores(trial, held_out)
+            return validation_scores(probabilities(scores), task, held_out)
+
+        steps = _train(
+            start,
+            trial,
+            rows,
+            steps=training.max_steps,
+            schedule=lambda step: warm_up(step, _WARM_UP_STEPS),
+        )
+        best_step, validation = search_steps(
+            steps, validate, training, every=training.evaluate_every, progress=progress
+        )
+        num_steps = max(training.min_steps, round(best_step * len(task.texts) / len(rows)))
+        final = start.fresh()
+        proof = start.proof()
+        proof.check()
+        with progress.stage("fitting on all labels", num_steps, "steps") as advance:
+            for _ in _train(
+                start,
+                final,
+                np.arange(len(task.texts)),
+                steps=num_steps,
+                schedule=lambda step: warm_up_then_decay(step, num_steps, _WARM_UP_STEPS),
+            ):
+                advance(1)
+        proof = start.proof_after(proof, final)
+        proof.check()
+    final.requires_grad_(requires_grad=True)
+    chosen: dict[str, Any] = {"steps": num_steps}
+    for name, mix in (("layer_weights", final.mix), ("output_layer_weights", final.output_mix)):
+        if mix is not None:
+            chosen[name] = [round(share, 4) for share in mix.shares.tolist()]
+    return Fit(
+        model=start.fitted(final.eval()),
+        chosen=chosen,
+        truncated=start.truncated,
+        proof=proof,
+        validation=validation,
+    )
+
+
+class _Start:
+    """What every training of one fit starts from: the texts, what is frozen, the scales."""
+
+    def __init__(
+        self, method: Features | FineTune, encoder: Pretrained, task: Task, progress: Progress
+    ) -> None:
+        if method.training is None or method.learning_rate is None:
+            raise TypeError("settings are filled in before a method is fitted")
+        self.method, self.encoder, self.task = method, encoder, task
+        self.training: Training = method.training
+        self.layers: Layers = method.layers
+        self.encoded, self.truncated = encoder.inputs(task.texts, task.max_tokens)
+        self.states = token_states(
+            encoder, task.texts, max_tokens=task.max_tokens, progress=progress
+        )
+        self.scale_LD = _scales(encoder, self.states.values)
+
+    @property
+    def is_frozen(self) -> bool:
+        return isinstance(self.method, Features)
+
+    def fresh(self) -> TextPipeline:
+        """Return the pipeline before training, with the encoder's own weights."""
+        torch.default_generator.manual_seed(derive(self.task.seed, "pipeline"))
+        model = self.encoder.model if self.is_frozen else copy.deepcopy(self.encoder.model)
+        return new_pipeline(
+            model,
+            len(self.task.weights),
+            self.layers,
+            hidden=self.training.hidden,
+            dropout=self.training.dropout,
+            scale=self.scale_LD,
+        )
+
+    def scores(self, pipeline: TextPipeline, rows: Rows) -> NDArray[np.float32]:
+        """Return the scores of some of the texts `[rows, classes]`, in evaluation mode."""
+        states = self.states if self.is_frozen else None
+        return contextual_scores(pipeline, self.encoded, states, rows)
+
+    def proof(self) -> Proof:
+        """Say what of the encoder the pipeline starts with: all of it."""
+        tensors = self.encoder.tensors()
+        encoded = self.encoder.tokenizer.encode_batch(self.task.texts)
+        return Proof(
+            encoder=self.encoder.name,
+            tensors_taken=sum(bool(tensor.any()) for tensor in tensors.values()),
+            tensors=len(tensors),
+            **coverage(self.encoder.tokenizer, self.task.texts, encoded),
+            distance=0.0,
+            frozen_before=hash_tensors(tensors.values()) if self.is_frozen else "",
+        )
+
+    def proof_after(self, proof: Proof, pipeline: TextPipeline) -> Proof:
+        """Say how far training moved the weights, or that it moved none."""
+        before = self.encoder.tensors()
+        after = dict(pipeline.encoder.state_dict())  # type: ignore[attr-defined]
+        return replace(
+            proof,
+            distance=distance(before.values(), [after[name] for name in before]),
+            frozen_after=hash_tensors(after.values()) if self.is_frozen else "",
+        )
+
+    def fitted(self, pipeline: TextPipeline) -> ContextualModel:
+        """Return the trained model with what it needs to read texts."""
+        encoder = self.encoder
+        if not self.is_frozen:
+            encoder = encoder.with_model(pipeline.encoder)
+        return ContextualModel(
+            encoder, pipeline, self.layers, self.task.max_tokens, frozen=self.is_frozen
+        )
+
+
+def new_pipeline(
+    model: Any,  # noqa: ANN401 - an encoder and a module
+    num_outputs: int,
+    layers: Layers,
+    *,
+    hidden: int,
+    dropout: float,
+    scale: Tensor,
+) -> TextPipeline:
+    """Return the shared pipeline on what `layers` says of an encoder."""
+    number, _ = task_shape(model)
+    mixes = [
+        ScalarMix(number, layer_norm=layers.layer_norm) if wanted and number > 1 else None
+        for wanted in (True, layers.output)
+    ]
+    words = isinstance(model, Cove) and not layers.word_vectors
+    return TextPipeline(
+        model,
+        num_outputs,
+        hidden=hidden,
+        dropout=dropout,
+        scale=scale,
+        mix=mixes[0],
+        output_mix=mixes[1],
+        skip=model.config.vector_width if words else 0,
+    )
+
+
+def _scales(encoder: Pretrained, values: NDArray[np.float16]) -> Tensor:
+    """Return the factors that bring each layer to a root mean square of 1 `[L, D]`.
+
+    CoVe's states and the word vectors beside them get a factor each.
+    """
+    layers, width = values.shape[1:]
+    parts = [slice(0, width)]
+    if isinstance(encoder.model, Cove):
+        words = encoder.model.config.vector_width
+        parts = [slice(0, words), slice(words, width)]
+    scale_LD = torch.ones(layers, width)
+    for layer in range(layers):
+        for part in parts:
+            size = float(np.sqrt(np.square(values[:, layer, part], dtype=np.float32).mean()))
+            scale_LD[layer, part] = 1.0 / max(size, 1e-12)
+    return scale_LD
+
+
+def _train(
+    start: _Start,
+    pipeline: TextPipeline,
+    rows: Rows,
+    *,
+    steps: int,
+    schedule: Callable[[int], float],
+) -> Iterator[int]:
+    """Train the pipeline on `rows`, yielding the number of each step."""
+    task = start.task
+    weights_C = torch.from_numpy(task.weights)
+
+    def compute_loss(batch: Rows) -> tuple[Tensor, Tensor]:
+        pipeline.train()
+        if start.is_frozen:
+            scores_BC = pipeline.read(*start.states.pad(batch))
+        else:
+            scores_BC = pipeline(*map(torch.from_numpy, pad(start.encoded, batch)))
+        total, count = loss(scores_BC, torch.from_numpy(task.labels[batch]), weights_C)
+        for mix in pipeline.mixes():
+            total = total + start.layers.l2 * count * mix.w.square().sum()
+        return total, count
+
+    batches = endless_batches(
+        start.encoded.lengths[rows], batch_size=start.training.batch_size, seed=task.seed
+    )
+    limited = ([rows[next(batches)]] for _ in range(steps))
+    optimizer = torch.optim.Adam(_parameter_groups(start.method, pipeline), fused=True)
+    for step in train(limited, compute_loss, optimizer, schedule=schedule, seed=task.seed):
+        yield step.number
+
+
+def _parameter_groups(method: Features | FineTune, pipeline: TextPipeline) -> list[dict[str, Any]]:
+    """Return the pipeline's parameters, and the encoder's where it is trained, each with its rate.
+
+    The word vectors that a CoVe reads stay as they are, as they did while it learnt to translate.
+    """
+    own = [p for name, p in pipeline.named_parameters() if not name.startswith("encoder.")]
+    groups: list[dict[str, Any]] = [{"params": own, "lr": method.learning_rate}]
+    if isinstance(method, Features):
+        return groups
+    model = pipeline.encoder
+    if isinstance(model, Cove):
+        model.embedding.requires_grad_(requires_grad=False)
+    trained = [
+        parameter
+        for group in model.layer_groups()
+        for parameter in group.parameters()
+        if parameter.requires_grad
+    ]
+    if not trained:
+        raise SettingsError("the encoder has no weights to train")
+    return [*groups, {"params": trained, "lr": method.encoder_rate}]

@@ -1,0 +1,147 @@
+"""What an encoder that reads words in context says of every word: computed once, kept, looked up.
+
+Shapes: N words of all texts, L layers, D width, B batch, T words of a text.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.hub.bundle import Pretrained
+from headstart.models.cove import Cove
+from headstart.models.elmo import Elmo
+from headstart.progress import SILENT, Progress
+from headstart.storage import new_file
+from headstart.tasks.pipelines import task_layers, task_shape
+from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
+
+Halves = NDArray[np.float16]
+_TOKENS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class TokenStates:
+    """The layers of every word of some texts, end to end.
+
+    They are rounded to half precision, a two-thousandth of each number: what a task is fitted to,
+    and what it then predicts by, is rounded alike, whether it was computed just now or kept.
+
+    Attributes:
+        values: `[N, L, D]`.
+        offsets: Where each text begins, and the end `[texts + 1]`.
+    """
+
+    values: Halves
+    offsets: Rows
+
+    @property
+    def lengths(self) -> Rows:
+        """Words of each text `[texts]`."""
+        return np.diff(self.offsets)
+
+    def pad(self, rows: Rows) -> tuple[list[Tensor], Tensor]:
+        """Return the layers of some texts, each `[B, T, D]`, zero after a text's end, and the mask.
+
+        A text without words is one of padding.
+        """
+        lengths = self.lengths[rows]
+        columns = np.arange(max(1, int(lengths.max(initial=0))))
+        mask_BT = columns < lengths[:, None]
+        at = (self.offsets[rows][:, None] + columns)[mask_BT]
+        layers, width = self.values.shape[1:]
+        padded = torch.zeros(layers, *mask_BT.shape, width)
+        mask = torch.from_numpy(mask_BT)
+        padded[:, mask] = torch.from_numpy(self.values[at]).float().transpose(0, 1)
+        return list(padded), mask
+
+    def save(self, file: Path) -> None:
+        """Write them, for `TokenMemory.load`."""
+        with new_file(file.with_suffix(".offsets.npy")) as target:
+            np.save(target, self.offsets)
+        with new_file(file) as target:
+            np.save(target, self.values)
+
+
+@dataclass(frozen=True)
+class TokenMemory:
+    """What an encoder says of texts that it has read before.
+
+    Attributes:
+        rows: The row of each text.
+        states: Of these texts.
+        max_tokens: How much of a text was read.
+    """
+
+    rows: dict[str, int]
+    states: TokenStates
+    max_tokens: int
+
+    @classmethod
+    def load(cls, file: Path, texts: Sequence[str], max_tokens: int) -> "TokenMemory":
+        """Map what `TokenStates.save` wrote of the first of these texts into memory."""
+        offsets = np.load(file.with_suffix(".offsets.npy"))
+        values = np.load(file, mmap_mode="r").view(np.ndarray)
+        rows = {text: row for row, text in enumerate(texts[: len(offsets) - 1])}
+        return cls(rows, TokenStates(values, offsets), max_tokens)
+
+
+def reads_in_context(encoder: Pretrained | None) -> bool:
+    """Say whether an encoder replaces the embedding layer and reads words where they stand."""
+    return encoder is not None and isinstance(encoder.model, Cove | Elmo)
+
+
+def token_states(
+    encoder: Pretrained,
+    texts: Sequence[str],
+    *,
+    max_tokens: int,
+    progress: Progress = SILENT,
+) -> TokenStates:
+    """Return what the encoder says of every word of the texts, frozen as it is.
+
+    Texts that the encoder remembers are looked up, and the others read in batches of similar
+    length. A text has the same states whatever is read with it.
+    """
+    memory: TokenMemory | None = getattr(encoder, "memory", None)
+    if memory is not None and memory.max_tokens != max_tokens:
+        memory = None
+    encoded, _ = encoder.inputs(texts, max_tokens)
+    states = TokenStates(
+        np.zeros((len(encoded.ids), *task_shape(encoder.model)), np.float16), encoded.offsets
+    )
+    missing = []
+    for row, text in enumerate(texts):
+        known = None if memory is None else memory.rows.get(text)
+        if memory is None or known is None:
+            missing.append(row)
+        else:
+            start, end = memory.states.offsets[known : known + 2]
+            states.values[encoded.offsets[row] : encoded.offsets[row + 1]] = memory.states.values[
+                start:end
+            ]
+    rows = np.array(missing, np.int64)
+    with progress.stage("reading texts", len(rows), "texts") as advance:
+        for batch, layers in _read(encoder, encoded, rows):
+            lengths = encoded.lengths[batch]
+            here = np.arange(layers.shape[2]) < lengths[:, None]
+            within = np.arange(int(lengths.sum())) - np.repeat(
+                np.cumsum(lengths) - lengths, lengths
+            )
+            at = np.repeat(encoded.offsets[batch], lengths) + within
+            states.values[at] = layers[:, torch.from_numpy(here)].transpose(0, 1).half().numpy()
+            advance(len(batch))
+    return states
+
+
+def _read(encoder: Pretrained, encoded: Encoded, rows: Rows) -> Iterator[tuple[Rows, Tensor]]:
+    """Yield some of the rows and their layers `[L, B, T, D]`."""
+    with torch.inference_mode():
+        for batch in inference_batches(encoded.lengths[rows], max_tokens=_TOKENS_AT_ONCE):
+            chosen = rows[batch]
+            ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, chosen))
+            yield chosen, torch.stack(task_layers(encoder.model, ids_BT, mask_BT)).float()
