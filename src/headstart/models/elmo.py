@@ -482,7 +482,8 @@ def init_weights(model: Elmo, generator: torch.Generator | None) -> None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Conv1d):
             nn.init.uniform_(module.weight, -0.05, 0.05, generator=generator)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             nn.init.uniform_(module.weight, -1.0, 1.0, generator=generator)
     with torch.no_grad():
