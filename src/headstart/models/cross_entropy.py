@@ -19,8 +19,24 @@ def linear_cross_entropy(
     Scores are computed for some hundred predictions at a time, and their gradient at once, while
     they are in the cache: the memory of a large vocabulary's scores is never touched twice.
     """
+    if not torch.is_grad_enabled():
+        return _sum_without_gradients(states_ND, weight_VD, bias_V, targets_N)
     apply: Any = _LinearCrossEntropy.apply
     total: Tensor = apply(states_ND, weight_VD, bias_V, targets_N)
+    return total
+
+
+def _sum_without_gradients(
+    states_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor
+) -> Tensor:
+    weight = weight_VD.to(states_ND.dtype)
+    total = torch.zeros((), dtype=torch.float32, device=states_ND.device)
+    with torch.autocast(states_ND.device.type, enabled=False):
+        for states, targets in zip(states_ND.split(_ROWS), targets_N.split(_ROWS), strict=True):
+            scores = (states @ weight.T).float()
+            if bias_V is not None:
+                scores += bias_V
+            total += (scores.logsumexp(1) - scores.gather(1, targets[:, None])[:, 0]).sum()
     return total
 
 
