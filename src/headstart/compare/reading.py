@@ -132,9 +132,7 @@ def _read_all(encoder: Pretrained, texts: Texts, file: Path, progress: Progress)
     encoded, _ = encoder.inputs(texts.texts, MAX_TOKENS)
     most = MOST_BYTES // (2 * layers * width)  # words; of the other texts they are computed anew
     known = int(np.searchsorted(encoded.offsets, most, "right")) - 1
-    token_states(
-        encoder, texts.texts[:known], max_tokens=MAX_TOKENS, progress=progress
-    ).save(file)
+    token_states(encoder, texts.texts[:known], max_tokens=MAX_TOKENS, progress=progress).save(file)
 
 
 def num_weights(encoder: Pretrained) -> int:

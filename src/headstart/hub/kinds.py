@@ -1,6 +1,7 @@
 """The table of kinds: every encoder headstart has a class for, by the name it has on disk."""
 
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
+from headstart.hub.elmo import PretrainedElmo
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.hub.wrapped_models import PretrainedTransformer
 
@@ -8,6 +9,7 @@ KINDS: dict[str, type[Pretrained]] = {
     "word2vec": PretrainedWordVectors,
     "glove": PretrainedWordVectors,
     "vectors": PretrainedWordVectors,
+    "elmo": PretrainedElmo,
     "gpt": PretrainedGpt,
     "bert": PretrainedBert,
     "hf": PretrainedTransformer,

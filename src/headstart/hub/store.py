@@ -24,6 +24,7 @@ from headstart.hub.bundle import (
     read_folder,
     read_word_tokenizer,
 )
+from headstart.hub.elmo import load_original_elmo, load_saved_elmo
 from headstart.hub.foreign import huggingface
 from headstart.hub.foreign.text_rows import Matrix
 from headstart.hub.foreign.vectors import read_vectors
@@ -127,19 +128,25 @@ def _without_specials(
 def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) -> Pretrained:
     if (folder / CONFIG).is_file() and huggingface.is_transformers(read_json(folder / CONFIG)):
         return load_published(folder, lineage=origin, progress=progress)
+    if not (folder / CONFIG).exists():
+        original = load_original_elmo(folder, origin, progress)
+        if original is not None:
+            return original
     config, tensors = read_folder(folder)
     kind = config["kind"]
     if kind not in KINDS:
         hint = "; load it with headstart.load" if kind == "classifier" else ""
         raise FormatError(f"{folder}: holds a {kind!r}, which is no encoder{hint}")
-    try:
-        model = WordVectors.from_matrix(tensors["embedding.weight"])
-    except (KeyError, SettingsError) as error:
-        raise FormatError(f"{folder / WEIGHTS}: holds no word vectors: {error}") from None
     about: dict[str, Any] = {name: config.get(name) for name in ("config", "lineage")}
     for name, value in about.items():
         if not isinstance(value, dict):
             raise FormatError(f"{folder / CONFIG}: {name!r} is missing")
+    if kind == "elmo":
+        return load_saved_elmo(folder, about, tensors, WordTokenizer.load(folder / TOKENIZER))
+    try:
+        model = WordVectors.from_matrix(tensors["embedding.weight"])
+    except (KeyError, SettingsError) as error:
+        raise FormatError(f"{folder / WEIGHTS}: holds no word vectors: {error}") from None
     tokenizer = read_word_tokenizer(folder / TOKENIZER)
     if len(tokenizer.vocabulary) != len(model.embedding.weight):
         raise FormatError(

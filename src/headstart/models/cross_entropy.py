@@ -23,8 +23,24 @@ def linear_cross_entropy(
     Products are computed in autocast's type where it is on, the softmax in float32.
     """
     states_ND = states_ND.to(compute_dtype(states_ND))
+    if not torch.is_grad_enabled():
+        return _sum_without_gradients(states_ND, weight_VD, bias_V, targets_N)
     apply: Any = _LinearCrossEntropy.apply
     total: Tensor = apply(states_ND, weight_VD, bias_V, targets_N)
+    return total
+
+
+def _sum_without_gradients(
+    states_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor
+) -> Tensor:
+    weight = weight_VD.to(states_ND.dtype)
+    total = torch.zeros((), dtype=torch.float32, device=states_ND.device)
+    with torch.autocast(states_ND.device.type, enabled=False):
+        for states, targets in zip(states_ND.split(_ROWS), targets_N.split(_ROWS), strict=True):
+            scores = (states @ weight.T).float()
+            if bias_V is not None:
+                scores += bias_V
+            total += (scores.logsumexp(1) - scores.gather(1, targets[:, None])[:, 0]).sum()
     return total
 
 
@@ -66,3 +82,93 @@ class _LinearCrossEntropy(torch.autograd.Function):
         by_states, by_weight, by_bias = ctx.saved_tensors
         by_bias = None if by_bias is None else grad * by_bias
         return grad.to(by_states.dtype) * by_states, grad * by_weight, by_bias, None
+
+
+def sampled_cross_entropy(
+    states_ND: Tensor,
+    weight_VD: Tensor,
+    bias_V: Tensor,
+    targets_N: Tensor,
+    sampled_K: Tensor,
+    log_counts_K: Tensor,
+) -> Tensor:
+    """Return an estimate of `linear_cross_entropy` from some of the vocabulary.
+
+    Bengio and Senecal, "Adaptive importance sampling to accelerate training of a neural
+    probabilistic language model", 2008. The sum over the vocabulary becomes the target's own term
+    and those of the sampled words, each over how often it was to be expected in the sample: its
+    expectation is the sum.
+
+    Args:
+        states_ND: What is predicted from.
+        weight_VD: Of every word.
+        bias_V: Of every word.
+        targets_N: The words that came.
+        sampled_K: Distinct words, the same for all predictions.
+        log_counts_K: The logarithm of how often each of them was to be expected.
+    """
+    apply: Any = _SampledCrossEntropy.apply
+    total: Tensor = apply(states_ND, weight_VD, bias_V, targets_N, sampled_K, log_counts_K)
+    return total
+
+
+class _SampledCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch's context has no useful type
+        states_ND: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor,
+        targets_N: Tensor,
+        sampled_K: Tensor,
+        log_counts_K: Tensor,
+    ) -> Tensor:
+        dtype = states_ND.dtype
+        weight_KD = weight_VD[sampled_K].to(dtype)
+        bias_K = bias_V[sampled_K] - log_counts_K
+        place_V = torch.full((len(weight_VD),), -1, device=targets_N.device)
+        place_V[sampled_K] = torch.arange(len(sampled_K), device=targets_N.device)
+        by_states = torch.empty_like(states_ND)
+        by_weight = torch.zeros_like(weight_VD)
+        by_bias = torch.zeros_like(bias_V)
+        by_sampled = torch.zeros(weight_KD.shape, device=weight_VD.device)
+        by_sampled_bias = torch.zeros_like(bias_K)
+        total = torch.zeros((), dtype=torch.float32, device=states_ND.device)
+        with torch.autocast(states_ND.device.type, enabled=False):
+            for start in range(0, len(states_ND), _ROWS):
+                rows = slice(start, start + _ROWS)
+                states, targets = states_ND[rows], targets_N[rows]
+                wanted = weight_VD[targets]
+                score = (states * wanted).sum(1, dtype=torch.float32) + bias_V[targets]
+                scores = (states @ weight_KD.T).float() + bias_K
+                places = place_V[targets]
+                hit = (places >= 0).nonzero()[:, 0]
+                scores[hit, places[hit]] = -torch.inf
+                normalizer = torch.logaddexp(scores.logsumexp(1), score)
+                total += (normalizer - score).sum()
+                slopes = scores.sub_(normalizer[:, None]).exp_()
+                slope = (score - normalizer).exp_() - 1.0
+                by_sampled_bias += slopes.sum(0)
+                by_bias.index_add_(0, targets, slope)
+                slopes = slopes.to(dtype)
+                by_states[rows] = torch.addcmul(slopes @ weight_KD, slope[:, None], wanted).to(
+                    dtype
+                )
+                by_sampled += slopes.T @ states
+                by_weight.index_add_(0, targets, slope[:, None] * states)
+        by_weight.index_add_(0, sampled_K, by_sampled)
+        by_bias.index_add_(0, sampled_K, by_sampled_bias)
+        ctx.save_for_backward(by_states, by_weight, by_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        by_states, by_weight, by_bias = ctx.saved_tensors
+        return (
+            grad.to(by_states.dtype) * by_states,
+            grad * by_weight,
+            grad * by_bias,
+            None,
+            None,
+            None,
+        )

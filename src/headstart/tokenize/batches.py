@@ -23,7 +23,7 @@ class Encoded:
     """Texts as ids, end to end without padding.
 
     Attributes:
-        ids: All ids `[tokens]`.
+        ids: All ids `[tokens]`, or those of each word's characters `[tokens, characters]`.
         offsets: Where each text begins, and the end `[texts + 1]`.
     """
 
@@ -50,7 +50,11 @@ class Encoded:
 
     def select(self, rows: Iterable[int]) -> "Encoded":
         """Return only these texts, in this order."""
-        return Encoded.from_lists([self[row].tolist() for row in rows])
+        chosen = np.fromiter(rows, np.int64)
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        at = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
+        return Encoded(self.ids[at], offsets)
 
     def surround(self, before: Sequence[int], after: Sequence[int]) -> "Encoded":
         """Put the same ids before and after every text."""
@@ -84,12 +88,15 @@ def encode_batch(tokenizer: Any, texts: Sequence[str]) -> Encoded:  # noqa: ANN4
 
 
 def pad(encoded: Encoded, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return `ids_BT`, zeros after each text's end, and `mask_BT`, true where there is a token."""
+    """Return `ids_BT`, zeros after each text's end, and `mask_BT`, true where there is a token.
+
+    Words as characters come as `ids_BTC`.
+    """
     starts = encoded.offsets[rows]
     lengths = encoded.offsets[rows + 1] - starts
     positions = np.arange(max(1, int(lengths.max(initial=0))))
     mask_BT = positions < lengths[:, None]
-    ids_BT = np.zeros(mask_BT.shape, np.int64)
+    ids_BT = np.zeros((*mask_BT.shape, *encoded.ids.shape[1:]), np.int64)
     ids_BT[mask_BT] = encoded.ids[(starts[:, None] + positions)[mask_BT]]
     return ids_BT, mask_BT
 

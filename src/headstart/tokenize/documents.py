@@ -15,6 +15,7 @@ from headstart.storage import disk_errors
 from headstart.tokenize.batches import Ids, Rows
 from headstart.tokenize.encoded import in_batches
 from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import WordTokenizer
 
 _HELD_OUT_SHARE = 0.02
 _MOST_HELD_OUT = 50_000  # ids; more would only make every validation slower
@@ -49,7 +50,7 @@ class EncodedDocuments:
 
 def encode_documents(
     texts: Iterable[str],
-    tokenizer: SubwordTokenizer,
+    tokenizer: SubwordTokenizer | WordTokenizer,
     folder: Path,
     *,
     by_sentence: bool,

@@ -24,8 +24,8 @@ from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.classification import ClassWeight, class_weights, encode_labels
 from headstart.transfer.features import pooled_features
-from headstart.transfer.fitting import fit, whole_model_width
 from headstart.transfer.fitted import ContextualModel
+from headstart.transfer.fitting import fit, whole_model_width
 from headstart.transfer.folders import folder_parts
 from headstart.transfer.methods import (
     FineTune,

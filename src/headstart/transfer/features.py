@@ -49,7 +49,9 @@ def text_states(
     the mean of the layers of what reads words in context.
     """
     if reads_in_context(encoder):
-        return _pooled_tokens(token_states(encoder, texts, max_tokens=max_tokens, progress=progress))
+        return _pooled_tokens(
+            token_states(encoder, texts, max_tokens=max_tokens, progress=progress)
+        )
     memory: StatesMemory | None = getattr(encoder, "memory", None)
     if memory is not None and memory.knows(texts, max_tokens):
         return memory.recall(texts)

@@ -187,9 +187,7 @@ class ContextualModel:
             states = None
             if self.frozen:
                 states = token_states(self.encoder, some, max_tokens=self.max_tokens)
-            found[rows] = contextual_scores(
-                self.pipeline, encoded, states, np.arange(len(some))
-            )
+            found[rows] = contextual_scores(self.pipeline, encoded, states, np.arange(len(some)))
         return probabilities(found)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -26,8 +26,8 @@ from headstart.tokenize.batches import Encoded, endless_batches, pad
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 from headstart.training.loop import train
 from headstart.training.schedules import warm_up, warm_up_then_decay
-from headstart.transfer.features import pooled_features, quick_reading
 from headstart.transfer.contextual import fit_in_context
+from headstart.transfer.features import pooled_features, quick_reading
 from headstart.transfer.fitted import (
     ConstantModel,
     LinearModel,

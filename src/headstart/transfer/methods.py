@@ -291,9 +291,7 @@ _HEAD = Training(hidden=256, dropout=0.3, min_steps=100, max_steps=1000)
 _RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768, as in the paper; narrower models take more
 
 
-def with_defaults(
-    method: Method, *, whole_model: int | None, in_context: bool = False
-) -> Method:
+def with_defaults(method: Method, *, whole_model: int | None, in_context: bool = False) -> Method:
     """Return the method with every setting that depends on the encoder filled in.
 
     Args:

@@ -1,0 +1,190 @@
+"""ELMo with what it needs to be used: every word's vectors in its sentence, layer by layer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from headstart.errors import FormatError, SettingsError
+from headstart.hub.bundle import Pretrained
+from headstart.hub.foreign import elmo
+from headstart.models.elmo import Elmo, ElmoConfig, State
+from headstart.progress import SILENT, Progress
+from headstart.tokenize.batches import Encoded
+from headstart.tokenize.characters import distinct_words, words_to_characters
+from headstart.tokenize.words import WordTokenizer
+
+_SENTENCES_AT_ONCE = 64
+
+
+class PretrainedElmo(Pretrained):
+    """An ELMo: ask what a word means where it stands.
+
+    Its tokenizer cuts texts into words and holds the words that it can predict, none where it was
+    published without them; every word has vectors, from its characters.
+    """
+
+    model: Elmo
+    tokenizer: WordTokenizer
+
+    @classmethod
+    def of(
+        cls,
+        model: Elmo,
+        tokenizer: WordTokenizer,
+        *,
+        lineage: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Wrap a model with its tokenizer.
+
+        Args:
+            model: The encoder.
+            tokenizer: Its tokenizer.
+            lineage: Where it came from.
+            settings: More for `config`.
+        """
+        config = {**asdict(model.config), **(settings or {})}
+        return cls("elmo", model.eval(), tokenizer, config=config, lineage=lineage)
+
+    def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
+        """Return the characters of texts' words, and how many texts were cut.
+
+        Args:
+            texts: The texts.
+            max_tokens: Words of a text; what comes after them is cut.
+        """
+        sentences = [self.tokenizer.words(text) for text in texts]
+        words, numbers = distinct_words(sentences)
+        lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+        ids = words_to_characters(words).astype(np.int32)[numbers]
+        return Encoded(ids, np.concatenate([[0], np.cumsum(lengths)])).truncate(max_tokens)
+
+    def word_states(
+        self,
+        sentences: Sequence[Sequence[str]],
+        *,
+        stateful: bool = False,
+        batch_size: int = _SENTENCES_AT_ONCE,
+        progress: Progress = SILENT,
+    ) -> list[NDArray[np.float32]]:
+        """Return every word's vectors, `[layers, words, width]` for each sentence.
+
+        The layers are the words alone, and what each LSTM makes of them where they stand. A
+        sentence has the same vectors whatever it is read with, unless `stateful`.
+
+        Args:
+            sentences: Lists of words.
+            stateful: Whether the LSTMs remember the batch before, row by row, as those of the
+                original release do; sentences are then read in their order.
+            batch_size: Sentences read at once.
+            progress: Where progress goes.
+
+        Raises:
+            SettingsError: `batch_size` is not above 0.
+        """
+        if type(batch_size) is not int or batch_size < 1:
+            raise SettingsError(f"batch_size must be a whole number above 0, got {batch_size!r}")
+        lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+        order = np.arange(len(sentences)) if stateful else np.argsort(-lengths, kind="stable")
+        words, numbers = distinct_words([sentences[row] for row in order])
+        found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(sentences)
+        state: State | None = None
+        read = 0
+        with torch.no_grad(), progress.stage("encoding", len(order), "sentences") as advance:
+            ids_WC = torch.from_numpy(words_to_characters(words)).long()
+            tokens_WP = F.pad(self.model.tokens(ids_WC), (0, 0, 0, 1))  # the last: no word
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                mask_BT = np.arange(max(1, lengths[rows].max())) < lengths[rows, None]
+                numbers_BT = np.full(mask_BT.shape, len(words))
+                numbers_BT[mask_BT] = numbers[read : read + lengths[rows].sum()]
+                read += lengths[rows].sum()
+                tokens_BTP = F.embedding(torch.from_numpy(numbers_BT), tokens_WP)
+                layers, after = self.model.read(
+                    tokens_BTP, torch.from_numpy(lengths[rows]), state if stateful else None
+                )
+                state = after
+                states_BLTD = torch.stack(layers, 1).float().numpy()
+                for row, states in zip(rows.tolist(), states_BLTD, strict=True):
+                    found[row] = states[:, : lengths[row]].copy()
+                advance(len(rows))
+        return found
+
+
+def read_elmo(config: Mapping[str, Any], tokenizer: WordTokenizer, place: Path) -> Elmo:
+    """Return the empty model that a saved configuration describes.
+
+    Raises:
+        FormatError: A size is missing or impossible, or does not fit the tokenizer.
+    """
+    sizes = {name: config[name] for name in ElmoConfig.__dataclass_fields__ if name in config}
+    try:
+        sizes["filters"] = tuple((width, number) for width, number in sizes["filters"])
+        made = ElmoConfig(**sizes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{place}: holds no sizes of an ELMo: {error}") from None
+    if made.vocabulary_size > len(tokenizer.vocabulary):
+        raise FormatError(
+            f"{place}: predicts {made.vocabulary_size:,} words, of which the tokenizer has "
+            f"{len(tokenizer.vocabulary):,}"
+        )
+    with torch.device("meta"):
+        return Elmo(made)
+
+
+def load_saved_elmo(
+    folder: Path,
+    about: Mapping[str, Any],
+    tensors: Mapping[str, torch.Tensor],
+    tokenizer: WordTokenizer,
+) -> PretrainedElmo:
+    """Return the encoder of a folder of ours.
+
+    Args:
+        folder: The folder, for errors.
+        about: Its `config` and `lineage`.
+        tensors: The weights.
+        tokenizer: The tokenizer.
+
+    Raises:
+        FormatError: The parts do not fit one another.
+    """
+    model = read_elmo(about["config"], tokenizer, folder)
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in expected or name not in tensors:
+            problem = "is missing" if name in expected else "has no place in an ELMo"
+            raise FormatError(f"{folder}: the tensor {name} {problem}")
+        if expected[name].shape != tensors[name].shape:
+            sizes = ["x".join(map(str, each[name].shape)) for each in (expected, tensors)]
+            raise FormatError(f"{folder}: {name} should be {sizes[0]}, but is {sizes[1]}")
+    model = model.to_empty(device="cpu")
+    model.load_state_dict(dict(tensors))
+    return PretrainedElmo("elmo", model.eval(), tokenizer, **about)
+
+
+def load_original_elmo(
+    folder: Path, lineage: Mapping[str, Any], progress: Progress = SILENT
+) -> PretrainedElmo | None:
+    """Return the encoder of a folder of the original release; None if it is none.
+
+    Raises:
+        FormatError: A file is missing or damaged, or the two do not fit one another.
+        MissingExtraError: `h5py` is not installed.
+    """
+    files = elmo.find_files(folder)
+    if files is None:
+        return None
+    with progress.stage(f"reading {folder.name}"):
+        model, report = elmo.read_original(*files)
+    if report.unexpected:
+        progress.note(f"{folder.name}: {report}")
+    tokenizer = WordTokenizer.from_vocabulary([], lowercase=False)
+    about = {**lineage, "format": "ELMo's original release", "loaded": report.as_dict()}
+    return PretrainedElmo.of(model, tokenizer, lineage=about)

@@ -1,0 +1,299 @@
+"""ELMo's objective: predict each word from those before it, and from those after it.
+
+Peters et al., "Deep contextualized word representations", NAACL 2018, section 3.1
+(https://arxiv.org/abs/1802.05365): `sum_t log p(t_k | t_<k) + log p(t_k | t_>k)`, the words' layer
+and the softmax being the same for both directions. Sentences stand end to end in full rows.
+[ours] Three departures. Both directions read the same row, each from its own end, so that each
+distinct word's characters are encoded once for both; one boundary stands between two sentences,
+read as a beginning or an end by the direction that comes to it. LSTMs start every row afresh where
+the original went on from the row before: rows are longer for it, a step is a function of (seed,
+number) alone, and how sentences are read later, from nothing, is how training read. The softmax
+samples each word by itself, which makes its estimate of the sum exact on average.
+
+Shapes: B rows, T predictions a row, D directions, K sampled words, W distinct words, C characters.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.errors import DataError, SettingsError
+from headstart.models.elmo import Elmo
+from headstart.seeds import generator
+from headstart.tokenize.batches import Rows
+from headstart.tokenize.characters import BEGIN, END, words_to_characters
+from headstart.tokenize.documents import EncodedDocuments, hold_out
+from headstart.tokenize.words import UNKNOWN_ID
+
+BOUNDARY = 0  # between sentences; padding elsewhere, of which there is none
+_VALIDATION_ROWS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class BidirectionalLm:
+    """Settings of ELMo's pretraining.
+
+    Attributes:
+        words_per_row: Length of a row: what a prediction can look back on, or ahead.
+        rows_per_step: Rows that one update looks at, over all processes.
+        rows_at_once: Rows computed together; the gradients of a step's parts are added up.
+        samples: Words that stand for the whole vocabulary in a step, on average; in validation
+            all of it is there.
+        learning_rate: At its highest.
+    """
+
+    words_per_row: int = 64
+    rows_per_step: int = 32
+    rows_at_once: int = 32
+    samples: int = 2048
+    learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        least = {"words_per_row": 2, "rows_per_step": 1, "rows_at_once": 1, "samples": 1}
+        for name, number in least.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < number:
+                raise SettingsError(f"{name} must be a whole number from {number}, got {value!r}")
+        if type(self.learning_rate) not in (int, float) or not 0 < self.learning_rate < math.inf:
+            raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate!r}")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of sentences end to end, and the words that stand for the vocabulary.
+
+    Attributes:
+        ids_BT: Words and boundaries, one more than there are predictions in a direction.
+        sampled_K: Words of the vocabulary.
+        documents: The documents of the rows.
+    """
+
+    ids_BT: NDArray[np.int64]
+    sampled_K: NDArray[np.int64]
+    documents: Rows
+
+    def describe(self) -> str:
+        """Name the documents, for messages."""
+        shown = ", ".join(map(str, self.documents[:8]))
+        return f"documents {shown}, .." if len(self.documents) > 8 else f"documents {shown}"
+
+    @property
+    def predictions(self) -> int:
+        """Predictions in both directions."""
+        return 2 * self.ids_BT[:, 1:].size
+
+
+class LogUniform:
+    """Samples of a vocabulary that is sorted by falling frequency.
+
+    Word `n` is as likely as `log(n + 2) - log(n + 1)`, near Zipf's law. Each is in a sample or not
+    by itself, with the chance that it had of coming at all in so many draws with replacement that
+    samples have the wanted size on average.
+
+    Args:
+        vocabulary_size: Words that there are.
+        samples: Words in a sample, on average.
+    """
+
+    def __init__(self, vocabulary_size: int, samples: int) -> None:
+        one_draw = np.diff(np.log(np.arange(1, vocabulary_size + 2))) / np.log(vocabulary_size + 1)
+        if samples >= vocabulary_size:
+            self.chances = np.ones(vocabulary_size)
+            return
+        low, high = 0.0, 1.0
+        while self._chances(one_draw, high).sum() < samples:
+            high *= 2
+        for _ in range(60):
+            middle = (low + high) / 2
+            too_few = self._chances(one_draw, middle).sum() < samples
+            low, high = (middle, high) if too_few else (low, middle)
+        self.chances = self._chances(one_draw, high)
+
+    @staticmethod
+    def _chances(one_draw: NDArray[np.float64], draws: float) -> NDArray[np.float64]:
+        return -np.expm1(draws * np.log1p(-one_draw))
+
+    def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """Return a sample, in order."""
+        return np.flatnonzero(random.random(len(self.chances)) < self.chances)
+
+
+class Objective:
+    """What `training.runs.run` needs to pretrain an ELMo.
+
+    The rows, their order and the samples are a function of (seed, step) alone.
+
+    Args:
+        model: The ELMo to train; it predicts the first words of `words`, the others as unknown.
+        documents: The corpus as ids of `words`, sentence by sentence.
+        words: Every word of the corpus, from the most to the least frequent, after padding and the
+            unknown word.
+        settings: How much at a time.
+        seed: Decides everything random.
+        share: This process's number, and how many there are.
+
+    Raises:
+        DataError: The corpus has no word.
+    """
+
+    def __init__(
+        self,
+        model: Elmo,
+        documents: EncodedDocuments,
+        words: Sequence[str],
+        settings: BidirectionalLm,
+        *,
+        seed: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.model, self.documents, self.words = model, documents, words
+        self.settings, self.seed = settings, seed
+        self.rank, self.size = share
+        self.sampler = LogUniform(model.config.vocabulary_size, settings.samples)
+        self.log_chances = torch.from_numpy(np.log(self.sampler.chances)).float()
+        self.training, held_out = hold_out(documents, seed=seed)
+        self.words_per_row, self.rows_per_epoch = self._shape(self.training)
+        self.validation = self.rows_of(held_out) if len(held_out) else []
+
+    def _shape(self, chosen: Rows) -> tuple[int, int]:
+        """Return the length of rows, and how many full ones the documents make."""
+        ids = np.diff(self.documents.starts)[chosen].sum()
+        predictions = int(ids + np.diff(self.documents.documents)[chosen].sum())
+        if not ids:
+            raise DataError("the corpus has no word; there is nothing to predict")
+        words = min(self.settings.words_per_row, predictions)
+        return words, predictions // words
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that pass over the corpus once."""
+        return max(1, self.rows_per_epoch // self.settings.rows_per_step)
+
+    def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+        """Yield the parts of step `first_step`, of the next, and so on without end."""
+        epoch, at = divmod(first_step - 1, self.steps_per_epoch)
+        while True:
+            order = generator(self.seed, "documents", epoch).permutation(self.training)
+            stream = _Stream(self.documents, order)
+            rows = generator(self.seed, "rows", epoch).permutation(self.rows_per_epoch)
+            for step in range(at, self.steps_per_epoch):
+                of_step = rows[step * self.settings.rows_per_step :][: self.settings.rows_per_step]
+                at_once = min(self.settings.rows_at_once, -(-len(of_step) // self.size))
+                parts = [
+                    of_step[start : start + at_once] for start in range(0, len(of_step), at_once)
+                ]
+                sample = self.sampler.draw(generator(self.seed, "sample", epoch, step))
+                yield [
+                    Batch(*stream.rows(part, self.words_per_row, sample))
+                    for part in parts[self.rank :: self.size]
+                ]
+            epoch, at = epoch + 1, 0
+
+    def epochs(self, step: int) -> float:
+        """Return how many passes over the corpus are done after a step."""
+        return step / self.steps_per_epoch
+
+    def tokens(self, batch: Batch) -> int:
+        """Return how many words a batch holds, boundaries among them."""
+        return batch.predictions // 2
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, both directions' together, as `(sum, count)`."""
+        top_DNP, targets_DN = self.predict(batch)
+        sampled_K = torch.from_numpy(batch.sampled_K)
+        total = self.model.sampled_loss(
+            top_DNP.flatten(0, 1), targets_DN.flatten(), sampled_K, self.log_chances[sampled_K]
+        )
+        return total, torch.tensor(float(batch.predictions))
+
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return what is predicted from `[D, T * B, P]`, and the words that come `[D, T * B]`."""
+        characters_WC, numbers_BT = self.characters(batch.ids_BT)
+        rightward, leftward = numbers_BT[:, :-1], numbers_BT[:, :0:-1]
+        leftward = np.where(leftward == 0, 1, leftward)  # what begins a sentence now ends it
+        numbers_DBT = np.stack([rightward, leftward])
+        top_DTBP = self.model(
+            torch.from_numpy(characters_WC).long(), torch.from_numpy(numbers_DBT.swapaxes(1, 2))
+        )
+        known_BT = np.where(
+            batch.ids_BT < self.model.config.vocabulary_size, batch.ids_BT, UNKNOWN_ID
+        )
+        targets_DBT = np.stack([known_BT[:, 1:], known_BT[:, -2::-1]])
+        targets_DTB = torch.from_numpy(targets_DBT.swapaxes(1, 2).copy())
+        return top_DTBP.flatten(1, 2), targets_DTB.flatten(1)
+
+    def characters(self, ids_BT: NDArray[np.int64]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+        """Return the distinct words of rows after what begins and ends sentences, and their places.
+
+        A boundary is read as a beginning.
+        """
+        distinct, numbers = np.unique(ids_BT, return_inverse=True)
+        between = int(distinct[0] == BOUNDARY)
+        written = words_to_characters([self.words[identity] for identity in distinct[between:]])
+        numbers = np.where(ids_BT == BOUNDARY, 0, numbers.reshape(ids_BT.shape) + 2 - between)
+        return np.concatenate([np.stack([BEGIN, END]), written]), numbers
+
+    def validate(self) -> dict[str, float] | None:
+        """Return loss and perplexity a word on the held-out documents, by the exact softmax."""
+        return self.score(self.validation) if self.validation else None
+
+    def score(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """Return the mean loss of both directions on rows, and the perplexities."""
+        totals, count = np.zeros(2), 0
+        with torch.inference_mode():
+            for batch in batches:
+                top_DNP, targets_DN = self.predict(batch)
+                for direction in range(2):
+                    loss = self.model.prediction_loss(top_DNP[direction], targets_DN[direction])
+                    totals[direction] += float(loss)
+                count += targets_DN.shape[1]
+        rightward, leftward = (totals / count).tolist()
+        loss = (rightward + leftward) / 2
+        return {
+            "loss": loss,
+            "perplexity": math.exp(min(loss, 700.0)),
+            "forward_perplexity": math.exp(min(rightward, 700.0)),
+            "backward_perplexity": math.exp(min(leftward, 700.0)),
+        }
+
+    def rows_of(self, chosen: Rows) -> list[Batch]:
+        """Return all full rows of some documents, in order."""
+        words, count = self._shape(chosen)
+        stream, nothing = _Stream(self.documents, chosen), np.zeros(0, np.int64)
+        return [
+            Batch(*stream.rows(np.arange(at, min(count, at + _VALIDATION_ROWS)), words, nothing))
+            for at in range(0, count, _VALIDATION_ROWS)
+        ]
+
+
+class _Stream:
+    """Sentences of documents in a given order, a boundary before each and after the last."""
+
+    def __init__(self, documents: EncodedDocuments, order: Rows) -> None:
+        self.ids = documents.ids
+        counts = np.diff(documents.documents)[order]
+        ends = np.cumsum(counts)
+        within = np.arange(counts.sum()) - np.repeat(ends - counts, counts)
+        sentences = np.repeat(documents.documents[order], counts) + within
+        self.document = np.repeat(order, counts)  # of each sentence
+        self.begins_at = documents.sentences[sentences]  # in the corpus
+        lengths = documents.sentences[sentences + 1] - self.begins_at
+        self.offsets = np.concatenate([[0], np.cumsum(lengths + 1)])  # in the stream
+
+    def rows(
+        self, numbers: Rows, words: int, sample: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Rows]:
+        """Return rows `number * words ..` of the stream, with the sample, and their documents."""
+        places = numbers[:, None] * words + np.arange(words + 1)
+        of = np.searchsorted(self.offsets, places, "right") - 1
+        of = np.minimum(of, len(self.begins_at) - 1)  # the last boundary is after all sentences
+        within = places - self.offsets[of]
+        inside = (within > 0) & (places < self.offsets[-1])
+        at = np.where(inside, self.begins_at[of] + within - 1, 0)
+        ids = np.where(inside, self.ids[at], BOUNDARY).astype(np.int64)
+        return ids, sample, np.unique(self.document[of])
