@@ -27,11 +27,9 @@ from torch.nn import functional as F
 from headstart.errors import SettingsError
 from headstart.models.attention import Dropout
 from headstart.models.recurrence import (
-    Steps,
     cell_of,
     new_memory,
-    pad_rows,
-    run_lstm,
+    read_both_ways,
     step_cell,
     step_cell_back,
     tanh_backward,
@@ -117,18 +115,17 @@ class Cove(nn.Module):
 
     def read(self, ids_BS: Tensor, mask_BS: Tensor) -> Reading:
         """Return all that the encoder makes of sentences; one without words has one of padding."""
-        steps = Steps.of(mask_BS.sum(1).clamp(min=1), ids_BS.shape[1])
-        x_NE = self.dropout(self.embedding(ids_BS.flatten()[steps.place_N]))
-        layers, last_states, last_cells = [], [], []
+        mask_BS = mask_BS.clone()
+        mask_BS[:, 0] = True
+        x_BSE = self.dropout(self.embedding(ids_BS))
+        layers, states, cells = [], [], []
         for layer in self.layers:
-            states_2NH, cells_2NH = _read_both_ways(layer, x_NE, steps)
-            x_NE = self.dropout(_side_by_side(states_2NH, steps.turn_N))
-            padded_ND = x_NE.new_zeros(ids_BS.numel(), self.width)
-            padded_ND = padded_ND.index_copy(0, steps.place_N, x_NE)
-            layers.append(padded_ND.unflatten(0, ids_BS.shape))
-            last_states.append(torch.cat([*states_2NH[:, steps.last_B]], -1))
-            last_cells.append(torch.cat([*cells_2NH[:, steps.last_B]], -1))
-        return Reading(layers, torch.stack(last_states), torch.stack(last_cells))
+            x_BSE, state_BD, cell_BD = read_both_ways(layer, x_BSE, mask_BS)
+            x_BSE = self.dropout(x_BSE)
+            layers.append(x_BSE)
+            states.append(state_BD)
+            cells.append(cell_BD)
+        return Reading(layers, torch.stack(states), torch.stack(cells))
 
     def target_states(
         self, ids_BS: Tensor, mask_BS: Tensor, before_BT: Tensor, lengths: Sequence[int]
@@ -163,24 +160,6 @@ class Cove(nn.Module):
     def layer_groups(self) -> list[nn.Module]:
         """Return the word vectors with the first layer, and the second layer."""
         return [nn.ModuleList([self.embedding, self.layers[0]]), self.layers[1]]
-
-
-def _read_both_ways(layer: nn.Module, x_NE: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
-    """Return states and cells of both directions `[2, N, H]`, each in its own order of reading."""
-    weights: dict[str, Tensor] = dict(layer.named_parameters())
-    ends = ("", "_reverse")
-    inputs_GE = torch.cat([weights[f"weight_ih_l0{end}"] for end in ends])
-    bias_G = torch.cat([weights[f"bias_ih_l0{end}"] + weights[f"bias_hh_l0{end}"] for end in ends])
-    recurrent_2GH = torch.stack([weights[f"weight_hh_l0{end}"] for end in ends])
-    gates_NG = F.linear(pad_rows(x_NE), inputs_GE, bias_G)[: len(x_NE)]
-    right_NG, left_NG = gates_NG.chunk(2, -1)
-    gates_2NG = torch.stack([right_NG, left_NG.index_select(0, steps.turn_N)])
-    return run_lstm(gates_2NG, recurrent_2GH, steps.rows)
-
-
-def _side_by_side(states_2NH: Tensor, turn_N: Tensor) -> Tensor:
-    right_NH, left_NH = states_2NH
-    return torch.cat([right_NH, left_NH.index_select(0, turn_N)], -1)
 
 
 @dataclass(frozen=True)
@@ -244,9 +223,7 @@ class Decoder(nn.Module):
         top_BSD = reading.layers[-1]
         context_DD, _ = self.combine.weight.chunk(2, -1)
         blank_BS = torch.zeros(mask_BS.shape, device=mask_BS.device)
-        empty_B = ~mask_BS.any(1)
-        blank_BS = blank_BS.masked_fill(~mask_BS, -torch.inf)
-        blank_BS[empty_B, 0] = 0.0  # a sentence without words is one word of padding
+        blank_BS.masked_fill_(~mask_BS, -torch.inf)[:, 0] = 0.0  # no word: one of padding
         return Memory(
             F.linear(top_BSD, self.attend.weight.T),  # h' (W s) = (W' h)' s, for all s at once
             F.linear(top_BSD, context_DD),

@@ -1,155 +1,92 @@
-"""LSTMs over sequences of many lengths, with nothing computed at padding and gradients by hand.
+"""LSTMs: whole sequences of many lengths at once, and single steps with their gradients by hand.
 
 Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997; the cell, its gates and their order
-(input, forget, candidate, output) are those of `torch.nn.LSTM`. Sequences stand in the order of
-falling length, so that step t has to do with the first rows only. What does not depend on the step
-before is left out of the loop: the inputs' products come in, and the weights' gradients are one
-product over all steps.
+(input, forget, candidate, output) are those of `torch.nn.LSTM`.
 
-Shapes: R directions, N tokens of all sequences step by step, B sequences, T steps, H units, G = 4H.
+Shapes: B sequences, T tokens, E inputs, H units, G = 4H gates, X = 6H numbers of a cell's memory.
 """
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
-
-# Products of fewer rows are computed in another order: a sequence's last bits would tell how many
-# others there were.
-LEAST_ROWS = 4
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Where each token of padded sequences is read.
-
-    Attributes:
-        rows: How many sequences have a token at each step.
-        place_N: The token read at each place, as an index into the flattened `[B, T]`.
-        turn_N: The place of the token as far from its sequence's end as this one is from its
-            start: turns the order of reading around, and back.
-        last_B: The place of each sequence's last token, or of its first where that is read last.
-    """
-
-    rows: list[int]
-    place_N: Tensor
-    turn_N: Tensor
-    last_B: Tensor
-
-    @classmethod
-    def of(cls, lengths_B: Tensor, tokens: int) -> "Steps":
-        """Lay out sequences of these lengths, 1 or more, that are padded to `tokens`."""
-        sorted_B, order_B = lengths_B.sort(descending=True, stable=True)
-        step_N, row_N = (torch.arange(tokens, device=lengths_B.device)[:, None] < sorted_B).nonzero(
-            as_tuple=True
-        )
-        rows_T = step_N.bincount(minlength=int(sorted_B[0]))
-        begins_T = rows_T.cumsum(0) - rows_T
-        turned_N = sorted_B[row_N] - 1 - step_N
-        last_B = torch.empty_like(order_B)
-        last_B[order_B] = begins_T[sorted_B - 1] + torch.arange(len(order_B), device=order_B.device)
-        return cls(
-            rows_T.tolist(),
-            order_B[row_N] * tokens + step_N,
-            begins_T[turned_N] + row_N,
-            last_B,
-        )
+# Fewer rows are computed in another order: a sequence's last bits would tell how many there are.
+_LEAST_ROWS = 4
+_SHUT = -1e4  # its sigmoid is 0
 
 
-def run_lstm(inputs_RNG: Tensor, weight_RGH: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return states and cells after every token, both `[R, N, H]`, from states of zeros.
+def read_both_ways(
+    layer: torch.nn.LSTM, x_BTE: Tensor, mask_BT: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the states `[B, T, 2H]`, the last ones `[B, 2H]` and their cells `[B, 2H]`.
 
-    In float32 a sequence's numbers are the same to the last bit whatever others are read with it.
+    Last is where a direction ends: at a sequence's last token to the right, at its first to the
+    left. Sequences are moved so that padding comes first, and there a number more in the input
+    shuts the input gate: a cell stays at zero until its sequence begins, and all end at the same
+    step. So the fast kernel for sequences of one length serves for all lengths, and padding changes
+    nothing; in float32 a sequence's numbers are the same to the last bit in any batch.
 
     Args:
-        inputs_RNG: What inputs and biases add to the gates, in the order of the steps.
-        weight_RGH: From the state before to the gates.
-        rows: How many sequences have a token at each step, falling.
+        layer: One layer, bidirectional.
+        x_BTE: The inputs, tokens first and then padding.
+        mask_BT: Where there are tokens; at least one in each row.
     """
-    apply: Any = _Lstm.apply
-    states_RNH, cells_RNH = apply(inputs_RNG, weight_RGH, list(rows))
-    return states_RNH, cells_RNH
+    batch, tokens = mask_BT.shape
+    missing = max(0, _LEAST_ROWS - batch)
+    x_BTE, mask_BT = F.pad(x_BTE, (0, 0, 0, 0, 0, missing)), F.pad(mask_BT, (0, 0, 0, missing))
+    blank_BT1 = (~mask_BT)[..., None].to(x_BTE.dtype)
+    x_BTE = torch.cat([x_BTE * mask_BT[..., None], blank_BT1], -1)
+    places_T = torch.arange(tokens, device=mask_BT.device)
+    from_BT = (places_T + mask_BT.sum(1, keepdim=True)) % tokens  # the end comes last
+    right, left = (_weights(layer, end) for end in ("", "_reverse"))
+    right_BTH, *ends = _run(right, _move(x_BTE, from_BT))
+    left_BTH, *other_ends = _run(left, x_BTE.flip(1))
+    right_BTH = _move(right_BTH, (places_T - mask_BT.sum(1, keepdim=True)) % tokens)
+    states_BTD = torch.cat([right_BTH, left_BTH.flip(1)], -1)[:batch] * mask_BT[:batch, :, None]
+    state_BD, cell_BD = (
+        torch.cat(pair, -1)[:batch] for pair in zip(ends, other_ends, strict=True)
+    )
+    return states_BTD, state_BD, cell_BD
 
 
-class _Lstm(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,  # noqa: ANN401 - torch's context has no useful type
-        inputs_RNG: Tensor,
-        weight_RGH: Tensor,
-        rows: list[int],
-    ) -> tuple[Tensor, Tensor]:
-        directions, _, units = weight_RGH.shape
-        weight_RHG = weight_RGH.to(inputs_RNG.dtype).transpose(1, 2)
-        memory_RNX = new_memory(inputs_RNG, units)
-        memory_RNX[..., : 4 * units] = inputs_RNG
-        states_RNH = inputs_RNG.new_empty(*inputs_RNG.shape[:2], units)
-        state_RBH = states_RNH.new_zeros(directions, rows[0], units)
-        cell_RBH = memory_RNX.new_zeros(directions, rows[0], units)
-        at = 0
-        for count in rows:
-            here, at = slice(at, at + count), at + count
-            memory_RBX = memory_RNX[:, here]
-            memory_RBX[..., : 4 * units] += (_enough_rows(state_RBH, count) @ weight_RHG)[:, :count]
-            states_RNH[:, here] = step_cell(memory_RBX, cell_RBH[:, :count])
-            state_RBH, cell_RBH = states_RNH[:, here], cell_of(memory_RBX)
-        ctx.rows = rows
-        ctx.save_for_backward(weight_RGH, memory_RNX, states_RNH)
-        return states_RNH, cell_of(memory_RNX).clone()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        weight_RGH, memory_RNX, states_RNH = ctx.saved_tensors
-        by_states_RNH, by_cells_RNH = grads
-        rows: list[int] = ctx.rows
-        weight = weight_RGH.to(states_RNH.dtype)
-        directions, gates, units = weight.shape
-        by_gates_RNG = states_RNH.new_empty(*states_RNH.shape[:2], gates)
-        none = memory_RNX.new_zeros(directions, rows[0], units)
-        by_state_RBH, by_cell_RBH = none.clone(), none.clone()
-        at = states_RNH.shape[1]
-        for step in range(len(rows) - 1, -1, -1):
-            count = rows[step]
-            here, at = slice(at - count, at), at - count
-            before = slice(at - rows[step - 1], at - rows[step - 1] + count)
-            by_gates_RNG[:, here], by_cell_RBH[:, :count] = step_cell_back(
-                memory_RNX[:, here],
-                cell_of(memory_RNX)[:, before] if step else none,
-                by_state_RBH[:, :count] + by_states_RNH[:, here],
-                by_cell_RBH[:, :count] + by_cells_RNH[:, here],
-            )
-            by_state_RBH[:, :count] = by_gates_RNG[:, here] @ weight
-        later = torch.arange(rows[0], states_RNH.shape[1], device=weight.device)
-        back = torch.tensor(rows[:-1]).repeat_interleave(torch.tensor(rows[1:]))
-        before_RNH = states_RNH[:, later - back.to(weight.device)]
-        by_weight_RGH = by_gates_RNG[:, rows[0] :].transpose(1, 2) @ before_RNH
-        return by_gates_RNG, by_weight_RGH.to(weight_RGH.dtype), None
+def _weights(layer: torch.nn.LSTM, end: str) -> list[Tensor]:
+    """Return a direction's weights, with one for the input that is 1 at padding."""
+    names = (f"{name}_l0{end}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    inputs_GE, recurrent_GH, *biases = (getattr(layer, name) for name in names)
+    shut_G1 = inputs_GE.new_zeros(len(inputs_GE), 1)
+    shut_G1[: len(inputs_GE) // 4] = _SHUT
+    return [torch.cat([inputs_GE, shut_G1], 1), recurrent_GH, *biases]
 
 
-def _enough_rows(state_RBH: Tensor, count: int) -> Tensor:
-    """Return the first rows, and as many others as it takes to have `LEAST_ROWS`."""
-    return pad_rows(state_RBH[:, : max(count, LEAST_ROWS)])
+def _run(weights: list[Tensor], x_BTE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    none_1BH = x_BTE.new_zeros(1, len(x_BTE), weights[1].shape[1])
+    states_BTH, state_1BH, cell_1BH = torch.lstm(
+        x_BTE,
+        (none_1BH, none_1BH),
+        weights,
+        has_biases=True,
+        num_layers=1,
+        dropout=0.0,
+        train=torch.is_grad_enabled(),
+        bidirectional=False,
+        batch_first=True,
+    )
+    return states_BTH, state_1BH[0], cell_1BH[0]
 
 
-def pad_rows(x_ND: Tensor) -> Tensor:
-    """Put rows of zeros below a matrix that has fewer than `LEAST_ROWS`."""
-    missing = max(0, LEAST_ROWS - x_ND.shape[-2])
-    return F.pad(x_ND, (0, 0, 0, missing)) if missing else x_ND
+def _move(x_BTE: Tensor, from_BT: Tensor) -> Tensor:
+    """Return each row's tokens in another order; whole rows move, which is faster than gather."""
+    batch, tokens = from_BT.shape
+    rows = from_BT + tokens * torch.arange(batch, device=from_BT.device)[:, None]
+    return x_BTE.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, (batch, tokens))
 
 
 def new_memory(inputs: Tensor, units: int) -> Tensor:
     """Make room for what a cell goes through at inputs `[.., G]`: `[.., X]`, X = 6H.
 
-    Four gates, the cell, and its hyperbolic tangent stand side by side in each row. So no two rows
-    are worked through by one loop, whose last numbers the processor rounds in another way: where
-    they lie would depend on how many rows there are. All but products is computed in float32 at
-    least, since cells add up over a sequence.
+    Four gates, the cell, and its hyperbolic tangent stand side by side in each row. All but products
+    is computed in float32 at least, since cells add up over a sequence.
     """
     kind = torch.promote_types(inputs.dtype, torch.float32)
     return inputs.new_empty(*inputs.shape[:-1], 6 * units, dtype=kind)
