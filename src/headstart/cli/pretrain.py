@@ -20,14 +20,30 @@ from headstart.cli.terminal import print_json, say
 
 def pretrain(
     context: typer.Context,
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="word2vec, glove, gpt or bert.")],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="word2vec, glove, cove, gpt or bert.")
+    ],
     *,
     corpus: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "--corpus", metavar="PATH", help="Text: file, folder or glob; may be repeated."
         ),
-    ],
+    ] = None,
+    parallel: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--parallel",
+            metavar="PATH",
+            help="For cove: a TSV of source and target, or twice: the source's file, the target's.",
+        ),
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="For cove: the word vectors it reads; by default GloVe is trained."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder is saved.")],
     size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="tiny, mini, small, medium or base.")
@@ -38,7 +54,8 @@ def pretrain(
     minutes: Annotated[float | None, typer.Option(metavar="N", help="Minutes of training.")] = None,
     tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to read.")] = None,
     steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Updates of the weights, for gpt and bert.")
+        int | None,
+        typer.Option(metavar="N", help="Updates of the weights, for cove, gpt and bert."),
     ] = None,
     cbow: Annotated[
         bool, typer.Option("--cbow", help="word2vec by CBOW instead of skip-gram.")
@@ -50,8 +67,9 @@ def pretrain(
         ),
     ] = None,
     min_count: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Rarer words get no vector.")
-    ] = 5,
+        int | None,
+        typer.Option(metavar="N", min=1, help="Rarer words get no vector; 5, for cove 2."),
+    ] = None,
     more: MoreSettings = None,
     text_column: TextColumn = None,
     seed: Seed = 0,
@@ -64,9 +82,9 @@ def pretrain(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Pretrain an encoder on unlabelled text.
+    """Pretrain an encoder on unlabelled text, or cove on translations.
 
-    A run of gpt or bert that was stopped goes on with the same command. Under torchrun the same
+    A run of cove, gpt or bert that was stopped goes on with the same command. Under torchrun the same
     command trains on several processes.
 
     For example:
@@ -74,11 +92,13 @@ def pretrain(
         headstart pretrain word2vec --corpus articles.txt --minutes 5 --out runs/word2vec
 
         headstart pretrain bert --corpus articles.txt --size mini --minutes 20 --out runs/bert
+
+        headstart pretrain cove --parallel train.en --parallel train.de --out runs/cove
     """
     from headstart.cli.bars import Bars
     from headstart.cli.running import keep_run, run_folder, told
     from headstart.hub import store
-    from headstart.hub.pretraining import MODELS
+    from headstart.hub.kinds import RUNS
     from headstart.storage import check_new
 
     check_new(out)
@@ -86,6 +106,8 @@ def pretrain(
     encoder = store.pretrain(
         method,
         corpus,
+        parallel=parallel,
+        vectors=vectors,
         text_column=text_column,
         size=size,
         epochs=epochs,
@@ -97,7 +119,7 @@ def pretrain(
         options=options or None,
         seed=seed,
         threads=threads,
-        run_folder=run_folder(out) if method in MODELS else None,
+        run_folder=run_folder(out) if method in RUNS else None,
         track=track,
         progress=Bars(),
     )

@@ -273,7 +273,7 @@ def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
     readme: str,
     overwrite: bool,
     transformers: Mapping[str, Any] | None = None,
-    files: Mapping[str, Mapping[str, Any]] | None = None,
+    files: Mapping[str, Mapping[str, Any] | str] | None = None,
     encoder: Pretrained | None = None,
 ) -> Path:
     """Write a folder that `read_folder` reads, whole or not at all, and return it.
@@ -287,7 +287,7 @@ def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
         overwrite: Whether a folder that exists may go.
         transformers: The `config.json` of `transformers`, so that it can read the folder too; ours
             is then one field of it.
-        files: More JSON files, by their names.
+        files: More files of JSON, or of text as it is, by their names.
         encoder: An encoder that belongs to it, saved as a folder `encoder` inside.
 
     Raises:
@@ -307,7 +307,8 @@ def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
                 tokenizer.save(new / TOKENIZER)
         write_json(new / CONFIG, about)
         for name, content in (files or {}).items():
-            write_json(new / name, content)
+            write = write_text if isinstance(content, str) else write_json
+            write(new / name, content)
         if encoder is not None:
             encoder.save(new / ENCODER)
         write_text(new / "README.md", readme)

@@ -1,6 +1,7 @@
 """The table of kinds: every encoder headstart has a class for, by the name it has on disk."""
 
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
+from headstart.hub.cove import PretrainedCove
 from headstart.hub.elmo import PretrainedElmo
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.hub.wrapped_models import PretrainedTransformer
@@ -10,8 +11,10 @@ KINDS: dict[str, type[Pretrained]] = {
     "glove": PretrainedWordVectors,
     "vectors": PretrainedWordVectors,
     "elmo": PretrainedElmo,
+    "cove": PretrainedCove,
     "gpt": PretrainedGpt,
     "bert": PretrainedBert,
     "hf": PretrainedTransformer,
 }
-PRETRAINABLE = ("word2vec", "glove", "gpt", "bert")
+PRETRAINABLE = ("word2vec", "glove", "cove", "gpt", "bert")
+RUNS = ("cove", "gpt", "bert")  # those with steps, checkpoints and a log

@@ -87,7 +87,7 @@ def pretrain_model(
     lowercase = options.pop("lowercase", method == "bert")
     dropout = options.pop("dropout", 0.1)
     settings = _objective_settings(method, options, others=_NEW_MODEL)
-    with process_group(), _threads(plan.threads):
+    with process_group(), compute_threads(plan.threads):
         if not isinstance(tokenizer, SubwordTokenizer):
             tokenizer = SubwordTokenizer.train(
                 text.texts,
@@ -146,7 +146,7 @@ def adapt_model(encoder: Pretrained, text: Corpus, plan: Plan) -> PretrainedBert
             model.mlm = MaskedTokenHead(model.config)
             init_weights(model.mlm, fresh)
     settings = _objective_settings(encoder.kind, options)
-    with process_group(), _threads(plan.threads):
+    with process_group(), compute_threads(plan.threads):
         identity = {"adapted": encoder.fingerprint}
         lineage = _train(model, encoder.tokenizer, text, settings, plan, identity=identity)
     before = {name: value for name, value in encoder.lineage.items() if name != CURVE}
@@ -239,7 +239,7 @@ def _nsp(settings: masked_lm.MaskedLm | causal_lm.CausalLm) -> bool:
 
 
 @contextmanager
-def _threads(number: int | None) -> Iterator[None]:
+def compute_threads(number: int | None) -> Iterator[None]:
     """Let torch compute with so many threads meanwhile."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or available_cores())

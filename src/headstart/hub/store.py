@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.budget import Budget
-from headstart.data.corpora import Corpus, as_corpus
+from headstart.data.corpora import Corpus, as_corpus, read_corpus
+from headstart.data.parallel import Pair, ParallelText, as_parallel
 from headstart.devices import available_cores
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
@@ -24,12 +25,15 @@ from headstart.hub.bundle import (
     read_folder,
     read_word_tokenizer,
 )
+from headstart.hub.cove import PretrainedCove
+from headstart.hub.cove_pretraining import pretrain_cove, vector_width
 from headstart.hub.elmo import load_original_elmo, load_saved_elmo
+from headstart.hub.foreign import cove as published_cove
 from headstart.hub.foreign import huggingface
 from headstart.hub.foreign.text_rows import Matrix
 from headstart.hub.foreign.vectors import read_vectors
-from headstart.hub.kinds import KINDS, PRETRAINABLE
-from headstart.hub.pretraining import MODELS, Plan, adapt_model, pretrain_model
+from headstart.hub.kinds import KINDS, PRETRAINABLE, RUNS
+from headstart.hub.pretraining import Plan, adapt_model, pretrain_model
 from headstart.hub.published import load_published
 from headstart.models.word_vectors import WordVectors
 from headstart.pretrain import glove, skip_gram
@@ -42,13 +46,16 @@ from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
 
 WIDTHS = {"tiny": 25, "mini": 50, "small": 100, "medium": 200, "base": 300}
 EPOCHS = {"word2vec": 5, "glove": 25}
+_MIN_COUNT, _MIN_COUNT_OF_PAIRS = 5, 2  # a rare word of a sentence pair has a translation, too
 MINUTES = 20.0  # of a model, where no limit is given
+_VECTORS = "vectors"  # in a run's folder
 _OBJECTIVES = {"word2vec": skip_gram, "glove": glove}
 
 
 def load_encoder(
     source: str | Path,
     *,
+    vectors: PretrainedWordVectors | str | Path | None = None,
     vocabulary: Collection[str] | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
@@ -61,6 +68,8 @@ def load_encoder(
 
     Args:
         source: The folder, the file, or the id (`owner/name`) of a model on the Hugging Face hub.
+        vectors: What the published CoVe's encoder reads, for `source` holds its LSTMs only: GloVe
+            840B, or its file, of which `vocabulary` are read.
         vocabulary: Read only these words of a file; the rest of it is skipped.
         revision: Branch, tag or commit of a hub id; the main branch if None.
         local_files_only: Take from the hub's cache and ask nobody.
@@ -74,6 +83,8 @@ def load_encoder(
         TransferError: Nothing in the file belongs to the model.
     """
     path = Path(source)
+    if vectors is not None or published_cove.is_state_dict(path):
+        return _load_published_cove(path, vectors, vocabulary, progress)
     if huggingface.is_hub_id(source):
         path = huggingface.download(
             str(source), revision=revision, local_files_only=local_files_only, progress=progress
@@ -125,6 +136,46 @@ def _without_specials(
     return [words[row] for row in kept], matrix[kept], unknown
 
 
+def _load_published_cove(
+    path: Path,
+    vectors: PretrainedWordVectors | str | Path | None,
+    vocabulary: Collection[str] | None,
+    progress: Progress,
+) -> PretrainedCove:
+    """Join the published LSTMs with the word vectors they read."""
+    if vectors is None:
+        raise SettingsError(
+            f"{path}: holds the LSTMs of CoVe; give the word vectors that they read beside it: "
+            f"load({path.name!r}, vectors='glove.840B.300d.txt')"
+        )
+    model = published_cove.read_mt_lstm(path)
+    words = _word_vectors(vectors, vocabulary=vocabulary, progress=progress)
+    return published_cove.with_vectors(model, words, path=path)
+
+
+def _word_vectors(
+    vectors: PretrainedWordVectors | str | Path,
+    *,
+    vocabulary: Collection[str] | None = None,
+    progress: Progress,
+) -> PretrainedWordVectors:
+    """Return word vectors as they are, or load them.
+
+    Raises:
+        SettingsError: There are others than word vectors.
+    """
+    if isinstance(vectors, PretrainedWordVectors):
+        return vectors
+    loaded = (
+        vectors
+        if isinstance(vectors, Pretrained)
+        else load_encoder(vectors, vocabulary=vocabulary, progress=progress)
+    )
+    if not isinstance(loaded, PretrainedWordVectors):
+        raise SettingsError(f"vectors must be word vectors, and {loaded.name} are none")
+    return loaded
+
+
 def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) -> Pretrained:
     if (folder / CONFIG).is_file() and huggingface.is_transformers(read_json(folder / CONFIG)):
         return load_published(folder, lineage=origin, progress=progress)
@@ -137,6 +188,8 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
     if kind not in KINDS:
         hint = "; load it with headstart.load" if kind == "classifier" else ""
         raise FormatError(f"{folder}: holds a {kind!r}, which is no encoder{hint}")
+    if issubclass(KINDS[kind], PretrainedCove):
+        return KINDS[kind].from_folder(folder, config, tensors)
     about: dict[str, Any] = {name: config.get(name) for name in ("config", "lineage")}
     for name, value in about.items():
         if not isinstance(value, dict):
@@ -158,8 +211,10 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
 
 def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     method: str,
-    corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus,
+    corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus | None = None,
     *,
+    parallel: str | Path | Sequence[str | Path] | Sequence[Pair] | ParallelText | None = None,
+    vectors: PretrainedWordVectors | str | Path | None = None,
     text_column: str | None = None,
     size: str | None = None,
     epochs: float | None = None,
@@ -169,23 +224,28 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     seed: int = 0,
     threads: int | None = None,
     tokenizer: Tokenizer | str | Path | None = None,
-    min_count: int = 5,
+    min_count: int | None = None,
     options: Mapping[str, Any] | None = None,
     run_folder: str | Path | None = None,
     track: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Pretrained:
-    """Pretrain an encoder on unlabelled text.
+    """Pretrain an encoder on unlabelled text, or CoVe on parallel text.
 
     Args:
-        method: `word2vec`, `glove`, `gpt` or `bert`.
+        method: `word2vec`, `glove`, `cove`, `gpt` or `bert`.
         corpus: A file, folder or glob, a list of such paths, or a list of documents.
+        parallel: For CoVe, instead of `corpus`: two files of as many lines (source, target), a TSV
+            of the two, or a list of pairs.
+        vectors: For CoVe: the word vectors that it reads, or their file or folder; by default GloVe
+            is trained on the source side first.
         text_column: The column of a table that holds the text.
         size: `tiny`, `mini`, `small`, `medium` or `base`: of word vectors 25, 50, 100, 200 or 300
-            numbers a vector (`small` by default), of models from 2 layers of 128 numbers to 12 of
-            768 (`mini` by default: 4 of 256).
+            numbers a vector (`small` by default), of CoVe states of 128, 256, 512, 512 or 600
+            (`mini` by default), of models from 2 layers of 128 numbers to 12 of 768 (`mini` by
+            default: 4 of 256).
         epochs: Passes over the corpus; of several limits, the first reached ends the training.
-        minutes: Wall-clock minutes of training; 20 by default for models.
+        minutes: Wall-clock minutes of training; 20 by default for models and CoVe.
         tokens: Words, or pieces of words, read over all passes.
         steps: Updates of the weights, for models.
         seed: Decides everything random; with one thread the result is the same bit for bit, unless
@@ -194,9 +254,10 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         tokenizer: `words` (of word vectors the default), `whitespace` (text that is tokenized
             already), `bpe` (of GPT the default) or `wordpiece` (of BERT the default), learnt from
             the corpus; or a tokenizer that exists, or its `tokenizer.json`.
-        min_count: Rarer words get no vector; for word vectors.
-        options: More settings of the method, by the names of `SkipGram`, `GloVe`, `MaskedLm` or
-            `CausalLm`; for models `vocabulary_size`, `lowercase` and `dropout`, too.
+        min_count: Rarer words get no vector; 5 by default, and 2 for those that CoVe reads.
+        options: More settings of the method, by the names of `SkipGram`, `GloVe`, `Translation`,
+            `MaskedLm` or `CausalLm`; for models and CoVe `vocabulary_size` (of CoVe's target) and
+            `dropout`, too, and for models `lowercase`.
         run_folder: Where a model's checkpoints and log go; a run that was stopped goes on there.
         track: A folder for TensorBoard's files, for models.
         progress: Where progress goes.
@@ -212,11 +273,14 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     if threads is not None and threads < 1:
         raise SettingsError(f"threads must be 1 or more, got {threads}")
     limits = {"epochs": epochs, "minutes": minutes, "tokens": tokens, "steps": steps}
-    model = method in MODELS
-    if not model:
-        for name, value in (("steps", steps), ("run_folder", run_folder), ("track", track)):
-            if value is not None:
-                raise SettingsError(f"{name} is for {' and '.join(MODELS)}, not for {method}")
+    model = method in RUNS
+    _check_arguments(
+        method,
+        corpus=corpus,
+        parallel=parallel,
+        vectors=vectors,
+        of_runs={"steps": steps, "run_folder": run_folder, "track": track},
+    )
     plan = Plan(
         budget=_budget(limits, {"minutes": MINUTES} if model else {"epochs": EPOCHS[method]}),
         seed=seed,
@@ -226,13 +290,87 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         track=None if track is None else Path(track),
         progress=progress,
     )
+    if method == "cove":
+        pairs = as_parallel(parallel or ())
+        for note in pairs.notes:
+            progress.note(note)
+        target = _target(tokenizer)
+        size = size or "mini"
+        words = _source_vectors(pairs, vectors, plan, size, min_count or _MIN_COUNT_OF_PAIRS)
+        return pretrain_cove(pairs, words, plan, size=size, target=target)
     text = as_corpus(corpus, text_column=text_column)
     for note in text.notes:
         progress.note(note)
     if model:
         return pretrain_model(method, text, plan, size=size or "mini", tokenizer=_pieces(tokenizer))
     config = _configure(method, {"dim": _width(size or "small"), **plan.options})
-    return _pretrain_vectors(method, text, plan, config, tokenizer or "words", min_count)
+    least = _MIN_COUNT if min_count is None else min_count
+    return _pretrain_vectors(method, text, plan, config, tokenizer or "words", least)
+
+
+def _check_arguments(
+    method: str,
+    *,
+    corpus: object,
+    parallel: object,
+    vectors: object,
+    of_runs: Mapping[str, object],
+) -> None:
+    """Check that what is given is for this method."""
+    if method == "cove" and (corpus is not None or parallel is None):
+        raise SettingsError("cove learns from translations: give parallel, and no corpus")
+    if method != "cove":
+        for name, value in (("parallel", parallel), ("vectors", vectors)):
+            if value is not None:
+                raise SettingsError(f"{name} is for cove, not for {method}")
+        if corpus is None:
+            raise SettingsError(f"{method} needs a corpus")
+    if method not in RUNS:
+        for name, value in of_runs.items():
+            if value is not None:
+                raise SettingsError(f"{name} is for {', '.join(RUNS)}, not for {method}")
+
+
+def _target(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | None:
+    """Return what cuts CoVe's target sentences: byte pairs that exist, or None to learn them."""
+    pieces = _pieces(tokenizer)
+    if pieces in (None, "bpe"):
+        return None
+    if isinstance(pieces, SubwordTokenizer):
+        return pieces
+    raise SettingsError(f"CoVe writes byte pairs: bpe or a tokenizer.json, not {pieces!r}")
+
+
+def _source_vectors(
+    pairs: ParallelText,
+    vectors: PretrainedWordVectors | str | Path | None,
+    plan: Plan,
+    size: str,
+    min_count: int,
+) -> PretrainedWordVectors:
+    """Return what CoVe reads: vectors that are given, or GloVe of the source side.
+
+    With several threads no two trainings of GloVe are alike: they are kept with the run, so that it
+    can go on.
+    """
+    if vectors is not None:
+        return _word_vectors(vectors, progress=plan.progress)
+    kept = None if plan.run_folder is None else plan.run_folder / _VECTORS
+    if kept is not None and kept.exists():
+        return _word_vectors(kept, progress=plan.progress)
+    config = _configure("glove", {"dim": vector_width(size)})
+    budget = Budget(epochs=EPOCHS["glove"], minutes=plan.budget.minutes)
+    trained = _pretrain_vectors(
+        "glove",
+        read_corpus(texts=pairs.sources),
+        replace(plan, budget=budget),
+        config,
+        "words",
+        min_count,
+    )
+    if kept is not None:
+        trained.save(kept)
+    return _word_vectors(trained, progress=plan.progress)
 
 
 def adapt(  # noqa: PLR0913 - what a user may decide, each by its name

@@ -163,6 +163,10 @@ class SubwordTokenizer:
         """Write `tokenizer.json`, which the `tokenizers` library reads too."""
         self._tokenizer.save(str(path), pretty=False)
 
+    def as_json(self) -> str:
+        """Return what `save` writes."""
+        return str(self._tokenizer.to_str())
+
     @cached_property
     def vocabulary(self) -> list[str]:
         """Every piece, in the order of the ids."""

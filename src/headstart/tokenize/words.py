@@ -147,6 +147,14 @@ class WordTokenizer:
         """Return the ids of all texts, in one flat array."""
         return encode_batch(self._tokenizer, texts)
 
+    def encode_words(self, sentences: Sequence[Sequence[str]]) -> Encoded:
+        """Return one id for each word of sentences that are cut already."""
+        ids: dict[str, int] = {}
+        for word in {word for sentence in sentences for word in sentence}:
+            normal = self._tokenizer.normalizer.normalize_str(word)
+            ids[word] = self.ids.get(normal, UNKNOWN_ID)
+        return Encoded.from_lists([[ids[word] for word in sentence] for sentence in sentences])
+
 
 def _tokenizer(
     vocabulary: dict[str, int], *, lowercase: bool, split: Split

@@ -75,7 +75,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         if (folder / name).is_file():
             if name.endswith(".json"):
                 return _read_parts(folder, name)
-            return _read_part(folder / name)
+            return read_tensors(folder / name)
     others = [name for name in _OTHERS if (folder / name).exists()]
     hint = f"; {others[0]} is of another library, save it as safetensors" if others else ""
     raise FormatError(f"{folder}: has no weights; looked for {', '.join(_WEIGHTS)}{hint}")
@@ -91,13 +91,18 @@ def _read_parts(folder: Path, index: str) -> dict[str, Tensor]:
             raise FormatError(f"{folder / index}: names a file outside its folder: {file!r}")
         if not (folder / file).is_file():
             raise FormatError(f"{folder / file}: missing, though {index} lists it")
-        tensors |= _read_part(folder / file)
+        tensors |= read_tensors(folder / file)
     if absent := sorted(files.keys() - tensors.keys()):
         raise FormatError(f"{folder / index}: lists {absent[0]!r}, which no file holds")
     return tensors
 
 
-def _read_part(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file, or of a pickle that holds nothing else.
+
+    Raises:
+        FormatError: The file is damaged, or could run code.
+    """
     if path.suffix == ".safetensors":
         try:
             return load_file(path)

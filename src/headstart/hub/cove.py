@@ -1,0 +1,259 @@
+"""CoVe with its words, and with what it learnt to translate: states of words, and translations.
+
+A saved folder holds the encoder and its decoder, the source words (`tokenizer.json`), the target
+pieces (`target.json`), and the report of its pretraining (`report.html`).
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.errors import FormatError, SettingsError
+from headstart.hub.bundle import (
+    CONFIG,
+    CURVE,
+    TOKENIZER,
+    WEIGHTS,
+    Pretrained,
+    Tokenizer,
+    write_folder,
+)
+from headstart.hub.cards import card
+from headstart.hub.translation_report import render_translation_report
+from headstart.models.cove import Cove, CoveConfig
+from headstart.models.interface import Encoder
+from headstart.pretrain.translation import end_token, translate
+from headstart.tokenize.batches import inference_batches, pad
+from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import WordTokenizer
+
+KIND = "cove"
+TARGET = "target.json"
+TRANSLATIONS = "translations"  # in a lineage: held-out sentences as they were translated
+_REPORT = "report.html"
+_SIZES = ("source_vocabulary", "vector_width", "hidden", "target_vocabulary", "dropout")
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A translation, and where each of its tokens looked.
+
+    Attributes:
+        text: The translation.
+        source: The words that were read.
+        target: The pieces that were written, and `""` for the end.
+        attention: What share of its look each piece gave to each word `[target, source]`.
+        score: The mean of the pieces' log-probabilities.
+    """
+
+    text: str
+    source: list[str]
+    target: list[str]
+    attention: NDArray[np.float32]
+    score: float
+
+
+class PretrainedCove(Pretrained):
+    """A CoVe: ask for the states of words in their sentences, or for translations.
+
+    `config` holds the sizes. A published one came without its decoder, and translates nothing.
+
+    Attributes:
+        target: What target sentences are cut with; None without a decoder.
+    """
+
+    model: Cove
+    tokenizer: WordTokenizer
+
+    def __init__(
+        self,
+        kind: str,
+        model: Encoder,
+        tokenizer: Tokenizer,
+        *,
+        config: Mapping[str, Any],
+        lineage: Mapping[str, Any],
+        target: SubwordTokenizer | None = None,
+    ) -> None:
+        super().__init__(kind, model, tokenizer, config=config, lineage=lineage)
+        self.target = target
+
+    @classmethod
+    def of(
+        cls,
+        model: Cove,
+        tokenizer: WordTokenizer,
+        target: SubwordTokenizer | None,
+        *,
+        lineage: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Wrap a model with its tokenizers.
+
+        Args:
+            model: The encoder, with its decoder or without.
+            tokenizer: The source words.
+            target: The target pieces; None without a decoder.
+            lineage: Where it came from.
+            settings: More for `config`.
+        """
+        config = {**asdict(model.config), "pooling": "mean", **(settings or {})}
+        return cls(KIND, model.eval(), tokenizer, config=config, lineage=lineage, target=target)
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> Self:
+        """Make one of what `bundle.read_folder` read.
+
+        Raises:
+            FormatError: The parts do not fit one another.
+        """
+        about: dict[str, Any] = {name: config.get(name) for name in ("config", "lineage")}
+        for name, value in about.items():
+            if not isinstance(value, dict):
+                raise FormatError(f"{folder / CONFIG}: {name!r} is missing")
+        try:
+            sizes = CoveConfig(**{name: about["config"][name] for name in _SIZES})
+        except (KeyError, SettingsError) as error:
+            raise FormatError(f"{folder / CONFIG}: the sizes of a CoVe: {error}") from None
+        _check_shapes(folder, sizes, tensors)
+        model = Cove(sizes, generator=torch.Generator())
+        model.load_state_dict(dict(tensors))
+        tokenizer = WordTokenizer.load(folder / TOKENIZER)
+        target = SubwordTokenizer.load(folder / TARGET) if sizes.target_vocabulary else None
+        for what, pieces, expected in (
+            (TOKENIZER, tokenizer.vocabulary, sizes.source_vocabulary),
+            (TARGET, target.vocabulary if target else [], sizes.target_vocabulary),
+        ):
+            if len(pieces) != expected:
+                raise FormatError(
+                    f"{folder / what}: {len(pieces):,} entries, where the weights have {expected:,}"
+                )
+        return cls(KIND, model.eval(), tokenizer, **about, target=target)
+
+    def with_model(self, model: Encoder, tokenizer: Tokenizer | None = None) -> Self:
+        """Return the same encoder with other weights, and perhaps a larger tokenizer."""
+        other = super().with_model(model, tokenizer)
+        other.target = self.target
+        return other
+
+    def word_states(
+        self, sentences: Sequence[Sequence[str]], *, bf16: bool = False
+    ) -> list[NDArray[np.float32]]:
+        """Return the states of every word in its sentence, `[2 layers, words, width]` each.
+
+        A sentence has the same numbers whatever others are given, to the last bit in float32. The
+        paper's features are the word vectors beside the upper layer:
+        `np.concatenate([vectors, states[-1]], 1)`, with `vectors` from `word_vectors`.
+
+        Args:
+            sentences: Words; of a word without a vector, the unknown words' is read.
+            bf16: Whether products are computed in bfloat16, which is faster and not so exact.
+        """
+        encoded = self.tokenizer.encode_words(sentences)
+        states = [np.zeros((2, 0, self.model.width), np.float32)] * len(encoded)
+        precision = torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
+        with torch.inference_mode(), precision:
+            for rows in inference_batches(encoded.lengths, max_tokens=8192):
+                ids_BS, mask_BS = pad(encoded, rows)
+                layers = self.model.encode(torch.from_numpy(ids_BS), torch.from_numpy(mask_BS))
+                both_LBSD = torch.stack(layers).float().numpy()
+                for place, row in enumerate(rows.tolist()):
+                    states[row] = both_LBSD[:, place, : len(encoded[row])].copy()
+        return states
+
+    def word_vectors(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
+        """Return the word vectors that the encoder reads, `[words, vector width]` a sentence."""
+        encoded = self.tokenizer.encode_words(sentences)
+        matrix = self.model.embedding.weight.detach().numpy()
+        return [matrix[encoded[row]] for row in range(len(encoded))]
+
+    def translate(self, text: str | Sequence[str], *, beam: int = 1) -> str | list[str]:
+        """Translate a sentence, or several at once.
+
+        Args:
+            text: The sentence or sentences.
+            beam: How many candidates are followed at once; 1 follows the likeliest token.
+
+        Raises:
+            SettingsError: `beam` is below 1, or this CoVe came without its decoder.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        written = [each.text for each in self.align(texts, beam=beam)]
+        return written[0] if isinstance(text, str) else written
+
+    def align(self, texts: Sequence[str], *, beam: int = 1) -> list[Translated]:
+        """Translate sentences, and say where each piece of a translation looked.
+
+        Raises:
+            SettingsError: `beam` is below 1, or this CoVe came without its decoder.
+        """
+        self.model.translator()
+        target = self.target
+        if target is None:
+            raise SettingsError("this CoVe came without the pieces that its decoder writes")
+        sources = self.tokenizer.encode_batch(texts)
+        found = translate(self.model, sources, end=end_token(target), beam=beam)
+        return [
+            Translated(
+                target.decode(each.tokens),
+                self.tokenizer.words(text),
+                [target.decode([token]).strip() for token in each.tokens] + [""],
+                each.attention_TS.float().numpy(),
+                each.score,
+            )
+            for text, each in zip(texts, found, strict=True)
+        ]
+
+    def card(self, title: str) -> str:
+        """Return its model card."""
+        what = (
+            "A pretrained encoder of kind **cove**, made with headstart: the encoder of a "
+            "translation model."
+        )
+        facts = {"width": self.model.width, **self.config, **self.lineage}
+        facts |= {CURVE: None, TRANSLATIONS: None}
+        return card(title, what, facts, f"encoder = hs.load({title!r})")
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the folder, whole or not at all.
+
+        Raises:
+            StorageError: It exists and `overwrite` is false, or the disk refuses.
+        """
+        folder = Path(folder)
+        files = {} if self.target is None else {TARGET: self.target.as_json()}
+        if self.lineage.get(CURVE):
+            files[_REPORT] = render_translation_report(self.name, self.config, self.lineage)
+        return write_folder(
+            folder,
+            tensors=self.tensors(),
+            tokenizer=self.tokenizer,
+            config=self.about(),
+            readme=self.card(folder.name),
+            overwrite=overwrite,
+            files=files,
+        )
+
+
+def _check_shapes(folder: Path, sizes: CoveConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Check the tensors before anything is made of sizes that a file only claims."""
+    with torch.device("meta"):
+        expected = {name: tensor.shape for name, tensor in Cove(sizes).state_dict().items()}
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in expected:
+            raise FormatError(f"{folder / WEIGHTS}: unexpected tensor {name!r}")
+        found = list(tensors[name].shape) if name in tensors else "none"
+        if found != list(expected[name]):
+            raise FormatError(
+                f"{folder / WEIGHTS}: tensor {name!r} has shape {found}, "
+                f"expected {list(expected[name])}"
+            )

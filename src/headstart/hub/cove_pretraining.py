@@ -1,0 +1,232 @@
+"""Pretraining CoVe: from parallel text, and word vectors of its source language, to an encoder."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headstart.data.parallel import ParallelText
+from headstart.devices import available_cores
+from headstart.errors import SettingsError
+from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.cove import TRANSLATIONS, PretrainedCove, Translated
+from headstart.hub.pretraining import Plan, compute_threads
+from headstart.models.cove import Cove, CoveConfig
+from headstart.pretrain.translation import Objective, Pairs, Translation, import_sacrebleu
+from headstart.progress import Progress
+from headstart.seeds import derive
+from headstart.settings import suggestion
+from headstart.storage import fingerprint
+from headstart.tokenize.batches import Encoded
+from headstart.tokenize.encoded import in_batches
+from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import PAD_ID, UNKNOWN_ID, WordTokenizer
+from headstart.training.distributed import process_group, rank_and_size
+from headstart.training.runs import RunSettings, run
+
+SIZES = {  # units of a direction, and numbers of a word vector; the last is the paper's
+    "tiny": (64, 50),
+    "mini": (128, 100),
+    "small": (200, 200),
+    "medium": (256, 300),
+    "base": (300, 300),
+}
+_VOCABULARY = 5000
+_BEAM = 5
+_SHOWN = 12  # held-out translations that the report shows
+_OTHERS = ("vocabulary_size", "dropout")  # settings of no objective
+
+
+def pretrain_cove(
+    text: ParallelText,
+    vectors: PretrainedWordVectors,
+    plan: Plan,
+    *,
+    size: str,
+    target: SubwordTokenizer | None = None,
+) -> PretrainedCove:
+    """Pretrain a CoVe on sentence pairs.
+
+    Under `torchrun` every process takes its share of each step, and all end with the same weights.
+
+    Args:
+        text: The pairs.
+        vectors: What the encoder reads; words without a vector are read as the unknown word.
+        plan: Budget, seed and the like.
+        size: `tiny`, `mini`, `small`, `medium` or `base`.
+        target: What target sentences are cut with; byte pairs, learnt from them, if None.
+
+    Raises:
+        SettingsError: A size or an option is impossible, the vectors are of pieces of words, or
+            `run_folder` holds another run.
+        DataError: The pairs are too few or too long.
+        MissingExtraError: sacrebleu is not installed.
+        NonFiniteError: Training diverged.
+        InterruptedRunError: It was stopped; the same call goes on.
+    """
+    import_sacrebleu()  # before an hour of training, not after it
+    units, _ = _sizes(size)
+    words = vectors.tokenizer
+    if not isinstance(words, WordTokenizer):
+        raise SettingsError(f"CoVe reads words, and {vectors.name} are vectors of pieces of words")
+    started = time.perf_counter()
+    options = dict(plan.options)
+    vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
+    dropout = options.pop("dropout", 0.2)
+    settings = _settings(options)
+    with process_group(), compute_threads(plan.threads):
+        target = target or SubwordTokenizer.train(
+            text.targets,
+            kind="bpe",
+            vocabulary_size=vocabulary_size,
+            lowercase=False,
+            progress=plan.progress,
+        )
+        sources = _encode(words, text.sources, plan.progress)
+        # Only words that occur are in the model while it is trained, and so in its checkpoints.
+        met, ids = np.unique(
+            np.concatenate([[PAD_ID, UNKNOWN_ID], sources.ids]), return_inverse=True
+        )
+        compact = Encoded(ids[2:].astype(np.int32), sources.offsets)
+        pairs = Pairs(
+            compact, _encode(target, text.targets, plan.progress), text.sources, text.targets
+        )
+        sizes: dict[str, Any] = {
+            "source_vocabulary": len(met),
+            "vector_width": vectors.model.width,
+            "hidden": units,
+            "target_vocabulary": len(target.vocabulary),
+            "dropout": dropout,
+        }
+        fresh = torch.Generator().manual_seed(derive(plan.seed, "weights"))
+        model = Cove(CoveConfig(**sizes), generator=fresh)
+        matrix = vectors.model.embedding.weight.detach()
+        with torch.no_grad():
+            model.embedding.weight.copy_(matrix[torch.from_numpy(met)])
+        model.embedding.weight.requires_grad_(settings.train_vectors)
+        objective = Objective(model, pairs, target, settings, seed=plan.seed, share=rank_and_size())
+        report = run(
+            model,
+            objective,
+            settings=RunSettings(
+                budget=plan.budget,
+                learning_rate=settings.learning_rate,
+                seed=plan.seed,
+                track=plan.track,
+            ),
+            folder=plan.run_folder,
+            identity={
+                "sizes": sizes,
+                "objective": asdict(settings),
+                "vectors": vectors.fingerprint,
+                "target": fingerprint(target.vocabulary),
+                "corpus": text.fingerprint(),
+            },
+            progress=plan.progress,
+            description="pretraining CoVe",
+        )
+        encoder = PretrainedCove.of(
+            _with_all_words(model, matrix, met),
+            words,
+            target,
+            lineage={},
+            settings=asdict(settings),
+        )
+        encoder.config["size"] = size
+        unknown = float((sources.ids == UNKNOWN_ID).mean()) if len(sources.ids) else 0.0
+        encoder.lineage = {
+            "corpus": text.description,
+            "pairs": len(text),
+            "words": len(sources.ids),
+            "words_without_vector": unknown,
+            "vectors": vectors.name,
+            "seed": plan.seed,
+            "threads": plan.threads or available_cores(),
+            **report,
+            **objective.report(),
+            **_show(encoder, objective, text, plan.progress),
+            "seconds": time.perf_counter() - started,
+        }
+    return encoder
+
+
+def vector_width(size: str) -> int:
+    """Return how many numbers the word vectors of a size have, where they are trained for it.
+
+    Raises:
+        SettingsError: There is no such size.
+    """
+    return _sizes(size)[1]
+
+
+def _sizes(size: str) -> tuple[int, int]:
+    if size not in SIZES:
+        raise SettingsError(f"no size {size!r}; there are {', '.join(SIZES)}")
+    return SIZES[size]
+
+
+def _settings(options: Mapping[str, Any]) -> Translation:
+    own = {field.name for field in fields(Translation)}
+    if unknown := sorted(set(options) - own):
+        hint = suggestion(unknown[0], own.union(_OTHERS))
+        raise SettingsError(f"cove has no setting {unknown[0]!r}{hint}")
+    return Translation(**options)
+
+
+def _encode(
+    tokenizer: WordTokenizer | SubwordTokenizer, texts: tuple[str, ...], progress: Progress
+) -> Encoded:
+    parts = []
+    with progress.stage("encoding the pairs", float(len(texts)), "sentences") as advance:
+        for batch in in_batches(texts):
+            parts.append(tokenizer.encode_batch(batch))
+            advance(len(batch))
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Encoded(
+        np.concatenate([part.ids for part in parts]), np.concatenate([[0], np.cumsum(lengths)])
+    )
+
+
+def _with_all_words(model: Cove, matrix_VE: torch.Tensor, met: NDArray[np.int64]) -> Cove:
+    """Give the trained model the vectors of the words that did not occur in the pairs."""
+    whole = matrix_VE.clone()
+    whole[torch.from_numpy(met)] = model.embedding.weight.detach()
+    sizes = asdict(model.config) | {"source_vocabulary": len(whole)}
+    larger = Cove(CoveConfig(**sizes), generator=torch.Generator())
+    larger.load_state_dict({**model.state_dict(), "embedding.weight": whole})
+    return larger
+
+
+def _show(
+    encoder: PretrainedCove, objective: Objective, text: ParallelText, progress: Progress
+) -> dict[str, Any]:
+    """Return BLEU with and without a beam, and some held-out sentences as they are translated."""
+    if not len(objective.held_out):
+        progress.note("fewer than fifty pairs: none is held out, so that there is no BLEU")
+        return {}
+    with progress.stage("translating held-out pairs"):
+        scores = {"greedy": objective.bleu(beam=1), "beam": objective.bleu(beam=_BEAM)}
+        rows = objective.held_out[:: max(1, len(objective.held_out) // _SHOWN)][:_SHOWN].tolist()
+        shown = encoder.align([text.sources[row] for row in rows], beam=_BEAM)
+    return {
+        "bleu": {**scores, "beam_size": _BEAM},
+        TRANSLATIONS: [
+            _plain(text.sources[row], text.targets[row], each)
+            for row, each in zip(rows, shown, strict=True)
+        ],
+    }
+
+
+def _plain(source: str, reference: str, translated: Translated) -> dict[str, Any]:
+    return {
+        "text": source,
+        "reference": reference,
+        "translation": translated.text,
+        "source": translated.source,
+        "target": translated.target,
+        "attention": [[round(float(x), 3) for x in row] for row in translated.attention],
+    }

@@ -1,0 +1,343 @@
+"""CoVe's objective: translate, `L = - sum_t log p(y_t | y_<t, x)`.
+
+McCann, Bradbury, Xiong and Socher, "Learned in Translation: Contextualized Word Vectors", NeurIPS
+2017, section 3. [ours] Adam instead of SGD with a halved rate; target words are cut into byte
+pairs, so that none is unknown; sentences of similar lengths stand in a batch, so that little is
+padding, and the softmax sees real tokens only.
+
+Shapes: B pairs, S source words, T target tokens, N target tokens of all pairs.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from headstart.errors import DataError, MissingExtraError, SettingsError
+from headstart.models.beam_search import Found, search
+from headstart.models.cove import Cove
+from headstart.models.cross_entropy import linear_cross_entropy
+from headstart.seeds import generator
+from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
+from headstart.tokenize.subwords import SubwordTokenizer
+
+_HELD_OUT_SHARE = 0.02
+_MOST_HELD_OUT = 500  # pairs; more would only make every validation slower
+_FEWEST_PAIRS = 50  # with fewer, none is held out
+_POOL = 50  # batches' worth of pairs that are sorted by length together
+_BATCH_WORDS = 2048
+_TOKENS_A_WORD, _TOKENS_MORE = 3, 10  # how long a translation may become
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """Settings of CoVe's pretraining.
+
+    Attributes:
+        pairs_per_step: Sentence pairs that one update looks at, over all processes.
+        pairs_at_once: Pairs computed together; the gradients of a step's parts are added up.
+        max_tokens: Pairs with a longer side are not trained on.
+        train_vectors: Whether the word vectors are trained, too, and not only read.
+        learning_rate: At its highest.
+    """
+
+    pairs_per_step: int = 64
+    pairs_at_once: int = 64
+    max_tokens: int = 100
+    train_vectors: bool = False
+    learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        for name in ("pairs_per_step", "pairs_at_once", "max_tokens"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise SettingsError(f"{name} must be a whole number from 1, got {value!r}")
+        if type(self.train_vectors) is not bool:
+            raise SettingsError(f"train_vectors must be true or false, got {self.train_vectors!r}")
+        if type(self.learning_rate) not in (int, float) or not 0 < self.learning_rate < math.inf:
+            raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate!r}")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sentence pairs as ids.
+
+    Attributes:
+        sources: Words of each source sentence.
+        targets: Pieces of each target sentence, without special tokens.
+        source_texts: The sentences, for knowing which are the same.
+        references: The target sentences as they were written, which BLEU compares with.
+    """
+
+    sources: Encoded
+    targets: Encoded
+    source_texts: Sequence[str]
+    references: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of similar lengths, those with the longest target first.
+
+    Attributes:
+        ids_BS: Source words.
+        mask_BS: Where there are any.
+        before_BT: The token before each target token; the first is the one that ends a text.
+        after_N: The target tokens and the end, step by step: the first of all pairs, the second ..
+        lengths: Target tokens of each pair, its end included.
+        pairs: The pairs' numbers.
+    """
+
+    ids_BS: NDArray[np.int64]
+    mask_BS: NDArray[np.bool_]
+    before_BT: NDArray[np.int64]
+    after_N: NDArray[np.int64]
+    lengths: list[int]
+    pairs: Rows
+
+    def describe(self) -> str:
+        """Name the pairs, for messages."""
+        shown = ", ".join(map(str, self.pairs[:8]))
+        return f"pairs {shown}, .." if len(self.pairs) > 8 else f"pairs {shown}"
+
+
+class Objective:
+    """What `training.runs.run` needs to pretrain a CoVe.
+
+    The batches and their order are a function of (seed, step) alone.
+
+    Args:
+        model: The encoder with its decoder.
+        pairs: The parallel text.
+        tokenizer: What the targets were cut with; it has an end-of-text token.
+        settings: How much at a time.
+        seed: Decides everything random.
+        share: This process's number, and how many there are.
+
+    Raises:
+        DataError: Every pair is longer than `max_tokens`.
+        SettingsError: The model has no decoder.
+        MissingExtraError: sacrebleu, which computes BLEU, is not installed.
+    """
+
+    def __init__(
+        self,
+        model: Cove,
+        pairs: Pairs,
+        tokenizer: SubwordTokenizer,
+        settings: Translation,
+        *,
+        seed: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        model.translator()
+        import_sacrebleu()
+        self.model, self.pairs, self.settings, self.seed = model, pairs, settings, seed
+        self.tokenizer = tokenizer
+        self.end = end_token(tokenizer)
+        self.rank, self.size = share
+        training, self.held_out = hold_out(pairs.source_texts, seed=seed)
+        longest = np.maximum(pairs.sources.lengths, pairs.targets.lengths)
+        self.training = training[longest[training] <= settings.max_tokens]
+        if not len(self.training):
+            raise DataError(f"every pair has a side of more than {settings.max_tokens} tokens")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that pass over the pairs once."""
+        return -(-len(self.training) // self.settings.pairs_per_step)
+
+    def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
+        """Yield the parts of step `first_step`, of the next, and so on without end."""
+        epoch, at = divmod(first_step - 1, self.steps_per_epoch)
+        while True:
+            for rows in self._order(epoch)[at:]:
+                at_once = min(self.settings.pairs_at_once, -(-len(rows) // self.size))
+                parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+                yield [self._batch(part) for part in parts[self.rank :: self.size]]
+            epoch, at = epoch + 1, 0
+
+    def _order(self, epoch: int) -> list[Rows]:
+        """Deal the pairs into steps: shuffled, sorted by length in pools, and shuffled again."""
+        random = generator(self.seed, "pairs", epoch)
+        order = random.permutation(self.training)
+        step = self.settings.pairs_per_step
+        sources, targets = self.pairs.sources.lengths, self.pairs.targets.lengths
+        steps = []
+        for start in range(0, len(order), _POOL * step):
+            rows = order[start : start + _POOL * step]
+            rows = rows[np.lexsort((sources[rows], targets[rows]))]
+            steps += [rows[at : at + step] for at in range(0, len(rows), step)]
+        return [steps[at] for at in random.permutation(len(steps))]
+
+    def _batch(self, rows: Rows) -> Batch:
+        rows = rows[np.argsort(-self.pairs.targets.lengths[rows], kind="stable")]
+        ids_BS, mask_BS = pad(self.pairs.sources, rows)
+        lengths = self.pairs.targets.lengths[rows] + 1
+        targets_BT, inside_BT = pad(self.pairs.targets, rows)
+        after_BT = np.full((len(rows), int(lengths[0])), self.end)
+        after_BT[:, : targets_BT.shape[1]][inside_BT] = targets_BT[inside_BT]
+        before_BT = np.concatenate([np.full((len(rows), 1), self.end), after_BT[:, :-1]], 1)
+        here_TB = np.arange(after_BT.shape[1])[:, None] < lengths
+        return Batch(ids_BS, mask_BS, before_BT, after_BT.T[here_TB], lengths.tolist(), rows)
+
+    def epochs(self, step: int) -> float:
+        """Return how many passes over the pairs are done after a step."""
+        return step / self.steps_per_epoch
+
+    def tokens(self, batch: Batch) -> int:
+        """Return how many target tokens a batch holds."""
+        return len(batch.after_N)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch as `(sum, count)`."""
+        return translation_loss(self.model, batch), torch.tensor(float(len(batch.after_N)))
+
+    def validate(self) -> dict[str, float] | None:
+        """Return loss and perplexity a token, and BLEU of greedy translations, held-out pairs."""
+        if not len(self.held_out):
+            return None
+        total, count = 0.0, 0
+        with torch.inference_mode():
+            lengths = self.pairs.sources.lengths[self.held_out]
+            for places in inference_batches(lengths, max_tokens=_BATCH_WORDS):
+                batch = self._batch(self.held_out[places])
+                total += float(translation_loss(self.model, batch))
+                count += len(batch.after_N)
+        loss = total / count
+        scores = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        return {**scores, "bleu": self.bleu(beam=1)}
+
+    def bleu(self, *, beam: int) -> float:
+        """Return BLEU on the held-out pairs."""
+        found = translate(
+            self.model, self.pairs.sources.select(self.held_out), end=self.end, beam=beam
+        )
+        texts = [self.tokenizer.decode(each.tokens) for each in found]
+        return bleu(texts, [self.pairs.references[row] for row in self.held_out])
+
+    def report(self) -> dict[str, Any]:
+        """Return what the run shall remember."""
+        left_out = len(self.pairs) - len(self.training) - len(self.held_out)
+        return {"pairs_held_out": len(self.held_out), "pairs_too_long": left_out}
+
+
+def translation_loss(model: Cove, batch: Batch) -> Tensor:
+    """Return the summed loss of all predictions of a batch."""
+    states_ND = model.target_states(
+        torch.from_numpy(batch.ids_BS),
+        torch.from_numpy(batch.mask_BS),
+        torch.from_numpy(batch.before_BT),
+        batch.lengths,
+    )
+    decoder = model.translator()
+    return linear_cross_entropy(
+        states_ND, decoder.tokens.weight, decoder.token_bias, torch.from_numpy(batch.after_N)
+    )
+
+
+def hold_out(source_texts: Sequence[str], *, seed: int) -> tuple[Rows, Rows]:
+    """Return the pairs to train on and those to validate on, both in order.
+
+    Of fifty pairs or more, about 2 % are held out, 500 at most. All translations of one source
+    sentence are on the same side.
+    """
+    everything = np.arange(len(source_texts))
+    if len(everything) < _FEWEST_PAIRS:
+        return everything, everything[:0]
+    groups: dict[str, list[int]] = {}
+    for row, text in enumerate(source_texts):
+        groups.setdefault(text, []).append(row)
+    distinct = list(groups.values())
+    most = min(_MOST_HELD_OUT, max(1, int(len(everything) * _HELD_OUT_SHARE)))
+    chosen: list[int] = []
+    for place in generator(seed, "held out").permutation(len(distinct)).tolist():
+        if len(chosen) >= most:
+            break
+        if len(chosen) + len(distinct[place]) <= most:
+            chosen += distinct[place]
+    held_out = np.sort(np.array(chosen, np.int64))
+    return np.setdiff1d(everything, held_out), held_out
+
+
+def translate(model: Cove, sources: Encoded, *, end: int, beam: int = 1) -> list[Found]:
+    """Return the likeliest translation found for each source, several of like length at once.
+
+    Args:
+        model: The encoder with its decoder, in evaluation mode.
+        sources: Words of each sentence.
+        end: The token that begins and ends a target sentence.
+        beam: How many candidates are followed at once; 1 follows the likeliest token.
+
+    Raises:
+        SettingsError: `beam` is below 1, or the model has no decoder.
+    """
+    if type(beam) is not int or beam < 1:
+        raise SettingsError(f"beam must be a whole number from 1, got {beam!r}")
+    decoder = model.translator()
+    found: list[Found | None] = [None] * len(sources)
+    lengths = sources.lengths
+    with torch.inference_mode():
+        for rows in inference_batches(lengths, max_tokens=max(1, _BATCH_WORDS // beam)):
+            ids_BS, mask_BS = map(torch.from_numpy, pad(sources, rows))
+            memory = decoder.look_at(model.read(ids_BS, mask_BS), mask_BS)
+            of_rows = search(
+                lambda places, before, memory=memory: decoder.step(memory, places, before),
+                decoder.begin(memory),
+                sequences=len(rows),
+                begin=end,
+                end=end,
+                max_tokens=_TOKENS_A_WORD * ids_BS.shape[1] + _TOKENS_MORE,
+                beam=beam,
+            )
+            for row, each, words in zip(rows, of_rows, lengths[rows], strict=True):
+                attention_TS = each.attention_TS[:, : max(1, words)]
+                found[row] = Found(each.tokens, each.score, attention_TS)
+    return [each for each in found if each is not None]
+
+
+def end_token(tokenizer: SubwordTokenizer) -> int:
+    """Return the id of the token that begins and ends a target sentence.
+
+    Raises:
+        SettingsError: There is no such token.
+    """
+    if tokenizer.specials.end is None:
+        raise SettingsError("the target's tokenizer needs an end-of-text token, as byte pairs have")
+    return tokenizer.specials.end
+
+
+def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
+    """Return corpus BLEU of plain text, by sacrebleu's own tokenization (13a), 0 to 100.
+
+    Post, "A Call for Clarity in Reporting BLEU Scores", WMT 2018
+    (https://aclanthology.org/W18-6319).
+
+    Raises:
+        MissingExtraError: sacrebleu is not installed.
+    """
+    score = import_sacrebleu().corpus_bleu(list(translations), [list(references)])
+    return float(score.score)
+
+
+def import_sacrebleu() -> Any:  # noqa: ANN401 - a module
+    """Return sacrebleu.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import sacrebleu
+    except ImportError:
+        raise MissingExtraError(
+            "BLEU needs sacrebleu, which is not installed; run: pip install sacrebleu"
+        ) from None
+    return sacrebleu
