@@ -20,7 +20,9 @@ from headstart.cli.terminal import print_json, say
 
 def pretrain(
     context: typer.Context,
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="word2vec, glove, gpt or bert.")],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="word2vec, glove, elmo, gpt or bert.")
+    ],
     *,
     corpus: Annotated[
         list[Path],
@@ -38,7 +40,8 @@ def pretrain(
     minutes: Annotated[float | None, typer.Option(metavar="N", help="Minutes of training.")] = None,
     tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to read.")] = None,
     steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Updates of the weights, for gpt and bert.")
+        int | None,
+        typer.Option(metavar="N", help="Updates of the weights, for elmo, gpt and bert."),
     ] = None,
     cbow: Annotated[
         bool, typer.Option("--cbow", help="word2vec by CBOW instead of skip-gram.")
@@ -66,8 +69,8 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder on unlabelled text.
 
-    A run of gpt or bert that was stopped goes on with the same command. Under torchrun the same
-    command trains on several processes.
+    A run of elmo, gpt or bert that was stopped goes on with the same command. Under torchrun the
+    same command trains on several processes.
 
     For example:
 
@@ -78,7 +81,7 @@ def pretrain(
     from headstart.cli.bars import Bars
     from headstart.cli.running import keep_run, run_folder, told
     from headstart.hub import store
-    from headstart.hub.pretraining import MODELS
+    from headstart.hub.kinds import RUNS
     from headstart.storage import check_new
 
     check_new(out)
@@ -97,7 +100,7 @@ def pretrain(
         options=options or None,
         seed=seed,
         threads=threads,
-        run_folder=run_folder(out) if method in MODELS else None,
+        run_folder=run_folder(out) if method in RUNS else None,
         track=track,
         progress=Bars(),
     )

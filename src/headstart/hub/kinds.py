@@ -14,4 +14,5 @@ KINDS: dict[str, type[Pretrained]] = {
     "bert": PretrainedBert,
     "hf": PretrainedTransformer,
 }
-PRETRAINABLE = ("word2vec", "glove", "gpt", "bert")
+PRETRAINABLE = ("word2vec", "glove", "elmo", "gpt", "bert")
+RUNS = ("elmo", "gpt", "bert")  # whose pretraining is a run in steps, with checkpoints and a log

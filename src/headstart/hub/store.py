@@ -25,11 +25,12 @@ from headstart.hub.bundle import (
     read_word_tokenizer,
 )
 from headstart.hub.elmo import load_original_elmo, load_saved_elmo
+from headstart.hub.elmo_pretraining import pretrain_elmo
 from headstart.hub.foreign import huggingface
 from headstart.hub.foreign.text_rows import Matrix
 from headstart.hub.foreign.vectors import read_vectors
-from headstart.hub.kinds import KINDS, PRETRAINABLE
-from headstart.hub.pretraining import MODELS, Plan, adapt_model, pretrain_model
+from headstart.hub.kinds import KINDS, PRETRAINABLE, RUNS
+from headstart.hub.pretraining import Plan, adapt_model, pretrain_model
 from headstart.hub.published import load_published
 from headstart.models.word_vectors import WordVectors
 from headstart.pretrain import glove, skip_gram
@@ -178,12 +179,13 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     """Pretrain an encoder on unlabelled text.
 
     Args:
-        method: `word2vec`, `glove`, `gpt` or `bert`.
+        method: `word2vec`, `glove`, `elmo`, `gpt` or `bert`.
         corpus: A file, folder or glob, a list of such paths, or a list of documents.
         text_column: The column of a table that holds the text.
         size: `tiny`, `mini`, `small`, `medium` or `base`: of word vectors 25, 50, 100, 200 or 300
             numbers a vector (`small` by default), of models from 2 layers of 128 numbers to 12 of
-            768 (`mini` by default: 4 of 256).
+            768 (`mini` by default: 4 of 256), of ELMo two layers of 256 to 4,096 cells (`mini`:
+            512).
         epochs: Passes over the corpus; of several limits, the first reached ends the training.
         minutes: Wall-clock minutes of training; 20 by default for models.
         tokens: Words, or pieces of words, read over all passes.
@@ -191,12 +193,13 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         seed: Decides everything random; with one thread the result is the same bit for bit, unless
             `minutes` end it.
         threads: How many to train with; all cores by default.
-        tokenizer: `words` (of word vectors the default), `whitespace` (text that is tokenized
-            already), `bpe` (of GPT the default) or `wordpiece` (of BERT the default), learnt from
-            the corpus; or a tokenizer that exists, or its `tokenizer.json`.
+        tokenizer: `words` (of word vectors and ELMo the default), `whitespace` (text that is
+            tokenized already), `bpe` (of GPT the default) or `wordpiece` (of BERT the default),
+            learnt from the corpus; or a tokenizer that exists, or its `tokenizer.json`.
         min_count: Rarer words get no vector; for word vectors.
-        options: More settings of the method, by the names of `SkipGram`, `GloVe`, `MaskedLm` or
-            `CausalLm`; for models `vocabulary_size`, `lowercase` and `dropout`, too.
+        options: More settings of the method, by the names of `SkipGram`, `GloVe`,
+            `BidirectionalLm`, `MaskedLm` or `CausalLm`; for models `vocabulary_size`, `lowercase`
+            and `dropout`, too.
         run_folder: Where a model's checkpoints and log go; a run that was stopped goes on there.
         track: A folder for TensorBoard's files, for models.
         progress: Where progress goes.
@@ -212,11 +215,11 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     if threads is not None and threads < 1:
         raise SettingsError(f"threads must be 1 or more, got {threads}")
     limits = {"epochs": epochs, "minutes": minutes, "tokens": tokens, "steps": steps}
-    model = method in MODELS
+    model = method in RUNS
     if not model:
         for name, value in (("steps", steps), ("run_folder", run_folder), ("track", track)):
             if value is not None:
-                raise SettingsError(f"{name} is for {' and '.join(MODELS)}, not for {method}")
+                raise SettingsError(f"{name} is for {', '.join(RUNS)}, not for {method}")
     plan = Plan(
         budget=_budget(limits, {"minutes": MINUTES} if model else {"epochs": EPOCHS[method]}),
         seed=seed,
@@ -229,6 +232,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     text = as_corpus(corpus, text_column=text_column)
     for note in text.notes:
         progress.note(note)
+    if method == "elmo":
+        return pretrain_elmo(text, plan, size=size or "mini", tokenizer=_whole_words(tokenizer))
     if model:
         return pretrain_model(method, text, plan, size=size or "mini", tokenizer=_pieces(tokenizer))
     config = _configure(method, {"dim": _width(size or "small"), **plan.options})
@@ -316,6 +321,19 @@ def _pieces(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | Kind
         return SubwordTokenizer.load(tokenizer)
     raise SettingsError(
         f"a model reads pieces of words: bpe, wordpiece or a tokenizer.json, not {tokenizer!r}"
+    )
+
+
+def _whole_words(tokenizer: Tokenizer | str | Path | None) -> WordTokenizer | Split | None:
+    """Return what cuts an ELMo's texts: a tokenizer, how to cut, or None."""
+    if tokenizer is None or isinstance(tokenizer, WordTokenizer):
+        return tokenizer
+    if tokenizer in get_args(Split):
+        return cast("Split", tokenizer)
+    if isinstance(tokenizer, str | Path) and Path(tokenizer).is_file():
+        return WordTokenizer.load(tokenizer)
+    raise SettingsError(
+        f"an ELMo reads whole words: words, whitespace or a tokenizer.json, not {tokenizer!r}"
     )
 
 
