@@ -80,7 +80,7 @@ def pretrain_elmo(
             progress=plan.progress,
         )
         if given is not None:
-            every = _after(given, every)
+            every = extended(given, every)
         with disk_errors(cache_folder()):
             cache_folder().mkdir(parents=True, exist_ok=True)
             working = tempfile.TemporaryDirectory(prefix="corpus-", dir=cache_folder())
@@ -136,7 +136,7 @@ def _settings(options: Mapping[str, Any]) -> BidirectionalLm:
     return BidirectionalLm(**options)
 
 
-def _after(first: WordTokenizer, second: WordTokenizer) -> WordTokenizer:
+def extended(first: WordTokenizer, second: WordTokenizer) -> WordTokenizer:
     """Return a tokenizer with the words of one, and after them those that only the other has."""
     more = [word for word in second.vocabulary[2:] if word not in first.ids]
     return WordTokenizer.from_vocabulary(
