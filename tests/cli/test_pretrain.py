@@ -53,7 +53,7 @@ def test_every_option_arrives(run, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["elmo", "--corpus", "articles.txt"], "cannot pretrain 'elmo'; there are word2vec, glove"),
+        (["lsa", "--corpus", "articles.txt"], "cannot pretrain 'lsa'; there are word2vec, glove"),
         (["glove", "--corpus", "none.txt"], "none.txt: no such file or folder"),
         (["glove", "--corpus", "articles.txt", "--size", "huge"], "no size 'huge'"),
         (["glove"], "Missing option '--corpus'"),

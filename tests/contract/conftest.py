@@ -7,10 +7,13 @@ import torch
 from tokenizers import models, normalizers, pre_tokenizers
 
 from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.elmo import PretrainedElmo
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.models.bert import Bert, BertConfig
+from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.models.gpt import Gpt, GptConfig
 from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import WordTokenizer
 
 TOPICS = {
     "sport": ["goal", "match", "team", "coach", "score", "league"],
@@ -58,6 +61,21 @@ def make_whole_model(kind, encoder, **settings):
     return wrap.of(model, tokenizer, lineage={})
 
 
+def make_elmo():
+    """Make a tiny ELMo that knows nothing yet."""
+    words = [word for topic in TOPICS.values() for word in topic] + PLAIN
+    tokenizer = WordTokenizer.from_vocabulary(words, lowercase=True)
+    config = ElmoConfig(
+        filters=((1, 4), (2, 8)),
+        character_width=4,
+        projection=6,
+        cells=10,
+        vocabulary_size=len(tokenizer.vocabulary),
+    )
+    model = Elmo(config, generator=torch.Generator().manual_seed(0))
+    return PretrainedElmo.of(model, tokenizer, lineage={})
+
+
 @pytest.fixture(scope="session")
 def encoder():
     return make_encoder()
@@ -68,6 +86,7 @@ def encoders(encoder):
     """One of each kind: what replaces the embedding layer, and what replaces the whole model."""
     return {
         "glove": encoder,
+        "elmo": make_elmo(),
         "bert": make_whole_model("bert", encoder),
         "bert of one segment": make_whole_model("bert", encoder, segments=1),
         "gpt": make_whole_model("gpt", encoder),

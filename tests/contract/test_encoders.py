@@ -6,10 +6,11 @@ import torch
 
 from headstart.hub.store import load_encoder
 from headstart.models.bert import Bert
+from headstart.models.elmo import Elmo
 from headstart.models.word_vectors import WordVectors
 from headstart.tokenize.batches import pad
 
-KINDS = ["glove", "bert", "bert of one segment", "gpt", "gpt, norm last"]
+KINDS = ["glove", "elmo", "bert", "bert of one segment", "gpt", "gpt, norm last"]
 TEXTS = ["goal match", "bank", "", "the song was a band concert today", "unheard-of", "team " * 60]
 
 
@@ -23,10 +24,12 @@ def encode(encoder, texts, *, max_tokens=20, width=0, filler=0):
     encoded, _ = encoder.inputs(texts, max_tokens)
     ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, np.arange(len(texts))))
     wider = max(0, width - ids_BT.shape[1])
-    ids_BT = torch.nn.functional.pad(ids_BT, (0, wider))
+    deeper = ids_BT.ndim - 2  # ELMo's words are characters
+    ids_BT = torch.nn.functional.pad(ids_BT, (*([0, 0] * deeper), 0, wider))
     mask_BT = torch.nn.functional.pad(mask_BT, (0, wider))
+    ids_BT = ids_BT.masked_fill(~mask_BT.view(*mask_BT.shape, *([1] * deeper)), filler)
     with torch.no_grad():
-        return encoder.model.encode(ids_BT.masked_fill(~mask_BT, filler), mask_BT), mask_BT
+        return encoder.model.encode(ids_BT, mask_BT), mask_BT
 
 
 def test_it_gives_every_layer_as_wide_as_it_says(one):
@@ -73,7 +76,7 @@ def test_its_groups_are_all_that_it_computes_with(one):
     used = {id(p) for p, g in zip(parameters, gradients, strict=True) if g is not None}
     assert used
     assert used <= {id(parameter) for parameter in grouped}
-    if not isinstance(one.model, Bert):  # whose heads are for pretraining
+    if not isinstance(one.model, Bert | Elmo):  # whose heads are for pretraining
         assert {id(parameter) for parameter in parameters} == used
 
 
@@ -99,7 +102,7 @@ def test_depth_is_the_order_of_its_groups(one):
 
 def test_it_reads_no_more_than_it_is_told_and_counts_what_is_cut(one):
     whole, cut = one.inputs(TEXTS, 10_000)
-    assert cut == (0 if isinstance(one.model, WordVectors) else 1)
+    assert cut == (0 if isinstance(one.model, WordVectors | Elmo) else 1)
     for most in (3, 5, 9):
         encoded, cut = one.inputs(TEXTS, most)
         assert encoded.lengths.max() <= most

@@ -21,7 +21,7 @@ from headstart.cli.terminal import print_json, say
 def pretrain(
     context: typer.Context,
     method: Annotated[
-        str, typer.Argument(metavar="METHOD", help="word2vec, glove, cove, gpt or bert.")
+        str, typer.Argument(metavar="METHOD", help="word2vec, glove, cove, elmo, gpt or bert.")
     ],
     *,
     corpus: Annotated[
@@ -55,7 +55,7 @@ def pretrain(
     tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to read.")] = None,
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Updates of the weights, for cove, gpt and bert."),
+        typer.Option(metavar="N", help="Updates of the weights, for cove, elmo, gpt and bert."),
     ] = None,
     cbow: Annotated[
         bool, typer.Option("--cbow", help="word2vec by CBOW instead of skip-gram.")
@@ -84,8 +84,8 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder on unlabelled text, or cove on translations.
 
-    A run of cove, gpt or bert that was stopped goes on with the same command. Under torchrun the same
-    command trains on several processes.
+    A run of cove, elmo, gpt or bert that was stopped goes on with the same command. Under torchrun
+    the same command trains on several processes.
 
     For example:
 

@@ -16,5 +16,5 @@ KINDS: dict[str, type[Pretrained]] = {
     "bert": PretrainedBert,
     "hf": PretrainedTransformer,
 }
-PRETRAINABLE = ("word2vec", "glove", "cove", "gpt", "bert")
-RUNS = ("cove", "gpt", "bert")  # those with steps, checkpoints and a log
+PRETRAINABLE = ("word2vec", "glove", "cove", "elmo", "gpt", "bert")
+RUNS = ("cove", "elmo", "gpt", "bert")  # pretrained in steps, with checkpoints and a log

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus
@@ -24,12 +25,11 @@ from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.settings import suggestion
 from headstart.storage import cache_folder, disk_errors, fingerprint
-from headstart.tokenize.documents import encode_documents
+from headstart.tokenize.documents import EncodedDocuments, encode_documents
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.training.distributed import process_group, rank_and_size
-from headstart.training.runs import RunSettings, run
+from headstart.training.runs import Objective, RunSettings, run
 
-MODELS = ("gpt", "bert")
 SIZES = {  # layers, width, heads, feed-forward: Turc et al. 2019, https://arxiv.org/abs/1908.08962
     "tiny": (2, 128, 2, 512),
     "mini": (4, 256, 4, 1024),
@@ -187,35 +187,53 @@ def _train(
             objective = causal_lm.Objective(
                 model, documents, tokenizer, settings, seed=plan.seed, share=rank_and_size()
             )
-        report = run(
+        lineage = run_plan(
             model,
             objective,
-            settings=RunSettings(
-                budget=plan.budget,
-                learning_rate=settings.learning_rate,
-                seed=plan.seed,
-                track=plan.track,
-            ),
-            folder=plan.run_folder,
-            identity={
-                **identity,
-                "objective": asdict(settings),
-                "tokenizer": fingerprint(tokenizer.vocabulary),
-                "corpus": text.fingerprint(),
-            },
-            progress=plan.progress,
+            documents,
+            text,
+            plan,
+            settings=settings,
+            identity={**identity, "tokenizer": fingerprint(tokenizer.vocabulary)},
             description=f"pretraining {'BERT' if isinstance(model, Bert) else 'GPT'}",
         )
-        return {
-            "corpus": text.description,
-            "documents": len(documents),
-            "words": documents.words,
-            "seed": plan.seed,
-            "threads": plan.threads or available_cores(),
-            "seconds": time.perf_counter() - started,
-            **report,
-            **objective.report(),
-        }
+        return {**lineage, "seconds": time.perf_counter() - started, **objective.report()}
+
+
+def run_plan(
+    model: nn.Module,
+    objective: Objective[Any],
+    documents: EncodedDocuments,
+    text: Corpus,
+    plan: Plan,
+    *,
+    settings: Any,  # noqa: ANN401 - of any objective: a dataclass with its learning rate
+    identity: Mapping[str, Any],
+    description: str,
+) -> dict[str, Any]:
+    """Train a model on its objective as planned, and return where it came from, and the report."""
+    report = run(
+        model,
+        objective,
+        settings=RunSettings(
+            budget=plan.budget,
+            learning_rate=settings.learning_rate,
+            seed=plan.seed,
+            track=plan.track,
+        ),
+        folder=plan.run_folder,
+        identity={**identity, "objective": asdict(settings), "corpus": text.fingerprint()},
+        progress=plan.progress,
+        description=description,
+    )
+    return {
+        "corpus": text.description,
+        "documents": len(documents),
+        "words": documents.words,
+        "seed": plan.seed,
+        "threads": plan.threads or available_cores(),
+        **report,
+    }
 
 
 def _objective_settings(

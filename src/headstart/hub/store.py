@@ -28,6 +28,7 @@ from headstart.hub.bundle import (
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.cove_pretraining import pretrain_cove, vector_width
 from headstart.hub.elmo import load_original_elmo, load_saved_elmo
+from headstart.hub.elmo_pretraining import pretrain_elmo
 from headstart.hub.foreign import cove as published_cove
 from headstart.hub.foreign import huggingface
 from headstart.hub.foreign.text_rows import Matrix
@@ -233,7 +234,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     """Pretrain an encoder on unlabelled text, or CoVe on parallel text.
 
     Args:
-        method: `word2vec`, `glove`, `cove`, `gpt` or `bert`.
+        method: `word2vec`, `glove`, `cove`, `elmo`, `gpt` or `bert`.
         corpus: A file, folder or glob, a list of such paths, or a list of documents.
         parallel: For CoVe, instead of `corpus`: two files of as many lines (source, target), a TSV
             of the two, or a list of pairs.
@@ -242,8 +243,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         text_column: The column of a table that holds the text.
         size: `tiny`, `mini`, `small`, `medium` or `base`: of word vectors 25, 50, 100, 200 or 300
             numbers a vector (`small` by default), of CoVe states of 128, 256, 512, 512 or 600
-            (`mini` by default), of models from 2 layers of 128 numbers to 12 of 768 (`mini` by
-            default: 4 of 256).
+            (`mini` by default), of ELMo two layers of 256 to 4,096 cells (`mini`: 512), of models
+            from 2 layers of 128 numbers to 12 of 768 (`mini` by default: 4 of 256).
         epochs: Passes over the corpus; of several limits, the first reached ends the training.
         minutes: Wall-clock minutes of training; 20 by default for models and CoVe.
         tokens: Words, or pieces of words, read over all passes.
@@ -251,13 +252,13 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         seed: Decides everything random; with one thread the result is the same bit for bit, unless
             `minutes` end it.
         threads: How many to train with; all cores by default.
-        tokenizer: `words` (of word vectors the default), `whitespace` (text that is tokenized
-            already), `bpe` (of GPT the default) or `wordpiece` (of BERT the default), learnt from
-            the corpus; or a tokenizer that exists, or its `tokenizer.json`.
+        tokenizer: `words` (of word vectors and ELMo the default), `whitespace` (text that is
+            tokenized already), `bpe` (of GPT the default) or `wordpiece` (of BERT the default),
+            learnt from the corpus; or a tokenizer that exists, or its `tokenizer.json`.
         min_count: Rarer words get no vector; 5 by default, and 2 for those that CoVe reads.
         options: More settings of the method, by the names of `SkipGram`, `GloVe`, `Translation`,
-            `MaskedLm` or `CausalLm`; for models and CoVe `vocabulary_size` (of CoVe's target) and
-            `dropout`, too, and for models `lowercase`.
+            `BidirectionalLm`, `MaskedLm` or `CausalLm`; for CoVe and models `vocabulary_size` (of
+            CoVe's target) and `dropout`, too, and for models `lowercase`.
         run_folder: Where a model's checkpoints and log go; a run that was stopped goes on there.
         track: A folder for TensorBoard's files, for models.
         progress: Where progress goes.
@@ -301,6 +302,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     text = as_corpus(corpus, text_column=text_column)
     for note in text.notes:
         progress.note(note)
+    if method == "elmo":
+        return pretrain_elmo(text, plan, size=size or "mini", tokenizer=_whole_words(tokenizer))
     if model:
         return pretrain_model(method, text, plan, size=size or "mini", tokenizer=_pieces(tokenizer))
     config = _configure(method, {"dim": _width(size or "small"), **plan.options})
@@ -454,6 +457,19 @@ def _pieces(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | Kind
         return SubwordTokenizer.load(tokenizer)
     raise SettingsError(
         f"a model reads pieces of words: bpe, wordpiece or a tokenizer.json, not {tokenizer!r}"
+    )
+
+
+def _whole_words(tokenizer: Tokenizer | str | Path | None) -> WordTokenizer | Split | None:
+    """Return what cuts an ELMo's texts: a tokenizer, how to cut, or None."""
+    if tokenizer is None or isinstance(tokenizer, WordTokenizer):
+        return tokenizer
+    if tokenizer in get_args(Split):
+        return cast("Split", tokenizer)
+    if isinstance(tokenizer, str | Path) and Path(tokenizer).is_file():
+        return WordTokenizer.load(tokenizer)
+    raise SettingsError(
+        f"an ELMo reads whole words: words, whitespace or a tokenizer.json, not {tokenizer!r}"
     )
 
 
