@@ -160,8 +160,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
             your own data; `math.inf` for none.
         pretrain_minutes: The most that each encoder may spend on pretraining, or on being adapted;
             5 by default, and never more than its share of `minutes`.
-        pretrain_size: Of CoVe, ELMo, BERT and GPT, if they are pretrained here: `tiny` (the default), `mini`,
-            `small`, `medium` or `base`.
+        pretrain_size: Of CoVe, ELMo, BERT and GPT, if they are pretrained here: `tiny` (the
+            default), `mini`, `small`, `medium` or `base`.
         text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table.
         label_column: The column of the labels.
         workers: Processes; as many as cores by default.

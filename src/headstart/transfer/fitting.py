@@ -82,6 +82,22 @@ def fit(
         return _fit_probe(method, encoder, task)
     if whole_model_width(encoder):
         return fit_whole_model(method, encoder, task, progress)
+    return _fit_on_embeddings(method, encoder, task, progress)
+
+
+def whole_model_width(encoder: Pretrained | None) -> int | None:
+    """Return the width of an encoder that replaces the whole model; None for any other."""
+    if encoder is None or isinstance(encoder.model, WordVectors) or reads_in_context(encoder):
+        return None
+    return encoder.model.width
+
+
+def _fit_on_embeddings(
+    method: Scratch | Features | FineTune | GradualUnfreeze | LowRank,
+    encoder: Pretrained,
+    task: Task,
+    progress: Progress,
+) -> Fit:
     if isinstance(method, GradualUnfreeze | LowRank):
         raise SettingsError(
             f"the transfer {name_of(method)!r} is for encoders that replace the whole model, such "
@@ -90,13 +106,6 @@ def fit(
     if reads_in_context(encoder) and not isinstance(method, Scratch):
         return fit_in_context(method, encoder, task, progress)
     return _fit_pipeline(method, encoder, task, progress)
-
-
-def whole_model_width(encoder: Pretrained | None) -> int | None:
-    """Return the width of an encoder that replaces the whole model; None for any other."""
-    if encoder is None or isinstance(encoder.model, WordVectors) or reads_in_context(encoder):
-        return None
-    return encoder.model.width
 
 
 def _fit_majority(task: Task) -> Fit:

@@ -96,23 +96,32 @@ def rebuild(
         return _rebuild_frozen(config, tensors, folder)
     if form == "pipeline on an encoder":
         return _rebuild_contextual(config, tensors, folder)
+    if form in {"linear on tf-idf", "linear on an encoder"}:
+        return _rebuild_linear(config, tensors, tokenizer, folder)
+    raise ValueError(f"no model has the form {form!r}")
+
+
+def _rebuild_linear(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    tokenizer: Tokenizer | None,
+    folder: Path,
+) -> LinearModel:
     weight, bias = tensors["weight"].numpy(), tensors["bias"].numpy()
-    if form == "linear on tf-idf":
+    if config["form"] == "linear on tf-idf":
         vectorizer = tfidf_vectorizer(config["terms"])
         vectorizer.idf_ = tensors["idf"].numpy()
         return LinearModel(vectorizer, weight, bias)
-    if form == "linear on an encoder":
-        scale, pooling = float(config["scale"]), str(config["pooling"])
-        if tokenizer is None:
-            encoder = load_encoder(folder / ENCODER)
-        else:
-            vectors = _word_vectors(tensors, tokenizer)
-            about = config["encoder"]
-            encoder = Pretrained(
-                about["kind"], vectors, tokenizer, config=about["config"], lineage=about["lineage"]
-            )
-        return LinearModel(encoder, weight, bias, scale, pooling, int(config["max_tokens"]))
-    raise ValueError(f"no model has the form {form!r}")
+    scale, pooling = float(config["scale"]), str(config["pooling"])
+    if tokenizer is None:
+        encoder = load_encoder(folder / ENCODER)
+    else:
+        vectors = _word_vectors(tensors, tokenizer)
+        about = config["encoder"]
+        encoder = Pretrained(
+            about["kind"], vectors, tokenizer, config=about["config"], lineage=about["lineage"]
+        )
+    return LinearModel(encoder, weight, bias, scale, pooling, int(config["max_tokens"]))
 
 
 def _rebuild_pipeline(
