@@ -44,6 +44,14 @@ def corpus_facts(
 ) -> dict[str, Any]:
     """Return what the corpus is, and how large if that was counted in pretraining."""
     facts: dict[str, Any] = {"source": corpus.description}
+    cove = encoders.get("cove")
+    if cove is not None and "bleu" in cove.lineage:
+        told = cove.lineage
+        facts["translations"] = {
+            "source": told["corpus"],
+            "pairs": told["pairs"],
+            "bleu": told["bleu"]["beam"],
+        }
     for one in contestants:
         if one.base in WORD_VECTORS and not one.source:  # which count words, and no pieces of them
             lineage = encoders[one.encoder].lineage
@@ -78,6 +86,29 @@ def proofs(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return each method's proof at the largest budget it was run with, first seed."""
     first = [cell for cell in cells if cell["proof"] and cell["seed"] == 0]
     return {cell["method"]: cell["proof"] for cell in first}  # budgets rise: the last one stays
+
+
+def layer_weights(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return how much each layer of an encoder counts for the task, by method and label budget.
+
+    Each row holds the mean over the seeds, from the lowest layer up, and the smallest and largest.
+    """
+    found: dict[tuple[str, int], list[list[float]]] = {}
+    for cell in cells:
+        if "layer_weights" in cell["chosen"]:
+            shares = found.setdefault((cell["method"], cell["labels"]), [])
+            shares.append(cell["chosen"]["layer_weights"])
+    return [
+        {
+            "method": method,
+            "labels": labels,
+            "layers": [
+                {"mean": sum(layer) / len(layer), "low": min(layer), "high": max(layer)}
+                for layer in zip(*shares, strict=True)
+            ],
+        }
+        for (method, labels), shares in found.items()
+    ]
 
 
 def versions() -> dict[str, str]:

@@ -333,7 +333,7 @@ def run_cell(
         "megabytes": classifier.megabytes,
         "correct": correct.astype(int).tolist(),
         "degenerate": degenerate(predicted.tolist(), terms.test.labels),
-        "chosen": {name: report[name] for name in ("steps", "strength") if name in report},
+        "chosen": {name: report[name] for name in _CHOSEN if name in report},
         "truncated": report["truncated"],
         "proof": asdict(classifier.proof_) if classifier.proof_ else None,
         "spent": [fitted - started, time.perf_counter() - fitted],
@@ -346,6 +346,7 @@ def _reading(terms: Terms, contestant: Contestant, encoder: Pretrained | None) -
     return _seconds_a_text(encoder, terms) if known and encoder else 0.0
 
 
+_CHOSEN = ("steps", "strength", "layer_weights", "output_layer_weights")
 _SPEEDS: dict[str, float] = {}  # seconds a text, by the encoder's fingerprint, in this process
 
 

@@ -31,7 +31,7 @@ from headstart.compare.styles import styles, visible
 FOLDER = Path(__file__).parent
 # Plotly adds the style sheet of its maps, unless there is an element with the sheet's id already.
 _MAP_STYLES = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
-_OPTIONAL = ("data", "differences", "proofs", "knowledge", "command", "seconds")
+_OPTIONAL = ("data", "differences", "proofs", "layers", "knowledge", "command", "seconds")
 _ONE_SEED = (
     "One seed was run: intervals and p-values speak for other test rows, not for other seeds or "
     "other choices of the labels."
@@ -44,8 +44,8 @@ def render_report(result: Mapping[str, Any]) -> str:
     Args:
         result: A comparison's results as JSON holds them. `summary`, the rows of `summarize`, is
             needed; `title`, `metric`, `data`, `cells`, `headline`, `best`, `recommendation`,
-            `left_out`, `gains`, `differences`, `warnings`, `proofs`, `knowledge`, `settings`,
-            `command`, `versions` and `seconds` are shown where they are given.
+            `left_out`, `gains`, `differences`, `warnings`, `proofs`, `layers`, `knowledge`,
+            `settings`, `command`, `versions` and `seconds` are shown where they are given.
     """
     style = "".join((FOLDER / name).read_text("utf-8") for name in ("tones.css", "report.css"))
     scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text("utf-8")]

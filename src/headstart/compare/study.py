@@ -14,6 +14,7 @@ from headstart.compare.account import (
     corpus_facts,
     degenerate,
     details,
+    layer_weights,
     proofs,
     truncated,
     versions,
@@ -353,6 +354,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "warnings": [*cautions, *made.notes, *degenerate(summary), *truncated(cells)],
         "summary": summary,
         "proofs": proofs(cells),
+        "layers": layer_weights(cells),
         "knowledge": knowledge,
         "settings": {
             **settings,
