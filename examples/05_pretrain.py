@@ -16,9 +16,7 @@ print(word2vec.most_similar("coffee", top=2))
 glove = hs.pretrain("glove", texts, size="tiny", epochs=20, threads=1, seed=0)
 print(glove.similarity("train", "bus"))
 
-elmo = hs.pretrain(
-    "elmo", texts, size="tiny", steps=40, threads=1, options={"words_per_row": 24}
-)
+elmo = hs.pretrain("elmo", texts, size="tiny", steps=40, threads=1, options={"words_per_row": 24})
 print(elmo.lineage["validation"]["forward_perplexity"])
 hot, late = elmo.word_states([["the", "coffee", "is", "hot"], ["the", "bus", "is", "late"]])
 print(hot.shape)  # three layers, four words: the word alone, then where it stands

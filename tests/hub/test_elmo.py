@@ -163,7 +163,7 @@ def test_a_sentence_has_the_same_bits_in_any_batch_and_order(elmo, batch_size):
 
 
 def test_memory_is_carried_only_when_asked_for(elmo):
-    given = [words or ["."] for words in sentences(6)]
+    given = [["milk"] * number for number in range(1, 7)]  # the shortest first
     fresh = elmo.word_states(given, batch_size=2)
     carried = elmo.word_states(given, batch_size=2, stateful=True)
     for row, (one, other) in enumerate(zip(fresh, carried, strict=True)):

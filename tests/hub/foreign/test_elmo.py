@@ -188,6 +188,9 @@ def damage(folder, what):
             file[name] = np.full_like(array, np.nan)
         elif what == "elsewhere":
             file[name] = h5py.ExternalLink("other.h5", name)
+        elif what == "another file's bytes":
+            other = [(str(folder / "options.json"), 0, array.nbytes)]
+            file.create_dataset(name, array.shape, array.dtype, external=other)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +204,7 @@ def damage(folder, what):
         ("turned", "CNN_proj/W_proj should be 5x4 by options.json, but is 4x5"),
         ("not finite", "CNN_proj/W_proj holds NaN or infinity"),
         ("elsewhere", "CNN_proj/W_proj is missing"),
+        ("another file's bytes", "CNN_proj/W_proj is missing"),
     ],
 )
 def test_damaged_weights_are_refused(folder, what, message):
