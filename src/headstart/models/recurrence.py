@@ -44,9 +44,7 @@ def read_both_ways(
     left_BTH, *other_ends = _run(left, x_BTE.flip(1))
     right_BTH = _move(right_BTH, (places_T - mask_BT.sum(1, keepdim=True)) % tokens)
     states_BTD = torch.cat([right_BTH, left_BTH.flip(1)], -1)[:batch] * mask_BT[:batch, :, None]
-    state_BD, cell_BD = (
-        torch.cat(pair, -1)[:batch] for pair in zip(ends, other_ends, strict=True)
-    )
+    state_BD, cell_BD = (torch.cat(pair, -1)[:batch] for pair in zip(ends, other_ends, strict=True))
     return states_BTD, state_BD, cell_BD
 
 
@@ -85,8 +83,8 @@ def _move(x_BTE: Tensor, from_BT: Tensor) -> Tensor:
 def new_memory(inputs: Tensor, units: int) -> Tensor:
     """Make room for what a cell goes through at inputs `[.., G]`: `[.., X]`, X = 6H.
 
-    Four gates, the cell, and its hyperbolic tangent stand side by side in each row. All but products
-    is computed in float32 at least, since cells add up over a sequence.
+    Four gates, the cell, and its hyperbolic tangent stand side by side in each row. All but
+    products is computed in float32 at least, since cells add up over a sequence.
     """
     kind = torch.promote_types(inputs.dtype, torch.float32)
     return inputs.new_empty(*inputs.shape[:-1], 6 * units, dtype=kind)

@@ -30,6 +30,7 @@ _HELD_OUT_SHARE = 0.02
 _MOST_HELD_OUT = 500  # pairs; more would only make every validation slower
 _FEWEST_PAIRS = 50  # with fewer, none is held out
 _POOL = 50  # batches' worth of pairs that are sorted by length together
+_ALIKE = 3  # target lengths that count as one when pairs are sorted: sources are alike, then, too
 _BATCH_WORDS = 2048
 _TOKENS_A_WORD, _TOKENS_MORE = 3, 10  # how long a translation may become
 
@@ -174,7 +175,7 @@ class Objective:
         steps = []
         for start in range(0, len(order), _POOL * step):
             rows = order[start : start + _POOL * step]
-            rows = rows[np.lexsort((sources[rows], targets[rows]))]
+            rows = rows[np.lexsort((sources[rows], targets[rows] // _ALIKE))]
             steps += [rows[at : at + step] for at in range(0, len(rows), step)]
         return [steps[at] for at in random.permutation(len(steps))]
 
