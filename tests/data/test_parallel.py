@@ -1,4 +1,4 @@
-"""Parallel text from files of every kind: what is read is what was written, or an error says where."""
+"""Parallel text from files of every kind: read as it was written, or an error that says where."""
 
 import gzip
 from pathlib import Path
@@ -78,9 +78,7 @@ def test_pairs_with_an_empty_side_are_left_out_and_counted(tmp_path):
     target = written(tmp_path, "a.de", ["eins", "zwei", "drei", ""])
     text = as_parallel([source, target])
     assert pairs_of(text) == [("one", "eins"), ("three", "drei")]
-    assert text.notes == (
-        f"{source}, {target} line 2: a side is empty; 2 such pairs are left out",
-    )
+    assert text.notes == (f"{source}, {target} line 2: a side is empty; 2 such pairs are left out",)
 
 
 @pytest.mark.parametrize(("more", "longer"), [(1, "a.de"), (-1, "a.en")])
@@ -106,7 +104,7 @@ def test_a_tsv_that_is_none(tmp_path, lines, message):
 
 
 def test_what_else_is_asked_wrong(tmp_path):
-    with pytest.raises(DataError, match="none.en: no such file"):
+    with pytest.raises(DataError, match=r"none\.en: no such file"):
         as_parallel([tmp_path / "none.en", tmp_path / "none.de"])
     with pytest.raises(SettingsError, match="one TSV or two files, source and target; 3 are given"):
         as_parallel(["a", "b", "c"])

@@ -84,8 +84,8 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder on unlabelled text, or cove on translations.
 
-    A run of cove, gpt or bert that was stopped goes on with the same command. Under torchrun the same
-    command trains on several processes.
+    A run of cove, gpt or bert that was stopped goes on with the same command. Under torchrun the
+    same command trains on several processes.
 
     For example:
 

@@ -37,6 +37,7 @@ from headstart.models.recurrence import (
 )
 
 LAYERS = 2
+_EMBEDDING_STD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -420,7 +421,11 @@ class _Follow(torch.autograd.Function):
 
 
 def init_weights(model: Cove, generator: torch.Generator | None) -> None:
-    """Set every weight: uniform by fan-in, the forget gates' biases 1, embeddings of length 1."""
+    """Set every weight: uniform by fan-in, the forget gates' biases 1, embeddings from a normal.
+
+    The target's embeddings are large enough to be heard beside the states from the first step on:
+    with a softmax's usual small ones the decoder learns to look at the source much later.
+    """
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
             nn.init.zeros_(parameter)
@@ -428,7 +433,7 @@ def init_weights(model: Cove, generator: torch.Generator | None) -> None:
                 units = len(parameter) // 4
                 nn.init.ones_(parameter[units : 2 * units])
         elif name.endswith(("embedding.weight", "tokens.weight")):
-            nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
+            nn.init.normal_(parameter, std=_EMBEDDING_STD, generator=generator)
         else:
             bound = parameter.shape[1] ** -0.5
             nn.init.uniform_(parameter, -bound, bound, generator=generator)

@@ -11,6 +11,7 @@ Shapes: B pairs, S source words, T target tokens, N target tokens of all pairs.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class Translation:
     pairs_at_once: int = 64
     max_tokens: int = 100
     train_vectors: bool = False
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
 
     def __post_init__(self) -> None:
         for name in ("pairs_per_step", "pairs_at_once", "max_tokens"):
@@ -291,7 +292,7 @@ def translate(model: Cove, sources: Encoded, *, end: int, beam: int = 1) -> list
             ids_BS, mask_BS = map(torch.from_numpy, pad(sources, rows))
             memory = decoder.look_at(model.read(ids_BS, mask_BS), mask_BS)
             of_rows = search(
-                lambda places, before, memory=memory: decoder.step(memory, places, before),
+                partial(decoder.step, memory),
                 decoder.begin(memory),
                 sequences=len(rows),
                 begin=end,
