@@ -273,7 +273,7 @@ def encode_plain(arguments: argparse.Namespace) -> Figures:
             found += [each[:size].numpy() for each, size in zip(states, lengths, strict=True)]
         return found
 
-    figures = speed("encode", encode, len(ids), "sentences", arguments)
+    figures = speed("encode", encode, len(ids), "sentences", arguments)  # and beside our bf16
     return figures | {name.replace("encode", "encode_bf16"): v for name, v in figures.items()}
 
 
