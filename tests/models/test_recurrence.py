@@ -47,10 +47,11 @@ def test_it_is_torchs_lstm_over_packed_sequences_with_its_gradients(layer):
         torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("units", [4, 50, 64])
-def test_a_sequence_is_the_same_to_the_last_bit_in_any_batch(units):
-    layer = torch.nn.LSTM(6, units, bidirectional=True)
-    x_BTE, mask_BT = inputs(kind=torch.float32)
+@pytest.mark.parametrize(("width", "units"), [(6, 4), (6, 50), (200, 200)])
+def test_a_sequence_is_the_same_to_the_last_bit_in_any_batch(width, units):
+    torch.manual_seed(0)
+    layer = torch.nn.LSTM(width, units, bidirectional=True)
+    x_BTE, mask_BT = inputs(width, torch.float32)
     with torch.no_grad():
         together = read_both_ways(layer, x_BTE, mask_BT)
         noise = x_BTE.masked_fill(~mask_BT[..., None], 7.0)
