@@ -23,7 +23,7 @@ and with a beam of 5.
 import argparse
 import gzip
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +61,7 @@ def objective(arguments: argparse.Namespace) -> "Objective":
     number = PAIRS_A_STEP * (arguments.steps + 1) + 500  # 500 may be held out
     english, german = (lines(arguments, f"train.{side}")[:number] for side in ("en", "de"))
     words = WordTokenizer.train(english, min_count=2)
-    pieces = SubwordTokenizer.train(
-        german, kind="bpe", vocabulary_size=VOCABULARY, lowercase=False
-    )
+    pieces = SubwordTokenizer.train(german, kind="bpe", vocabulary_size=VOCABULARY, lowercase=False)
     pairs = Pairs(words.encode_batch(english), pieces.encode_batch(german), english, german)
     model = Cove(
         CoveConfig(
@@ -74,7 +72,7 @@ def objective(arguments: argparse.Namespace) -> "Objective":
         ),
         generator=torch.Generator().manual_seed(arguments.seed),
     )
-    model.embedding.weight.requires_grad_(False)
+    model.embedding.weight.requires_grad_(requires_grad=False)
     return Objective(model, pairs, pieces, Translation(), seed=arguments.seed)
 
 
@@ -159,9 +157,7 @@ def plain_batch(own: "Objective", rows: np.ndarray) -> tuple["torch.Tensor", ...
     from torch.nn.utils.rnn import pad_sequence
 
     sources = [torch.from_numpy(own.pairs.sources[row].astype(np.int64)) for row in rows]
-    targets = [
-        torch.tensor([own.end, *own.pairs.targets[row].tolist(), own.end]) for row in rows
-    ]
+    targets = [torch.tensor([own.end, *own.pairs.targets[row].tolist(), own.end]) for row in rows]
     lengths = torch.tensor([len(source) for source in sources])
     padded = pad_sequence(targets, batch_first=True, padding_value=-1)
     return pad_sequence(sources, batch_first=True), lengths, padded
@@ -181,7 +177,11 @@ def plain_model(cove: "Cove") -> "torch.nn.Module":
             super().__init__()
             self.embedding = nn.Embedding.from_pretrained(cove.embedding.weight.detach())
             self.encoder = nn.LSTM(
-                cove.config.vector_width, hidden, 2, batch_first=True, bidirectional=True,
+                cove.config.vector_width,
+                hidden,
+                2,
+                batch_first=True,
+                bidirectional=True,
                 dropout=dropout,
             )
             self.tokens = nn.Embedding(*cove.decoder.tokens.weight.shape)
@@ -211,7 +211,9 @@ def plain_model(cove: "Cove") -> "torch.nn.Module":
                 x = torch.cat([self.dropout(self.tokens(before)), fed], -1)
                 lower = self.lower(x, lower)
                 upper = self.upper(self.dropout(lower[0]), upper)
-                scores = torch.bmm(memory, self.attend(upper[0]).to(memory.dtype)[..., None])[..., 0]
+                scores = torch.bmm(memory, self.attend(upper[0]).to(memory.dtype)[..., None])[
+                    ..., 0
+                ]
                 shares = scores.masked_fill(blank, -torch.inf).softmax(-1)
                 context = torch.bmm(shares[:, None].to(memory.dtype), memory)[:, 0]
                 mixed = self.combine(torch.cat([context, upper[0].to(context.dtype)], -1))
@@ -257,7 +259,9 @@ def encode_plain(arguments: argparse.Namespace) -> Figures:
 
     own = objective(arguments)
     model = plain_model(own.model).eval()
-    ids = [torch.from_numpy(own.pairs.sources[row].astype(np.int64)) for row in range(len(own.pairs))]
+    ids = [
+        torch.from_numpy(own.pairs.sources[row].astype(np.int64)) for row in range(len(own.pairs))
+    ]
 
     def encode() -> list[np.ndarray]:
         found = []
@@ -269,12 +273,16 @@ def encode_plain(arguments: argparse.Namespace) -> Figures:
             found += [each[:size].numpy() for each, size in zip(states, lengths, strict=True)]
         return found
 
-    figures = speed("encode", encode, len(ids), "sentences", arguments)
+    figures = speed("encode", encode, len(ids), "sentences", arguments)  # and beside our bf16
     return figures | {name.replace("encode", "encode_bf16"): v for name, v in figures.items()}
 
 
 def speed(
-    name: str, work: Any, count: int, unit: str, arguments: argparse.Namespace  # noqa: ANN401
+    name: str,
+    work: Callable[[], object],
+    count: int,
+    unit: str,
+    arguments: argparse.Namespace,
 ) -> Figures:
     timed = measure_repeated(work, least_seconds=arguments.seconds)
     return {
@@ -321,7 +329,13 @@ def run(part: str, parser: argparse.ArgumentParser) -> None:
             for name in ("encode", "encode_bf16")
             for second in ("second", "cpu_second")
         ],
-        "bleu": ["bleu_beam_1", "bleu_beam_5", "held_out_perplexity", "epochs", "tokens_per_second"],
+        "bleu": [
+            "bleu_beam_1",
+            "bleu_beam_5",
+            "held_out_perplexity",
+            "epochs",
+            "tokens_per_second",
+        ],
     }[part]
     contenders = {
         "train": {OURS: train_ours, "plain": train_plain, "plain-bf16": train_plain_bf16},

@@ -5,6 +5,7 @@ from pathlib import Path
 from headstart.data.corpora import read_corpus
 from headstart.data.labelled import read_labelled
 from headstart.data.overlap import find_conflicts, find_duplicates
+from headstart.data.parallel import as_parallel
 
 Path("reviews.csv").write_text(
     "text,label\n"
@@ -23,3 +24,6 @@ print(find_conflicts(dataset))
 corpus = read_corpus("articles.txt")
 for document in corpus:  # every time anew from the files, so a corpus may be larger than memory
     print(document)
+
+pairs = as_parallel([("a dog", "ein Hund"), ("two dogs", "zwei Hunde")])
+print(len(pairs), pairs.targets)

@@ -1,5 +1,7 @@
 """Word vectors from unlabelled text, on whatever budget there is."""
 
+import numpy as np
+
 import headstart as hs
 
 texts = [
@@ -15,6 +17,24 @@ print(word2vec.most_similar("coffee", top=2))
 
 glove = hs.pretrain("glove", texts, size="tiny", epochs=20, threads=1, seed=0)
 print(glove.similarity("train", "bus"))
+
+cove = hs.pretrain(
+    "cove",
+    parallel=[
+        ("the coffee is hot", "der Kaffee ist heiß"),
+        ("the tea is hot", "der Tee ist heiß"),
+        ("the train is late", "der Zug ist spät"),
+    ]
+    * 10,
+    size="tiny",
+    steps=60,
+    threads=1,
+    options={"vocabulary_size": 300, "pairs_per_step": 15},
+)
+print(cove.translate(["the coffee is hot"], beam=2))
+states = cove.word_states([["the", "coffee", "is", "hot"]])[0]  # two layers
+vectors = cove.word_vectors([["the", "coffee", "is", "hot"]])[0]
+print(np.concatenate([vectors, states[-1]], 1).shape)  # the paper's features: [GloVe(w); CoVe(w)]
 
 elmo = hs.pretrain("elmo", texts, size="tiny", steps=40, threads=1, options={"words_per_row": 24})
 print(elmo.lineage["validation"]["forward_perplexity"])

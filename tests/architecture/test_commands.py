@@ -18,8 +18,9 @@ FLAGS = {
         "--debug"
     ),
     "pretrain": (
-        "method --corpus --out --size --epochs --minutes --tokens --steps --cbow --tokenizer "
-        "--min-count --set --text-column --seed --threads --track --config --json --debug"
+        "method --corpus --parallel --vectors --out --size --epochs --minutes --tokens --steps "
+        "--cbow --tokenizer --min-count --set --text-column --seed --threads --track --config "
+        "--json --debug"
     ),
     "adapt": (
         "encoder --corpus --out --epochs --minutes --tokens --steps --set --text-column --seed "

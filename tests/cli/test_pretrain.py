@@ -56,7 +56,9 @@ def test_every_option_arrives(run, monkeypatch):
         (["lsa", "--corpus", "articles.txt"], "cannot pretrain 'lsa'; there are word2vec, glove"),
         (["glove", "--corpus", "none.txt"], "none.txt: no such file or folder"),
         (["glove", "--corpus", "articles.txt", "--size", "huge"], "no size 'huge'"),
-        (["glove"], "Missing option '--corpus'"),
+        (["glove"], "glove needs a corpus"),
+        (["cove", "--corpus", "articles.txt"], "cove learns from translations: give parallel"),
+        (["glove", "--parallel", "a.tsv"], "parallel is for cove, not for glove"),
     ],
 )
 def test_what_was_asked_wrong(run, words, message):
@@ -73,3 +75,18 @@ def test_json(run):
     found = json.loads(out)
     assert (code, found["folder"]) == (0, "glove")
     assert found["lineage"]["words"] > 0
+
+
+def test_cove_from_translations_with_its_report(run, files):
+    lines = [f"{a} {b}\tdie {b} und {a}" for a in "abcdefgh" for b in "ijklmnop"]
+    (files / "pairs.tsv").write_text("\n".join(lines) + "\n")
+    code, out, _ = run(
+        *("pretrain", "cove", "--parallel", "pairs.tsv", "--vectors", "words.vec"),
+        *("--size", "tiny", "--steps", "2", "--set", "vocabulary_size=300", "--out", "cove"),
+    )
+    assert code == 0
+    assert "bleu" in out
+    assert {"report.html", "target.json", "log.jsonl"} <= {
+        f.name for f in (files / "cove").iterdir()
+    }
+    assert not (files / "cove.run").exists()

@@ -7,9 +7,11 @@ import torch
 from tokenizers import models, normalizers, pre_tokenizers
 
 from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.cove import PretrainedCove
 from headstart.hub.elmo import PretrainedElmo
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.models.bert import Bert, BertConfig
+from headstart.models.cove import Cove, CoveConfig
 from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.models.gpt import Gpt, GptConfig
 from headstart.tokenize.subwords import SubwordTokenizer
@@ -76,6 +78,17 @@ def make_elmo():
     return PretrainedElmo.of(model, tokenizer, lineage={})
 
 
+def make_cove(encoder):
+    """Make a tiny CoVe that reads an encoder's word vectors; it translates nothing."""
+    config = CoveConfig(
+        source_vocabulary=len(encoder.tokenizer.vocabulary), vector_width=8, hidden=6
+    )
+    model = Cove(config, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.embedding.weight.copy_(encoder.model.embedding.weight)
+    return PretrainedCove.of(model, encoder.tokenizer, None, lineage={})
+
+
 @pytest.fixture(scope="session")
 def encoder():
     return make_encoder()
@@ -86,6 +99,7 @@ def encoders(encoder):
     """One of each kind: what replaces the embedding layer, and what replaces the whole model."""
     return {
         "glove": encoder,
+        "cove": make_cove(encoder),
         "elmo": make_elmo(),
         "bert": make_whole_model("bert", encoder),
         "bert of one segment": make_whole_model("bert", encoder, segments=1),

@@ -6,11 +6,12 @@ import torch
 
 from headstart.hub.store import load_encoder
 from headstart.models.bert import Bert
+from headstart.models.cove import Cove
 from headstart.models.elmo import Elmo
 from headstart.models.word_vectors import WordVectors
 from headstart.tokenize.batches import pad
 
-KINDS = ["glove", "elmo", "bert", "bert of one segment", "gpt", "gpt, norm last"]
+KINDS = ["glove", "cove", "elmo", "bert", "bert of one segment", "gpt", "gpt, norm last"]
 TEXTS = ["goal match", "bank", "", "the song was a band concert today", "unheard-of", "team " * 60]
 
 
@@ -102,7 +103,7 @@ def test_depth_is_the_order_of_its_groups(one):
 
 def test_it_reads_no_more_than_it_is_told_and_counts_what_is_cut(one):
     whole, cut = one.inputs(TEXTS, 10_000)
-    assert cut == (0 if isinstance(one.model, WordVectors | Elmo) else 1)
+    assert cut == (0 if isinstance(one.model, WordVectors | Cove | Elmo) else 1)
     for most in (3, 5, 9):
         encoded, cut = one.inputs(TEXTS, most)
         assert encoded.lengths.max() <= most

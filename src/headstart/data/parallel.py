@@ -133,7 +133,7 @@ def _keep_pairs(description: str, place: str, pairs: Iterator[Pair]) -> Parallel
             empty.append(number)
     if not kept:
         raise DataError(f"{description}: holds no pair of two sides")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if empty:
         where = f"{place} line {empty[0]:,}" if place else f"pair {empty[0] - 1:,}"
         notes = (f"{where}: a side is empty; {len(empty):,} such pairs are left out",)

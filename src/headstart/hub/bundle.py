@@ -307,8 +307,10 @@ def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
                 tokenizer.save(new / TOKENIZER)
         write_json(new / CONFIG, about)
         for name, content in (files or {}).items():
-            write = write_text if isinstance(content, str) else write_json
-            write(new / name, content)
+            if isinstance(content, str):
+                write_text(new / name, content)
+            else:
+                write_json(new / name, content)
         if encoder is not None:
             encoder.save(new / ENCODER)
         write_text(new / "README.md", readme)

@@ -6,7 +6,7 @@ pieces (`target.json`), and the report of its pretraining (`report.html`).
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,7 +38,7 @@ KIND = "cove"
 TARGET = "target.json"
 TRANSLATIONS = "translations"  # in a lineage: held-out sentences as they were translated
 _REPORT = "report.html"
-_SIZES = ("source_vocabulary", "vector_width", "hidden", "target_vocabulary", "dropout")
+_SIZES = tuple(field.name for field in fields(CoveConfig))
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class PretrainedCove(Pretrained):
         states = [np.zeros((2, 0, self.model.width), np.float32)] * len(encoded)
         precision = torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
         with torch.inference_mode(), precision:
-            for rows in inference_batches(encoded.lengths, max_tokens=8192):
+            for rows in inference_batches(encoded.lengths, max_tokens=2048):
                 ids_BS, mask_BS = pad(encoded, rows)
                 layers = self.model.encode(torch.from_numpy(ids_BS), torch.from_numpy(mask_BS))
                 both_LBSD = torch.stack(layers).float().numpy()

@@ -95,18 +95,21 @@ def pretrain_cove(
         pairs = Pairs(
             compact, _encode(target, text.targets, plan.progress), text.sources, text.targets
         )
+        matrix = vectors.model.embedding.weight.detach()
+        read = matrix[torch.from_numpy(met)]
+        rms = float(read[1:].square().mean().sqrt())
         sizes: dict[str, Any] = {
             "source_vocabulary": len(met),
             "vector_width": vectors.model.width,
             "hidden": units,
             "target_vocabulary": len(target.vocabulary),
             "dropout": dropout,
+            "scale": 1.0 / rms if rms else 1.0,
         }
         fresh = torch.Generator().manual_seed(derive(plan.seed, "weights"))
         model = Cove(CoveConfig(**sizes), generator=fresh)
-        matrix = vectors.model.embedding.weight.detach()
         with torch.no_grad():
-            model.embedding.weight.copy_(matrix[torch.from_numpy(met)])
+            model.embedding.weight.copy_(read)
         model.embedding.weight.requires_grad_(settings.train_vectors)
         objective = Objective(model, pairs, target, settings, seed=plan.seed, share=rank_and_size())
         report = run(

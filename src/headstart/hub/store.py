@@ -56,7 +56,7 @@ _OBJECTIVES = {"word2vec": skip_gram, "glove": glove}
 def load_encoder(
     source: str | Path,
     *,
-    vectors: PretrainedWordVectors | str | Path | None = None,
+    vectors: Pretrained | str | Path | None = None,
     vocabulary: Collection[str] | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
@@ -139,7 +139,7 @@ def _without_specials(
 
 def _load_published_cove(
     path: Path,
-    vectors: PretrainedWordVectors | str | Path | None,
+    vectors: Pretrained | str | Path | None,
     vocabulary: Collection[str] | None,
     progress: Progress,
 ) -> PretrainedCove:
@@ -155,7 +155,7 @@ def _load_published_cove(
 
 
 def _word_vectors(
-    vectors: PretrainedWordVectors | str | Path,
+    vectors: Pretrained | str | Path,
     *,
     vocabulary: Collection[str] | None = None,
     progress: Progress,
@@ -165,8 +165,6 @@ def _word_vectors(
     Raises:
         SettingsError: There are others than word vectors.
     """
-    if isinstance(vectors, PretrainedWordVectors):
-        return vectors
     loaded = (
         vectors
         if isinstance(vectors, Pretrained)
@@ -189,8 +187,8 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
     if kind not in KINDS:
         hint = "; load it with headstart.load" if kind == "classifier" else ""
         raise FormatError(f"{folder}: holds a {kind!r}, which is no encoder{hint}")
-    if issubclass(KINDS[kind], PretrainedCove):
-        return KINDS[kind].from_folder(folder, config, tensors)
+    if kind == "cove":
+        return PretrainedCove.from_folder(folder, config, tensors)
     about: dict[str, Any] = {name: config.get(name) for name in ("config", "lineage")}
     for name, value in about.items():
         if not isinstance(value, dict):
@@ -215,7 +213,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus | None = None,
     *,
     parallel: str | Path | Sequence[str | Path] | Sequence[Pair] | ParallelText | None = None,
-    vectors: PretrainedWordVectors | str | Path | None = None,
+    vectors: Pretrained | str | Path | None = None,
     text_column: str | None = None,
     size: str | None = None,
     epochs: float | None = None,
@@ -299,6 +297,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         size = size or "mini"
         words = _source_vectors(pairs, vectors, plan, size, min_count or _MIN_COUNT_OF_PAIRS)
         return pretrain_cove(pairs, words, plan, size=size, target=target)
+    if corpus is None:
+        raise SettingsError(f"{method} needs a corpus")
     text = as_corpus(corpus, text_column=text_column)
     for note in text.notes:
         progress.note(note)
@@ -326,8 +326,6 @@ def _check_arguments(
         for name, value in (("parallel", parallel), ("vectors", vectors)):
             if value is not None:
                 raise SettingsError(f"{name} is for cove, not for {method}")
-        if corpus is None:
-            raise SettingsError(f"{method} needs a corpus")
     if method not in RUNS:
         for name, value in of_runs.items():
             if value is not None:
@@ -346,7 +344,7 @@ def _target(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | None
 
 def _source_vectors(
     pairs: ParallelText,
-    vectors: PretrainedWordVectors | str | Path | None,
+    vectors: Pretrained | str | Path | None,
     plan: Plan,
     size: str,
     min_count: int,

@@ -7,15 +7,16 @@ decoder with global attention (Luong, Pham and Manning 2015, https://arxiv.org/a
 needed: a task reads `[GloVe(w); CoVe(w)]`, the word vector beside the encoder's state.
 
 `[ours]` marks where we differ from the authors' program: padding of the source is no place to
-attend to; the softmax is tied to the decoder's embeddings (Press and Wolf 2017); the bias of the
-forget gates begins at 1. A sentence's states depend on nothing beside it: in float32 they are the
-same to the last bit in any batch.
+attend to; the softmax is tied to the decoder's embeddings (Press and Wolf 2017); word vectors are
+brought to one scale; the bias of the forget gates begins at 1. A sentence's states depend on
+nothing beside it: in float32 they are the same to the last bit in any batch.
 
 Shapes: B sentences, S source words, T target tokens, E numbers of a word vector, H units of a
 direction, D = 2H units of the decoder, G = 4D gates, L = 2 layers, V target vocabulary, N tokens of
 all sentences, P drafts of translations, K of them of each sentence, X what stands side by side.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ from headstart.models.recurrence import (
 )
 
 LAYERS = 2
+_EMBEDDING_STD = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class CoveConfig:
         hidden: Units of each direction; a state has twice as many numbers.
         target_vocabulary: Pieces of target words; 0 for an encoder without a decoder.
         dropout: Share of word vectors' and states' numbers dropped in training.
+        scale: Factor on the word vectors; `1 / rms` brings all vectors to one scale.
     """
 
     source_vocabulary: int
@@ -55,6 +58,7 @@ class CoveConfig:
     hidden: int = 300
     target_vocabulary: int = 0
     dropout: float = 0.2
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -68,6 +72,8 @@ class CoveConfig:
                 raise SettingsError(f"{name} must be a whole number from {least}, got {value!r}")
         if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
             raise SettingsError(f"dropout must be in [0, 1), got {self.dropout!r}")
+        if type(self.scale) not in (int, float) or not 0 < self.scale < math.inf:
+            raise SettingsError(f"scale must be above 0, got {self.scale!r}")
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ class Cove(nn.Module):
         """Return all that the encoder makes of sentences; one without words has one of padding."""
         mask_BS = mask_BS.clone()
         mask_BS[:, 0] = True
-        x_BSE = self.dropout(self.embedding(ids_BS))
+        x_BSE = self.dropout(self.embedding(ids_BS) * self.config.scale)
         layers, states, cells = [], [], []
         for layer in self.layers:
             x_BSE, state_BD, cell_BD = read_both_ways(layer, x_BSE, mask_BS)
@@ -415,7 +421,11 @@ class _Follow(torch.autograd.Function):
 
 
 def init_weights(model: Cove, generator: torch.Generator | None) -> None:
-    """Set every weight: uniform by fan-in, the forget gates' biases 1, embeddings of length 1."""
+    """Set every weight: uniform by fan-in, the forget gates' biases 1, embeddings from a normal.
+
+    The target's embeddings are large enough to be heard beside the states from the first step on:
+    with a softmax's usual small ones the decoder learns to look at the source much later.
+    """
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
             nn.init.zeros_(parameter)
@@ -423,7 +433,7 @@ def init_weights(model: Cove, generator: torch.Generator | None) -> None:
                 units = len(parameter) // 4
                 nn.init.ones_(parameter[units : 2 * units])
         elif name.endswith(("embedding.weight", "tokens.weight")):
-            nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
+            nn.init.normal_(parameter, std=_EMBEDDING_STD, generator=generator)
         else:
             bound = parameter.shape[1] ** -0.5
             nn.init.uniform_(parameter, -bound, bound, generator=generator)

@@ -17,7 +17,7 @@ _SHUT = -1e4  # its sigmoid is 0
 
 
 def read_both_ways(
-    layer: torch.nn.LSTM, x_BTE: Tensor, mask_BT: Tensor
+    layer: torch.nn.Module, x_BTE: Tensor, mask_BT: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the states `[B, T, 2H]`, the last ones `[B, 2H]` and their cells `[B, 2H]`.
 
@@ -28,7 +28,7 @@ def read_both_ways(
     nothing; in float32 a sequence's numbers are the same to the last bit in any batch.
 
     Args:
-        layer: One layer, bidirectional.
+        layer: An `nn.LSTM` of one layer, bidirectional.
         x_BTE: The inputs, tokens first and then padding.
         mask_BT: Where there are tokens; at least one in each row.
     """
@@ -48,7 +48,7 @@ def read_both_ways(
     return states_BTD, state_BD, cell_BD
 
 
-def _weights(layer: torch.nn.LSTM, end: str) -> list[Tensor]:
+def _weights(layer: torch.nn.Module, end: str) -> list[Tensor]:
     """Return a direction's weights, with one for the input that is 1 at padding."""
     names = (f"{name}_l0{end}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     inputs_GE, recurrent_GH, *biases = (getattr(layer, name) for name in names)
@@ -83,8 +83,8 @@ def _move(x_BTE: Tensor, from_BT: Tensor) -> Tensor:
 def new_memory(inputs: Tensor, units: int) -> Tensor:
     """Make room for what a cell goes through at inputs `[.., G]`: `[.., X]`, X = 6H.
 
-    Four gates, the cell, and its hyperbolic tangent stand side by side in each row. All but products
-    is computed in float32 at least, since cells add up over a sequence.
+    Four gates, the cell, and its hyperbolic tangent stand side by side in each row. All but
+    products is computed in float32 at least, since cells add up over a sequence.
     """
     kind = torch.promote_types(inputs.dtype, torch.float32)
     return inputs.new_empty(*inputs.shape[:-1], 6 * units, dtype=kind)

@@ -11,6 +11,7 @@ Shapes: B pairs, S source words, T target tokens, N target tokens of all pairs.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ _HELD_OUT_SHARE = 0.02
 _MOST_HELD_OUT = 500  # pairs; more would only make every validation slower
 _FEWEST_PAIRS = 50  # with fewer, none is held out
 _POOL = 50  # batches' worth of pairs that are sorted by length together
+_ALIKE = 3  # target lengths that count as one when pairs are sorted: sources are alike, then, too
 _BATCH_WORDS = 2048
 _TOKENS_A_WORD, _TOKENS_MORE = 3, 10  # how long a translation may become
 
@@ -50,7 +52,7 @@ class Translation:
     pairs_at_once: int = 64
     max_tokens: int = 100
     train_vectors: bool = False
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
 
     def __post_init__(self) -> None:
         for name in ("pairs_per_step", "pairs_at_once", "max_tokens"):
@@ -174,7 +176,7 @@ class Objective:
         steps = []
         for start in range(0, len(order), _POOL * step):
             rows = order[start : start + _POOL * step]
-            rows = rows[np.lexsort((sources[rows], targets[rows]))]
+            rows = rows[np.lexsort((sources[rows], targets[rows] // _ALIKE))]
             steps += [rows[at : at + step] for at in range(0, len(rows), step)]
         return [steps[at] for at in random.permutation(len(steps))]
 
@@ -290,7 +292,7 @@ def translate(model: Cove, sources: Encoded, *, end: int, beam: int = 1) -> list
             ids_BS, mask_BS = map(torch.from_numpy, pad(sources, rows))
             memory = decoder.look_at(model.read(ids_BS, mask_BS), mask_BS)
             of_rows = search(
-                lambda places, before, memory=memory: decoder.step(memory, places, before),
+                partial(decoder.step, memory),
                 decoder.begin(memory),
                 sequences=len(rows),
                 begin=end,

@@ -26,6 +26,7 @@ from headstart.transfer.methods import from_plain
 def load(
     source: str | Path,
     *,
+    vectors: Pretrained | str | Path | None = None,
     vocabulary: Collection[str] | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
@@ -35,6 +36,8 @@ def load(
 
     Args:
         source: A folder of ours or of `transformers`, a file of vectors, or an id on the hub.
+        vectors: The word vectors, or their file, that a published CoVe's LSTMs read: `source` is
+            then the file of these.
         vocabulary: Read only these words of a file of vectors; `lineage` says how many it holds.
         revision: Branch, tag or commit of a hub id; the main branch if None.
         local_files_only: Take from the hub's cache and ask nobody.
@@ -59,6 +62,7 @@ def load(
             return load_classifier(path)
     return load_encoder(
         source,
+        vectors=vectors,
         vocabulary=vocabulary,
         revision=revision,
         local_files_only=local_files_only,
