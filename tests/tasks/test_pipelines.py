@@ -97,7 +97,7 @@ def _cove():
 def _words(encoder):
     """Three texts of five words, two and none."""
     if isinstance(encoder, Elmo):
-        words = "the old bank of it a river".split()
+        words = ["the", "old", "bank", "of", "it", "a", "river"]
         ids = torch.from_numpy(words_to_characters(words)).long()
         texts = [ids[:5], ids[5:], ids[:0]]
     else:

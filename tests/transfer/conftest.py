@@ -123,6 +123,10 @@ def readers(encoder):
     sizes = CoveConfig(source_vocabulary=102, vector_width=8, hidden=6)
     cove = Cove(sizes, generator=fresh)
     with torch.no_grad():
+        for letter in b"gb":  # which good and bad words begin with
+            elmo.tokens.characters.weight[letter + 1] *= 8.0
+        for lstm in elmo.lstms.parameters():
+            lstm.mul_(2.0)
         cove.embedding.weight.copy_(encoder.tensors()["embedding.weight"])
         for number, layer in enumerate(cove.layers):  # fresh LSTMs let little through
             for name, weight in layer.named_parameters():
