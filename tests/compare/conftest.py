@@ -15,10 +15,15 @@ from headstart.compare.recommendation import recommend
 from headstart.compare.summary import gains, summarize
 from headstart.data.labelled import Dataset
 from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.cove import PretrainedCove
+from headstart.hub.elmo import PretrainedElmo
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.models.bert import Bert, BertConfig
+from headstart.models.cove import Cove, CoveConfig
+from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.models.gpt import Gpt, GptConfig
 from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import WordTokenizer
 
 BUDGETS = (10, 25, 50, 100, 250, 1000)
 CURVES = {  # head start, ceiling, seconds, megabytes, predictions per second
@@ -329,3 +334,29 @@ def gpt():
     config = GptConfig(vocabulary_size=len(tokenizer.vocabulary), **SIZES)
     model = Gpt(config, generator=torch.Generator().manual_seed(0))
     return PretrainedGpt.of(model, tokenizer, lineage={"source": "made up"})
+
+
+@pytest.fixture(scope="session")
+def elmo():
+    """An ELMo of random weights."""
+    sizes = ElmoConfig(filters=((1, 4), (2, 8)), character_width=4, projection=4, cells=6)
+    words = WordTokenizer.train(make_rows(60).texts, min_count=1)
+    model = Elmo(sizes, generator=torch.Generator().manual_seed(0))
+    return PretrainedElmo.of(model, words, lineage={"source": "made up"})
+
+
+@pytest.fixture(scope="session")
+def cove(vectors):
+    """A CoVe of random weights that reads the word vectors."""
+    sizes = CoveConfig(
+        source_vocabulary=len(vectors.tokenizer.vocabulary), vector_width=8, hidden=4
+    )
+    model = Cove(sizes, generator=torch.Generator().manual_seed(0))
+    model.embedding.load_state_dict(vectors.model.embedding.state_dict())
+    return PretrainedCove.of(model, vectors.tokenizer, None, lineage={"source": "made up"})
+
+
+@pytest.fixture(scope="session")
+def pairs():
+    """Sixty sentences of the topics and the like of translations: each word backwards."""
+    return [(text, " ".join(word[::-1] for word in text.split())) for text in make_rows(60).texts]

@@ -32,11 +32,21 @@ def test_an_encoder_that_is_adapted_is_another_encoder():
     assert not Contestant.parse("bert:finetune").is_adapted
 
 
+@pytest.mark.parametrize("transfer", ["probe", "frozen", "finetune"])
+def test_what_reads_words_in_context_has_the_transfers_of_word_vectors(transfer):
+    for name in ("cove", "elmo"):
+        here = Contestant.parse(f"{name}:{transfer}")
+        assert (here.name, here.encoder, here.source) == (f"{name}:{transfer}", name, "")
+        assert here.trains_encoder == (transfer == "finetune")
+    loaded = Contestant.parse(f"mine=models/elmo:{transfer}")
+    assert (loaded.encoder, loaded.source) == ("mine", "models/elmo")
+
+
 def test_which_methods_train_an_encoder():
-    trained = ["bert:finetune", "bert:scratch", "bert:lora", "glove=g:finetune"]
+    trained = ["bert:finetune", "bert:scratch", "bert:lora", "glove=g:finetune", "elmo:finetune"]
     for text in trained:
         assert Contestant.parse(text).trains_encoder
-    for text in ("scratch", "tfidf", "bert:probe", "bert:frozen"):
+    for text in ("scratch", "tfidf", "bert:probe", "bert:frozen", "cove:frozen"):
         assert not Contestant.parse(text).trains_encoder
 
 
@@ -55,10 +65,16 @@ def test_which_methods_train_an_encoder():
         ("+adapt:frozen", "lacks"),
         ("bert+more:frozen", r"as in bert\+adapt:frozen, and nothing else"),
         ("bert+adapt+adapt:frozen", r"\+adapt"),
-        ("word2vec:scratch", "without them the pipeline is the method scratch"),
+        ("word2vec:scratch", "without an encoder the pipeline is the method scratch"),
         ("word2vec:lora", "write one of probe, frozen, finetune"),
-        ("word2vec:gradual", "replace the embedding layer and not the whole model"),
-        ("glove+adapt:finetune", "cannot be adapted"),
+        ("word2vec:gradual", "in place of the embedding layer and not of the whole model"),
+        ("glove+adapt:finetune", "glove are word vectors, and only BERT and GPT can be adapted"),
+        ("elmo:lora", "elmo reads words in context, in place of .* one of probe, frozen, finetune"),
+        ("cove:gradual", "'gradual' is for encoders that replace that, such as bert"),
+        ("cove:scratch", "without an encoder the pipeline is the method scratch"),
+        ("elmo+adapt:frozen", "elmo reads words in context, and only BERT and GPT .* leave out"),
+        ("elmo", "cannot read"),
+        ("cove=:frozen", "lacks"),
     ],
 )
 def test_what_is_no_method(text, reason):
@@ -66,11 +82,16 @@ def test_what_is_no_method(text, reason):
         Contestant.parse(text)
 
 
-def test_what_only_the_loaded_encoder_shows(vectors, bert):
+def test_what_only_the_loaded_encoder_shows(vectors, bert, elmo, cove):
     for text in ("mine=f:scratch", "mine=f:lora", "mine+adapt=f:probe"):
         with pytest.raises(SettingsError, match="word vectors"):
             Contestant.parse(text).check(vectors)
         Contestant.parse(text).check(bert)
+        for reader in (elmo, cove):
+            with pytest.raises(SettingsError, match="mine reads words in context"):
+                Contestant.parse(text).check(reader)
+    for transfer in ("probe", "frozen", "finetune"):
+        Contestant.parse(f"mine=f:{transfer}").check(elmo)
     other = object.__new__(PretrainedTransformer)
     other.kind, other.model = "hf", SimpleNamespace(width=8)
     vars(other)["fingerprint"] = "0"

@@ -8,15 +8,19 @@ from headstart.compare import encoders
 from headstart.compare.contestants import parse_all
 from headstart.compare.encoders import make_encoders, num_pretrained
 from headstart.data.corpora import as_corpus
+from headstart.data.parallel import as_parallel
 from headstart.errors import DataError, InterruptedRunError, SettingsError
 from headstart.progress import SILENT
 from headstart.storage import cache_folder
 
 
-def make(rows, *methods, corpus=None, minutes=1.0, size="tiny"):
+def make(rows, *methods, corpus=None, pairs=None, minutes=1.0, size="tiny"):
     texts = [text.capitalize() for text in rows(60).texts]
     text = as_corpus(corpus or [f"{text}. {text}." for text in texts])
-    return make_encoders(parse_all(methods), text, minutes=minutes, size=size, progress=SILENT)
+    parallel = None if pairs is None else as_parallel(pairs)
+    return make_encoders(
+        parse_all(methods), text, parallel, minutes=minutes, size=size, progress=SILENT
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,8 @@ def make(rows, *methods, corpus=None, minutes=1.0, size="tiny"):
         (["bert:probe", "gpt:finetune", "bert+adapt:finetune"], 3),
         (["bert+adapt:finetune"], 2),
         (["mine+adapt=f:finetune", "mine=f:finetune"], 1),
+        (["elmo:frozen", "elmo:finetune", "cove:frozen", "glove:frozen"], 2),
+        (["mine=f:frozen", "cove=f:frozen"], 0),
     ],
 )
 def test_how_many_models_share_the_time(methods, number):
@@ -66,8 +72,8 @@ def asked(monkeypatch, bert):
     """Stand in for pretraining: remember what it was asked for; `fail` says when it fails."""
     calls, fails = [], []
 
-    def stand_in(method, corpus, **options):
-        calls.append({"method": method, **options})
+    def stand_in(method, corpus=None, **options):
+        calls.append({"method": method, "corpus": corpus, **options})
         for error in fails:
             if error(options):
                 raise error(options)
@@ -131,5 +137,70 @@ def test_the_note_on_nsp_is_given_again_when_the_encoder_is_kept(rows, few_steps
 def test_an_encoder_that_does_not_fit_its_transfer_is_refused(rows, files):
     with pytest.raises(SettingsError, match="mine:scratch: mine are word vectors"):
         make(rows, f"mine={files / 'vectors.txt'}:scratch")
-    with pytest.raises(SettingsError, match="cannot be adapted"):
+    with pytest.raises(SettingsError, match="only BERT and GPT can be adapted here; leave out"):
         make(rows, f"mine+adapt={files / 'vectors.txt'}:probe")
+
+
+def test_cove_without_translations_is_told_before_anything_is_pretrained(rows, asked):
+    calls, _ = asked
+    with pytest.raises(SettingsError, match=r"cove learns from translations: .* --parallel"):
+        make(rows, "bert:probe", "cove:frozen", "glove:frozen")
+    assert calls == []
+
+
+@pytest.fixture
+def of_translations(monkeypatch, cove):
+    """Stand in for pretraining on translations, and remember what it was given."""
+    calls, real = [], encoders.pretrain
+
+    def stand_in(method, corpus=None, **options):
+        if method != "cove":
+            return real(method, corpus, **options)
+        calls.append(options)
+        return cove
+
+    monkeypatch.setattr(encoders, "pretrain", stand_in)
+    return calls
+
+
+def test_cove_reads_the_vectors_that_take_part_as_glove(rows, files, pairs, of_translations):
+    calls = of_translations
+    loaded = f"glove={files / 'vectors.txt'}:frozen"
+    made = make(rows, "cove:frozen", loaded, pairs=pairs)
+    assert calls[0]["vectors"].fingerprint == made.loaded["glove"].fingerprint
+    assert calls[0]["parallel"] == as_parallel(pairs)
+    assert (calls[0]["minutes"], calls[0]["size"]) == (1.0, "tiny")
+    assert calls[0]["run_folder"].parent == cache_folder() / "encoders"
+    make(rows, "cove:frozen", f"words={files / 'vectors.txt'}:frozen", pairs=pairs)
+    assert calls[1]["vectors"] is None, "these go by another name"
+
+
+def test_what_a_cove_learnt_from_decides_which_it_is(rows, files, pairs, of_translations):
+    calls = of_translations
+    glove = f"glove={files / 'vectors.txt'}:frozen"
+    for methods, given in (
+        (["cove:frozen"], pairs),
+        (["cove:finetune", "cove:probe"], pairs),
+        (["cove:frozen"], pairs[1:]),
+        (["cove:frozen", glove], pairs),
+        ([glove, "cove:frozen"], pairs),
+    ):
+        make(rows, *methods, pairs=given)
+    make(rows, "cove:frozen", corpus=["Another text. It is short."], pairs=pairs)
+    seen = [(len(call["parallel"]), call["vectors"] is not None) for call in calls]
+    assert seen == [(60, False), (59, False), (60, True)]
+
+
+@pytest.mark.slow
+def test_cove_and_elmo_are_pretrained_once(rows, pairs, few_steps, monkeypatch):
+    methods = ("elmo:frozen", "cove:frozen", "elmo:finetune")
+    first = make(rows, *methods, pairs=pairs)
+    assert {name: each.kind for name, each in first.loaded.items()} == {
+        "elmo": "elmo", "cove": "cove"
+    }  # fmt: skip
+    kept = sorted(path.name for path in (cache_folder() / "encoders").iterdir())
+    assert [name.partition("-")[0] for name in kept] == ["cove", "elmo"]
+    monkeypatch.setattr(encoders, "pretrain", None)
+    again = make(rows, *methods, pairs=pairs)
+    for name, each in first.loaded.items():
+        assert again.loaded[name].fingerprint == each.fingerprint

@@ -7,10 +7,15 @@ import torch
 from tokenizers import models, pre_tokenizers
 
 from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.cove import PretrainedCove
+from headstart.hub.elmo import PretrainedElmo
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.models.bert import Bert, BertConfig
+from headstart.models.cove import Cove, CoveConfig
+from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.models.gpt import Gpt, GptConfig
 from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import WordTokenizer
 from headstart.transfer.methods import Training
 
 SIZES = {
@@ -105,3 +110,35 @@ def whole_models(encoder):
 def whole(request, whole_models):
     """A tiny BERT, and a tiny GPT."""
     return whole_models[request.param]
+
+
+@pytest.fixture(scope="session")
+def readers(encoder):
+    """A tiny ELMo, to which words of like letters are alike, and a CoVe that reads the vectors."""
+    fresh = torch.Generator().manual_seed(0)
+    elmo = Elmo(
+        ElmoConfig(filters=((1, 8), (2, 16)), character_width=4, projection=6, cells=12),
+        generator=fresh,
+    )
+    sizes = CoveConfig(source_vocabulary=102, vector_width=8, hidden=6)
+    cove = Cove(sizes, generator=fresh)
+    with torch.no_grad():
+        for letter in b"gb":  # which good and bad words begin with
+            elmo.tokens.characters.weight[letter + 1] *= 8.0
+        for lstm in elmo.lstms.parameters():
+            lstm.mul_(2.0)
+        cove.embedding.weight.copy_(encoder.tensors()["embedding.weight"])
+        for number, layer in enumerate(cove.layers):  # fresh LSTMs let little through
+            for name, weight in layer.named_parameters():
+                weight.mul_(2.0 + number if name.startswith("weight_ih") else 1.0)
+    words = WordTokenizer.from_vocabulary(encoder.words, lowercase=True)
+    return {
+        "elmo": PretrainedElmo.of(elmo, words, lineage={"source": "made up"}),
+        "cove": PretrainedCove.of(cove, words, None, lineage={"source": "made up"}),
+    }
+
+
+@pytest.fixture(params=["elmo", "cove"])
+def reader(request, readers):
+    """A tiny ELMo, and a tiny CoVe."""
+    return readers[request.param]

@@ -74,9 +74,15 @@ def make_encoders(
         progress: Where progress goes.
 
     Raises:
-        SettingsError: An encoder does not fit the transfer it is named with.
+        SettingsError: An encoder does not fit the transfer it is named with, or there is nothing
+            for CoVe to learn from.
         InterruptedRunError: Stopped in pretraining; the same call goes on.
     """
+    if parallel is None and any(map(_is_cove, contestants)):
+        raise SettingsError(
+            "cove learns from translations: give them with --parallel (two aligned files or a "
+            "TSV, the language of the texts first), or a CoVe that exists, as cove=FOLDER"
+        )
     made = Encoders()
     text = _Text(corpus, parallel)
     for one in sorted(contestants, key=_is_cove):  # which reads GloVe's vectors, if there are any
@@ -122,8 +128,8 @@ def _add(
                     encoder.save(folder)
         made.folders[name], made.loaded[name] = folder, encoder
         return
-    if name == "cove":
-        _add_cove(made, text, minutes, size, progress)
+    if name == "cove" and text.parallel is not None:
+        _add_cove(made, text.parallel, minutes, size, progress)
         return
     corpus = text.corpus
     limits: dict[str, Any] = {"minutes": minutes}
@@ -148,27 +154,20 @@ def _add(
     _make(made, name, _kept(f"{name}-{key}"), make, progress, what=f"{name} on the corpus")
 
 
-def _add_cove(made: Encoders, text: _Text, minutes: float, size: str, progress: Progress) -> None:
-    """Pretrain CoVe on the parallel text, with the vectors that go by the name of GloVe here.
-
-    Raises:
-        SettingsError: There is no parallel text.
-    """
-    if text.parallel is None:
-        raise SettingsError(
-            "cove learns from translations: give them with --parallel (two aligned files or a "
-            "TSV, the language of the texts first), or a CoVe that exists, as cove=FOLDER"
-        )
+def _add_cove(
+    made: Encoders, parallel: ParallelText, minutes: float, size: str, progress: Progress
+) -> None:
+    """Pretrain CoVe on parallel text, with the vectors that go by the name of GloVe here."""
     glove = made.loaded.get("glove")
     vectors = glove if isinstance(glove, PretrainedWordVectors) else None
     read = None if vectors is None else vectors.fingerprint
     limits: dict[str, Any] = {"minutes": minutes, "size": size}
-    key = fingerprint(_CODE, text.parallel.fingerprint(), read, limits, __version__)
+    key = fingerprint(_CODE, parallel.fingerprint(), read, limits, __version__)
 
     def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
         return pretrain(
             "cove",
-            parallel=text.parallel,
+            parallel=parallel,
             vectors=vectors,
             **limits,
             options=options,
@@ -176,7 +175,7 @@ def _add_cove(made: Encoders, text: _Text, minutes: float, size: str, progress: 
             progress=progress,
         )
 
-    what = f"cove on {len(text.parallel):,} translations"
+    what = f"cove on {len(parallel):,} translations"
     _make(made, "cove", _kept(f"cove-{key}"), make, progress, what=what)
 
 

@@ -80,7 +80,8 @@ def fit_in_context(
                 advance(1)
         proof = start.proof_after(proof, final)
         proof.check()
-    final.requires_grad_(requires_grad=True)
+    if not start.is_frozen:
+        final.requires_grad_(requires_grad=True)
     chosen: dict[str, Any] = {"steps": num_steps}
     for name, mix in (("layer_weights", final.mix), ("output_layer_weights", final.output_mix)):
         if mix is not None:
@@ -136,12 +137,11 @@ class _Start:
     def proof(self) -> Proof:
         """Say what of the encoder the pipeline starts with: all of it."""
         tensors = self.encoder.tensors()
-        encoded = self.encoder.tokenizer.encode_batch(self.task.texts)
         return Proof(
             encoder=self.encoder.name,
             tensors_taken=sum(bool(tensor.any()) for tensor in tensors.values()),
             tensors=len(tensors),
-            **coverage(self.encoder.tokenizer, self.task.texts, encoded),
+            **coverage(self.encoder, self.task.texts),
             distance=0.0,
             frozen_before=hash_tensors(tensors.values()) if self.is_frozen else "",
         )
@@ -227,6 +227,7 @@ def _train(
     def compute_loss(batch: Rows) -> tuple[Tensor, Tensor]:
         pipeline.train()
         if start.is_frozen:
+            start.encoder.model.eval()  # it is everybody's
             scores_BC = pipeline.read(*start.states.pad(batch))
         else:
             scores_BC = pipeline(*map(torch.from_numpy, pad(start.encoded, batch)))

@@ -139,13 +139,12 @@ def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
 
 
 def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
-    encoded = encoder.tokenizer.encode_batch(task.texts)
     frozen = encoder.tensors()
     proof = Proof(
         encoder=encoder.name,
         tensors_taken=sum(bool(tensor.any()) for tensor in frozen.values()),
         tensors=len(frozen),
-        **coverage(encoder.tokenizer, task.texts, encoded),
+        **coverage(encoder, task.texts),
         distance=0.0,
         frozen_before=hash_tensors(frozen.values()),
     )
@@ -395,7 +394,7 @@ def _proof_before(
         encoder=encoder.name,
         tensors_taken=int(taken),
         tensors=1,
-        **coverage(encoder.tokenizer, task.texts, encoder.tokenizer.encode_batch(task.texts)),
+        **coverage(encoder, task.texts),
         distance=0.0,
         frozen_before=hash_tensors([vectors]) if frozen else "",
     )

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.splits import validation_part
-from headstart.hub.bundle import Tokenizer
+from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
+from headstart.models.elmo import Elmo
 from headstart.tasks.classification import log_loss
-from headstart.tokenize.batches import Encoded
 from headstart.transfer.fitted import Fitted
 from headstart.transfer.stopping import Validation
 
@@ -71,8 +71,14 @@ def validation_scores(
     return Validation(accuracy, loss, len(np.unique(answers)))
 
 
-def coverage(tokenizer: Tokenizer, texts: Sequence[str], encoded: Encoded) -> dict[str, Any]:
+def coverage(encoder: Pretrained, texts: Sequence[str]) -> dict[str, Any]:
     """Say how much of the texts' vocabulary the encoder knows."""
+    tokenizer = encoder.tokenizer
+    if isinstance(encoder.model, Elmo):  # whatever words it predicts, it reads all that there are
+        words = len({word for text in texts for word in tokenizer.words(text)})
+        share = float(words > 0)
+        return {"words_covered": words, "words": words, "tokens_covered": share, "unknown": ()}
+    encoded = tokenizer.encode_batch(texts)
     known = encoded.ids != tokenizer.unknown_id
     missing: dict[str, int] = {}
     for row in np.unique(np.searchsorted(encoded.offsets, np.flatnonzero(~known), "right") - 1):

@@ -139,8 +139,11 @@ def token_states(
 
 
 def _read(encoder: Pretrained, encoded: Encoded, rows: Rows) -> Iterator[tuple[Rows, Tensor]]:
-    """Yield some of the rows and their layers `[L, B, T, D]`."""
-    with torch.inference_mode():
+    """Yield some of the rows and their layers `[L, B, T, D]`.
+
+    They are computed exactly, whoever asks: what is remembered would differ from what is not.
+    """
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         for batch in inference_batches(encoded.lengths[rows], max_tokens=_TOKENS_AT_ONCE):
             chosen = rows[batch]
             ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, chosen))

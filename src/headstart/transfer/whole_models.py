@@ -184,12 +184,11 @@ class _Start:
         """Compare the weights a model starts with to those of the encoder they come from."""
         pretrained = self.encoder.tensors()
         taken = _matching(pretrained, model.encoder)
-        encoded = self.encoder.tokenizer.encode_batch(self.task.texts)
         return Proof(
             encoder=self.encoder.name,
             tensors_taken=taken,
             tensors=len(pretrained),
-            **coverage(self.encoder.tokenizer, self.task.texts, encoded),
+            **coverage(self.encoder, self.task.texts),
             distance=0.0,
         )
 
@@ -387,7 +386,7 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
         encoder=encoder.name,
         tensors_taken=sum(bool(tensor.any()) for tensor in frozen.values()),
         tensors=len(frozen),
-        **coverage(encoder.tokenizer, task.texts, encoder.tokenizer.encode_batch(task.texts)),
+        **coverage(encoder, task.texts),
         distance=0.0,
         frozen_before=hash_tensors(frozen.values()),
     )
