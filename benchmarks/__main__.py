@@ -23,6 +23,7 @@ JOBS = (
     "combined_loss",
     "translation",
     "bidirectional_lm",
+    "contextual",
 )
 
 
