@@ -23,6 +23,11 @@ methods = [hs.TfIdf(), hs.Probe(), hs.Probe(pooling="max")]  # methods are value
 search = GridSearchCV(hs.TextClassifier(encoder), {"transfer": methods}, cv=2).fit(texts, labels)
 print(search.best_params_)
 
+elmo = hs.pretrain("elmo", texts * 20, size="tiny", steps=5, threads=1)
+weighed = hs.TextClassifier(elmo, transfer=hs.Features(layers=hs.Layers(output=True)))
+weighed.fit(texts, labels)
+print(weighed.fit_report_["layer_weights"])  # the words alone, the first LSTM, the second
+
 bert = hs.pretrain(
     "bert",
     texts * 20,

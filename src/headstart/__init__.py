@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headstart.transfer.methods import Features as Features
     from headstart.transfer.methods import FineTune as FineTune
     from headstart.transfer.methods import GradualUnfreeze as GradualUnfreeze
+    from headstart.transfer.methods import Layers as Layers
     from headstart.transfer.methods import LowRank as LowRank
     from headstart.transfer.methods import Majority as Majority
     from headstart.transfer.methods import Probe as Probe
@@ -33,6 +34,7 @@ _HOMES = {
     "Features": "headstart.transfer.methods",
     "FineTune": "headstart.transfer.methods",
     "GradualUnfreeze": "headstart.transfer.methods",
+    "Layers": "headstart.transfer.methods",
     "LowRank": "headstart.transfer.methods",
     "Majority": "headstart.transfer.methods",
     "Pretrained": "headstart.hub.bundle",
