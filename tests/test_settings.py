@@ -89,6 +89,7 @@ def test_replay_command_is_what_one_would_type():
     used = {
         "data": "my data.csv",
         "corpus": ["a.txt", "b c.txt"],
+        "parallel": ["a.en", "a.de"],
         "methods": ["scratch", "glove:frozen"],
         "seeds": 5,
         "quick": True,
@@ -97,6 +98,7 @@ def test_replay_command_is_what_one_would_type():
     }
     assert shlex.split(replay_command("compare", used)) == [
         *("headstart", "compare", "my data.csv", "--corpus", "a.txt", "--corpus", "b c.txt"),
+        *("--parallel", "a.en", "--parallel", "a.de"),
         *("--methods", "scratch,glove:frozen", "--seeds", "5", "--quick"),
     ]
 

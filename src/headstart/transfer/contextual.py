@@ -227,7 +227,7 @@ def _train(
     def compute_loss(batch: Rows) -> tuple[Tensor, Tensor]:
         pipeline.train()
         if start.is_frozen:
-            start.encoder.model.eval()  # it is everybody's
+            start.encoder.model.eval()  # type: ignore[attr-defined]  # it is everybody's
             scores_BC = pipeline.read(*start.states.pad(batch))
         else:
             scores_BC = pipeline(*map(torch.from_numpy, pad(start.encoded, batch)))
