@@ -23,9 +23,10 @@ from headstart.models.cove import Cove
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.tasks.classification import loss, probabilities
-from headstart.tasks.pipelines import ScalarMix, TextPipeline, task_shape
+from headstart.tasks.pipelines import ScalarMix, TextPipeline, task_layers, task_shape
 from headstart.tokenize.batches import Rows, endless_batches, pad
 from headstart.training.loop import train
+from headstart.training.runs import has_fast_bf16
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.fitted import ContextualModel, contextual_scores
 from headstart.transfer.methods import Features, FineTune, Layers, Training
@@ -34,6 +35,7 @@ from headstart.transfer.task import Fit, Task, coverage, validation_scores
 from headstart.transfer.token_states import token_states
 
 _WARM_UP_STEPS = 10
+_CPU = torch.device("cpu")
 
 
 def fit_in_context(
@@ -230,7 +232,10 @@ def _train(
             start.encoder.model.eval()  # type: ignore[attr-defined]  # it is everybody's
             scores_BC = pipeline.read(*start.states.pad(batch))
         else:
-            scores_BC = pipeline(*map(torch.from_numpy, pad(start.encoded, batch)))
+            ids_BT, mask_BT = map(torch.from_numpy, pad(start.encoded, batch))
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
+                layers = task_layers(pipeline.encoder, ids_BT, mask_BT)
+            scores_BC = pipeline.read([x_BTD.float() for x_BTD in layers], mask_BT)
         total, count = loss(scores_BC, torch.from_numpy(task.labels[batch]), weights_C)
         for mix in pipeline.mixes():
             total = total + start.layers.l2 * count * mix.w.square().sum()
