@@ -249,7 +249,7 @@ def _least_passes(training: Training, labels: int) -> int:
     """Return the steps of the fewest passes over the labels.
 
     With thousands of labels the search, at a rate that does not fall, finds its lowest loss within
-    the first pass; with a rate that does fall, two more are worth 1.5 points on SST-2.
+    the first pass; with a rate that does fall, two more are worth a point and more on SST-2.
     """
     return min(training.max_steps, -(-_LEAST_PASSES * labels // training.batch_size))
 
