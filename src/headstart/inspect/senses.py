@@ -30,11 +30,15 @@ from headstart.inspect.word_states import (
     what_stands_for_a_word,
 )
 from headstart.progress import SILENT, Progress
+from headstart.seeds import generator
 from headstart.tokenize.words import WordTokenizer
 
 Floats = NDArray[np.float64]
-_TIE = 1e-6  # of cosines
+_TIE = 1e-9  # of cosines of the same vectors
+_SAME = 1e-6  # numbers of unit vectors
 _FEWEST_TO_GROUP = 6
+_SMALLEST_GROUP = 3  # a third group is none if it is smaller
+_DRAWS = 500
 _WORDS = 6  # that describe a group
 _CONTENT = r"[^\W\d_]{3,}"
 
@@ -122,7 +126,8 @@ def look_at(
         and `groups`, each with its size and the words that its sentences hold more often than the
         other groups' (`telling_words`); `silhouette` of the groups; `alike`, how alike the contexts
         of nearest occurrences are, in words, `alike_any`, those of any two, and `times`, the one
-        by the other.
+        by the other; `chance`, what `times` would be above in one of 40 draws if another occurrence
+        were taken at random for the nearest.
     """
     unit_ND = _unit(vectors)
     cosines_NN = unit_ND @ unit_ND.T
@@ -149,6 +154,7 @@ def look_at(
         "alike": round(alike, 4),
         "alike_any": round(alike_any, 4),
         "times": round(alike / alike_any, 2) if alike_any > 0.0 else None,
+        "chance": round(_chance(contexts_NN) / alike_any, 2) if alike_any > 0.0 else None,
     }
 
 
@@ -167,6 +173,17 @@ def context_likeness(occurrences: Sequence[Occurrence]) -> Floats:
     return alike_NN
 
 
+def _chance(contexts_NN: Floats) -> float:
+    """Return what the mean likeness to another occurrence, drawn at random, seldom exceeds."""
+    count = len(contexts_NN)
+    random = generator(0, "chance")
+    means = []
+    for _ in range(_DRAWS):
+        others = (np.arange(count) + random.integers(1, count, count)) % count
+        means.append(contexts_NN[np.arange(count), others].mean())
+    return float(np.quantile(means, 0.975))
+
+
 def _unit(vectors: NDArray[np.float32]) -> Floats:
     vectors_ND = vectors.astype(np.float64)
     lengths_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
@@ -177,7 +194,7 @@ def _unit(vectors: NDArray[np.float32]) -> Floats:
 def _project(unit_ND: Floats) -> tuple[Floats, float]:
     """Return places in a plane `[N, 2]`, and what share of the variance they keep."""
     centered_ND = unit_ND - unit_ND.mean(0)
-    if np.abs(centered_ND).max() < _TIE:
+    if np.abs(centered_ND).max() < _SAME:
         return np.zeros((len(unit_ND), 2)), 1.0
     dimensions = min(2, *unit_ND.shape)
     pca = PCA(dimensions, svd_solver="full")
@@ -189,14 +206,17 @@ def _project(unit_ND: Floats) -> tuple[Floats, float]:
 def _group(unit_ND: Floats) -> tuple[list[int], float | None]:
     """Return each occurrence's group, and the groups' silhouette.
 
-    Ward's clustering of the unit vectors, into two groups or three, whichever has the higher
-    silhouette: from -1 to 1, how much nearer an occurrence is to its own group than to the next.
+    Ward's clustering of the unit vectors, into two groups, or into three of three occurrences and
+    more if they have a higher silhouette: from -1 to 1, how much nearer an occurrence is to its own
+    group than to the next.
     """
-    if len(unit_ND) < _FEWEST_TO_GROUP or np.ptp(unit_ND, axis=0).max() < _TIE:
+    if len(unit_ND) < _FEWEST_TO_GROUP or np.ptp(unit_ND, axis=0).max() < _SAME:
         return [], None
     best: tuple[list[int], float] = ([], -np.inf)
     for count in (2, 3):
         labels = AgglomerativeClustering(count, linkage="ward").fit_predict(unit_ND)
+        if count == 3 and np.bincount(labels).min() < _SMALLEST_GROUP:
+            break
         score = float(silhouette_score(unit_ND, labels, metric="cosine"))
         if score > best[1] + _TIE:
             largest_first = np.argsort(-np.bincount(labels), kind="stable")
