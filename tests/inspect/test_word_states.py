@@ -12,7 +12,8 @@ from headstart.inspect.word_states import (
     reads_context,
     what_stands_for_a_word,
 )
-from headstart.tokenize.spans import token_spans
+from headstart.tokenize.spans import overlapping, token_spans
+from headstart.tokenize.subwords import SubwordTokenizer
 
 SENTENCES = [
     "The bank was near the lake.",
@@ -148,3 +149,18 @@ def test_spans_are_of_the_text_as_it_was_given(encoders, name):
         text[start:end] for text, its in zip(texts, spans, strict=True) for start, end in its
     }
     assert {"bank", "Bank", "BANK"} <= covered or {"ba", "nk", "Ba", "BA", "NK"} <= covered
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_byte_pairs_bring_the_space_before_them(lowercase):
+    texts = ["The bank’s bänk, a bank!", "bank", "the  bank"]
+    tokenizer = SubwordTokenizer.train(
+        texts * 9, kind="bpe", vocabulary_size=300, lowercase=lowercase
+    )
+    spans = token_spans(tokenizer, texts)
+    assert list(map(len, spans)) == tokenizer.encode_batch(texts).lengths.tolist()
+    for text, its in zip(texts, spans, strict=True):
+        start = text.index("bank")
+        own = [its[token] for token in overlapping(its, start, start + 4)]
+        assert own
+        assert text[own[0][0] : own[-1][1]].strip() == "bank"

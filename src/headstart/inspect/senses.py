@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import AgglomerativeClustering
 from sklearn.decomposition import PCA
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import silhouette_score
 
 from headstart.data.corpora import Corpus, as_corpus
@@ -39,7 +39,7 @@ _SAME = 1e-6  # numbers of unit vectors
 _FEWEST_TO_GROUP = 6
 _SMALLEST_GROUP = 3  # a third group is none if it is smaller
 _DRAWS = 500
-_WORDS = 6  # that describe a group
+_WORDS, _NEAR = 6, 50  # that describe a group, from so many characters on either side
 _CONTENT = r"[^\W\d_]{3,}"
 
 
@@ -123,11 +123,11 @@ def look_at(
         occurrences; `nearest`, for each occurrence another one and their cosine, or None where
         several are as near; `points`, the first two principal components of the unit vectors, and
         `explained`, their share of the variance; `group_of`, the number of each occurrence's group,
-        and `groups`, each with its size and the words that its sentences hold more often than the
-        other groups' (`telling_words`); `silhouette` of the groups; `alike`, how alike the contexts
-        of nearest occurrences are, in words, `alike_any`, those of any two, and `times`, the one
-        by the other; `chance`, what `times` would be above in one of 40 draws if another occurrence
-        were taken at random for the nearest.
+        and `groups`, each with its size and the words that stand near its occurrences more often
+        than near the others' (`telling_words`); `silhouette` of the groups; `alike`, how alike the
+        contexts of nearest occurrences are, in words, `alike_any`, those of any two, and `times`,
+        the one by the other; `chance`, what `times` would exceed in one of 40 draws if another
+        occurrence were taken at random for the nearest.
     """
     unit_ND = _unit(vectors)
     cosines_NN = unit_ND @ unit_ND.T
@@ -228,17 +228,15 @@ def _describe(occurrences: Sequence[Occurrence], group_of: Sequence[int]) -> lis
     """Return each group's size and its typical words."""
     if not group_of:
         return []
-    contexts = [each.context for each in occurrences]
+    near = [each.narrowed(_NEAR).context for each in occurrences]
     words: dict[str, list[str]] = {}
-    if any(map(str.strip, contexts)):
-        tokenizer = WordTokenizer.train(contexts, min_count=1, lowercase=True)
-        labels = list(map(str, group_of))
-        for telling in telling_words(contexts, labels, tokenizer, per_class=len(contexts)):
-            if telling.word not in ENGLISH_STOP_WORDS:
-                words.setdefault(telling.label, []).append(telling.word)
+    if any(map(str.strip, near)):
+        tokenizer = WordTokenizer.train(near, min_count=1, lowercase=True)
+        for telling in telling_words(near, list(map(str, group_of)), tokenizer, per_class=_WORDS):
+            words.setdefault(telling.label, []).append(telling.word)
     sizes = np.bincount(group_of).tolist()
     return [
-        {"number": number, "size": size, "words": words.get(str(number), [])[:_WORDS]}
+        {"number": number, "size": size, "words": words.get(str(number), [])}
         for number, size in enumerate(sizes)
     ]
 
