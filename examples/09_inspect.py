@@ -1,9 +1,11 @@
-"""What vectors know: of words in general, and of the task's own words."""
+"""What vectors know: of words in general, of the task's own words, and of a word's senses."""
 
 from pathlib import Path
 
 import headstart as hs
 from headstart.inspect.neighbors import inspect_words
+from headstart.inspect.senses import word_senses
+from headstart.inspect.senses_page import render_senses
 from headstart.inspect.word_tests import evaluate_similarity, read_similarity_test
 
 texts = ["the coffee is hot", "the tea is hot", "the train is late", "the bus is late"] * 50
@@ -18,3 +20,10 @@ known = inspect_words(
 )
 for word in known["words"]:
     print(word["label"], word["word"], word["columns"]["pretrained"])
+
+uses = ["the train is late", "the late bus", "tea late at night", "coffee late at night"]
+elmo = hs.pretrain("elmo", texts, size="tiny", steps=5, threads=1, seed=0)
+senses = word_senses({"word2vec": vectors, "elmo": elmo}, uses, word="late")
+for look in senses["encoders"]:
+    print(look["name"], look["distinct"], "vectors; nearest to the first:", look["nearest"][0])
+Path("late.html").write_text(render_senses(senses))

@@ -33,8 +33,8 @@ FLAGS = {
     "predict": "model source --text --out --text-column --batch-size --config --json --debug",
     "evaluate": "model data --text-column --label-column --json --debug",
     "inspect": (
-        "model --data --encoder --similarity --analogies --text-column --label-column --json "
-        "--debug"
+        "model --data --encoder --similarity --analogies --corpus --word --beside --out "
+        "--text-column --label-column --json --debug"
     ),
     "neighbors": "encoder words --minus --top --json --debug",
     "fit classification": (

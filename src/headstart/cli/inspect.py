@@ -43,12 +43,32 @@ def inspect(
         Path | None,
         typer.Option(metavar="FILE", help="Questions 'a b c d' under ': section' lines."),
     ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Text in which to look at what a word means where."),
+    ] = None,
+    word: Annotated[
+        str | None,
+        typer.Option(metavar="WORD", help="The word; one that shows much if not given."),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside", metavar="ENCODER", help="One more encoder for --corpus; may be repeated."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE.html", help="Write what --corpus shows as a page, too."),
+    ] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show what a model is and where it comes from; with --data, what it knows of its words.
+
+    With --corpus, the occurrences of a word with their nearest ones, under one encoder or several.
 
     For example:
 
@@ -57,15 +77,20 @@ def inspect(
         headstart inspect runs/topics --data train.csv --encoder glove.txt
 
         headstart inspect glove.txt --similarity wordsim353.tsv --analogies questions-words.txt
+
+        headstart inspect glove.txt --beside runs/elmo --corpus news.txt --word bank --out bank.html
     """
     from headstart.cli.bars import Bars
     from headstart.cli.loading import load_dataset, load_word_vectors, word_vectors
+    from headstart.cli.senses import compare_senses, show_senses
     from headstart.inspect.neighbors import inspect_words
     from headstart.tokenize.words import WordTokenizer
     from headstart.transfer.loading import load
 
     if encoder is not None and data is None:
         raise SettingsError("--encoder stands beside the model for the words of --data; give both")
+    if corpus is None and (word is not None or beside or out is not None):
+        raise SettingsError("--word, --beside and --out are for a corpus; give --corpus, too")
     bars = Bars()
     loaded = load(model, progress=bars)
     found: dict[str, Any] = {"about": _about(loaded)}
@@ -91,10 +116,22 @@ def inspect(
         if vectors is None:
             raise SettingsError(f"{model}: has no vectors of words to test")
         found |= _tested(vectors, similarity or [], analogies, bars)
+    if corpus is not None:
+        found["senses"] = compare_senses(
+            {model: loaded},
+            beside or [],
+            corpus,
+            word=word,
+            text_column=text_column,
+            page=out,
+            progress=bars,
+        )
     if as_json:
         print_json(found)
-    else:
+    elif corpus is None:
         _show(found)
+    else:
+        show_senses(found["senses"])
 
 
 def _tested(

@@ -1,0 +1,119 @@
+"""What `inspect` says of a word in a corpus: its occurrences, and their nearest ones."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.cli.loading import word_vectors
+from headstart.cli.terminal import print_table, say
+from headstart.data.corpora import read_corpus
+from headstart.errors import SettingsError
+from headstart.hub.bundle import Pretrained
+from headstart.inspect.senses import word_senses
+from headstart.inspect.senses_page import excerpt, render_senses
+from headstart.progress import Progress
+from headstart.storage import write_text
+from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.loading import load
+
+_LINES = 12  # occurrences of a word that are printed; --json and --out have all
+
+
+def compare_senses(
+    loaded: Mapping[str, Pretrained | TextClassifier],
+    beside: Sequence[str],
+    corpus: Path,
+    *,
+    word: str | None,
+    text_column: str | None,
+    page: Path | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Look at a word with several encoders, and write the page if one is wanted.
+
+    Args:
+        loaded: What is loaded already, by where it came from.
+        beside: Where the others are.
+        corpus: Where the word is looked for.
+        word: The word; one that shows much if None.
+        text_column: The column of a table that holds the text.
+        page: Where the page goes.
+        progress: Where progress goes.
+
+    Raises:
+        SettingsError: A fitted model has no vectors of words, or an encoder is given twice.
+        DataError: The corpus is empty or holds no such word.
+    """
+    sources = [*loaded, *beside]
+    if len(set(sources)) < len(sources):
+        raise SettingsError("--beside names an encoder a second time; give each once")
+    text = read_corpus(corpus, text_column=text_column)
+    for note in text.notes:
+        progress.note(note)
+    models = {**loaded, **{source: load(source, progress=progress) for source in beside}}
+    short = [Path(source).name or source for source in sources]
+    names = short if len(set(short)) == len(short) else sources
+    encoders = {
+        name: _encoder(source, models[source]) for name, source in zip(names, sources, strict=True)
+    }
+    found = word_senses(encoders, text, word, progress=progress)
+    if page is not None:
+        write_text(page, render_senses(found))
+        progress.note(f"wrote {page}")
+    return found
+
+
+def show_senses(found: Mapping[str, Any]) -> None:
+    """Print the word's occurrences with the nearest ones of each encoder."""
+    occurrences, looks = found["occurrences"], found["encoders"]
+    left_out = f", {found['left_out']:,} left out" if found["left_out"] else ""
+    say(
+        f"{found['word']}: {found['total']:,} occurrences, {len(occurrences):,} of them drawn "
+        f"evenly, each of another sentence{left_out}",
+        "",
+    )
+    print_table(
+        [
+            {
+                "encoder": look["name"],
+                "different vectors": look["distinct"],
+                "cosine of any two": look["similarity"],
+                "contexts of nearest, times as alike": look["times"],
+                "by chance up to": look["chance"] if look["contextual"] else None,
+                "groups": _groups(look),
+            }
+            for look in looks
+        ]
+    )
+    for look in looks:
+        if not look["contextual"]:
+            say("", f"{look['name']}: {look['vector']}, so that none is nearer than another")
+    lines = [
+        f"{each['before']}[{each['word']}]{each['after']}" for each in map(excerpt, occurrences)
+    ]
+    shown = min(_LINES, len(lines))
+    for at in (number * len(lines) // shown for number in range(shown)):
+        say("", lines[at])
+        for look in looks:
+            if near := look["nearest"][at]:
+                say(f"    {look['name']} {near[1]:.4f}: {lines[near[0]]}")
+            elif look["contextual"]:
+                say(f"    {look['name']}: several are as near")
+
+
+def _groups(look: Mapping[str, Any]) -> str:
+    return "; ".join(
+        f"{group['size']:,} ({', '.join(group['words'][:4])})" for group in look["groups"]
+    )
+
+
+def _encoder(source: str, model: Pretrained | TextClassifier) -> Pretrained:
+    """Return the encoder, or the word vectors of a fitted model."""
+    if isinstance(model, Pretrained):
+        return model
+    vectors = word_vectors(model)
+    if vectors is None:
+        raise SettingsError(
+            f"{source}: is a fitted model without word vectors; give the encoder that it came from"
+        )
+    return vectors

@@ -1,0 +1,255 @@
+"""Whether encoders tell the senses of a word apart: its occurrences, side by side under each.
+
+Word vectors give a word one vector, wherever it stands, and so know nothing of what a sentence
+makes of it. What reads words in context gives every occurrence a vector of its own, and those of a
+like sense should lie near one another. Shapes: N occurrences, D width.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import AgglomerativeClustering
+from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import silhouette_score
+
+from headstart.data.corpora import Corpus, as_corpus
+from headstart.errors import SettingsError
+from headstart.hub.bundle import Pretrained
+from headstart.inspect.neighbors import telling_words
+from headstart.inspect.occurrences import Occurrence, find_occurrences
+from headstart.inspect.telling_word import choose_word
+from headstart.inspect.word_states import (
+    has_vectors,
+    occurrence_vectors,
+    reads_context,
+    what_stands_for_a_word,
+)
+from headstart.progress import SILENT, Progress
+from headstart.seeds import generator
+from headstart.tokenize.words import WordTokenizer
+
+Floats = NDArray[np.float64]
+_TIE = 1e-9  # of cosines of the same vectors
+_SAME = 1e-6  # numbers of unit vectors
+_FEWEST_TO_GROUP = 6
+_SMALLEST_GROUP = 3  # a third group is none if it is smaller
+_DRAWS = 500
+_WORDS, _NEAR = 6, 50  # that describe a group, from so many characters on either side
+_CONTENT = r"[^\W\d_]{3,}"
+
+
+def word_senses(
+    encoders: Mapping[str, Pretrained],
+    corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus,
+    word: str | None = None,
+    *,
+    most: int = 120,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Look at the occurrences of a word in a corpus with several encoders.
+
+    Args:
+        encoders: By the names that they are shown with.
+        corpus: A corpus, a path, or texts.
+        word: The word; a word of the corpus that is worth showing if None.
+        most: How many occurrences are drawn, evenly over the corpus.
+        progress: Where progress goes.
+
+    Returns:
+        Plain values throughout: `word`, `total` (how often the corpus holds it), `left_out` (of
+        those drawn, the spellings that an encoder has no vector for), `occurrences`, each with its
+        `sentence`, `start` and `end`, and `encoders`, each as `look_at` describes it.
+
+    Raises:
+        DataError: The corpus is empty or holds no such word.
+        SettingsError: An encoder has no vector for the word, or there is no encoder.
+    """
+    if not encoders:
+        raise SettingsError("no encoder is given to look at a word with")
+    text = as_corpus(corpus)
+    if word is None:
+        word = choose_word(encoders, text, progress=progress)
+    found = find_occurrences(text, word, most=most, progress=progress)
+    known = np.ones(len(found.drawn), np.bool_)
+    for name, encoder in encoders.items():
+        knows = has_vectors(encoder, found.drawn)
+        if not knows.any():
+            raise SettingsError(f"{name}: has no vector for {word!r}")
+        known &= knows
+    if known.sum() < 2:
+        raise SettingsError(
+            f"{word!r}: only {int(known.sum())} of {len(known):,} occurrences is written so that "
+            "every encoder has a vector for it; give fewer encoders, or another spelling"
+        )
+    drawn = [each for each, knows in zip(found.drawn, known, strict=True) if knows]
+    looks: list[dict[str, Any]] = []
+    for name, encoder in encoders.items():
+        vectors = occurrence_vectors(encoder, drawn, progress=progress)
+        about = {
+            "name": name,
+            "kind": encoder.kind,
+            "contextual": reads_context(encoder),
+            "vector": what_stands_for_a_word(encoder),
+        }
+        looks.append({**about, **look_at(vectors, drawn, contextual=reads_context(encoder))})
+    _same_numbers(looks)
+    return {
+        "word": word,
+        "total": found.total,
+        "left_out": int((~known).sum()),
+        "occurrences": [vars(each) for each in drawn],
+        "encoders": looks,
+    }
+
+
+def look_at(
+    vectors: NDArray[np.float32], occurrences: Sequence[Occurrence], *, contextual: bool
+) -> dict[str, Any]:
+    """Say how the vectors of a word's occurrences lie to one another.
+
+    Args:
+        vectors: One for each occurrence `[N, D]`.
+        occurrences: The occurrences.
+        contextual: Whether they differ by their context; word vectors have neither groups nor a
+            nearest occurrence.
+
+    Returns:
+        `distinct`, how many different vectors there are; `similarity`, the mean cosine of two
+        occurrences; `nearest`, for each occurrence another one and their cosine, or None where
+        several are as near; `points`, the first two principal components of the unit vectors, and
+        `explained`, their share of the variance; `group_of`, the number of each occurrence's group,
+        and `groups`, each with its size and the words that stand near its occurrences more often
+        than near the others' (`telling_words`); `silhouette` of the groups; `alike`, how alike the
+        contexts of nearest occurrences are, in words, `alike_any`, those of any two, and `times`,
+        the one by the other; `chance`, what `times` would exceed in one of 40 draws if another
+        occurrence were taken at random for the nearest.
+    """
+    unit_ND = _unit(vectors)
+    cosines_NN = unit_ND @ unit_ND.T
+    np.fill_diagonal(cosines_NN, -np.inf)
+    tied_NN = cosines_NN >= cosines_NN.max(1, keepdims=True) - _TIE
+    contexts_NN = context_likeness(occurrences)
+    alike = float((contexts_NN * tied_NN / tied_NN.sum(1, keepdims=True)).sum(1).mean())
+    others = ~np.eye(len(unit_ND), dtype=np.bool_)
+    alike_any = float(contexts_NN[others].mean())
+    points, explained = _project(unit_ND)
+    group_of, silhouette = _group(unit_ND) if contextual else ([], None)
+    return {
+        "distinct": len(np.unique(unit_ND.round(6), axis=0)),
+        "similarity": round(float(cosines_NN[others].mean()), 4),
+        "nearest": [
+            None if tied.sum() > 1 else [int(cosines.argmax()), round(float(cosines.max()), 4)]
+            for cosines, tied in zip(cosines_NN, tied_NN, strict=True)
+        ],
+        "points": points.round(4).tolist(),
+        "explained": round(explained, 4),
+        "group_of": group_of,
+        "groups": _describe(occurrences, group_of),
+        "silhouette": silhouette,
+        "alike": round(alike, 4),
+        "alike_any": round(alike_any, 4),
+        "times": round(alike / alike_any, 2) if alike_any > 0.0 else None,
+        "chance": round(_chance(contexts_NN) / alike_any, 2) if alike_any > 0.0 else None,
+    }
+
+
+def context_likeness(occurrences: Sequence[Occurrence]) -> Floats:
+    """Return how alike two occurrences' sentences are in their words, from 0 to 1 `[N, N]`.
+
+    The cosine of which words they hold, without the word itself; a word counts for less the more
+    sentences hold it (tf-idf).
+    """
+    texts = [each.context for each in occurrences]
+    try:
+        words_NW = TfidfVectorizer(token_pattern=_CONTENT, binary=True).fit_transform(texts)
+    except ValueError:  # there are no words around it
+        return np.zeros((len(texts), len(texts)))
+    alike_NN: Floats = (words_NW @ words_NW.T).toarray()
+    return alike_NN
+
+
+def _chance(contexts_NN: Floats) -> float:
+    """Return what the mean likeness to another occurrence, drawn at random, seldom exceeds."""
+    count = len(contexts_NN)
+    random = generator(0, "chance")
+    means = []
+    for _ in range(_DRAWS):
+        others = (np.arange(count) + random.integers(1, count, count)) % count
+        means.append(contexts_NN[np.arange(count), others].mean())
+    return float(np.quantile(means, 0.975))
+
+
+def _unit(vectors: NDArray[np.float32]) -> Floats:
+    vectors_ND = vectors.astype(np.float64)
+    lengths_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    unit_ND: Floats = vectors_ND / np.where(lengths_N1 > 0.0, lengths_N1, 1.0)
+    return unit_ND
+
+
+def _project(unit_ND: Floats) -> tuple[Floats, float]:
+    """Return places in a plane `[N, 2]`, and what share of the variance they keep."""
+    centered_ND = unit_ND - unit_ND.mean(0)
+    if np.abs(centered_ND).max() < _SAME:
+        return np.zeros((len(unit_ND), 2)), 1.0
+    dimensions = min(2, *unit_ND.shape)
+    pca = PCA(dimensions, svd_solver="full")
+    points = np.zeros((len(unit_ND), 2))
+    points[:, :dimensions] = pca.fit_transform(centered_ND)
+    return points, float(pca.explained_variance_ratio_.sum())
+
+
+def _group(unit_ND: Floats) -> tuple[list[int], float | None]:
+    """Return each occurrence's group, and the groups' silhouette.
+
+    Ward's clustering of the unit vectors, into two groups, or into three of three occurrences and
+    more if they have a higher silhouette: from -1 to 1, how much nearer an occurrence is to its own
+    group than to the next.
+    """
+    if len(unit_ND) < _FEWEST_TO_GROUP or np.ptp(unit_ND, axis=0).max() < _SAME:
+        return [], None
+    best: tuple[list[int], float] = ([], -np.inf)
+    for count in (2, 3):
+        labels = AgglomerativeClustering(count, linkage="ward").fit_predict(unit_ND)
+        if count == 3 and np.bincount(labels).min() < _SMALLEST_GROUP:
+            break
+        score = float(silhouette_score(unit_ND, labels, metric="cosine"))
+        if score > best[1] + _TIE:
+            largest_first = np.argsort(-np.bincount(labels), kind="stable")
+            best = np.argsort(largest_first)[labels].tolist(), score
+    return best[0], round(best[1], 4)
+
+
+def _describe(occurrences: Sequence[Occurrence], group_of: Sequence[int]) -> list[dict[str, Any]]:
+    """Return each group's size and its typical words."""
+    if not group_of:
+        return []
+    near = [each.narrowed(_NEAR).context for each in occurrences]
+    words: dict[str, list[str]] = {}
+    if any(map(str.strip, near)):
+        tokenizer = WordTokenizer.train(near, min_count=1, lowercase=True)
+        for telling in telling_words(near, list(map(str, group_of)), tokenizer, per_class=_WORDS):
+            words.setdefault(telling.label, []).append(telling.word)
+    sizes = np.bincount(group_of).tolist()
+    return [
+        {"number": number, "size": size, "words": words.get(str(number), [])}
+        for number, size in enumerate(sizes)
+    ]
+
+
+def _same_numbers(looks: Sequence[dict[str, Any]]) -> None:
+    """Give groups of several encoders that share most occurrences the same number."""
+    grouped = [look for look in looks if look["groups"]]
+    for look in grouped[1:]:
+        shared = np.zeros((3, 3))
+        np.add.at(shared, (look["group_of"], grouped[0]["group_of"]), 1.0)
+        old, new = linear_sum_assignment(shared, maximize=True)
+        number_of = dict(zip(old.tolist(), new.tolist(), strict=True))
+        look["group_of"] = [number_of[number] for number in look["group_of"]]
+        for group in look["groups"]:
+            group["number"] = number_of[group["number"]]
+        look["groups"].sort(key=lambda group: group["number"])

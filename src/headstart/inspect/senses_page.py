@@ -1,0 +1,124 @@
+"""One HTML page on the senses of a word: its occurrences under each encoder, side by side.
+
+The page holds everything it needs and asks the network for nothing; its one script only marks what
+is pointed at, and a content security policy admits no other. Users' texts are escaped by the
+template.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from headstart.inspect.occurrences import Occurrence
+
+_FOLDER = Path(__file__).parent
+_WIDTH, _HEIGHT, _MARGIN = 420, 300, 16  # of a picture
+_NEAR = 70  # characters on either side of a word that the page shows
+
+
+def render_senses(found: Mapping[str, Any]) -> str:
+    """Return what `word_senses` found as one HTML page."""
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = ((_FOLDER / name).read_text("utf-8") for name in ("senses.css", "senses.js"))
+    parts = [excerpt(each) for each in found["occurrences"]]
+    return environment.get_template("senses.html.j2").render(
+        word=found["word"],
+        style=style,
+        style_hash=_csp_hash(style),
+        script=script,
+        script_hash=_csp_hash(script),
+        facts=_facts(found),
+        width=_WIDTH,
+        height=_HEIGHT,
+        panels=[_panel(look, parts) for look in found["encoders"]],
+        rows=[
+            {"own": own, "nearest": [_nearest(look, row, parts) for look in found["encoders"]]}
+            for row, own in enumerate(parts)
+        ],
+    )
+
+
+def _times(number: float | None) -> str:
+    return "–" if number is None else f"{number:.2f}×"
+
+
+def _csp_hash(block: str) -> str:
+    digest = hashlib.sha256(block.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = [
+        ("occurrences in the corpus", f"{found['total']:,}"),
+        ("shown, of as many sentences", f"{len(found['occurrences']):,}"),
+        ("encoders", str(len(found["encoders"]))),
+    ]
+    if found["left_out"]:
+        facts.append(("left out, in a spelling without a vector", f"{found['left_out']:,}"))
+    return facts
+
+
+def excerpt(occurrence: Mapping[str, Any]) -> dict[str, str]:
+    """Return the `word` of an occurrence and what is near `before` and `after` it.
+
+    There are dots where its sentence goes on.
+    """
+    whole = Occurrence(**occurrence)
+    near = whole.narrowed(_NEAR)
+    before, after = near.sentence[: near.start], near.sentence[near.end :]
+    return {
+        "before": ("… " if near.start < whole.start else "") + before,
+        "word": near.word,
+        "after": after + (" …" if len(after) < len(whole.sentence) - whole.end else ""),
+    }
+
+
+def _nearest(
+    look: Mapping[str, Any], row: int, parts: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    near = look["nearest"][row]
+    if near is not None:
+        return {"part": parts[near[0]], "cosine": near[1]}
+    why = "several are as near" if look["contextual"] else "all are the same vector"
+    return {"part": None, "why": why}
+
+
+def _panel(look: Mapping[str, Any], parts: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return an encoder's picture as places in a drawing, and what is said beside it."""
+    group_of = look["group_of"] or [None] * len(parts)
+    most = max(
+        max(abs(x) / (_WIDTH / 2 - _MARGIN), abs(y) / (_HEIGHT / 2 - _MARGIN))
+        for x, y in _centered(look["points"])
+    )
+    dots = [
+        (
+            round(_WIDTH / 2 + x / (most or 1.0), 1),
+            round(_HEIGHT / 2 - y / (most or 1.0), 1),
+            number,
+            group_of[number],
+            near and near[0],
+            "".join(parts[number].values()),
+        )
+        for number, ((x, y), near) in enumerate(
+            zip(_centered(look["points"]), look["nearest"], strict=True)
+        )
+    ]
+    one = f"one vector for all {len(parts):,} occurrences" if look["distinct"] == 1 else ""
+    times, chance = _times(look["times"]), _times(look["chance"] if look["contextual"] else None)
+    return {**look, "dots": dots, "label": one, "times": times, "chance": chance}
+
+
+def _centered(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Return points around the middle between the outermost ones."""
+    middles = [(min(axis) + max(axis)) / 2 for axis in zip(*points, strict=True)]
+    return [(x - middles[0], y - middles[1]) for x, y in points]
