@@ -27,11 +27,13 @@ from headstart.compare.figures import (
 )
 from headstart.compare.head_start import REFERENCE, Multiple
 from headstart.compare.styles import styles, visible
+from headstart.inspect.senses_page import picture
 
 FOLDER = Path(__file__).parent
 # Plotly adds the style sheet of its maps, unless there is an element with the sheet's id already.
 _MAP_STYLES = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
 _OPTIONAL = ("data", "differences", "proofs", "layers", "knowledge", "command", "seconds")
+_SHOWN_OCCURRENCES = 6
 _ONE_SEED = (
     "One seed was run: intervals and p-values speak for other test rows, not for other seeds or "
     "other choices of the labels."
@@ -45,7 +47,8 @@ def render_report(result: Mapping[str, Any]) -> str:
         result: A comparison's results as JSON holds them. `summary`, the rows of `summarize`, is
             needed; `title`, `metric`, `data`, `cells`, `headline`, `best`, `recommendation`,
             `left_out`, `gains`, `differences`, `warnings`, `proofs`, `layers`, `knowledge`,
-            `settings`, `command`, `versions` and `seconds` are shown where they are given.
+            `senses`, `settings`, `command`, `versions` and `seconds` are shown where they are
+            given.
     """
     style = "".join((FOLDER / name).read_text("utf-8") for name in ("tones.css", "report.css"))
     scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text("utf-8")]
@@ -133,10 +136,21 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
         "costs": COSTS,
         "cost_labels": labels,
         "cost_rows": at_cost,
+        "senses": _senses(result.get("senses")),
         "proof_names": list(dict.fromkeys(name for proof in proofs.values() for name in proof)),
         "settings": list(_flat(result.get("settings") or {})),
         "versions": result.get("versions") or {},
     }
+
+
+def _senses(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the pictures of a word's occurrences, and some of them with their nearest ones."""
+    if found is None:
+        return None
+    drawn = picture(found)
+    every = max(1, len(drawn["rows"]) // _SHOWN_OCCURRENCES)
+    rows = drawn["rows"][::every][:_SHOWN_OCCURRENCES]
+    return {**drawn, "rows": rows, "word": found["word"], "total": found["total"]}
 
 
 def _quoted(headline: Mapping[str, Any]) -> dict[str, str] | None:

@@ -43,8 +43,11 @@ from headstart.data.labelled import (
 from headstart.data.parallel import Pair, ParallelText, as_parallel
 from headstart.data.splits import split_test
 from headstart.devices import available_cores
-from headstart.errors import InterruptedRunError, SettingsError
+from headstart.errors import DataError, InterruptedRunError, SettingsError
+from headstart.hub.bundle import Pretrained
 from headstart.hub.pretraining import SIZES
+from headstart.inspect.senses import word_senses
+from headstart.inspect.word_states import reads_context
 from headstart.progress import SILENT, Progress
 from headstart.settings import replay_command
 from headstart.storage import (
@@ -70,6 +73,7 @@ QUICK_BUDGETS = (10, 25, 250)
 SEEDS, QUICK_SEEDS = 5, 3
 DEMO_MINUTES, QUICK_DEMO_MINUTES = 20.0, 3.0
 PRETRAIN_SIZE = "tiny"  # of BERT and GPT: minutes on a task's own corpus teach no larger one
+_OCCURRENCES = 60  # of the word that the report shows
 _TEST_SHARE = 0.3
 _SPLIT_SEED = 0
 _OF_THE_DEMO = (
@@ -358,6 +362,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "proofs": proofs(cells),
         "layers": layer_weights(cells),
         "knowledge": knowledge,
+        "senses": _senses(made.loaded, corpus, progress),
         "settings": {
             **settings,
             "labels": list(plan.budgets),
@@ -372,6 +377,26 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "seconds": time.perf_counter() - started,
         "cells": cells,
     }
+
+
+def _senses(
+    encoders: Mapping[str, Pretrained], corpus: Corpus, progress: Progress
+) -> dict[str, Any] | None:
+    """Look at a word of the corpus where it stands: one vector, or one for each occurrence.
+
+    Of the encoders that have one vector for a word the first is shown, beside all others. None
+    where none reads context, or the corpus has no word that shows it.
+    """
+    fixed = [name for name, encoder in encoders.items() if not reads_context(encoder)][:1]
+    chosen = [*fixed, *(name for name in encoders if reads_context(encoders[name]))]
+    if chosen == fixed:
+        return None
+    try:
+        return word_senses(
+            {name: encoders[name] for name in chosen}, corpus, most=_OCCURRENCES, progress=progress
+        )
+    except (DataError, SettingsError):
+        return None
 
 
 def _terms(plan: _Plan, made: Encoders, read: Read) -> Terms:

@@ -30,7 +30,6 @@ def render_senses(found: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     style, script = ((_FOLDER / name).read_text("utf-8") for name in ("senses.css", "senses.js"))
-    parts = [excerpt(each) for each in found["occurrences"]]
     return environment.get_template("senses.html.j2").render(
         word=found["word"],
         style=style,
@@ -38,14 +37,26 @@ def render_senses(found: Mapping[str, Any]) -> str:
         script=script,
         script_hash=_csp_hash(script),
         facts=_facts(found),
-        width=_WIDTH,
-        height=_HEIGHT,
-        panels=[_panel(look, parts) for look in found["encoders"]],
-        rows=[
+        **picture(found),
+    )
+
+
+def picture(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a template needs to draw what `word_senses` found.
+
+    `width` and `height` of a drawing; `panels`, one for each encoder, with the `dots` of its
+    occurrences; and `rows`, one for each occurrence, with the nearest one under each encoder.
+    """
+    parts = [excerpt(each) for each in found["occurrences"]]
+    return {
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "panels": [_panel(look, parts) for look in found["encoders"]],
+        "rows": [
             {"own": own, "nearest": [_nearest(look, row, parts) for look in found["encoders"]]}
             for row, own in enumerate(parts)
         ],
-    )
+    }
 
 
 def _times(number: float | None) -> str:
