@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from headstart.compare import encoders, reading, study
+from headstart.compare import cells, encoders, reading, study
 from headstart.compare.cells import Terms, run_cell
 from headstart.compare.contestants import Contestant
 from headstart.compare.reading import Texts, read_texts, reads_frozen, remember, seconds_a_text
@@ -15,7 +15,7 @@ from headstart.compare.study import compare
 from headstart.errors import InterruptedRunError, SettingsError
 from headstart.progress import SILENT
 from headstart.transfer.loading import load
-from headstart.transfer.methods import FineTune
+from headstart.transfer.methods import FineTune, Training
 from headstart.transfer.token_states import TokenMemory, token_states
 
 TRANSFERS = ("probe", "frozen", "finetune")
@@ -77,7 +77,9 @@ def test_the_speed_is_that_of_reading_and_not_of_remembering(reader, rows, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("transfer", TRANSFERS)
-def test_a_cell_comes_out_as_without_a_memory(reader, rows, tmp_path, transfer, monkeypatch):
+def test_a_cell_comes_out_as_without_a_memory(
+    reader, rows, tmp_path, transfer, monkeypatch, one_process
+):
     train, test = rows(60), rows(45, seed=1)
     one = Contestant.parse(f"mine=f:{transfer}")
     terms = Terms(
@@ -119,6 +121,23 @@ def few_steps(monkeypatch):
     monkeypatch.setattr(encoders, "pretrain", partial(encoders.pretrain, steps=3))
 
 
+@pytest.fixture
+def one_process(monkeypatch):
+    """Run the cells in this process, which need not import anything then, and in brief."""
+    brief = {"hidden": 8, "min_steps": 6, "max_steps": 10, "evaluate_every": 5}
+    usual = Training.__init__.__kwdefaults__
+    monkeypatch.setattr(Training.__init__, "__kwdefaults__", {**usual, **brief})
+
+    def here(terms, work, workers):
+        monkeypatch.setitem(cells._WORKER, "terms", terms)
+        cells._encoder.cache_clear()
+        cells._texts.cache_clear()
+        for part in work:
+            yield part, cells._do(part)
+
+    monkeypatch.setattr(cells, "_in_processes", here)
+
+
 METHODS = ["scratch", "glove={}:frozen", "elmo:frozen", "cove:frozen", "elmo:finetune"]
 
 
@@ -154,7 +173,7 @@ class StopAfter:
 
 
 @pytest.mark.slow
-def test_cove_and_elmo_take_part_from_data_to_winner(files, pairs, few_steps):
+def test_cove_and_elmo_take_part_from_data_to_winner(files, pairs, few_steps, one_process):
     with pytest.raises(InterruptedRunError):
         compare_all(files, pairs, progress=StopAfter(2))
     first = {path: path.read_text() for path in (files / "out" / "cells").iterdir()}
@@ -183,11 +202,11 @@ def test_cove_and_elmo_take_part_from_data_to_winner(files, pairs, few_steps):
 
     whole = compare_all(files, pairs, out=files / "whole")
     kept = ("method", "labels", "seed", "value", "validation_loss", "correct", "chosen", "proof")
-    cells = [
+    first, second = (
         [{name: cell[name] for name in kept} for cell in each.results["cells"]]
         for each in (found, whole)
-    ]
-    assert cells[0] == cells[1]
+    )
+    assert first == second
 
 
 @pytest.mark.slow
