@@ -11,10 +11,10 @@ from headstart.compare.contestants import Contestant
 from headstart.compare.reading import reads_frozen, seconds_a_text
 from headstart.compare.schedule import Limits
 from headstart.hub.bundle import Pretrained
-from headstart.transfer.fitting import whole_model_width
+from headstart.models.word_vectors import WordVectors
 from headstart.transfer.methods import Method, Training
 
-PRETRAIN_SHARE = 0.25  # of the time, for BERT and GPT together; word vectors take seconds
+PRETRAIN_SHARE = 0.25  # of the time, for all models together; word vectors take seconds
 PRETRAIN_MINUTES = 5.0  # of each encoder, where no time is given
 _END_SHARE = 0.1  # for the intervals, the models that are kept, and the report
 _REPORT_SHARE = 0.03  # of it, what follows the models
@@ -65,7 +65,7 @@ def limits(
     test_rows: int,
     unread: Mapping[str, str],
 ) -> Limits:
-    """Return when cells have to end, and a guess of what those of whole models take.
+    """Return when cells have to end, and a guess of what those take that train an encoder.
 
     Args:
         allowance: The time there is.
@@ -83,7 +83,7 @@ def limits(
     guesses: dict[str, float] = {}
     for one, method in methods.items():
         encoder = encoders.get(one.encoder)
-        if encoder is None or not whole_model_width(encoder) or not one.trains_encoder:
+        if encoder is None or isinstance(encoder.model, WordVectors) or not one.trains_encoder:
             continue
         if one.encoder not in speeds:
             speeds[one.encoder] = _on_one_core(encoder, texts[:_TIMED_TEXTS])
