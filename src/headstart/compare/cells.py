@@ -46,6 +46,7 @@ from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import Method, as_plain, method_of, with_defaults
 
 _CODE = 3  # raise it when the same cell would come out differently
+_CHOSEN = ("steps", "strength", "layer_weights")
 _TIMED_TEXTS = 32  # that an encoder reads once more, to say how fast it is
 
 
@@ -333,7 +334,7 @@ def run_cell(
         "megabytes": classifier.megabytes,
         "correct": correct.astype(int).tolist(),
         "degenerate": degenerate(predicted.tolist(), terms.test.labels),
-        "chosen": {name: report[name] for name in ("steps", "strength") if name in report},
+        "chosen": {name: report[name] for name in _CHOSEN if name in report},
         "truncated": report["truncated"],
         "proof": asdict(classifier.proof_) if classifier.proof_ else None,
         "spent": [fitted - started, time.perf_counter() - fitted],
