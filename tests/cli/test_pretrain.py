@@ -56,7 +56,7 @@ def test_every_option_arrives(run, monkeypatch):
         (["lsa", "--corpus", "articles.txt"], "cannot pretrain 'lsa'; there are word2vec, glove"),
         (["glove", "--corpus", "none.txt"], "none.txt: no such file or folder"),
         (["glove", "--corpus", "articles.txt", "--size", "huge"], "no size 'huge'"),
-        (["glove"], "Missing option '--corpus'"),
+        (["glove"], "glove needs a corpus"),
     ],
 )
 def test_what_was_asked_wrong(run, words, message):
