@@ -42,9 +42,10 @@ def made(names, encoders):
     }
 
 
-def test_whole_models_that_are_trained_are_guessed_and_come_last(bert, gpt, vectors, rows):
-    encoders = {"bert": bert, "gpt": gpt, "glove": vectors}
+def test_models_that_are_trained_are_guessed_and_come_last(bert, gpt, elmo, vectors, rows):
+    encoders = {"bert": bert, "gpt": gpt, "elmo": elmo, "glove": vectors}
     names = ["scratch", "glove=f:finetune", "bert:probe", "bert:finetune", "gpt:scratch"]
+    names += ["elmo:frozen", "elmo:finetune"]
     methods = made(names, encoders)
     texts = rows(30).texts
 
@@ -54,7 +55,8 @@ def test_whole_models_that_are_trained_are_guessed_and_come_last(bert, gpt, vect
             unread=unread,
         )  # fmt: skip
 
-    assert set(found(20.0).guesses) == set(found(20.0).ranks) == {"bert:finetune", "gpt:scratch"}
+    trained = {"bert:finetune", "gpt:scratch", "elmo:finetune"}
+    assert set(found(20.0).guesses) == set(found(20.0).ranks) == trained
     assert all(guess > 0 for guess in found(20.0).guesses.values())
     assert found(20.0).deadline == Allowance(20.0, 0.0).cells_end
     assert found(math.inf).ranks == {}

@@ -188,6 +188,9 @@ def test_cove_and_elmo_take_part_from_data_to_winner(files, pairs, few_steps, on
     for name, moved in (("elmo:frozen", False), ("cove:frozen", False), ("elmo:finetune", True)):
         assert (results["proofs"][name]["distance"] > 0) == moved
     assert results["proofs"]["elmo:frozen"]["tokens_covered"] == 1.0
+    weights = {cell["method"]: cell["chosen"].get("layer_weights") for cell in results["cells"]}
+    assert {name for name, shares in weights.items() if shares} == {"elmo:frozen", "elmo:finetune"}
+    assert sum(weights["elmo:frozen"]) == pytest.approx(1.0, abs=1e-3)
     settings = results["settings"]
     assert settings["elmo:finetune"]["encoder_rate"] == 5e-4
     shared = settings["glove:frozen, elmo:frozen, cove:frozen"]

@@ -14,7 +14,7 @@ from headstart.hub.bundle import Pretrained
 from headstart.models.word_vectors import WordVectors
 from headstart.transfer.methods import Method, Training
 
-PRETRAIN_SHARE = 0.25  # of the time, for BERT and GPT together; word vectors take seconds
+PRETRAIN_SHARE = 0.25  # of the time, for all models together; word vectors take seconds
 PRETRAIN_MINUTES = 5.0  # of each encoder, where no time is given
 _END_SHARE = 0.1  # for the intervals, the models that are kept, and the report
 _REPORT_SHARE = 0.03  # of it, what follows the models
