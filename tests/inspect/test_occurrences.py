@@ -83,6 +83,7 @@ def test_of_a_long_sentence_what_is_near_is_kept_and_words_are_whole():
     ("texts", "word", "message"),
     [
         (["The banks are here."], "bank", "'bank' does not occur; near to it are 'banks'"),
+        (["BANK, Bank, Bank, bent."], "bnak", "near to it are 'bank'"),
         (["Bank on it."], "BANK", "'BANK' does not occur; near to it are 'Bank'"),
         (["Nothing of the kind."], "bank", "1 texts in memory: 'bank' does not occur$"),
         (["One bank only."], "bank", "'bank' occurs once; it takes two"),

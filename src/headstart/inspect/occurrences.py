@@ -170,6 +170,7 @@ def _nearest(texts: Iterable[str], word: str) -> str:
         counts.update(_WORD.findall(text))
     spellings: dict[str, str] = {}
     for spelling, _ in counts.most_common(_SPELLINGS):
-        spellings.setdefault(spelling.lower(), spelling)
+        small = spelling.lower()
+        spellings.setdefault(small, small if word == word.lower() else spelling)
     found = difflib.get_close_matches(word.lower(), spellings, n=3, cutoff=0.7)
     return ", ".join(repr(spellings[each]) for each in found)
