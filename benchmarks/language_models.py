@@ -13,8 +13,7 @@ not read; so are models of counts, on the same sub-words of the same articles.
   even where BERT sees a mask or the stretch ends.
 
 A margin is what the counts need more than the network. The network's settings are the defaults of
-`headstart.pretrain` but for what suits a run that hardly ends its first pass over the corpus: no
-dropout, and for GPT twice the rate.
+`headstart.pretrain` but for dropout: there is none in a run of hardly more than one pass.
 
     python benchmarks/language_models.py --minutes 10
 """
@@ -34,7 +33,7 @@ from public_data import articles
 WINDOW, STRIDE = 128, 32  # what GPT looks back on: as in training, of which 96 tokens or more
 STRETCH, MASKED = 126, 0.15
 ROWS_AT_ONCE = 256
-OPTIONS = {"gpt": {"dropout": 0.0, "learning_rate": 2e-3}, "bert": {"dropout": 0.0}}
+OPTIONS = {"dropout": 0.0}
 Ids = NDArray[np.int64]
 
 
@@ -180,7 +179,7 @@ def pretrained(kind: str, texts: list[str], arguments: argparse.Namespace) -> An
         size="mini",
         seed=arguments.seed,
         threads=arguments.threads,
-        options=OPTIONS[kind],
+        options=OPTIONS,
         **limit,
     )
     print({**encoder.config, **encoder.lineage}, file=sys.stderr)

@@ -46,7 +46,6 @@ from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import Method, as_plain, method_of, with_defaults
 
 _CODE = 3  # raise it when the same cell would come out differently
-_CHOSEN = ("steps", "strength", "layer_weights")
 _TIMED_TEXTS = 32  # that an encoder reads once more, to say how fast it is
 
 
