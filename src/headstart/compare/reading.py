@@ -28,7 +28,7 @@ from headstart.transfer.token_states import TokenMemory, reads_in_context, token
 MAX_TOKENS = 512  # of a text, as `TextClassifier` reads by default
 MOST_BYTES = 4_000_000_000  # of an encoder's states of words, on the disk
 _TIMED_TEXTS = 24  # that tell how long all will take
-_CODE = 1  # raise it when the same encoder would say something else of the same text
+_CODE = 2  # raise it when the same encoder would say something else of the same text
 _CPU = torch.device("cpu")
 
 
