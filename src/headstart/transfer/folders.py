@@ -144,18 +144,19 @@ def _rebuild_contextual(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path
 ) -> ContextualModel:
     encoder, layers = load_encoder(folder / ENCODER), Layers(**config["layers"])
-    pipeline = new_pipeline(
-        encoder.model,
-        len(tensors["classify.bias"]),
-        layers,
-        hidden=int(config["hidden"]),
-        dropout=0.0,
-        scale=tensors["scale"],
-    )
+    with torch.device("meta"):  # no numbers are drawn: all come from `tensors`
+        pipeline = new_pipeline(
+            encoder.model,
+            len(tensors["classify.bias"]),
+            layers,
+            hidden=int(config["hidden"]),
+            dropout=0.0,
+            scale=tensors["scale"],
+        )
     own = {name for name in pipeline.state_dict() if not name.startswith("encoder.")}
     if own != set(tensors):
         raise ValueError(f"its tensors are {sorted(tensors)}, expected {sorted(own)}")
-    pipeline.load_state_dict(dict(tensors), strict=False)
+    pipeline.load_state_dict(dict(tensors), strict=False, assign=True)
     return ContextualModel(
         encoder, pipeline.eval(), layers, int(config["max_tokens"]), frozen=bool(config["frozen"])
     )
