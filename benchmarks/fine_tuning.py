@@ -155,7 +155,7 @@ def _one_epoch(name: str, encoder: Any, arguments: argparse.Namespace) -> Figure
 
     train(start.fresh(rows), 2)
     timed = measure(lambda: train(models[0], steps))
-    dealt = endless_batches(start.encoded.lengths, batch_size=BATCH, seed=task.seed)
+    dealt = endless_batches(np.ones_like(rows), batch_size=BATCH, seed=task.seed)
     packed = [models[0].batch(start.encoded, next(dealt)) for _ in range(steps)]
     positions = sum(batch.ids_BT.size for batch in packed)
     return {

@@ -83,7 +83,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
             steps(next(own))
 
     timed = measure(pretrain)
-    speed = arguments.steps * ROWS * TOKENS / timed.seconds
+    speed = arguments.steps * objective.settings.rows_per_step * TOKENS / timed.seconds
     keep_others(figures, {"pretrain_tokens_per_second": speed, "others": timed.others})
     return figures
 

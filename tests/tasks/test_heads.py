@@ -10,6 +10,7 @@ from headstart.tasks.heads import (
     classification_head,
     gpt_pair,
     last_states,
+    lay_out,
     mean_states,
     one_a_row,
     packs,
@@ -165,3 +166,13 @@ def test_both_orders_of_a_pair_are_added():
                 both.append(model.encoder.encode(ids, torch.ones_like(ids).bool())[-1][0, -1])
             torch.testing.assert_close(states[row], both[0] + both[1], atol=1e-5, rtol=1e-4)
         assert not torch.allclose(*both)
+
+
+def test_rows_are_twice_as_long_where_texts_leave_too_much_room_in_short_ones():
+    encoder = make("bert")
+    texts = Encoded.from_lists([[5] * 9] * 7)
+    packed = lay_out(encoder, texts, np.arange(7))
+    assert packed.ids_BT.shape == (3, 32)  # three texts a row, where two rows of 16 hold two
+    full = lay_out(encoder, Encoded.from_lists([[5] * 16] * 3), np.arange(3))
+    assert full.ids_BT.shape == (3, 16)
+    assert lay_out(encoder, texts, np.arange(1)).ids_BT.shape == (1, 16)

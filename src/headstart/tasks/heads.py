@@ -18,6 +18,7 @@ from headstart.models.interface import Encoder, Pooling
 from headstart.tokenize.batches import Encoded, Packed, Rows, by_row, pack, pad
 
 _ROWS_OF = 16  # tokens
+_LEAST_FILLED = 0.9
 
 
 class WholeModel(nn.Module):
@@ -89,12 +90,18 @@ def packs(encoder: Encoder) -> bool:
 def lay_out(encoder: Encoder, encoded: Encoded, rows: Rows) -> Packed:
     """Lay some texts out as an encoder reads them.
 
-    Rows of packed texts are multiples of some length: products of sizes seen before cost less.
+    Rows of packed texts are multiples of some length: products of sizes seen before cost less. They
+    are as long as the longest text, or twice as long where texts leave too much room in such rows.
     """
     if not packs(encoder):
         return one_a_row(encoded, rows)
     longest = int(encoded.lengths[rows].max(initial=1))
-    return pack(encoded, rows, tokens=-(-longest // _ROWS_OF) * _ROWS_OF)
+    tokens = -(-longest // _ROWS_OF) * _ROWS_OF
+    packed = pack(encoded, rows, tokens=tokens)
+    if packed.filled >= _LEAST_FILLED:
+        return packed
+    longer = pack(encoded, rows, tokens=2 * tokens)
+    return longer if longer.filled > packed.filled else packed
 
 
 def first_states(encoder: Bert, packed: Packed) -> Tensor:
