@@ -13,7 +13,7 @@ from headstart.cli.app import app
 # Adding, renaming or removing a flag is a decision: make it here too, and in CHANGELOG.md.
 FLAGS = {
     "compare": (
-        "data --test --corpus --methods --labels --seeds --minutes --pretrain-minutes "
+        "data --test --corpus --parallel --methods --labels --seeds --minutes --pretrain-minutes "
         "--pretrain-size --quick --text-column --label-column --workers --out --config --json "
         "--debug"
     ),
