@@ -270,9 +270,11 @@ def test_the_demo_has_cove_where_there_are_translations(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "_carry_out", carry_out)
-    with pytest.raises(InterruptedRunError):
-        compare(parallel=given, out=tmp_path)
-    names = [one.name for one in plans[0].contestants]
+    for quick in (False, True):
+        with pytest.raises(InterruptedRunError):
+            compare(parallel=given, out=tmp_path, quick=quick)
+    names, quick_names = ([one.name for one in plan.contestants] for plan in plans)
+    assert not any(name.startswith(("cove", "elmo")) for name in quick_names)
     assert ("cove:frozen" in names) == (given is not None or fetched is not None)
     assert {"elmo:frozen", "elmo:finetune"} <= set(names)
     expected = given or fetched

@@ -21,7 +21,7 @@ from headstart.compare.account import (
 )
 from headstart.compare.allowance import Allowance, limits, now
 from headstart.compare.cells import Model, Terms, run_cells
-from headstart.compare.contestants import Contestant, parse_all
+from headstart.compare.contestants import IN_CONTEXT, Contestant, parse_all
 from headstart.compare.encoders import Encoders, make_encoders, num_pretrained
 from headstart.compare.fairness import data_facts, differences, warnings
 from headstart.compare.head_start import HeadStart, headline
@@ -215,7 +215,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     elif test is None and text_column is None and label_column is None:
         demo = fetch_demo(progress=progress)
         train, test_rows, text, pairs = demo.train, demo.test, demo.corpus, demo.parallel
-        defaults = _demo_methods(demo, translations=bool(parallel or pairs))
+        defaults = _demo_methods(demo, translations=bool(parallel or pairs), quick=quick)
         title = "How many labels does pretraining save on BBC News?"
         usual = QUICK_DEMO_MINUTES if quick else DEMO_MINUTES
     else:
@@ -428,9 +428,17 @@ def _limits(plan: _Plan, terms: Terms, made: Encoders, read: Read) -> Limits:
     )
 
 
-def _demo_methods(demo: Demo, *, translations: bool) -> tuple[str, ...]:
+def _demo_methods(demo: Demo, *, translations: bool, quick: bool) -> tuple[str, ...]:
+    """Return the demo's methods.
+
+    The quick one is without CoVe and ELMo: seconds of pretraining teach them nothing, and their
+    cells would only take the others' time.
+    """
     published = {"glove": demo.glove, "minilm": demo.minilm}
-    chosen = [one for one in _OF_THE_DEMO if translations or not one.startswith("cove")]
+    dropped: tuple[str, ...] = () if translations else ("cove",)
+    if quick:
+        dropped = IN_CONTEXT
+    chosen = [one for one in _OF_THE_DEMO if not one.startswith(dropped)]
     return (*METHODS, *(method.format(**published) for method in chosen))
 
 
