@@ -166,12 +166,12 @@ def test_texts_are_cut_as_one_says(tokenizer, sentences):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "fasttext"}, "cannot pretrain .fasttext.; there are word2vec, glove, elmo"),
+        ({"method": "fasttext"}, "cannot pretrain .fasttext.; there are word2vec, glove, cove, elmo"),
         ({"size": "huge"}, "no size 'huge'; there are tiny"),
         ({"epochs": 0}, "epochs must be above 0"),
-        ({"steps": 5}, "steps is for elmo, gpt, bert, not for word2vec"),
-        ({"run_folder": "run"}, "run_folder is for elmo, gpt, bert, not for word2vec"),
-        ({"track": "track"}, "track is for elmo, gpt, bert, not for word2vec"),
+        ({"steps": 5}, "steps is for cove, elmo, gpt, bert, not for word2vec"),
+        ({"run_folder": "run"}, "run_folder is for cove, elmo, gpt, bert, not for word2vec"),
+        ({"track": "track"}, "track is for cove, elmo, gpt, bert, not for word2vec"),
         ({"minutes": -1.0}, "minutes must be above 0"),
         ({"tokenizer": "letters"}, "tokenizer must be words"),
         ({"options": {"windw": 3}}, "word2vec has no setting 'windw'; did you mean 'window'"),
