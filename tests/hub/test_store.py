@@ -166,7 +166,10 @@ def test_texts_are_cut_as_one_says(tokenizer, sentences):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "fasttext"}, "cannot pretrain .fasttext.; there are word2vec, glove, cove, elmo"),
+        (
+            {"method": "fasttext"},
+            "cannot pretrain .fasttext.; there are word2vec, glove, cove, elmo",
+        ),
         ({"size": "huge"}, "no size 'huge'; there are tiny"),
         ({"epochs": 0}, "epochs must be above 0"),
         ({"steps": 5}, "steps is for cove, elmo, gpt, bert, not for word2vec"),
