@@ -39,6 +39,7 @@ SIZES = {  # layers, width, heads, feed-forward: Turc et al. 2019, https://arxiv
 }
 _VOCABULARY = 8192
 _ADAPTING_RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768; narrower models take more
+_BERT_RATE_TIMES_WIDTH = 0.128  # 5e-4 for mini: at twice as much NSP keeps it from the words
 _NEW_MODEL = ("vocabulary_size", "lowercase", "dropout")  # settings of no objective
 _KINDS: dict[str, Kind] = {"gpt": "bpe", "bert": "wordpiece"}
 
@@ -82,7 +83,10 @@ def pretrain_model(
     """
     if size not in SIZES:
         raise SettingsError(f"no size {size!r}; there are {', '.join(SIZES)}")
+    layers, width, heads, feed_forward = SIZES[size]
     options = dict(plan.options)
+    if method == "bert":
+        options.setdefault("learning_rate", _BERT_RATE_TIMES_WIDTH / width)
     vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
     lowercase = options.pop("lowercase", method == "bert")
     dropout = options.pop("dropout", 0.1)
@@ -96,7 +100,6 @@ def pretrain_model(
                 lowercase=lowercase,
                 progress=plan.progress,
             )
-        layers, width, heads, feed_forward = SIZES[size]
         sizes: dict[str, Any] = {
             "vocabulary_size": len(tokenizer.vocabulary),
             "width": width,

@@ -51,7 +51,7 @@ class BidirectionalLm:
     rows_per_step: int = 32
     rows_at_once: int = 32
     samples: int = 2048
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
 
     def __post_init__(self) -> None:
         least = {"words_per_row": 2, "rows_per_step": 1, "rows_at_once": 1, "samples": 1}
