@@ -5,7 +5,11 @@ rule (a search on the validation part, then all the labels) plus the evaluation 
 The first cell of a process also imports what torch needs to train; it is run before and not
 counted. Every repetition takes other labels.
 
+`--encoder` names a folder with a CoVe or an ELMo instead, whose states of all these texts are kept
+beforehand, as a comparison keeps them.
+
     python benchmarks/fit_cell.py
+    python benchmarks/fit_cell.py --encoder runs/elmo
 """
 
 import argparse
@@ -39,6 +43,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
     from headstart.data.splits import nested_subsets
     from headstart.hub.store import load_encoder
     from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.token_states import TokenMemory, reads_in_context, token_states
 
     torch.set_num_threads(1)
     texts, labels = read(train_file(arguments))
@@ -46,10 +51,16 @@ def ours(arguments: argparse.Namespace) -> Figures:
     test = test_texts[:TEST_ROWS], test_labels[:TEST_ROWS]
     rows = nested_subsets(labels, [LABELS], seed=arguments.seed)[LABELS]
     given = [texts[row] for row in rows], [labels[row] for row in rows]
-    encoder = load_encoder(arguments.vectors or fetch_demo().glove)
-    TextClassifier(encoder, "finetune").fit(*given).score(*test)
+    encoder = load_encoder(arguments.encoder or fetch_demo().glove)
+    transfers: tuple[str, ...] = TRANSFERS
+    if reads_in_context(encoder):
+        every = [*given[0], *test[0]]
+        states = token_states(encoder, every, max_tokens=512)
+        encoder.memory = TokenMemory({text: row for row, text in enumerate(every)}, states, 512)
+        transfers = ("frozen",)
+    TextClassifier(encoder, "frozen").fit(*given).score(*test)
     figures: Figures = {"others": 0.0}
-    for transfer in TRANSFERS:
+    for transfer in transfers:
         classifier = TextClassifier(encoder, transfer, random_state=arguments.seed)
         used = time.process_time()
         timed = measure(lambda fitting=classifier: fitting.fit(*given).score(*test))
@@ -62,7 +73,9 @@ def ours(arguments: argparse.Namespace) -> Figures:
 
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
-    parser.add_argument("--vectors", type=Path, help="any file of word vectors; else the demo's")
+    parser.add_argument(
+        "--encoder", type=Path, help="word vectors, a CoVe or an ELMo; else the demo's GloVe"
+    )
     metrics = [Metric(f"{name}_seconds") for name in TRANSFERS]
     metrics += [Metric(f"{name}_cpu_seconds") for name in TRANSFERS]
     metrics += [Metric(f"{name}_accuracy", "difference") for name in TRANSFERS]
