@@ -125,7 +125,7 @@ def _speed(name: str, samples: int, timed: Timed) -> Figures:
 
 
 def _one_epoch(name: str, encoder: Any, arguments: argparse.Namespace) -> Figures:  # noqa: ANN401
-    from headstart.tasks.classification import encode_labels
+    from headstart.tasks.classification import Classes, encode_labels
     from headstart.tokenize.batches import endless_batches
     from headstart.transfer import whole_models
     from headstart.transfer.methods import FineTune, Training, with_defaults
@@ -135,8 +135,7 @@ def _one_epoch(name: str, encoder: Any, arguments: argparse.Namespace) -> Figure
     classes, codes = encode_labels(labels)
     task = FitTask(
         texts=texts,
-        labels=codes,
-        weights=np.ones(len(classes), np.float32),
+        target=Classes(codes, np.ones(len(classes), np.float32)),
         seed=arguments.seed,
         max_tokens=MAX_TOKENS,
     )

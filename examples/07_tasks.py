@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from headstart.tasks.classification import class_weights, encode_labels, loss, macro_f1
+from headstart.tasks.classification import Classes, class_weights, encode_labels, macro_f1
 
 labels = ["sport", "sport", "business", "sport"]
 classes, indices = encode_labels(labels)
@@ -13,7 +13,8 @@ weights = class_weights("balanced", classes, indices)
 print(weights)  # the rare class counts more
 
 scores_BC = torch.tensor(np.float32([[0, 2], [1, 1], [3, 0], [0, 1]]))
-total, count = loss(scores_BC, torch.from_numpy(indices), torch.from_numpy(weights))
+target = Classes(indices, weights)
+total, count = target.loss(scores_BC, np.arange(len(labels)))
 print((total / count).item())
 
 predicted = classes[scores_BC.argmax(1).numpy()]

@@ -5,10 +5,10 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from headstart.errors import DataError
 from headstart.tasks.classification import (
+    Classes,
     class_weights,
     encode_labels,
     log_loss,
-    loss,
     macro_f1,
     probabilities,
 )
@@ -43,10 +43,18 @@ def test_loss_and_log_loss_agree_with_independent_code():
     scores = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     labels = np.array([0, 1, 2, 2, 1, 0, 0])
     weights = np.array([1, 2, 3], np.float32)
-    total, count = loss(*map(torch.from_numpy, (scores, labels, weights)))
+    target, rows = Classes(labels, weights), np.arange(7)
+    total, count = target.loss(torch.from_numpy(scores), rows)
     expected = sklearn_log_loss(labels, probabilities(scores), sample_weight=weights[labels])
     assert log_loss(probabilities(scores), labels, weights) == pytest.approx(expected)
+    assert target.mean_loss(scores, rows) == log_loss(probabilities(scores), labels, weights)
     assert (total / count).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_model_that_reads_nothing_says_how_often_each_class_is_right():
+    target = Classes(np.array([0, 1, 1, 1, 0]), np.ones(2, np.float32))
+    shares = probabilities(target.constant(np.arange(4))[None])
+    assert shares == pytest.approx(np.array([[0.25, 0.75]]))
 
 
 def test_macro_f1_counts_a_class_never_predicted():

@@ -23,7 +23,7 @@ def model(request, encoder):
     random = np.random.default_rng(0)
     match request.param:
         case "constant":
-            return ConstantModel(np.array([0.25, 0.75]))
+            return ConstantModel(np.array([-1.5, 0.75]))
         case "linear on tf-idf":
             vectorizer = tfidf_vectorizer().fit(TEXTS)
             shape = (3, len(vectorizer.vocabulary_))
@@ -40,18 +40,15 @@ def test_a_model_is_its_config_and_its_tensors(model):
     again = rebuild(model.config(), model.tensors(), model.tokenizer, Path())
     assert type(again) is type(model)
     assert again.config() == model.config()
-    assert np.array_equal(again.predict(TEXTS), model.predict(TEXTS))
+    assert np.array_equal(again.scores(TEXTS), model.scores(TEXTS))
     assert all(torch.equal(again.tensors()[name], t) for name, t in model.tensors().items())
 
 
-def test_probabilities_by_hand():
-    assert ConstantModel(np.array([0.25, 0.75])).predict(TEXTS).tolist() == [[0.25, 0.75]] * 4
+def test_scores_by_hand():
+    assert ConstantModel(np.array([-1.5, 0.75])).scores(TEXTS).tolist() == [[-1.5, 0.75]] * 4
     vectorizer = tfidf_vectorizer().fit(["a", "b"])
-    model = LinearModel(vectorizer, np.array([[1.0, 0.0], [0.0, 1.0]]), np.zeros(2))
-    odds = np.exp(1.0)
-    assert model.predict(["a", "c"]) == pytest.approx(
-        np.array([[odds / (1 + odds), 1 / (1 + odds)], [0.5, 0.5]])
-    )
+    model = LinearModel(vectorizer, np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([0.0, 0.5]))
+    assert model.scores(["a", "b", "c"]).tolist() == [[1.0, 0.5], [0.0, 2.5], [0.0, 0.5]]
 
 
 def test_tf_idf_counts_words_of_one_letter_and_pairs():

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from headstart.errors import DataError, NonFiniteError, SettingsError, TransferError
 from headstart.models.bert import Bert
+from headstart.tasks.classification import Classes
 from headstart.tasks.heads import WholeModel
 from headstart.transfer import whole_models as module
 from headstart.transfer.estimators import TextClassifier
@@ -62,8 +63,9 @@ def started(method, encoder, task, **settings):
     texts, labels = task
     method = with_defaults(method, whole_model=encoder.model.width)
     codes = np.array([int(label == "good") for label in labels])
-    given = {"weights": np.ones(2, np.float32), "seed": 0, "max_tokens": 512, **settings}
-    return module._Start(method, encoder, Task(texts=texts, labels=codes, **given))
+    target = Classes(codes, np.ones(2, np.float32))
+    given = {"target": target, "seed": 0, "max_tokens": 512, **settings}
+    return module._Start(method, encoder, Task(texts=texts, **given))
 
 
 # What comes out
@@ -178,7 +180,7 @@ def by_hand(start, model, batch, encoder):
         scores = gpt.token_scores(states[:-1])
         language = language + F.cross_entropy(scores, ids[0, 1:], reduction="sum")
         count += len(ids[0]) - 1
-        label = torch.tensor([start.task.labels[row]])
+        label = torch.tensor([start.task.target.labels[row]])
         task = task + F.cross_entropy(model.classify(states[-1:]), label)
     return language / count, task / len(batch)
 
@@ -281,7 +283,7 @@ def test_training_starts_from_the_best_layer_on_the_frozen_states(whole, task):
     model = start.fresh(np.arange(20)).eval()
     packed = model.batch(start.encoded, np.arange(20))
     with torch.no_grad():
-        right = model(packed)[0].argmax(1).numpy() == start.task.labels
+        right = model(packed)[0].argmax(1).numpy() == start.task.target.labels
     assert right.mean() > 0.9
 
 

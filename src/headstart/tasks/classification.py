@@ -1,9 +1,11 @@
-"""Sentence classification: labels to classes, weights of classes, loss and scores."""
+"""One label a text: labels to classes, weights of classes, loss and scores."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_class_weight
@@ -11,8 +13,60 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.errors import DataError
+from headstart.tasks.linear import logistic_regression
+from headstart.tasks.targets import Scores
+from headstart.tokenize.batches import Rows
 
 ClassWeight = str | Mapping[Any, float] | None
+
+
+@dataclass(frozen=True)
+class Classes:
+    """One of several classes is right: softmax and cross-entropy.
+
+    Attributes:
+        labels: Each text's class index `[texts]`; every class occurs.
+        weights: The loss's weight of each class `[classes]`.
+    """
+
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    @property
+    def outputs(self) -> int:
+        return len(self.weights)
+
+    def strata(self) -> list[str]:
+        return [str(label) for label in self.labels]
+
+    def loss(self, scores_BC: Tensor, rows_B: Rows) -> tuple[Tensor, Tensor]:
+        """Return the weighted cross-entropy as `(sum, sum of weights)`."""
+        labels_B, weights_C = torch.from_numpy(self.labels[rows_B]), torch.from_numpy(self.weights)
+        total = F.cross_entropy(scores_BC, labels_B, weight=weights_C, reduction="sum")
+        return total, weights_C[labels_B].sum()
+
+    def mean_loss(self, scores_BC: Scores, rows_B: Rows) -> float:
+        return log_loss(probabilities(scores_BC), self.labels[rows_B], self.weights)
+
+    def constant(self, rows_B: Rows) -> NDArray[np.float64]:
+        """Return the logarithms of the classes' shares, whatever their weights."""
+        counts = np.bincount(self.labels[rows_B], minlength=self.outputs)
+        shares: NDArray[np.float64] = np.log(counts / counts.sum())
+        return shares
+
+    def linear(
+        self,
+        x_BD: Any,  # noqa: ANN401 - an array or a sparse matrix
+        rows_B: Rows,
+        strength: float,
+        *,
+        intercept: bool = True,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the weight and bias of multinomial logistic regression."""
+        labels_B = self.labels[rows_B]
+        return logistic_regression(
+            x_BD, labels_B, self.weights[labels_B], strength, intercept=intercept
+        )
 
 
 def encode_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -62,13 +116,7 @@ def class_weights(
     return np.array(list(by_index.values()), np.float32)
 
 
-def loss(scores_BC: Tensor, labels_B: Tensor, weights_C: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weighted cross-entropy of a batch as `(sum, sum of weights)`."""
-    total = F.cross_entropy(scores_BC, labels_B, weight=weights_C, reduction="sum")
-    return total, weights_C[labels_B].sum()
-
-
-def probabilities(scores_BC: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def probabilities(scores_BC: Scores) -> NDArray[np.float64]:
     """Return the softmax over classes, rows summing to one."""
     scores = scores_BC.astype(np.float64)
     powers = np.exp(scores - scores.max(1, keepdims=True))

@@ -22,7 +22,6 @@ from headstart.hub.proof import Proof, distance, hash_tensors
 from headstart.models.cove import Cove
 from headstart.progress import Progress
 from headstart.seeds import derive
-from headstart.tasks.classification import loss, probabilities
 from headstart.tasks.pipelines import ScalarMix, TextPipeline, task_layers, task_shape
 from headstart.tokenize.batches import Rows, endless_batches, pad
 from headstart.training.loop import train
@@ -31,7 +30,7 @@ from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.fitted import ContextualModel, contextual_scores
 from headstart.transfer.methods import Features, FineTune, Layers, Training
 from headstart.transfer.stopping import Validation, search_steps
-from headstart.transfer.task import Fit, Task, coverage, validation_scores
+from headstart.transfer.task import Fit, Task, coverage
 from headstart.transfer.token_states import token_states
 
 _WARM_UP_STEPS = 10
@@ -54,8 +53,7 @@ def fit_in_context(
         trial = start.fresh()
 
         def validate() -> Validation:
-            scores = start.scores(trial, held_out)
-            return validation_scores(probabilities(scores), task, held_out)
+            return task.validate(start.scores(trial, held_out), held_out)
 
         steps = _train(
             start,
@@ -124,7 +122,7 @@ class _Start:
         model = self.encoder.model if self.is_frozen else copy.deepcopy(self.encoder.model)
         return new_pipeline(
             model,
-            len(self.task.weights),
+            self.task.target.outputs,
             self.layers,
             hidden=self.training.hidden,
             dropout=self.training.dropout,
@@ -132,7 +130,7 @@ class _Start:
         )
 
     def scores(self, pipeline: TextPipeline, rows: Rows) -> NDArray[np.float32]:
-        """Return the scores of some of the texts `[rows, classes]`, in evaluation mode."""
+        """Return the scores of some of the texts `[rows, outputs]`, in evaluation mode."""
         states = self.states if self.is_frozen else None
         return contextual_scores(pipeline, self.encoded, states, rows)
 
@@ -224,7 +222,6 @@ def _train(
 ) -> Iterator[int]:
     """Train the pipeline on `rows`, yielding the number of each step."""
     task = start.task
-    weights_C = torch.from_numpy(task.weights)
 
     def compute_loss(batch: Rows) -> tuple[Tensor, Tensor]:
         pipeline.train()
@@ -236,7 +233,7 @@ def _train(
             with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
                 layers = task_layers(pipeline.encoder, ids_BT, mask_BT)
             scores_BC = pipeline.read([x_BTD.float() for x_BTD in layers], mask_BT)
-        total, count = loss(scores_BC, torch.from_numpy(task.labels[batch]), weights_C)
+        total, count = task.target.loss(scores_BC, batch)
         for mix in pipeline.mixes():
             total = total + start.layers.l2 * count * mix.w.square().sum()
         return total, count

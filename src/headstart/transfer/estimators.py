@@ -22,7 +22,13 @@ from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
-from headstart.tasks.classification import ClassWeight, class_weights, encode_labels
+from headstart.tasks.classification import (
+    Classes,
+    ClassWeight,
+    class_weights,
+    encode_labels,
+    probabilities,
+)
 from headstart.transfer.features import pooled_features
 from headstart.transfer.fitted import ContextualModel
 from headstart.transfer.fitting import fit, whole_model_width
@@ -111,21 +117,22 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         started = time.perf_counter()
         task = Task(
             texts=texts,
-            labels=labels,
-            weights=class_weights(self.class_weight, classes, labels),
+            target=Classes(labels, class_weights(self.class_weight, classes, labels)),
             seed=int(self.random_state),
             max_tokens=self.max_tokens,
         )
         result = fit(method, encoder, task, progress=progress)
+        _, held_out = task.parts()
+        answers = probabilities(result.validation.scores).argmax(1)
         self.classes_ = classes
         self.method_ = method
         self.proof_: Proof | None = result.proof
         self.fit_report_ = {
             "labels": len(texts),
             "seconds": time.perf_counter() - started,
-            "validation_accuracy": result.validation.accuracy,
+            "validation_accuracy": float((answers == labels[held_out]).mean()),
             "validation_loss": result.validation.loss,
-            "validation_classes": result.validation.classes,
+            "validation_classes": len(np.unique(answers)),
             "truncated": result.truncated,
             **result.chosen,
         }
@@ -135,12 +142,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:
         """Return the probability of each class `[texts, classes]`, columns as in `classes_`."""
         check_is_fitted(self, "classes_")
-        return self.model_.predict(_as_texts(X))
+        return probabilities(self.model_.scores(_as_texts(X)))
 
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
         """Return the most probable class of each text `[texts]`."""
-        probabilities = self.predict_proba(X)
-        return self.classes_[probabilities.argmax(1)]
+        found = self.predict_proba(X)
+        return self.classes_[found.argmax(1)]
 
     @property
     def megabytes(self) -> float:

@@ -1,4 +1,4 @@
-"""What fitting leaves behind: models that turn texts into probabilities, as folders and back.
+"""What fitting leaves behind: models that turn texts into scores, as folders and back.
 
 Six forms serve all methods. Each is its tensors and plain values, so nothing saved can run code.
 """
@@ -17,29 +17,28 @@ from headstart.hub.bundle import Pretrained, Tokenizer
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt
 from headstart.models.interface import Pooling
-from headstart.tasks.classification import probabilities
 from headstart.tasks.heads import WholeModel
 from headstart.tasks.pipelines import TextPipeline
+from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Encoded, Packed, inference_batches, pad
 from headstart.transfer.features import Floats, head_states, pooled_features, text_states
 from headstart.transfer.methods import Layers
 from headstart.transfer.token_states import TokenStates, token_states
 
-Probabilities = NDArray[np.float64]
 _TOKENS_AT_ONCE = 4096
 _TEXTS_AT_ONCE = 256  # whose words' states are held at once
 
 
 class Fitted(Protocol):
-    """A model fitted to texts and classes."""
+    """A model fitted to texts and what is predicted of them."""
 
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer to save with it."""
         ...
 
-    def predict(self, texts: Sequence[str]) -> Probabilities:
-        """Return the probability of each class for each text `[texts, classes]`."""
+    def scores(self, texts: Sequence[str]) -> Scores:
+        """Return the scores of each text `[texts, outputs]`; the task knows what they mean."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
@@ -53,16 +52,16 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True)
 class ConstantModel:
-    """The same probabilities for every text: the classes' shares of the labels."""
+    """The same scores `[outputs]` for every text."""
 
-    shares: Probabilities
+    values: NDArray[np.float64]
     tokenizer: Tokenizer | None = None
 
-    def predict(self, texts: Sequence[str]) -> Probabilities:
-        return np.tile(self.shares, (len(texts), 1))
+    def scores(self, texts: Sequence[str]) -> Scores:
+        return np.tile(self.values, (len(texts), 1))
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"shares": torch.from_numpy(self.shares)}
+        return {"scores": torch.from_numpy(self.values)}
 
     def config(self) -> dict[str, Any]:
         return {"form": "constant"}
@@ -70,12 +69,12 @@ class ConstantModel:
 
 @dataclass(frozen=True)
 class LinearModel:
-    """Fixed features under logistic regression: TF-IDF, or an encoder's pooled vectors.
+    """Fixed features under a linear layer: TF-IDF, or an encoder's pooled vectors.
 
     Attributes:
         features: Where the features come from: a vectorizer, or an encoder.
-        weight: `[classes, features]`.
-        bias: `[classes]`.
+        weight: `[outputs, features]`.
+        bias: `[outputs]`.
         scale: Factor on the features.
         pooling: How an encoder's vectors are pooled.
         max_tokens: How much of a text an encoder reads.
@@ -92,7 +91,7 @@ class LinearModel:
     def tokenizer(self) -> Tokenizer | None:
         return self.features.tokenizer if isinstance(self.features, Pretrained) else None
 
-    def predict(self, texts: Sequence[str]) -> Probabilities:
+    def scores(self, texts: Sequence[str]) -> Scores:
         x: Any
         if isinstance(self.features, Pretrained):
             x = pooled_features(
@@ -104,9 +103,10 @@ class LinearModel:
             x = np.zeros((0, self.weight.shape[1]))
         return self.from_features(x)
 
-    def from_features(self, x: Any) -> Probabilities:  # noqa: ANN401 - an array or a sparse matrix
-        """Return the probabilities for texts whose features are known `[texts, classes]`."""
-        return probabilities(self.scale * np.asarray(x @ self.weight.T) + self.bias)
+    def from_features(self, x: Any) -> Scores:  # noqa: ANN401 - an array or a sparse matrix
+        """Return the scores of texts whose features are known `[texts, outputs]`."""
+        found: Scores = self.scale * np.asarray(x @ self.weight.T) + self.bias
+        return found
 
     def tensors(self) -> dict[str, Tensor]:
         head = {"weight": torch.from_numpy(self.weight), "bias": torch.from_numpy(self.bias)}
@@ -141,9 +141,9 @@ class NeuralModel:
     pipeline: TextPipeline
     max_tokens: int
 
-    def predict(self, texts: Sequence[str]) -> Probabilities:
+    def scores(self, texts: Sequence[str]) -> Scores:
         encoded, _ = self.tokenizer.encode_batch(texts).truncate(self.max_tokens)
-        return probabilities(pipeline_scores(self.pipeline, encoded, np.arange(len(texts))))
+        return pipeline_scores(self.pipeline, encoded, np.arange(len(texts)))
 
     def tensors(self) -> dict[str, Tensor]:
         return dict(self.pipeline.state_dict())
@@ -178,7 +178,7 @@ class ContextualModel:
     def tokenizer(self) -> Tokenizer | None:
         return self.encoder.tokenizer
 
-    def predict(self, texts: Sequence[str]) -> Probabilities:
+    def scores(self, texts: Sequence[str]) -> Scores:
         everything = np.arange(len(texts))
         found = np.zeros((len(texts), self.pipeline.classify.out_features), np.float32)
         for rows in np.array_split(everything, -(-len(texts) // _TEXTS_AT_ONCE) or 1):
@@ -188,7 +188,7 @@ class ContextualModel:
             if self.frozen:
                 states = token_states(self.encoder, some, max_tokens=self.max_tokens)
             found[rows] = contextual_scores(self.pipeline, encoded, states, np.arange(len(some)))
-        return probabilities(found)
+        return found
 
     def tensors(self) -> dict[str, Tensor]:
         own = self.pipeline.state_dict()
@@ -226,16 +226,16 @@ class FrozenModel:
     def tokenizer(self) -> Tokenizer | None:
         return self.encoder.tokenizer
 
-    def predict(self, texts: Sequence[str]) -> Probabilities:
+    def scores(self, texts: Sequence[str]) -> Scores:
         states = text_states(self.encoder, texts, max_tokens=self.max_tokens)
         return self.from_states(head_states(states, self.encoder.pooling))
 
-    def from_states(self, states: Floats) -> Probabilities:
-        """Return the probabilities for texts whose states are known `[texts, classes]`."""
+    def from_states(self, states: Floats) -> Scores:
+        """Return the scores of texts whose states are known `[texts, outputs]`."""
         self.head.eval()
         with torch.inference_mode():
-            scores = self.head(self.scale * torch.from_numpy(states))
-            return probabilities(scores.float().numpy())
+            found: Tensor = self.head(self.scale * torch.from_numpy(states))
+        return found.float().numpy()
 
     def tensors(self) -> dict[str, Tensor]:
         head = {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
@@ -301,9 +301,9 @@ class TunedModel:
             return pooling == "cls"
         return isinstance(model, Gpt) and pooling == "last"
 
-    def predict(self, texts: Sequence[str]) -> Probabilities:
+    def scores(self, texts: Sequence[str]) -> Scores:
         encoded, _ = self.reading.encode(self.encoder, texts)
-        return probabilities(whole_model_scores(self.module, encoded, np.arange(len(texts))))
+        return whole_model_scores(self.module, encoded, np.arange(len(texts)))
 
     def tensors(self) -> dict[str, Tensor]:
         head = {f"classify.{n}": t.detach() for n, t in self.module.classify.named_parameters()}
@@ -320,7 +320,7 @@ class TunedModel:
 def whole_model_scores(
     model: WholeModel, encoded: Encoded, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the scores `[rows, classes]` of some of the texts, in evaluation mode."""
+    """Return the scores `[rows, outputs]` of some of the texts, in evaluation mode."""
     return _in_batches(model, lambda packed: model(packed)[0], encoded, rows)
 
 
@@ -355,7 +355,7 @@ def _in_batches(
 def pipeline_scores(
     pipeline: TextPipeline, encoded: Encoded, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the scores `[rows, classes]` of some of the texts, in evaluation mode."""
+    """Return the scores `[rows, outputs]` of some of the texts, in evaluation mode."""
     scores = np.zeros((len(rows), pipeline.classify.out_features), np.float32)
     pipeline.eval()
     with torch.inference_mode():
@@ -368,7 +368,7 @@ def pipeline_scores(
 def contextual_scores(
     pipeline: TextPipeline, encoded: Encoded, states: TokenStates | None, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the scores `[rows, classes]` of some of the texts, in evaluation mode.
+    """Return the scores `[rows, outputs]` of some of the texts, in evaluation mode.
 
     Args:
         pipeline: The pipeline.

@@ -20,8 +20,8 @@ from headstart.hub.proof import Proof, distance, hash_tensors
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
-from headstart.tasks.classification import loss, probabilities
 from headstart.tasks.pipelines import TextPipeline
+from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Encoded, endless_batches, pad
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 from headstart.training.loop import train
@@ -32,11 +32,9 @@ from headstart.transfer.fitted import (
     ConstantModel,
     LinearModel,
     NeuralModel,
-    Probabilities,
     pipeline_scores,
     tfidf_vectorizer,
 )
-from headstart.transfer.linear import logistic_regression
 from headstart.transfer.methods import (
     Features,
     FineTune,
@@ -51,7 +49,7 @@ from headstart.transfer.methods import (
     name_of,
 )
 from headstart.transfer.stopping import Validation, search_steps
-from headstart.transfer.task import Fit, Task, coverage, validation_scores
+from headstart.transfer.task import Fit, Task, coverage
 from headstart.transfer.token_states import reads_in_context
 from headstart.transfer.whole_models import fit_whole_model
 
@@ -110,15 +108,9 @@ def _fit_on_embeddings(
 
 def _fit_majority(task: Task) -> Fit:
     rows, held_out = task.parts()
-    model, chosen_without = (
-        ConstantModel(counts / counts.sum())
-        for counts in (
-            np.bincount(labels, minlength=len(task.weights)).astype(np.float64)
-            for labels in (task.labels, task.labels[rows])
-        )
-    )
-    shares = chosen_without.predict([task.texts[row] for row in held_out])
-    return Fit(model=model, chosen={}, validation=validation_scores(shares, task, held_out))
+    scores = np.tile(task.target.constant(rows), (len(held_out), 1))
+    model = ConstantModel(task.target.constant(np.arange(len(task.texts))))
+    return Fit(model=model, chosen={}, validation=task.validate(scores, held_out))
 
 
 def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
@@ -128,14 +120,12 @@ def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
             x = vectorizer.fit_transform([task.texts[row] for row in rows])
         except ValueError:
             raise DataError("no text to fit holds a word; tf-idf has nothing to count") from None
-        return LinearModel(
-            vectorizer, *logistic_regression(x, task.labels[rows], task.weights, strength)
-        )
+        return LinearModel(vectorizer, *task.target.linear(x, rows, strength))
 
-    def predict(model: LinearModel, rows: NDArray[np.int64]) -> Probabilities:
-        return model.predict([task.texts[row] for row in rows])
+    def scores(model: LinearModel, rows: NDArray[np.int64]) -> Scores:
+        return model.scores([task.texts[row] for row in rows])
 
-    return _choose_strength(method.strengths, fit_rows, predict, task)
+    return _choose_strength(method.strengths, fit_rows, scores, task)
 
 
 def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
@@ -156,15 +146,13 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
     scale = 1.0 / max(float(np.sqrt(np.square(features).mean())), 1e-12)
 
     def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:
-        weight, bias = logistic_regression(
-            scale * features[rows], task.labels[rows], task.weights, strength
-        )
+        weight, bias = task.target.linear(scale * features[rows], rows, strength)
         return LinearModel(encoder, weight, bias, scale, method.pooling, task.max_tokens)
 
-    def predict(model: LinearModel, rows: NDArray[np.int64]) -> Probabilities:
+    def scores(model: LinearModel, rows: NDArray[np.int64]) -> Scores:
         return model.from_features(features[rows])
 
-    result = _choose_strength(method.strengths, fit_rows, predict, task)
+    result = _choose_strength(method.strengths, fit_rows, scores, task)
     proof = replace(proof, frozen_after=hash_tensors(frozen.values()))
     proof.check()
     _, truncated = encoder.inputs(task.texts, task.max_tokens)
@@ -174,12 +162,12 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
 def _choose_strength(
     strengths: Sequence[float],
     fit_rows: Callable[[NDArray[np.int64], float], LinearModel],
-    predict: Callable[[LinearModel, NDArray[np.int64]], Probabilities],
+    scores: Callable[[LinearModel, NDArray[np.int64]], Scores],
     task: Task,
 ) -> Fit:
     rows, held_out = task.parts()
     tried = [
-        validation_scores(predict(fit_rows(rows, strength), held_out), task, held_out)
+        task.validate(scores(fit_rows(rows, strength), held_out), held_out)
         for strength in strengths
     ]
     best = min(range(len(tried)), key=lambda at: tried[at].loss)
@@ -298,7 +286,7 @@ def _new_pipeline(
     frozen = isinstance(method, Features)
     pipeline = TextPipeline(
         WordVectors.from_matrix(start.vectors.clone() if frozen else start.scale * start.vectors),
-        len(task.weights),
+        task.target.outputs,
         hidden=_training(method).hidden,
         dropout=_training(method).dropout,
         scale=start.scale if frozen else 1.0,
@@ -320,8 +308,7 @@ def _search_steps(
     pipeline = _new_pipeline(method, start, task)
 
     def validate() -> Validation:
-        scores = pipeline_scores(pipeline, start.encoded, held_out)
-        return validation_scores(probabilities(scores), task, held_out)
+        return task.validate(pipeline_scores(pipeline, start.encoded, held_out), held_out)
 
     steps = _train(
         method,
@@ -355,12 +342,11 @@ def _train(
     schedule: Callable[[int], float],
 ) -> Iterator[int]:
     """Train the pipeline on `rows`, yielding the number of each step."""
-    weights_C = torch.from_numpy(task.weights)
 
     def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         ids_BT, mask_BT = map(torch.from_numpy, pad(start.encoded, batch))
         pipeline.train()
-        return loss(pipeline(ids_BT, mask_BT), torch.from_numpy(task.labels[batch]), weights_C)
+        return task.target.loss(pipeline(ids_BT, mask_BT), batch)
 
     batches = endless_batches(
         start.encoded.lengths[rows], batch_size=_training(method).batch_size, seed=task.seed

@@ -87,7 +87,7 @@ def rebuild(
     """
     form = config["form"]
     if form == "constant":
-        return ConstantModel(tensors["shares"].numpy())
+        return ConstantModel(tensors["scores"].numpy())
     if form == "pipeline" and tokenizer is not None:
         return _rebuild_pipeline(config, tensors, tokenizer)
     if form == "whole model":

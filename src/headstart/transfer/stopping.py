@@ -4,23 +4,24 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from headstart.progress import Progress
+from headstart.tasks.targets import Scores
 from headstart.transfer.methods import Training
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a model scored on the validation part.
+    """What a model said of the validation part.
 
     Attributes:
-        accuracy: Share of right answers.
-        loss: Mean negative log probability of the right answer.
-        classes: Different answers given; a model that gives one has learned nothing.
+        loss: The mean loss.
+        scores: The scores `[held out, outputs]`.
     """
 
-    accuracy: float
     loss: float
-    classes: int
+    scores: Scores
 
 
 def search_steps(
@@ -36,16 +37,16 @@ def search_steps(
 
     Args:
         steps: Trains, yielding the number of each step; the caller limits it to `max_steps`.
-        validate: Scores what was trained so far.
+        validate: Asks what was trained so far.
         training: How long to wait.
         every: Steps between two looks.
         least_gain: A loss must fall by this much, in all, to count as lower.
         progress: Where progress goes.
 
     Returns:
-        The step with the lowest loss, and the scores there.
+        The step with the lowest loss, and what was said there.
     """
-    best_step, best = 0, Validation(0.0, math.inf, 0)
+    best_step, best = 0, Validation(math.inf, np.zeros((0, 0)))
     last_gain, reference = 0, math.inf
     with progress.stage("finding the number of steps", training.max_steps, "steps") as advance:
         for step in steps:

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headstart.data.splits import validation_part
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
 from headstart.models.elmo import Elmo
-from headstart.tasks.classification import log_loss
+from headstart.tasks.targets import Scores, Target
+from headstart.tokenize.batches import Rows
 from headstart.transfer.fitted import Fitted
 from headstart.transfer.stopping import Validation
-
-Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,21 +22,23 @@ class Task:
 
     Attributes:
         texts: The labelled texts.
-        labels: Each one's class index `[texts]`.
-        weights: The loss's weight of each class `[classes]`.
+        target: What is predicted of each.
         seed: Decides the validation part, the order, and fresh weights.
         max_tokens: How much of a text is read.
     """
 
     texts: Sequence[str]
-    labels: Labels
-    weights: NDArray[np.float32]
+    target: Target
     seed: int
     max_tokens: int
 
-    def parts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def parts(self, *, seed: int | None = None) -> tuple[Rows, Rows]:
         """Return the rows to fit and the rows to choose by; the same for every method."""
-        return validation_part([str(label) for label in self.labels], seed=self.seed)
+        return validation_part(self.target.strata(), seed=self.seed if seed is None else seed)
+
+    def validate(self, scores: Scores, held_out: Rows) -> Validation:
+        """Return what a model said of the validation part, `scores`, with its loss."""
+        return Validation(self.target.mean_loss(scores, held_out), scores)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Fit:
 
     Attributes:
         model: The model, fitted to all the labels.
-        validation: Scores of the model that was fitted without the validation part.
+        validation: What the model that was fitted without the validation part said of it.
         chosen: What the validation part chose.
         truncated: Texts cut at `max_tokens`.
         proof: What the model owes to its encoder; None where it has none.
@@ -58,17 +58,6 @@ class Fit:
     chosen: dict[str, Any]
     truncated: int = 0
     proof: Proof | None = None
-
-
-def validation_scores(
-    predicted: NDArray[np.float64], task: Task, held_out: NDArray[np.int64]
-) -> Validation:
-    """Score probabilities `[held out, classes]` of the validation part."""
-    labels = task.labels[held_out]
-    answers = predicted.argmax(1)
-    accuracy = float((answers == labels).mean())
-    loss = log_loss(predicted, labels, task.weights)
-    return Validation(accuracy, loss, len(np.unique(answers)))
 
 
 def coverage(encoder: Pretrained, texts: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Fitting pretrained models that replace the whole model: all of it, parts of it, or only a head.
 
 The rule is every neural method's: a validation part of the labels finds the number of steps, then
-the model is trained anew on all of them. Shapes: N texts, T tokens, D width, C classes.
+the model is trained anew on all of them. Shapes: N texts, T tokens, D width, C outputs.
 """
 
 import copy
@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from headstart.data.splits import validation_part
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, Tokenizer
 from headstart.hub.language_models import PretrainedGpt
@@ -24,7 +23,6 @@ from headstart.models.gpt import Gpt
 from headstart.models.interface import Encoder, Pooling
 from headstart.progress import Progress
 from headstart.seeds import derive
-from headstart.tasks.classification import loss, probabilities
 from headstart.tasks.heads import WholeModel, classification_head, packs, with_new_tokens
 from headstart.tokenize.batches import Packed, Rows, endless_batches
 from headstart.training.loop import train
@@ -40,7 +38,6 @@ from headstart.transfer.fitted import (
     whole_model_states,
 )
 from headstart.transfer.freezing import layerwise_groups, thaw
-from headstart.transfer.linear import logistic_regression
 from headstart.transfer.low_rank import adapt_attention, merge
 from headstart.transfer.methods import (
     Features,
@@ -51,7 +48,7 @@ from headstart.transfer.methods import (
     Training,
 )
 from headstart.transfer.stopping import Validation, search_steps
-from headstart.transfer.task import Fit, Task, coverage, validation_scores
+from headstart.transfer.task import Fit, Task, coverage
 
 WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
 _WARM_UP_SHARE = 0.1
@@ -157,16 +154,13 @@ class _Start:
         if asked or isinstance(self.method, Scratch):
             return
         losses: dict[Pooling, float] = {}
-        names = [str(label) for label in self.task.labels]
         for pooling in dict.fromkeys((self.reading.pooling, _MEAN)):
             losses[pooling] = 0.0
             for part in range(_PARTS):
-                seed = derive(self.task.seed, "pooling", part)
-                rows, held_out = validation_part(names, seed=seed)
+                rows, held_out = self.task.parts(seed=derive(self.task.seed, "pooling", part))
                 weight, bias = self._probe(pooling, rows)
                 scores = self.states[pooling][held_out] @ weight.T + bias
-                found = validation_scores(probabilities(scores), self.task, held_out)
-                losses[pooling] += found.loss
+                losses[pooling] += self.task.target.mean_loss(scores, held_out)
         self.reading = replace(self.reading, pooling=min(losses, key=losses.__getitem__))
 
     def fresh(self, rows: Rows) -> WholeModel:
@@ -174,7 +168,7 @@ class _Start:
         torch.default_generator.manual_seed(derive(self.task.seed, "head"))
         model = WholeModel(
             copy.deepcopy(self.model),
-            len(self.task.weights),
+            self.task.target.outputs,
             pooling=self.reading.pooling,
             dropout=self.training.dropout,
         )
@@ -222,10 +216,9 @@ class _Start:
             self.states[pooling] = self._pooled(pooling)
         states = self.states[pooling][rows]
         scale = 1.0 / max(float(np.sqrt(np.square(states).mean())), 1e-12)
-        weight, bias = logistic_regression(
+        weight, bias = self.task.target.linear(
             scale * states,
-            self.task.labels[rows],
-            self.task.weights,
+            rows,
             _PROBE_STRENGTH,
             intercept=not isinstance(self.model, Gpt),  # whose classifier has no bias
         )
@@ -233,7 +226,7 @@ class _Start:
 
     def _pooled(self, pooling: Pooling) -> Floats:
         if isinstance(self.model, Gpt):  # its new tokens are no part of what was pretrained
-            model = WholeModel(self.model, len(self.task.weights), pooling=pooling, dropout=0.0)
+            model = WholeModel(self.model, self.task.target.outputs, pooling=pooling, dropout=0.0)
             with quick_reading():
                 return whole_model_states(model, self.encoded)
         with quick_reading():
@@ -303,7 +296,7 @@ def _validate(model: WholeModel, start: _Start, held_out: Rows) -> Callable[[], 
     def validate() -> Validation:
         with quick_reading():
             scores = whole_model_scores(model, start.encoded, held_out)
-        return validation_scores(probabilities(scores), start.task, held_out)
+        return start.task.validate(scores, held_out)
 
     return validate
 
@@ -318,14 +311,13 @@ def _train(
 ) -> Iterator[int]:
     """Train the model on `rows`, yielding the number of each step."""
     method, task = start.method, start.task
-    weights_C = torch.from_numpy(task.weights)
 
     def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         model.train()
         packed = model.batch(start.encoded, batch)
         with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
             scores_NC, states = model(packed)
-            total, count = loss(scores_NC.float(), torch.from_numpy(task.labels[batch]), weights_C)
+            total, count = task.target.loss(scores_NC.float(), batch)
             if isinstance(method, FineTune) and isinstance(model.encoder, Gpt):
                 total = method.task_coef * total
                 if method.lm_coef:
@@ -409,13 +401,12 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
     found = head_states(everything_read, encoder.pooling)
     states = torch.from_numpy(found)
     scale = 1.0 / states.square().mean(0).sqrt().clamp(min=1e-6)
-    labels, weights_C = torch.from_numpy(task.labels), torch.from_numpy(task.weights)
 
     def fresh() -> FrozenModel:
         torch.default_generator.manual_seed(derive(task.seed, "head"))
         head = classification_head(
             states.shape[1],
-            len(task.weights),
+            task.target.outputs,
             hidden=training.hidden,
             dropout=training.dropout,
         )
@@ -426,8 +417,8 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
     ) -> Iterator[int]:
         def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
             model.head.train()
-            here = torch.from_numpy(batch)
-            return loss(model.head(scale * states[here]), labels[here], weights_C)
+            scores_BC = model.head(scale * states[torch.from_numpy(batch)])
+            return task.target.loss(scores_BC, batch)
 
         batches = endless_batches(
             np.ones(len(rows), np.int64),
@@ -444,7 +435,7 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
         trial = fresh()
 
         def validate() -> Validation:
-            return validation_scores(trial.from_states(found[held_out]), task, held_out)
+            return task.validate(trial.from_states(found[held_out]), held_out)
 
         best_step, validation = search_steps(
             steps(trial, rows, training.max_steps, lambda step: warm_up(step, 10)),

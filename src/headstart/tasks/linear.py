@@ -1,4 +1,4 @@
-"""Logistic regression, as every method that needs one fits it."""
+"""Linear models on fixed features, as every method that needs one fits them."""
 
 import warnings
 from typing import Any
@@ -22,7 +22,7 @@ def logistic_regression(
     Args:
         x: The features of each text.
         labels: Each one's class index; every class occurs.
-        weights: The loss's weight of each class.
+        weights: The loss's weight of each text.
         strength: Inverse regularization strength.
         intercept: Whether there is a bias; without one it is 0.
     """
@@ -32,7 +32,7 @@ def logistic_regression(
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        model.fit(x, labels, sample_weight=weights[labels])
+        model.fit(x, labels, sample_weight=weights)
     weight = np.ascontiguousarray(model.coef_, np.float64)  # as it is when it was saved and read
     bias = np.ravel(model.intercept_).astype(np.float64)
     if not intercept:
