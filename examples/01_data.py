@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from headstart.data.corpora import read_corpus
+from headstart.data.label_sets import read_label_sets
 from headstart.data.labelled import read_labelled
 from headstart.data.overlap import find_conflicts, find_duplicates
 from headstart.data.parallel import as_parallel
@@ -20,6 +21,10 @@ dataset = read_labelled("reviews.csv")
 print(len(dataset), dataset.classes, "from lines", dataset.lines)
 print(find_duplicates(dataset))
 print(find_conflicts(dataset))
+
+Path("tagged.csv").write_text("text,label\na goal,sport|news\nrain,\n")
+several = read_label_sets("tagged.csv", separator="|")
+print(several.labels)
 
 corpus = read_corpus("articles.txt")
 for document in corpus:  # every time anew from the files, so a corpus may be larger than memory

@@ -1,4 +1,4 @@
-"""Labelled examples for classification: texts and their labels, each with its line in the file.
+"""Labelled examples: texts and their labels, each with its line in the file.
 
 Labels are strings, byte for byte: `1`, `01`, `1.0` and `True` are four classes.
 """
@@ -10,36 +10,32 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Generic, Self, TypeVar
 
 from headstart.data.columns import choose_label, choose_text, listed
 from headstart.data.lines import STDIN, read_lines
-from headstart.data.tables import file_format, read_rows, table_columns
+from headstart.data.tables import Also, file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
+Label = TypeVar("Label")
 _MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """Labelled texts of a classification task.
+class Labelled(Generic[Label]):
+    """Texts with what is to be predicted of them.
 
     Attributes:
         texts: One text an example; may be empty.
-        labels: The class of each.
+        labels: The answer for each: a class, a list of labels, or a number.
         source: Where they come from: a path, or what they are.
         lines: The line of each example in its file (of Parquet and in memory: its number from 1).
         notes: What was guessed in reading them, a sentence each.
-
-    Example:
-        >>> data = Dataset(["good", "bad", "fine"], ["pos", "neg", "pos"])
-        >>> len(data), data.classes, data.select([2]).lines
-        (3, ['neg', 'pos'], [3])
     """
 
     texts: list[str]
-    labels: list[str]
+    labels: list[Label]
     source: str = "data in memory"
     lines: list[int] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -55,11 +51,6 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.texts)
 
-    @cached_property
-    def classes(self) -> list[str]:
-        """The distinct labels, sorted."""
-        return sorted(set(self.labels))
-
     def select(self, indices: Iterable[int]) -> Self:
         """Return the examples at `indices`, in that order."""
         chosen = [int(index) for index in indices]
@@ -70,6 +61,21 @@ class Dataset:
             [self.lines[index] for index in chosen],
             self.notes,
         )
+
+
+class Dataset(Labelled[str]):
+    """Labelled texts of a classification task: one class each.
+
+    Example:
+        >>> data = Dataset(["good", "bad", "fine"], ["pos", "neg", "pos"])
+        >>> len(data), data.classes, data.select([2]).lines
+        (3, ['neg', 'pos'], [3])
+    """
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The distinct labels, sorted."""
+        return sorted(set(self.labels))
 
 
 def read_labelled(
@@ -88,29 +94,61 @@ def read_labelled(
         DataError: The file cannot be read exactly as it is; names the line.
     """
     path = Path(path)
-    columns = table_columns(path)
-    label, label_notes = choose_label(path, columns, label_column, text=text_column)
-    text, text_notes = choose_text(path, columns, text_column, label=label)
-    if text == label:
-        raise DataError(f"{path}: column {text!r} cannot hold both the texts and the labels")
-    texts: list[str] = []
-    labels: list[str] = []
-    lines: list[int] = []
-    with progress.stage(f"reading {path}", unit="rows") as advance:
-        for rows in read_rows(path, [text, label]):
-            texts += rows.columns[0]
-            labels += map(sys.intern, rows.columns[1])  # many rows, few labels: keep each once
-            lines += rows.lines
-            advance(len(rows.lines))
-    if not lines:
-        raise DataError(f"{path}: holds column names and no rows")
+    text, label, notes = choose_columns(path, text_column, label_column)
+    texts, labels, lines = read_columns(path, text, label, progress=progress)
     blank = {value for value in set(labels) if not value.strip()}
     if missing := [line for line, value in zip(lines, labels, strict=True) if value in blank]:
         raise DataError(
             f"{path} line {missing[0]}: no label in column {label!r} "
             f"({len(missing):,} of {len(lines):,} rows have none); label these rows or remove them"
         )
-    return Dataset(texts, labels, str(path), lines, (*label_notes, *text_notes))
+    return Dataset(texts, labels, str(path), lines, notes)
+
+
+def choose_columns(
+    path: Path, text_column: str | None, label_column: str | None
+) -> tuple[str, str, tuple[str, ...]]:
+    """Return the columns of texts and of labels, and what was guessed about them.
+
+    Raises:
+        DataError: There are no such columns, or several could be meant.
+    """
+    columns = table_columns(path)
+    label, label_notes = choose_label(path, columns, label_column, text=text_column)
+    text, text_notes = choose_text(path, columns, text_column, label=label)
+    if text == label:
+        raise DataError(f"{path}: column {text!r} cannot hold both the texts and the labels")
+    return text, label, (*label_notes, *text_notes)
+
+
+def read_columns(
+    path: Path, text: str, label: str, *, also: Also | None = None, progress: Progress = SILENT
+) -> tuple[list[str], list[Any], list[int]]:
+    """Return a table's texts, their labels as they stand there, and the line of each.
+
+    Args:
+        path: The table.
+        text: The column of texts.
+        label: The column of labels.
+        also: What a label may be beside a string.
+        progress: Where progress goes.
+
+    Raises:
+        DataError: A row cannot be read as it is, or there is none; names the line.
+    """
+    texts: list[str] = []
+    labels: list[Any] = []
+    lines: list[int] = []
+    with progress.stage(f"reading {path}", unit="rows") as advance:
+        for rows in read_rows(path, [text, label], also={label: also} if also else None):
+            texts += rows.columns[0]
+            # Many rows, few labels: each is kept once.
+            labels += rows.columns[1] if also else map(sys.intern, rows.columns[1])
+            lines += rows.lines
+            advance(len(rows.lines))
+    if not lines:
+        raise DataError(f"{path}: holds column names and no rows")
+    return texts, labels, lines
 
 
 def check_trainable(dataset: Dataset) -> None:
@@ -124,17 +162,26 @@ def check_trainable(dataset: Dataset) -> None:
     if len(counts) < 2:
         found = f"one class, {dataset.labels[0]!r}" if counts else "no rows"
         raise DataError(f"{dataset.source}: holds {found}; a classifier needs two classes or more")
-    if len(counts) > _MAX_CLASSES:
-        raise DataError(
-            f"{dataset.source}: {len(counts):,} different labels; above {_MAX_CLASSES:,} they are "
-            "taken for numbers or texts; choose another column with label_column"
-        )
+    check_number_of_classes(dataset.source, len(counts))
     if single := {label for label, count in counts.items() if count == 1}:
         first = next(i for i, label in enumerate(dataset.labels) if label in single)
         others = f" (and {len(single) - 1:,} more classes)" if len(single) > 1 else ""
         raise DataError(
             f"{dataset.source} line {dataset.lines[first]}: the only example of class "
             f"{dataset.labels[first]!r}{others}; add examples, or merge or remove the class"
+        )
+
+
+def check_number_of_classes(source: str | Path, number: int) -> None:
+    """Refuse a column of labels with so many different ones that it must be another.
+
+    Raises:
+        DataError: There are too many.
+    """
+    if number > _MAX_CLASSES:
+        raise DataError(
+            f"{source}: {number:,} different labels; above {_MAX_CLASSES:,} they are "
+            "taken for numbers or texts; choose another column with label_column"
         )
 
 

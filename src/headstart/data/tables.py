@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart.data.columns import listed
@@ -27,6 +28,7 @@ from headstart.data.lines import max_decoded_bytes, open_bytes, read_blocks, rea
 from headstart.errors import DataError
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "text"]
+Also = Literal["lists", "numbers"]  # what a column may hold beside strings
 ENDINGS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -49,11 +51,12 @@ class Rows:
 
     Attributes:
         lines: The line each row starts on.
-        columns: One list of values for each column that was asked for.
+        columns: One list of values for each column that was asked for: strings, and lists of
+            strings where they were asked for, too.
     """
 
     lines: list[int]
-    columns: list[list[str]]
+    columns: list[list[Any]]
 
 
 def file_format(path: Path) -> Format | None:
@@ -89,11 +92,40 @@ def table_columns(path: Path) -> dict[str, bool]:
     return dict(zip(names, holds_text, strict=True))
 
 
-def read_rows(path: Path, names: list[str], *, batch_size: int = _BATCH_ROWS) -> Iterator[Rows]:
+def list_columns(path: Path) -> set[str]:
+    """Return the names of a table's columns that hold lists, by its schema or its first row.
+
+    Raises:
+        DataError: The file is empty or damaged.
+    """
+    match file_format(path):
+        case "jsonl":
+            _, record = next(_json_records(path))
+            return {name for name, value in record.items() if isinstance(value, list)}
+        case "parquet":
+            with _open_parquet(path) as file:
+                return {field.name for field in file.schema_arrow if _is_list(field.type)}
+    return set()
+
+
+def read_rows(
+    path: Path,
+    names: list[str],
+    *,
+    also: Mapping[str, Also] | None = None,
+    batch_size: int = _BATCH_ROWS,
+) -> Iterator[Rows]:
     """Yield the named columns of a table, at most `batch_size` rows at a time.
 
     Integers and truth values of JSON and Parquet become their literal text; every other value that
-    is not a string is refused.
+    is not a string is refused, unless it is asked for: then a list is a list of strings, and a
+    number the text that reads back as it.
+
+    Args:
+        path: The table.
+        names: The columns.
+        also: What some of the columns may hold beside strings.
+        batch_size: Rows at a time.
 
     Raises:
         DataError: A row cannot be read as it is; names the line.
@@ -102,9 +134,9 @@ def read_rows(path: Path, names: list[str], *, batch_size: int = _BATCH_ROWS) ->
         case "csv" | "tsv":
             return _csv_rows(path, names, batch_size)
         case "jsonl":
-            return _json_rows(path, names, batch_size)
+            return _json_rows(path, names, also or {}, batch_size)
         case _:
-            return _parquet_rows(path, names, batch_size)
+            return _parquet_rows(path, names, also or {}, batch_size)
 
 
 # CSV and TSV: RFC 4180, strictly.
@@ -185,12 +217,15 @@ def _malformed(path: Path, line: int, record: str, delimiter: str, reason: str) 
 # JSONL: an object a line.
 
 
-def _json_rows(path: Path, names: list[str], batch_size: int) -> Iterator[Rows]:
+def _json_rows(
+    path: Path, names: list[str], also: Mapping[str, Also], batch_size: int
+) -> Iterator[Rows]:
     records = _json_records(path)
     while batch := list(islice(records, batch_size)):
         lines = [line for line, _ in batch]
         columns = [
-            [_json_text(path, line, record, name) for line, record in batch] for name in names
+            [_json_value(path, line, record, name, also.get(name)) for line, record in batch]
+            for name in names
         ]
         yield Rows(lines, columns)
 
@@ -239,6 +274,18 @@ def _finite(literal: str) -> float:
     return value
 
 
+def _json_value(
+    path: Path, line: int, record: dict[str, Any], name: str, also: Also | None
+) -> str | list[str]:
+    value = record.get(name)
+    if also == "numbers" and isinstance(value, float):
+        return json.dumps(value)
+    if also == "lists" and isinstance(value, list):
+        items = {f"{name}[{number}]": item for number, item in enumerate(value)}
+        return [_json_text(path, line, items, item) for item in items]
+    return _json_text(path, line, record, name)
+
+
 def _json_text(path: Path, line: int, record: dict[str, Any], name: str) -> str:
     value = record.get(name)
     if type(value) is str:
@@ -254,18 +301,20 @@ def _json_text(path: Path, line: int, record: dict[str, Any], name: str) -> str:
 # Parquet: columns by name.
 
 
-def _parquet_rows(path: Path, names: list[str], batch_size: int) -> Iterator[Rows]:
+def _parquet_rows(
+    path: Path, names: list[str], also: Mapping[str, Also], batch_size: int
+) -> Iterator[Rows]:
     row, decoded = 1, 0
     with _open_parquet(path) as file:
         schema = file.schema_arrow
         for name in names:
-            _check_type(path, schema.field(name))
+            _check_type(path, name, schema.field(name).type, also.get(name))
         limit = max_decoded_bytes(path.stat().st_size)
         for batch in file.iter_batches(batch_size, columns=names, use_threads=False):
             decoded += batch.nbytes
             if decoded > limit:
                 raise DataError(f"{path}: grows to over {limit >> 20} MiB when read; not read on")
-            columns = [_parquet_texts(path, row, name, batch.column(name)) for name in names]
+            columns = [_parquet_values(path, row, name, batch.column(name)) for name in names]
             yield Rows(list(range(row, row + batch.num_rows)), columns)
             row += batch.num_rows
 
@@ -295,16 +344,38 @@ def _is_string(kind: pa.DataType) -> bool:
     )
 
 
-def _check_type(path: Path, field: pa.Field) -> None:
-    literal = pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)
-    if not (literal or _is_string(field.type)):
-        raise DataError(f"{path}: column {field.name!r} holds {field.type}; it must hold strings")
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
-def _parquet_texts(path: Path, first_row: int, name: str, column: pa.Array) -> list[str]:
+def _check_type(path: Path, name: str, kind: pa.DataType, also: Also | None) -> None:
+    if also == "numbers" and (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        return
+    if also == "lists" and _is_list(kind):
+        kind = kind.value_type
+    literal = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+    if not (literal or _is_string(kind)):
+        raise DataError(f"{path}: column {name!r} holds {kind}; it must hold strings")
+
+
+def _parquet_values(
+    path: Path, first_row: int, name: str, column: pa.Array
+) -> list[str] | list[list[str]]:
     if column.null_count:
         row = first_row + column.is_null().index(pa.scalar(value=True)).as_py()
         raise DataError(f"{path} row {row}: {name!r} is null; it must be a string")
+    if not _is_list(column.type):
+        return _parquet_texts(path, first_row, name, column)
+    items = column.flatten()
+    if items.null_count:
+        at = items.is_null().index(pa.scalar(value=True)).as_py()
+        row = first_row + pc.list_parent_indices(column)[at].as_py()
+        raise DataError(f"{path} row {row}: {name!r} holds a null; its items must be strings")
+    texts = iter(_parquet_texts(path, first_row, name, items))
+    return [list(islice(texts, length)) for length in pc.list_value_length(column).to_pylist()]
+
+
+def _parquet_texts(path: Path, first_row: int, name: str, column: pa.Array) -> list[str]:
     try:
         column.validate(full=True)
         return cast(list[str], column.cast(pa.large_string()).to_pylist())

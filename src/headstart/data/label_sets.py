@@ -1,0 +1,79 @@
+"""Texts with several labels each, or none: lists in JSONL and Parquet, one cell in CSV and TSV."""
+
+from itertools import chain
+from pathlib import Path
+
+from headstart.data.columns import listed
+from headstart.data.labelled import (
+    Labelled,
+    check_number_of_classes,
+    choose_columns,
+    read_columns,
+)
+from headstart.data.tables import list_columns
+from headstart.errors import DataError, SettingsError
+from headstart.progress import SILENT, Progress
+
+
+def holds_lists(path: str | Path, text_column: str | None, label_column: str | None) -> bool:
+    """Say whether the labels of a table are lists, by its schema or its first row.
+
+    Raises:
+        DataError: The file cannot be read, or it has no such columns.
+    """
+    path = Path(path)
+    lists = list_columns(path)
+    return bool(lists) and choose_columns(path, text_column, label_column)[1] in lists
+
+
+def read_label_sets(
+    path: str | Path,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    separator: str | None = None,
+    progress: Progress = SILENT,
+) -> Labelled[list[str]]:
+    """Read texts with any number of labels each, as `read_labelled` reads those with one.
+
+    A list of JSONL or Parquet is the labels, and an empty one is none. A string is split at
+    `separator`, and an empty one is no labels; nothing else is guessed, and labels stay as they
+    stand there, blanks and all. A label that a text has twice it has once.
+
+    Raises:
+        DataError: The file cannot be read exactly as it is, a label is blank, or a string is to be
+            split and there is no separator; names the line. Or there are too many labels.
+    """
+    if separator == "":
+        raise SettingsError("label_separator must hold a character, such as |")
+    path = Path(path)
+    text, label, notes = choose_columns(path, text_column, label_column)
+    texts, cells, lines = read_columns(path, text, label, also="lists", progress=progress)
+    labels: list[list[str]] = []
+    for line, cell in zip(lines, cells, strict=True):
+        if isinstance(cell, str) and separator is None:
+            raise DataError(
+                f"{path} line {line}: {label!r} is one text, not a list of labels; say what stands "
+                "between the labels of a text with label_separator (--label-separator)"
+            )
+        found = cell if isinstance(cell, list) else cell.split(separator) if cell else []
+        if not all(map(str.strip, found)):
+            raise DataError(f"{path} line {line}: {label!r} has a blank label among {found}")
+        labels.append(list(dict.fromkeys(found)))
+    check_number_of_classes(path, len(set(chain.from_iterable(labels))))
+    return Labelled(texts, labels, str(path), lines, notes)
+
+
+def check_known_label_sets(dataset: Labelled[list[str]], classes: list[str]) -> None:
+    """Refuse labels that a trained classifier cannot give.
+
+    Raises:
+        DataError: A label is not among `classes`; names the line.
+    """
+    known = set(classes)
+    for line, labels in zip(dataset.lines, dataset.labels, strict=True):
+        if unknown := [label for label in labels if label not in known]:
+            raise DataError(
+                f"{dataset.source} line {line}: label {unknown[0]!r} was not there in training, "
+                f"which had {listed(sorted(known))}"
+            )

@@ -1,0 +1,62 @@
+"""A number a text, from every format; what is none is named with its line."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headstart.data.labelled import Dataset
+from headstart.data.numbers import note_of_numbers, read_numbers
+from headstart.errors import DataError
+
+
+def test_numbers_of_csv(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nx,1.5\ny,-2e-3\nz, 7\n")
+    found = read_numbers(path)
+    assert (found.texts, found.labels, found.lines) == (
+        ["x", "y", "z"],
+        [1.5, -0.002, 7.0],
+        [2, 3, 4],
+    )
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_numbers_of_json_and_parquet_are_read_exactly(tmp_path_factory, numbers):
+    folder = tmp_path_factory.mktemp("numbers")
+    lines = (json.dumps({"text": "x", "score": number}) + "\n" for number in numbers)
+    (folder / "a.jsonl").write_text("".join(lines))
+    table = pa.table({"text": ["x"] * len(numbers), "score": pa.array(numbers, pa.float64())})
+    pq.write_table(table, folder / "a.parquet")
+    assert read_numbers(folder / "a.jsonl").labels == numbers
+    assert read_numbers(folder / "a.parquet").labels == numbers
+
+
+@pytest.mark.parametrize("cell", ["good", "", "nan", "inf", "1_000", "1,5", "0x1", "true"])
+def test_what_is_no_number_is_named(tmp_path, cell):
+    path = tmp_path / "a.csv"
+    path.write_text(f'text,stars\nx,1\ny,"{cell}"\n')
+    with pytest.raises(
+        DataError, match=rf"a\.csv line 3: 'stars' is '{cell}', not a finite number"
+    ):
+        read_numbers(path)
+
+
+def test_a_missing_number_is_named(tmp_path):
+    pq.write_table(pa.table({"text": ["x", "y"], "score": [0.5, None]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="row 2: 'score' is null"):
+        read_numbers(tmp_path / "a.parquet")
+
+
+def test_labels_that_look_like_numbers_are_noted():
+    many = [str(number / 2) for number in range(11)]
+    found = note_of_numbers(Dataset(["x"] * 22, many * 2, "a.csv"))
+    assert found == (
+        "a.csv: the labels look like numbers and are read as 11 classes; for numbers use headstart "
+        "fit regression"
+    )
+    assert note_of_numbers(Dataset(["x"] * 10, many[:10])) is None, "grades, perhaps"
+    assert note_of_numbers(Dataset(["x"] * 12, [*many, "unknown"])) is None
