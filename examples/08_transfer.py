@@ -23,6 +23,16 @@ methods = [hs.TfIdf(), hs.Probe(), hs.Probe(pooling="max")]  # methods are value
 search = GridSearchCV(hs.TextClassifier(encoder), {"transfer": methods}, cv=2).fit(texts, labels)
 print(search.best_params_)
 
+topics = [["sport"], ["sport", "win"], ["business", "win"], ["business"]] * 8
+several = hs.TextClassifier(transfer="tfidf").fit(texts, topics)
+print(several.predict(["a match"]).tolist(), several.thresholds_)
+
+stars = hs.TextRegressor(encoder, transfer="probe").fit(texts, [3.0, 5.0, 2.5, 1.0] * 8)
+print(stars.predict(["a late goal"]), stars.fit_report_["validation_pearson"])
+
+honest = hs.TextClassifier(transfer="scratch", calibrate=True).fit(texts, labels)
+print(honest.temperature_, honest.fit_report_["validation_calibration_error_before"])
+
 elmo = hs.pretrain("elmo", texts * 20, size="tiny", steps=5, threads=1)
 weighed = hs.TextClassifier(elmo, transfer=hs.Features(layers=hs.Layers(output=True)))
 weighed.fit(texts, labels)

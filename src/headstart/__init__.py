@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headstart.transfer.methods import Probe as Probe
     from headstart.transfer.methods import Scratch as Scratch
     from headstart.transfer.methods import TfIdf as TfIdf
+    from headstart.transfer.regressor import TextRegressor as TextRegressor
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _HOMES = {
     "Scratch": "headstart.transfer.methods",
     "TextClassifier": "headstart.transfer.estimators",
     "TextFeatures": "headstart.transfer.estimators",
+    "TextRegressor": "headstart.transfer.regressor",
     "TfIdf": "headstart.transfer.methods",
     "adapt": "headstart.hub.store",
     "compare": "headstart.compare.study",

@@ -30,14 +30,21 @@ FLAGS = {
     "generate": (
         "encoder text --max-new-tokens --temperature --top-k --top-p --stop --seed --json --debug"
     ),
-    "predict": "model source --text --out --text-column --batch-size --config --json --debug",
-    "evaluate": "model data --text-column --label-column --json --debug",
+    "predict": (
+        "model source --text --out --text-column --label-separator --batch-size --config --json "
+        "--debug"
+    ),
+    "evaluate": "model data --text-column --label-column --label-separator --json --debug",
     "inspect": (
         "model --data --encoder --similarity --analogies --corpus --word --beside --out "
         "--text-column --label-column --json --debug"
     ),
     "neighbors": "encoder words --minus --top --json --debug",
     "fit classification": (
+        "data --out --encoder --transfer --text-column --label-column --label-separator "
+        "--calibrate --seed --config --json --debug"
+    ),
+    "fit regression": (
         "data --out --encoder --transfer --text-column --label-column --seed --config --json "
         "--debug"
     ),

@@ -55,3 +55,103 @@ def test_what_would_be_in_vain_is_told_before_it_is_done(run, files):
     assert "single.csv line 4: the only example of class 'y'" in err
     code, _, err = run("fit", "classification", "none.csv", "--out", "model")
     assert code == 74, "the folder is looked at before the data"
+
+
+def write_sets(files):
+    """Write texts with several labels, or none, as CSV and as JSON lines."""
+    rows = [("a goal", ["sport"]), ("a bank", ["money"]), ("a goal a bank", ["sport", "money"])]
+    rows = [*rows, ("rain", [])] * 10
+    lines = [f"{text},{'|'.join(labels)}" for text, labels in rows]
+    (files / "sets.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
+    lines = [json.dumps({"text": text, "label": labels}) for text, labels in rows]
+    (files / "sets.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def test_several_labels_of_a_text(run, files):
+    write_sets(files)
+    fit = ("fit", "classification")
+    code, out, err = run(
+        *(*fit, "sets.csv", "--label-separator", "|", "--transfer", "tfidf", "--out", "several")
+    )
+    assert (code, err) == (0, "")
+    assert out.startswith(
+        "validation     micro-F1 1.000, macro-F1 1.000, all labels right 1.000, cal"
+    )
+    settings = tomllib.loads((files / "several" / "settings.toml").read_text())
+    assert settings["label_separator"] == "|"
+    assert run(*fit, "sets.jsonl", "--transfer", "tfidf", "--out", "lists")[:2] == (
+        0,
+        out.replace("several", "lists"),
+    )
+    code, out, _ = run("predict", "several", "--text", "goal bank", "--text", "rain")
+    head, first, second = out.splitlines()
+    assert head.split() == ["text", "labels"]
+    assert "money 0." in first
+    assert "sport 0." in first
+    assert second.split() == ["rain"]
+    _, out, _ = run("predict", "several", "sets.csv", "--label-separator", "/")
+    assert out.splitlines()[3].startswith('"a goal a bank","money/sport","0.')
+    _, out, _ = run("predict", "several", "--text", "goal bank", "--json")
+    assert json.loads(out)[0]["label"] == ["money", "sport"]
+    code, out, _ = run("evaluate", "several", "sets.csv", "--label-separator", "|")
+    assert out.startswith("40 rows: micro-F1 1.000, macro-F1 1.000, all labels right 1.000, calib")
+    code, out, _ = run("evaluate", "lists", "sets.jsonl", "--json")
+    assert [row["label"] for row in json.loads(out)["classes"]] == ["money", "sport"]
+    code, _, err = run("evaluate", "several", "sets.csv")
+    assert code == 2
+    assert "sets.csv line 2: 'label' is one text, not a list of labels" in err
+    code, out, _ = run("inspect", "several")
+    assert "validation_micro_f1" in out
+
+
+def test_a_separator_for_one_label_a_text_is_refused(run):
+    for words in (("evaluate", "model", "test.csv"), ("predict", "model", "--text", "a goal")):
+        code, _, err = run(*words, "--label-separator", "|")
+        assert code == 2
+        assert "model: gives no text several labels; leave --label-separator out" in err
+
+
+def test_calibration_is_shown(run):
+    code, out, _ = run(
+        *("fit", "classification", "train.csv", "--transfer", "tfidf", "--calibrate"),
+        *("--out", "calibrated"),
+    )
+    assert code == 0
+    line = out.splitlines()[1]
+    assert line.startswith("temperature    0.")
+    assert "calibration error 0." in line
+
+
+def test_numbers(run, files):
+    rows = [f"{'good ' * stars}text {n},{stars}.5" for n in range(8) for stars in range(5)]
+    (files / "stars.csv").write_text("text,stars\n" + "\n".join(rows) + "\n")
+    fit = ("fit", "regression", "stars.csv")
+    code, out, err = run(*fit, "--transfer", "tfidf", "--out", "stars")
+    assert code == 0
+    assert "took column 'stars' as the label" in err
+    assert out.startswith("validation     R^2 0.")
+    assert "Pearson 0.9" in out
+    _, out, _ = run("evaluate", "stars", "stars.csv")
+    assert out.startswith("40 rows: R^2 0.9")
+    _, out, _ = run("predict", "stars", "--text", "good good text 3", "--json")
+    assert 1 < json.loads(out)[0]["value"] < 4
+    assert run("inspect", "stars")[0] == 0
+    (files / "odd.csv").write_text("text,label\na,1\nb,many\n")
+    code, _, err = run("fit", "regression", "odd.csv", "--transfer", "tfidf", "--out", "z")
+    assert code == 2
+    assert "odd.csv line 3: 'label' is 'many', not a finite number" in err
+    code, _, err = run(
+        "fit", "classification", "stars.csv", "--transfer", "tfidf", "--out", "grades"
+    )
+    assert code == 0
+    assert "look like numbers" not in err
+
+
+def test_many_numbers_as_labels_are_noted(run, files):
+    rows = [f"text {n},{n % 12}.5" for n in range(36)]
+    (files / "numbers.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    code, _, err = run(
+        *("fit", "classification", "numbers.csv", "--transfer", "majority", "--out", "numbers")
+    )
+    assert code == 0
+    assert "numbers.csv: the labels look like numbers and are read as 12 classes" in err

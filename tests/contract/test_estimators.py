@@ -28,6 +28,7 @@ from headstart.transfer.methods import (
     TfIdf,
     Training,
 )
+from headstart.transfer.regressor import TextRegressor
 
 BRIEF = Training(hidden=8, batch_size=8, min_steps=5, max_steps=15, evaluate_every=5, patience=2)
 METHODS = {
@@ -65,11 +66,15 @@ def fitted(request, fitted_models):
     return fitted_models[request.param]
 
 
-@pytest.fixture(params=["classifier", "features"])
+@pytest.fixture(params=["classifier", "regressor", "features"])
 def estimator(request, encoder):
     """One of each class of estimator, not fitted."""
-    classifier = TextClassifier(encoder, METHODS["probe"])
-    return classifier if request.param == "classifier" else TextFeatures(encoder)
+    match request.param:
+        case "classifier":
+            return TextClassifier(encoder, METHODS["probe"])
+        case "regressor":
+            return TextRegressor(encoder, METHODS["probe"])
+    return TextFeatures(encoder)
 
 
 def through_pickle(estimator):
@@ -79,7 +84,7 @@ def through_pickle(estimator):
 # What is promised of the settings
 
 
-@pytest.mark.parametrize("kind", [TextClassifier, TextFeatures])
+@pytest.mark.parametrize("kind", [TextClassifier, TextRegressor, TextFeatures])
 def test_the_constructor_stores_its_arguments_unchanged(kind):
     given = {name: object() for name in inspect.signature(kind).parameters}
     estimator = kind(**given)
@@ -118,6 +123,7 @@ def test_fitting_changes_no_setting(classifier, texts, labels):
         {"encoder": 3, "transfer": "frozen"},
         {"max_tokens": 0},
         {"random_state": None},
+        {"calibrate": "yes"},
     ],
 )
 def test_an_impossible_setting_is_refused_by_fit(settings, texts, labels):
@@ -301,7 +307,10 @@ NO_LABELS = {
     "a missing value": ([None, *["a", "b"] * 15][:30], "one type"),
     "not a number": ([float("nan"), *[1.0, 2.0] * 15][:30], "label 0 is nan"),
     "text and numbers": ([1, *["a", "b"] * 15][:30], "label 0 is 1"),
-    "a table": ([["a", "b"]] * 30, r"shape \(30, 2\)"),
+    "a table": (np.array([["a", "b"]] * 30), r"shape \(30, 2\)"),
+    "the same labels": ([["a", "b"]] * 30, r"all texts have the same labels, \['a', 'b'\]"),
+    "no labels": ([[]] * 30, "all texts have no label"),
+    "a label among lists": ([["a"], "b", *[[]] * 28], "label 1 is 'b'; give every text a list"),
 }
 
 

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from headstart.data.labelled import Dataset
+from headstart.data.labelled import Dataset, Labelled
 from headstart.errors import DataError
-from headstart.serve.evaluation import ClassScores, evaluate
+from headstart.serve.evaluation import (
+    ClassScores,
+    evaluate,
+    evaluate_label_sets,
+    evaluate_numbers,
+)
+from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.regressor import TextRegressor
 
 
 class FirstLetter:
@@ -27,6 +34,7 @@ def test_scores():
     assert found.rows == 5
     assert found.accuracy == accuracy_score(dataset.labels, predicted)
     assert found.macro_f1 == f1_score(dataset.labels, predicted, average="macro")
+    assert found.calibration_error == pytest.approx(2 / 5), "it is certain, and twice wrong"
     assert found.classes[0] == ClassScores("a", precision=0.5, recall=0.5, f1=0.5, rows=2)
     assert found.classes[2] == ClassScores("c", precision=0.0, recall=0.0, f1=0.0, rows=0)
 
@@ -34,3 +42,41 @@ def test_scores():
 def test_a_label_the_model_cannot_answer():
     with pytest.raises(DataError, match="line 2: label 'z' was not there in training"):
         evaluate(FirstLetter(), Dataset(["a", "b"], ["a", "z"]))
+
+
+TEXTS = ["fish", "chips", "fish chips", "peas"] * 10
+SETS = [["sea"], ["field"], ["field", "sea"], []] * 10
+
+
+def test_scores_of_several_labels():
+    model = TextClassifier(transfer="tfidf").fit(TEXTS, SETS)
+    dataset = Labelled(["fish", "chips", "peas"], [["sea"], ["sea"], []])
+    found = evaluate_label_sets(model, dataset, batch_size=2)
+    assert (found.rows, found.micro_f1, found.subset_accuracy) == (3, 0.5, 2 / 3)
+    assert found.macro_f1 == pytest.approx((0 + 2 / 3) / 2)
+    assert found.classes == (
+        ClassScores("field", precision=0.0, recall=0.0, f1=0.0, rows=0),
+        ClassScores("sea", precision=1.0, recall=0.5, f1=pytest.approx(2 / 3), rows=2),
+    )
+    shares = model.predict_proba(dataset.texts)
+    assert 0 < found.calibration_error <= np.abs(shares - [[0, 1], [0, 1], [0, 0]]).mean() + 1e-9
+    with pytest.raises(DataError, match="line 2: label 'sky' was not there in training"):
+        evaluate_label_sets(model, Labelled(["fish", "bird"], [["sea"], ["sky"]]))
+
+
+def test_scores_of_one_label_that_texts_have_or_not():
+    model = TextClassifier(transfer="tfidf").fit(
+        TEXTS, [["x"] if "fish" in t else [] for t in TEXTS]
+    )
+    found = evaluate_label_sets(model, Labelled(["fish", "chips", "peas"], [["x"], ["x"], []]))
+    assert (found.micro_f1, found.macro_f1) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert [scores.label for scores in found.classes] == ["x"]
+
+
+def test_scores_of_numbers():
+    model = TextRegressor(transfer="tfidf").fit(TEXTS, [1.0, 2.0, 3.0, 4.0] * 10)
+    found = evaluate_numbers(model, Labelled(TEXTS[:4], [10.0, 20.0, 30.0, 40.0]), batch_size=3)
+    assert (found.rows, found.spearman) == (4, pytest.approx(1.0))
+    assert found.pearson == pytest.approx(1.0, abs=0.01)
+    assert found.rmse == pytest.approx(np.sqrt(np.mean(np.square([9, 18, 27, 36]))), rel=0.01)
+    assert found.r2 < 0

@@ -15,12 +15,16 @@ from hypothesis import strategies as st
 
 from headstart.errors import DataError, SettingsError, StorageError
 from headstart.serve.predictor import (
+    LabelSetPrediction,
+    NumberPrediction,
     Prediction,
     csv_cell,
     predict,
     predict_file,
     write_jsonl,
 )
+from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.regressor import TextRegressor
 
 
 class LengthClassifier:
@@ -185,3 +189,62 @@ def test_a_terminal_of_another_encoding_gets_json_all_the_same():
     write_jsonl(file)([Prediction("naïve ☕", "a", 0.5)])
     file.seek(0)
     assert json.loads(file.read())["text"] == "naïve ☕"
+
+
+SETS = [["sea"], ["=field"], ["=field", "sea"], []]
+
+
+@pytest.fixture(scope="module")
+def several():
+    """A model that gives texts several labels, one of which a spreadsheet would run."""
+    texts = ["fish", "chips", "fish chips", "peas"] * 10
+    return TextClassifier(transfer="tfidf").fit(texts, SETS * 10)
+
+
+def rows_of(model, tmp_path, ending, texts, **options):
+    target = tmp_path / f"out{ending}"
+    predict_file(model, source_file(tmp_path, texts), target, **options)
+    if ending == ".jsonl":
+        return [json.loads(line) for line in target.read_text().splitlines()]
+    if ending == ".parquet":
+        return pq.read_table(target).to_pylist()
+    with target.open(newline="") as file:
+        return list(csv.DictReader(file, strict=True))
+
+
+def test_several_labels_are_lists(several, tmp_path):
+    texts = ["fish", "chips", "fish chips", "peas"]
+    (batch,) = predict(several, [texts])
+    assert all(type(each) is LabelSetPrediction for each in batch)
+    shares = several.predict_proba(texts)
+    assert batch[2] == ("fish chips", ["=field", "sea"], shares[2].tolist())
+    for ending in (".jsonl", ".parquet"):
+        rows = rows_of(several, tmp_path, ending, texts)
+        assert [row["label"] for row in rows] == SETS
+        assert rows[2]["probability"] == shares[2].tolist()
+
+
+def test_several_labels_stand_in_one_cell(several, tmp_path):
+    rows = rows_of(several, tmp_path, ".csv", ["fish", "fish chips", "chips", "peas"])
+    assert [row["label"] for row in rows] == ["sea", "'=field|sea", "'=field", ""]
+    shares = [float(share) for share in rows[1]["probability"].split("|")]
+    assert shares == pytest.approx(several.predict_proba(["fish chips"])[0], rel=1e-5)
+    rows = rows_of(several, tmp_path, ".csv", ["fish chips"], separator=" & ")
+    assert rows[0]["label"] == "'=field & sea"
+
+
+@pytest.mark.parametrize("separator", ["e", "=", ""])
+def test_a_separator_that_a_label_holds_is_refused(several, tmp_path, separator):
+    with pytest.raises(SettingsError, match="the label '=field' holds the separator"):
+        rows_of(several, tmp_path, ".csv", ["fish"], separator=separator)
+    assert rows_of(several, tmp_path, ".jsonl", ["fish"], separator=separator)
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet", ".csv"])
+def test_numbers_are_written(tmp_path, ending):
+    model = TextRegressor(transfer="tfidf").fit(["fish", "chips"] * 10, [-1e-7, 2e9] * 10)
+    rows = rows_of(model, tmp_path, ending, ["fish", "chips"])
+    values = model.predict(["fish", "chips"]).tolist()
+    assert [list(row) for row in rows] == [["text", "value"]] * 2
+    assert [float(row["value"]) for row in rows] == values
+    assert list(predict(model, [["fish"]])) == [[NumberPrediction("fish", values[0])]]

@@ -34,7 +34,7 @@ def test_auto_is_finetune_with_an_encoder_and_scratch_without(encoder, monkeypat
         seen.append(method)
         raise InterruptedError
 
-    monkeypatch.setattr("headstart.transfer.estimators.fit", stop)
+    monkeypatch.setattr("headstart.transfer.learning.fit", stop)
     for start in (encoder, None):
         with pytest.raises(InterruptedError):
             TextClassifier(start).fit(*task)

@@ -2,12 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.options import Debug, Json, LabelColumn, TextColumn
-from headstart.cli.terminal import print_json, print_table, say
+from headstart.cli.options import Debug, Json, LabelColumn, LabelSeparator, TextColumn
+from headstart.cli.terminal import figures, print_json, print_table, say
 
 
 def evaluate(
@@ -16,25 +16,49 @@ def evaluate(
     *,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    label_separator: LabelSeparator = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Score a model on labelled data: accuracy, macro-F1, and each class.
+    """Score a model on labelled data: its accuracy, how far its probabilities hold, and each class.
+
+    Where texts have several labels it is micro- and macro-F1; for numbers R^2 and correlations.
 
     For example:
 
         headstart evaluate runs/compare/best test.csv
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import load_classifier, load_dataset
+    from headstart.cli.loading import (
+        check_separator,
+        load_dataset,
+        load_label_sets,
+        load_model,
+        load_numbers,
+    )
     from headstart.serve import evaluation
+    from headstart.transfer.regressor import TextRegressor
 
     bars = Bars()
-    classifier = load_classifier(model, progress=bars)
-    dataset = load_dataset(data, text_column=text_column, label_column=label_column, progress=bars)
-    found = evaluation.evaluate(classifier, dataset, progress=bars)
+    loaded = load_model(model, progress=bars)
+    check_separator(model, loaded, label_separator)
+    read = {"text_column": text_column, "label_column": label_column}
+    found: Any
+    if isinstance(loaded, TextRegressor):
+        found = evaluation.evaluate_numbers(
+            loaded, load_numbers(data, **read, progress=bars), progress=bars
+        )
+    elif loaded.thresholds_ is not None:
+        dataset = load_label_sets(data, **read, separator=label_separator, progress=bars)
+        found = evaluation.evaluate_label_sets(loaded, dataset, progress=bars)
+    else:
+        found = evaluation.evaluate(
+            loaded, load_dataset(data, **read, progress=bars), progress=bars
+        )
+    scores = asdict(found)
     if as_json:
-        print_json(asdict(found))
+        print_json(scores)
         return
-    say(f"{found.rows:,} rows: accuracy {found.accuracy:.3f}, macro-F1 {found.macro_f1:.3f}")
-    print_table([asdict(scores) for scores in found.classes])
+    say(f"{found.rows:,} rows: {figures(scores)}")
+    if "classes" in scores:
+        print_table(scores["classes"])

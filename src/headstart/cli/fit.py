@@ -1,7 +1,7 @@
 """`headstart fit`: a model for one task, with the proof that transfer happened."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,12 +10,38 @@ from headstart.cli.options import (
     Debug,
     Json,
     LabelColumn,
+    LabelSeparator,
     Seed,
     TextColumn,
     save_settings,
 )
-from headstart.cli.terminal import print_json, say
+from headstart.cli.terminal import figures, print_json, say
 from headstart.errors import SettingsError
+
+if TYPE_CHECKING:
+    from headstart.data.labelled import Labelled
+    from headstart.hub.bundle import Pretrained
+    from headstart.progress import Progress
+    from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.regressor import TextRegressor
+
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="Labelled data.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Where the model is saved.")]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Saved encoder, published file or id on the hub, for methods that use one.",
+    ),
+]
+Transfer = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="probe, frozen, finetune, gradual or lora of an encoder; or scratch, tfidf, "
+        "majority. auto: finetune with an encoder, scratch without.",
+    ),
+]
 
 app = typer.Typer(help="Fit a model to labelled data.")
 
@@ -28,24 +54,70 @@ def fit() -> None:
 @app.command()
 def classification(
     context: typer.Context,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled data.")],
+    data: Data,
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the model is saved.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Saved encoder, published file or id on the hub, for methods that use one.",
-        ),
-    ] = None,
-    transfer: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="probe, frozen, finetune, gradual or lora of an encoder; or scratch, tfidf, "
-            "majority. auto: finetune with an encoder, scratch without.",
-        ),
-    ] = "auto",
+    out: Out,
+    encoder: Encoder = None,
+    transfer: Transfer = "auto",
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    label_separator: LabelSeparator = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Fit the probabilities to a part of the labels."),
+    ] = False,
+    seed: Seed = 0,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Fit a classifier of texts: one label each, or several.
+
+    A text may have several labels where the data hold lists of them, or with --label-separator.
+
+    For example:
+
+        headstart fit classification train.csv --encoder glove.6B.100d.txt --out runs/topics
+    """
+    from headstart.cli.bars import Bars
+    from headstart.cli.loading import load_dataset, load_label_sets
+    from headstart.data.label_sets import holds_lists
+    from headstart.data.labelled import check_trainable
+    from headstart.data.numbers import note_of_numbers
+    from headstart.storage import check_new
+    from headstart.transfer.estimators import TextClassifier
+
+    check_new(out)
+    bars = Bars()
+    dataset: Labelled[Any]
+    if label_separator is not None or holds_lists(data, text_column, label_column):
+        dataset = load_label_sets(
+            data,
+            text_column=text_column,
+            label_column=label_column,
+            separator=label_separator,
+            progress=bars,
+        )
+    else:
+        dataset = load_dataset(
+            data, text_column=text_column, label_column=label_column, progress=bars
+        )
+        if note := note_of_numbers(dataset):
+            bars.note(note)
+        check_trainable(dataset)
+    loaded = _load_encoder(encoder, transfer, bars)
+    model = TextClassifier(loaded, transfer, calibrate=calibrate, random_state=seed)
+    _fit(context, model, dataset, out, bars, as_json=as_json)
+
+
+@app.command()
+def regression(
+    context: typer.Context,
+    data: Data,
+    *,
+    out: Out,
+    encoder: Encoder = None,
+    transfer: Transfer = "auto",
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     seed: Seed = 0,
@@ -53,45 +125,67 @@ def classification(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Fit a classifier of texts.
+    """Fit a model that gives each text a number.
 
     For example:
 
-        headstart fit classification train.csv --encoder glove.6B.100d.txt --out runs/topics
+        headstart fit regression train.csv --encoder glove.6B.100d.txt --out runs/stars
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import load_dataset
-    from headstart.data.labelled import check_trainable
-    from headstart.hub.store import load_encoder
+    from headstart.cli.loading import load_numbers
     from headstart.storage import check_new
-    from headstart.transfer.estimators import TextClassifier
-    from headstart.transfer.fitting import whole_model_width
-    from headstart.transfer.methods import NO_ENCODER, name_of
+    from headstart.transfer.regressor import TextRegressor
 
     check_new(out)
     bars = Bars()
-    dataset = load_dataset(data, text_column=text_column, label_column=label_column, progress=bars)
-    check_trainable(dataset)
-    loaded = None if encoder is None else load_encoder(encoder, progress=bars)
+    dataset = load_numbers(data, text_column=text_column, label_column=label_column, progress=bars)
+    loaded = _load_encoder(encoder, transfer, bars)
+    model = TextRegressor(loaded, transfer, random_state=seed)
+    _fit(context, model, dataset, out, bars, as_json=as_json)
+
+
+def _load_encoder(source: str | None, transfer: str, progress: "Progress") -> "Pretrained | None":
+    """Load the encoder; refuse one beside a transfer that uses none."""
+    from headstart.hub.store import load_encoder
+    from headstart.transfer.fitting import whole_model_width
+    from headstart.transfer.methods import NO_ENCODER, name_of
+
+    loaded = None if source is None else load_encoder(source, progress=progress)
     alone = {name_of(kind()) for kind in NO_ENCODER}
     if whole_model_width(loaded):
         alone.remove("scratch")  # the same architecture from random weights
     if loaded is not None and transfer in alone:
         raise SettingsError(f"the transfer {transfer!r} uses no encoder; leave one of the two out")
-    classifier = TextClassifier(loaded, transfer, random_state=seed)
-    classifier.fit(dataset.texts, dataset.labels, progress=bars)
-    classifier.save(out)
+    return loaded
+
+
+def _fit(
+    context: typer.Context,
+    model: "TextClassifier | TextRegressor",
+    dataset: "Labelled[Any]",
+    out: Path,
+    progress: "Progress",
+    *,
+    as_json: bool,
+) -> None:
+    """Fit a model, save it with the command's settings, and show what was found."""
+    model.fit(dataset.texts, dataset.labels, progress=progress)
+    model.save(out)
     save_settings(context, out)
-    proof, report = classifier.proof_, classifier.fit_report_
+    proof, report = model.proof_, model.fit_report_
     if as_json:
         transferred = proof.as_dict() if proof else None
         print_json({"folder": str(out), "proof": transferred, "report": report})
         return
     if proof:
         say(*str(proof).splitlines())
-    say(f"validation     accuracy {report['validation_accuracy']:.3f} of a part of the labels")
-    if report["validation_classes"] == 1:
+    scores = {name.removeprefix("validation_"): value for name, value in report.items()}
+    say(f"validation     {figures(scores)} of a part of the labels")
+    if report.get("validation_classes") == 1:
         say(
             "               every text got the same class: it has learned nothing; try another seed"
         )
+    if temperature := report.get("temperature"):
+        before, after = (report[f"validation_calibration_error{when}"] for when in ("_before", ""))
+        say(f"temperature    {temperature:.3f}: calibration error {before:.3f} -> {after:.3f}")
     say(f"model          {out}")

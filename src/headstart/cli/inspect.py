@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headstart.models.word_vectors import WordSpace
     from headstart.progress import Progress
     from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.regressor import TextRegressor
 
 
 def inspect(
@@ -187,18 +188,21 @@ def _tested(
     return found
 
 
-def _about(model: "Pretrained | TextClassifier") -> dict[str, Any]:
-    from headstart.transfer.estimators import TextClassifier
+def _about(model: "Pretrained | TextClassifier | TextRegressor") -> dict[str, Any]:
+    from headstart.hub.bundle import Pretrained
     from headstart.transfer.methods import name_of
+    from headstart.transfer.regressor import TextRegressor
 
-    if not isinstance(model, TextClassifier):
+    if isinstance(model, Pretrained):
         return {"encoder": model.name, **model.config, **model.lineage}
-    about = {"classes": model.classes_.tolist(), "transfer": name_of(model.method_)}
+    about: dict[str, Any] = {"transfer": name_of(model.method_)}
+    if not isinstance(model, TextRegressor):
+        about = {"classes": model.classes_.tolist(), **about}
     proof = model.proof_.as_dict() if model.proof_ else {}
     return {**about, **model.fit_report_, **proof}
 
 
-def _column(model: "Pretrained | TextClassifier") -> str:
+def _column(model: "Pretrained | TextClassifier | TextRegressor") -> str:
     """Return under which name a model's vectors stand beside others'."""
     transfer = _about(model).get("transfer")
     return {"scratch": "scratch", "finetune": "finetuned"}.get(str(transfer), "pretrained")

@@ -1,13 +1,17 @@
 """What commands are given: data, with what was guessed said; models that can do the job."""
 
 from pathlib import Path
+from typing import Any
 
-from headstart.data.labelled import Dataset, read_labelled
+from headstart.data.label_sets import read_label_sets
+from headstart.data.labelled import Dataset, Labelled, read_labelled
+from headstart.data.numbers import read_numbers
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.progress import Progress
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
+from headstart.transfer.regressor import TextRegressor
 
 
 def load_dataset(
@@ -17,24 +21,70 @@ def load_dataset(
     dataset = read_labelled(
         path, text_column=text_column, label_column=label_column, progress=progress
     )
-    for note in dataset.notes:
-        progress.note(note)
+    _tell_notes(dataset, progress)
     return dataset
 
 
-def load_classifier(path: Path, *, progress: Progress) -> TextClassifier:
+def load_label_sets(
+    path: Path,
+    *,
+    text_column: str | None,
+    label_column: str | None,
+    separator: str | None,
+    progress: Progress,
+) -> Labelled[list[str]]:
+    """Read texts with several labels each, and say what was guessed about their columns."""
+    dataset = read_label_sets(
+        path,
+        text_column=text_column,
+        label_column=label_column,
+        separator=separator,
+        progress=progress,
+    )
+    _tell_notes(dataset, progress)
+    return dataset
+
+
+def load_numbers(
+    path: Path, *, text_column: str | None, label_column: str | None, progress: Progress
+) -> Labelled[float]:
+    """Read texts with a number each, and say what was guessed about their columns."""
+    dataset = read_numbers(
+        path, text_column=text_column, label_column=label_column, progress=progress
+    )
+    _tell_notes(dataset, progress)
+    return dataset
+
+
+def _tell_notes(dataset: Labelled[Any], progress: Progress) -> None:
+    for note in dataset.notes:
+        progress.note(note)
+
+
+def load_model(path: Path, *, progress: Progress) -> TextClassifier | TextRegressor:
     """Load a fitted model.
 
     Raises:
         SettingsError: There is an encoder, which has no task yet.
     """
     model = load(path, progress=progress)
-    if isinstance(model, TextClassifier):
+    if not isinstance(model, Pretrained):
         return model
     raise SettingsError(
         f"{path}: is an encoder, and knows no labels; fit it to some first, with "
         f"headstart fit classification DATA --encoder {path} --out DIR"
     )
+
+
+def check_separator(path: Path, model: TextClassifier | TextRegressor, asked: str | None) -> None:
+    """Refuse a separator of labels for a model that gives no text several.
+
+    Raises:
+        SettingsError: There is one.
+    """
+    several = isinstance(model, TextClassifier) and model.thresholds_ is not None
+    if asked is not None and not several:
+        raise SettingsError(f"{path}: gives no text several labels; leave --label-separator out")
 
 
 def load_word_vectors(path: Path, *, progress: Progress) -> PretrainedWordVectors:
@@ -50,7 +100,9 @@ def load_word_vectors(path: Path, *, progress: Progress) -> PretrainedWordVector
     return vectors
 
 
-def word_vectors(model: Pretrained | TextClassifier) -> PretrainedWordVectors | None:
+def word_vectors(
+    model: Pretrained | TextClassifier | TextRegressor,
+) -> PretrainedWordVectors | None:
     """Return the word vectors of a model, or None if it has none."""
-    inside = model.fitted_vectors() if isinstance(model, TextClassifier) else model
+    inside = model if isinstance(model, Pretrained) else model.fitted_vectors()
     return inside if isinstance(inside, PretrainedWordVectors) else None

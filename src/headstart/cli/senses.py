@@ -15,12 +15,13 @@ from headstart.progress import Progress
 from headstart.storage import write_text
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
+from headstart.transfer.regressor import TextRegressor
 
 _LINES = 12  # occurrences of a word that are printed; --json and --out have all
 
 
 def compare_senses(
-    loaded: Mapping[str, Pretrained | TextClassifier],
+    loaded: Mapping[str, Pretrained | TextClassifier | TextRegressor],
     beside: Sequence[str],
     corpus: Path,
     *,
@@ -107,7 +108,7 @@ def _groups(look: Mapping[str, Any]) -> str:
     )
 
 
-def _encoder(source: str, model: Pretrained | TextClassifier) -> Pretrained:
+def _encoder(source: str, model: Pretrained | TextClassifier | TextRegressor) -> Pretrained:
     """Return the encoder, or the word vectors of a fitted model."""
     if isinstance(model, Pretrained):
         return model

@@ -11,6 +11,17 @@ from typing import Literal
 
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_FIGURES = {
+    "accuracy": "accuracy",
+    "micro_f1": "micro-F1",
+    "macro_f1": "macro-F1",
+    "subset_accuracy": "all labels right",
+    "calibration_error": "calibration error",
+    "r2": "R^2",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "rmse": "RMSE",
+}
 _NEVER_CUT = 100_000  # columns: a wide table wraps in the window and stays whole in a file
 
 
@@ -33,6 +44,11 @@ def say(*lines: str) -> None:
 def tell(message: str) -> None:
     """Print one line beside the result: a note or an error."""
     print(one_line(message), file=sys.stderr, flush=True)
+
+
+def figures(scores: Mapping[str, object]) -> str:
+    """Return those of the scores that sum a model up, on one line."""
+    return ", ".join(f"{name} {scores[key]:.3f}" for key, name in _FIGURES.items() if key in scores)
 
 
 def print_json(value: object) -> None:

@@ -12,7 +12,7 @@ from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.inspect.neighbors import inspect_words
 from headstart.progress import Progress
 from headstart.tokenize.words import WordTokenizer
-from headstart.transfer.loading import load_classifier
+from headstart.transfer.loading import load_model
 
 
 def affordable_labels(
@@ -71,9 +71,7 @@ def fit_and_inspect(
         return None
     if not isinstance(encoder.tokenizer, WordTokenizer):
         return None
-    learnt = {
-        model.folder.name: load_classifier(model.folder).fitted_vectors() for model in models[1:]
-    }
+    learnt = {model.folder.name: load_model(model.folder).fitted_vectors() for model in models[1:]}
     columns = {"scratch": learnt.get("scratch"), "pretrained": encoder, **learnt}
     spaces = {name: vectors.space for name, vectors in columns.items() if vectors}
     found = inspect_words(terms.train.texts, terms.train.labels, encoder.tokenizer, spaces)

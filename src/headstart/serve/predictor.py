@@ -1,7 +1,8 @@
 """Predictions for files of any size: read a batch, predict it, write it, forget it.
 
 The format of the output follows its ending. JSONL and Parquet hold texts and labels exactly; in CSV
-and TSV a cell that a spreadsheet would run as a formula gets a leading `'`.
+and TSV a cell that a spreadsheet would run as a formula gets a leading `'`, and several labels of a
+text stand in one cell.
 """
 
 import csv
@@ -21,13 +22,15 @@ from headstart.data.labelled import read_texts
 from headstart.errors import SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.storage import disk_errors
+from headstart.transfer.regressor import TextRegressor
 
 _FORMULA_START = tuple("=+-@\t\r\n\0＝＋－＠")  # spreadsheets take full-width signs too
+SEPARATOR = "|"
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+")
 
 
 class Classifier(Protocol):
-    """What predicts: a fitted `TextClassifier`, or anything that speaks like one."""
+    """What predicts labels: a fitted `TextClassifier`, or anything that speaks like one."""
 
     classes_: Any
 
@@ -41,29 +44,93 @@ class Prediction(NamedTuple):
     label: str
     probability: float
 
+    def cells(self, separator: str) -> tuple[object, ...]:
+        """Return the row of a table of text; `separator` stands between several labels."""
+        del separator
+        return csv_cell(self.text), csv_cell(self.label), round(self.probability, 6)
 
-Write = Callable[[Sequence[Prediction]], object]
+
+class LabelSetPrediction(NamedTuple):
+    """A text, the labels the model gives it, none perhaps, and the probability of each."""
+
+    text: str
+    label: list[str]
+    probability: list[float]
+
+    def cells(self, separator: str) -> tuple[object, ...]:
+        """Return the row of a table of text; `separator` stands between several labels."""
+        shares = separator.join(f"{share:.6g}" for share in self.probability)
+        return csv_cell(self.text), csv_cell(separator.join(self.label)), shares
 
 
-def predict(model: Classifier, batches: Iterable[Sequence[str]]) -> Iterator[list[Prediction]]:
-    """Yield the predictions of one batch of texts after the other, in their order."""
-    labels = [str(label) for label in model.classes_]
-    for texts in batches:
-        probabilities = model.predict_proba(texts)
-        yield [
-            Prediction(text, labels[column], float(probability))
-            for text, column, probability in zip(
-                texts, probabilities.argmax(axis=1), probabilities.max(axis=1), strict=True
-            )
+class NumberPrediction(NamedTuple):
+    """A text, and the number the model gives it."""
+
+    text: str
+    value: float
+
+    def cells(self, separator: str) -> tuple[object, ...]:
+        """Return the row of a table of text; `separator` stands between several labels."""
+        del separator
+        return csv_cell(self.text), self.value
+
+
+AnyPrediction = Prediction | LabelSetPrediction | NumberPrediction
+Write = Callable[[Sequence[AnyPrediction]], object]
+_SCHEMAS: dict[type[AnyPrediction], pa.Schema] = {
+    Prediction: pa.schema(
+        [("text", pa.string()), ("label", pa.string()), ("probability", pa.float64())]
+    ),
+    LabelSetPrediction: pa.schema(
+        [
+            ("text", pa.string()),
+            ("label", pa.list_(pa.string())),
+            ("probability", pa.list_(pa.float64())),
         ]
+    ),
+    NumberPrediction: pa.schema([("text", pa.string()), ("value", pa.float64())]),
+}
+
+
+def kind_of(model: Classifier | TextRegressor) -> type[AnyPrediction]:
+    """Return what a model predicts: a label, several, or a number."""
+    if isinstance(model, TextRegressor):
+        return NumberPrediction
+    return Prediction if getattr(model, "thresholds_", None) is None else LabelSetPrediction
+
+
+def predict(
+    model: Classifier | TextRegressor, batches: Iterable[Sequence[str]]
+) -> Iterator[list[AnyPrediction]]:
+    """Yield the predictions of one batch of texts after the other, in their order."""
+    for texts in batches:
+        if isinstance(model, TextRegressor):
+            values = model.predict(texts).tolist()
+            yield [NumberPrediction(*each) for each in zip(texts, values, strict=True)]
+        else:
+            yield _labels(model, texts)
+
+
+def _labels(model: Classifier, texts: Sequence[str]) -> list[AnyPrediction]:
+    labels = np.array([str(label) for label in model.classes_], object)
+    shares = model.predict_proba(texts)
+    thresholds = getattr(model, "thresholds_", None)
+    if thresholds is None:
+        likeliest = zip(texts, labels[shares.argmax(1)], shares.max(1).tolist(), strict=True)
+        return [Prediction(*each) for each in likeliest]
+    return [
+        LabelSetPrediction(text, labels[given].tolist(), row[given].tolist())
+        for text, row, given in zip(texts, shares, shares >= thresholds, strict=True)
+    ]
 
 
 def predict_file(
-    model: Classifier,
+    model: Classifier | TextRegressor,
     source: Path,
     target: Path,
     *,
     text_column: str | None = None,
+    separator: str = SEPARATOR,
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> int:
@@ -72,10 +139,12 @@ def predict_file(
     Memory is bounded by one batch, whatever the size of the files.
 
     Args:
-        model: A fitted classifier.
+        model: A fitted classifier or regressor.
         source: CSV, TSV, JSONL or Parquet with a column of texts, or plain text, one text a line.
-        target: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file; columns text, label, probability.
+        target: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file; columns text, label, probability, or
+            text, value for numbers.
         text_column: The column of `source` to read, where it is not `text`.
+        separator: What stands between several labels of a text in CSV and TSV.
         batch_size: Texts held in memory at once.
         progress: Where progress goes.
 
@@ -84,10 +153,12 @@ def predict_file(
 
     Raises:
         DataError: A line of `source` cannot be read; names the line.
-        SettingsError: `target` has another ending, or is the source.
+        SettingsError: `target` has another ending, or is the source, or a label holds `separator`.
         StorageError: The disk refuses; a `target` of before stays as it was.
     """
     writer = writer_for(target)
+    if target.suffix.lower() in {".csv", ".tsv"}:
+        check_separator(model, separator)
     if target.exists() and source.exists() and target.samefile(source):
         raise SettingsError(f"{target}: is what is read; write the predictions to another file")
     texts = read_texts(source, text_column=text_column, batch_size=batch_size, progress=progress)
@@ -95,7 +166,7 @@ def predict_file(
     with (
         progress.stage(f"predicting {source}", unit="texts") as advance,
         _whole(target) as partial,
-        writer(partial) as write,
+        writer(partial, kind_of(model), separator) as write,
     ):
         for predictions in predict(model, texts):
             write(predictions)
@@ -104,7 +175,25 @@ def predict_file(
     return count
 
 
-def writer_for(target: Path) -> Callable[[Path], AbstractContextManager[Write]]:
+def check_separator(model: Classifier | TextRegressor, separator: str) -> None:
+    """Refuse a separator of labels that one of them holds, so that what is written can be read.
+
+    Raises:
+        SettingsError: One does, or the separator is empty.
+    """
+    if kind_of(model) is not LabelSetPrediction or isinstance(model, TextRegressor):
+        return
+    for label in model.classes_:
+        if separator in str(label):  # as in any label if it is empty
+            raise SettingsError(
+                f"the label {str(label)!r} holds the separator {separator!r}; choose another with "
+                "label_separator (--label-separator), or write JSONL or Parquet"
+            )
+
+
+def writer_for(
+    target: Path,
+) -> Callable[[Path, type[AnyPrediction], str], AbstractContextManager[Write]]:
     """Return what writes predictions in the format of `target`'s ending.
 
     Raises:
@@ -116,14 +205,13 @@ def writer_for(target: Path) -> Callable[[Path], AbstractContextManager[Write]]:
         raise SettingsError(f"{target}: must end in {', '.join(_WRITERS)}") from None
 
 
-def write_csv(file: IO[str], *, delimiter: str = ",") -> Write:
+def write_csv(
+    file: IO[str], kind: type[AnyPrediction], separator: str, *, delimiter: str = ","
+) -> Write:
     """Write the head of a table to `file`, and return what writes its rows."""
     rows = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    rows.writerow(Prediction._fields)
-    return lambda predictions: rows.writerows(
-        (csv_cell(text), csv_cell(label), round(probability, 6))
-        for text, label, probability in predictions
-    )
+    rows.writerow(kind._fields)
+    return lambda predictions: rows.writerows(each.cells(separator) for each in predictions)
 
 
 def write_jsonl(file: IO[str]) -> Write:
@@ -142,28 +230,28 @@ def csv_cell(text: str) -> str:
 
 
 @contextmanager
-def _csv_file(path: Path) -> Iterator[Write]:
+def _csv_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        yield write_csv(file)
+        yield write_csv(file, kind, separator)
 
 
 @contextmanager
-def _tsv_file(path: Path) -> Iterator[Write]:
+def _tsv_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        yield write_csv(file, delimiter="\t")
+        yield write_csv(file, kind, separator, delimiter="\t")
 
 
 @contextmanager
-def _jsonl_file(path: Path) -> Iterator[Write]:
+def _jsonl_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
+    del kind, separator
     with path.open("w", encoding="utf-8", newline="\n") as file:
         yield write_jsonl(file)
 
 
 @contextmanager
-def _parquet_file(path: Path) -> Iterator[Write]:
-    schema = pa.schema(
-        [("text", pa.string()), ("label", pa.string()), ("probability", pa.float64())]
-    )
+def _parquet_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
+    del separator
+    schema = _SCHEMAS[kind]
     with pq.ParquetWriter(path, schema) as file:
         yield lambda predictions: file.write_table(
             pa.Table.from_pylist([prediction._asdict() for prediction in predictions], schema)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.errors import DataError
+from headstart.tasks.calibration import calibration_error
 from headstart.tasks.linear import logistic_regression
 from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Rows
@@ -54,6 +55,11 @@ class Classes:
         shares: NDArray[np.float64] = np.log(counts / counts.sum())
         return shares
 
+    def calibration_error(self, probabilities_BC: NDArray[np.float64], rows_B: Rows) -> float:
+        """Return how far the probability of the likeliest class is from the share right."""
+        right_B = probabilities_BC.argmax(1) == self.labels[rows_B]
+        return calibration_error(probabilities_BC.max(1), right_B)
+
     def linear(
         self,
         x_BD: Any,  # noqa: ANN401 - an array or a sparse matrix
@@ -75,6 +81,19 @@ def encode_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64
     Raises:
         DataError: There are fewer than two classes, or the labels cannot be ordered.
     """
+    classes, indices = index_labels(labels)
+    if len(classes) < 2:
+        found = f"only {classes.tolist()[0]!r}" if len(classes) else "none"
+        raise DataError(f"a classifier needs two classes or more, the labels hold {found}")
+    return classes, indices
+
+
+def index_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the distinct labels, sorted, and each label's index among them.
+
+    Raises:
+        DataError: The labels cannot be ordered.
+    """
     values = np.asarray(labels)
     if values.ndim != 1:
         raise DataError(f"labels must be one per text, got an array of shape {values.shape}")
@@ -85,9 +104,6 @@ def encode_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64
     for position, (given, kept) in enumerate(zip(labels, classes[indices], strict=True)):
         if given != kept:  # not a number, or text and numbers in one list, which numpy makes text
             raise DataError(f"label {position} is {given!r}; give every text a label of one type")
-    if len(classes) < 2:
-        found = f"only {classes.tolist()[0]!r}" if len(classes) else "none"
-        raise DataError(f"a classifier needs two classes or more, the labels hold {found}")
     return classes, indices.astype(np.int64)
 
 
@@ -99,21 +115,32 @@ def class_weights(
     Raises:
         DataError: The weights name no class of these labels, or are no weights.
     """
-    by_index = {index: 1.0 for index in range(len(classes))}
-    if isinstance(weight, Mapping):
-        indices = {label: index for index, label in enumerate(classes.tolist())}
-        if unknown := [label for label in weight if label not in indices]:
-            raise DataError(f"class_weight names {unknown[0]!r}, which no label is")
-        if wrong := [value for value in weight.values() if not 0 < value < np.inf]:
-            raise DataError(f"class_weight must be above 0, got {wrong[0]!r}")
-        by_index |= {indices[label]: float(value) for label, value in weight.items()}
-    elif weight == "balanced":
+    if weight == "balanced":
         return np.asarray(
             compute_class_weight("balanced", classes=np.arange(len(classes)), y=labels), np.float32
         )
-    elif weight is not None:
+    return check_weights(weight, classes)
+
+
+def check_weights(weight: ClassWeight, classes: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the weight of each class: all 1, or as a dict says.
+
+    Raises:
+        DataError: The weights name no class of these labels, or are no weights.
+    """
+    if weight is None:
+        return np.ones(len(classes), np.float32)
+    if not isinstance(weight, Mapping):
         raise DataError(f"class_weight must be None, 'balanced' or a dict, not {weight!r}")
-    return np.array(list(by_index.values()), np.float32)
+    indices = {label: index for index, label in enumerate(classes.tolist())}
+    if unknown := [label for label in weight if label not in indices]:
+        raise DataError(f"class_weight names {unknown[0]!r}, which no label is")
+    if wrong := [value for value in weight.values() if not 0 < value < np.inf]:
+        raise DataError(f"class_weight must be above 0, got {wrong[0]!r}")
+    by_index = np.ones(len(classes), np.float32)
+    for label, value in weight.items():
+        by_index[indices[label]] = value
+    return by_index
 
 
 def probabilities(scores_BC: Scores) -> NDArray[np.float64]:

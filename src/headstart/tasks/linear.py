@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from scipy.sparse import issparse
+from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
 
 
@@ -40,3 +41,27 @@ def logistic_regression(
     if len(model.classes_) == 2:
         weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
     return weight, bias
+
+
+def ridge_regression(
+    x: Any,  # noqa: ANN401 - an array or a sparse matrix
+    values: NDArray[np.float64],
+    strength: float,
+    *,
+    intercept: bool = True,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weight `[1, features]` and bias `[1]`.
+
+    Args:
+        x: The features of each text.
+        values: Each one's number, of mean 0 and variance 1.
+        strength: Inverse regularization strength: the variance of predictions, a priori.
+        intercept: Whether there is a bias; without one it is 0.
+    """
+    squares = x.multiply(x) if issparse(x) else np.square(x)
+    penalty = max(float(squares.sum()) / x.shape[0], 1e-9) / strength
+    model = Ridge(penalty, fit_intercept=intercept)
+    with threadpool_limits(1, user_api="blas"):
+        model.fit(x, values)
+    weight = np.ascontiguousarray(model.coef_, np.float64)[None]
+    return weight, np.array([model.intercept_], np.float64)

@@ -4,24 +4,21 @@ Constructors store, `fit` learns, a trailing underscore marks what was learnt. M
 are values, so `clone`, `Pipeline`, `cross_val_score` and `GridSearchCV` work on them.
 """
 
-import json
-import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
-from headstart.hub.cards import card
-from headstart.hub.proof import Proof
-from headstart.hub.store import load_encoder
-from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
+from headstart.tasks.calibration import fit_temperature
 from headstart.tasks.classification import (
     Classes,
     ClassWeight,
@@ -29,28 +26,38 @@ from headstart.tasks.classification import (
     encode_labels,
     probabilities,
 )
-from headstart.transfer.features import pooled_features
-from headstart.transfer.fitted import ContextualModel
-from headstart.transfer.fitting import fit, whole_model_width
-from headstart.transfer.folders import folder_parts
-from headstart.transfer.methods import (
-    FineTune,
-    Method,
-    Probe,
-    Scratch,
-    as_plain,
-    method_of,
-    name_of,
-    with_defaults,
+from headstart.tasks.multilabel import (
+    LabelSets,
+    choose_thresholds,
+    encode_label_sets,
+    holds_label_sets,
+    label_probabilities,
+    label_set_scores,
+    label_weights,
+    micro_f1,
 )
-from headstart.transfer.task import Task
-from headstart.transfer.token_states import reads_in_context
+from headstart.transfer.features import pooled_features
+from headstart.transfer.fitted import megabytes, word_vectors
+from headstart.transfer.folders import folder_parts
+from headstart.transfer.learning import (
+    as_encoder,
+    as_texts,
+    check_max_tokens,
+    check_targets,
+    learn,
+    plain,
+    saved_card,
+    saved_settings,
+    text_tags,
+)
+from headstart.transfer.methods import Method, Probe, name_of
+from headstart.transfer.stopping import Validation
 
-KIND = "classifier"
+CLASSIFIER = "classifier"
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):
-    """Sentence classification with any encoder and any transfer.
+    """Sentence classification with any encoder and any transfer: one label a text, or several.
 
     Args:
         encoder: A pretrained encoder, or its file or folder; None for methods that need none.
@@ -58,12 +65,18 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             `majority`) or a method with settings of its own, such as
             `FineTune(learning_rate=1e-3)`. `auto` is `finetune` with an encoder and `scratch`
             without.
-        class_weight: None, `"balanced"`, or a dict from label to weight.
+        class_weight: None, `"balanced"`, or a dict from label to weight. Where texts have several
+            labels it weighs the texts that have a label against those that have not.
+        calibrate: Whether all scores are divided by the one temperature that makes probabilities
+            fit the validation part best. No answer changes where a text has one label.
         max_tokens: How much of a text is read; `fit_report_["truncated"]` counts the texts cut.
         random_state: Decides everything random.
 
     Attributes:
         classes_: The labels, sorted.
+        thresholds_: The probability from which each label is given, where texts have several; None
+            where they have one.
+        temperature_: What scores are divided by; 1 unless calibrated.
         method_: The method that was fitted.
         proof_: What the model owes to its encoder; None without one.
         model_: The fitted model.
@@ -73,6 +86,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         >>> texts, labels = ["good", "fine", "bad", "poor"] * 5, ["+", "+", "-", "-"] * 5
         >>> TextClassifier(transfer="tfidf").fit(texts, labels).predict(["so bad"]).tolist()
         ['-']
+        >>> texts, labels = ["fish", "chips", "fish chips", ""], [["a"], ["b"], ["a", "b"], []]
+        >>> several = TextClassifier(transfer="tfidf").fit(texts * 9, labels * 9)
+        >>> several.predict(["chips and fish", "peas"]).tolist()
+        [['a', 'b'], []]
     """
 
     def __init__(
@@ -81,92 +98,83 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         transfer: str | Method = "auto",
         *,
         class_weight: ClassWeight = None,
+        calibrate: bool = False,
         max_tokens: int = 512,
         random_state: int = 0,
     ) -> None:
         self.encoder = encoder
         self.transfer = transfer
         self.class_weight = class_weight
+        self.calibrate = calibrate
         self.max_tokens = max_tokens
         self.random_state = random_state
 
     def fit(self, X: Sequence[str], y: Sequence[Any], *, progress: Progress = SILENT) -> Self:
-        """Learn from texts and their labels, one label a text.
+        """Learn from texts and their labels: one label a text, or a list or set of labels a text.
 
         Raises:
             DataError: The texts or labels cannot be used.
             SettingsError: The method needs an encoder and there is none.
         """
-        texts = _as_texts(X)
-        if not hasattr(y, "__len__") or isinstance(y, str):
-            raise DataError(f"labels must be a list or one column, got a {type(y).__name__}")
-        if len(texts) != len(y):
-            raise DataError(f"{len(texts)} texts but {len(y)} labels; give one label a text")
-        if not isinstance(self.random_state, int | np.integer):
-            raise SettingsError(f"random_state must be a whole number, got {self.random_state!r}")
-        _check_max_tokens(self.max_tokens)
-        encoder = None if self.encoder is None else _as_encoder(self.encoder, progress)
-        if isinstance(self.transfer, str) and self.transfer == "auto":
-            method: Method = Scratch() if encoder is None else FineTune()
+        texts = as_texts(X)
+        check_targets(texts, y, "label")
+        if not isinstance(self.calibrate, bool):
+            raise SettingsError(f"calibrate must be true or false, got {self.calibrate!r}")
+        target: Classes | LabelSets
+        if holds_label_sets(y):
+            classes, matrix = encode_label_sets(y)
+            target = LabelSets(matrix, label_weights(self.class_weight, classes, matrix))
         else:
-            method = method_of(self.transfer)
-        method = with_defaults(
-            method, whole_model=whole_model_width(encoder), in_context=reads_in_context(encoder)
+            classes, labels = encode_labels(y)
+            target = Classes(labels, class_weights(self.class_weight, classes, labels))
+        learnt = learn(self, texts, target, progress=progress)
+        temperature, thresholds, figures = _judge(
+            target, learnt.validation, calibrate=self.calibrate
         )
-        classes, labels = encode_labels(y)
-        started = time.perf_counter()
-        task = Task(
-            texts=texts,
-            target=Classes(labels, class_weights(self.class_weight, classes, labels)),
-            seed=int(self.random_state),
-            max_tokens=self.max_tokens,
-        )
-        result = fit(method, encoder, task, progress=progress)
-        _, held_out = task.parts()
-        answers = probabilities(result.validation.scores).argmax(1)
         self.classes_ = classes
-        self.method_ = method
-        self.proof_: Proof | None = result.proof
-        self.fit_report_ = {
-            "labels": len(texts),
-            "seconds": time.perf_counter() - started,
-            "validation_accuracy": float((answers == labels[held_out]).mean()),
-            "validation_loss": result.validation.loss,
-            "validation_classes": len(np.unique(answers)),
-            "truncated": result.truncated,
-            **result.chosen,
-        }
-        self.model_ = result.model
+        self.temperature_: float = temperature
+        self.thresholds_: NDArray[np.float64] | None = thresholds
+        self.method_, self.model_, self.proof_ = learnt.method, learnt.model, learnt.proof
+        self.fit_report_ = {**learnt.report, **figures}
         return self
 
     def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:
-        """Return the probability of each class `[texts, classes]`, columns as in `classes_`."""
+        """Return the probability of each class `[texts, classes]`, columns as in `classes_`.
+
+        A row sums to one where a text has one label; where it may have several, each stands alone.
+        """
         check_is_fitted(self, "classes_")
-        return probabilities(self.model_.scores(_as_texts(X)))
+        turn = probabilities if self.thresholds_ is None else label_probabilities
+        return turn(self.model_.scores(as_texts(X)) / self.temperature_)
 
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
-        """Return the most probable class of each text `[texts]`."""
+        """Return the most probable class of each text `[texts]`, or the list of its labels."""
         found = self.predict_proba(X)
-        return self.classes_[found.argmax(1)]
+        if self.thresholds_ is None:
+            return self.classes_[found.argmax(1)]
+        lists = (self.classes_[given].tolist() for given in found >= self.thresholds_)
+        return np.fromiter(lists, object, len(found))
+
+    def score(
+        self, X: Sequence[str], y: Sequence[Any], sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the accuracy; where texts have several labels, micro-averaged F1."""
+        predicted = self.predict(X)
+        if self.thresholds_ is None:
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        weights = np.ones(len(predicted)) if sample_weight is None else sample_weight
+        return micro_f1(y, predicted, weights)
 
     @property
     def megabytes(self) -> float:
         """Size of all that prediction needs, weights and vocabulary, in units of 10**6 bytes."""
         check_is_fitted(self, "classes_")
-        weights = sum(t.numel() * t.element_size() for t in self.model_.tensors().values())
-        tokenizer = self.model_.tokenizer
-        words = sum(len(word.encode()) for word in tokenizer.vocabulary) if tokenizer else 0
-        return (weights + words + len(json.dumps(self.model_.config()))) / 1e6
+        return megabytes(self.model_)
 
     def fitted_vectors(self) -> PretrainedWordVectors | None:
         """Return the word vectors inside the fitted pipeline; None if it has none."""
         check_is_fitted(self, "classes_")
-        weight = self.model_.tensors().get("encoder.embedding.weight")
-        tokenizer = self.model_.tokenizer
-        if weight is None or tokenizer is None or isinstance(self.model_, ContextualModel):
-            return None
-        kind, vectors = name_of(self.method_), WordVectors.from_matrix(weight)
-        return PretrainedWordVectors(kind, vectors, tokenizer, config={}, lineage={})
+        return word_vectors(self.model_, name_of(self.method_))
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model as a folder, whole or not at all; `headstart.load` reads it.
@@ -181,47 +189,55 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             raise DataError(f"only text and numbers can be saved as labels, not {classes[0]!r}")
         weight = self.class_weight
         pairs = (
-            [[_plain(label), float(value)] for label, value in weight.items()]
+            [[plain(label), float(value)] for label, value in weight.items()]
             if isinstance(weight, Mapping)
             else weight
         )
-        config = {
-            "kind": KIND,
+        several = self.thresholds_ is not None
+        about = {
+            "kind": CLASSIFIER,
             "classes": classes,
             "dtype": self.classes_.dtype.str,
-            "method": as_plain(self.method_),
-            "parameters": {
-                "class_weight": pairs,  # JSON would turn the keys of a dict into text
-                "max_tokens": int(self.max_tokens),
-                "random_state": int(self.random_state),
-            },
-            "model": self.model_.config(),
-            "proof": self.proof_.as_dict() if self.proof_ else None,
-            "report": self.fit_report_,
+            "thresholds": self.thresholds_.tolist() if self.thresholds_ is not None else None,
+            "temperature": self.temperature_,
+            **saved_settings(self),
         }
-        return write_folder(
-            folder,
-            **folder_parts(self.model_, [str(label) for label in classes]),
-            config=config,
-            readme=self._card(folder.name),
-            overwrite=overwrite,
-        )
-
-    def _card(self, name: str) -> str:
-        facts = {
-            "method": name_of(self.method_),
-            "classes": self.classes_.tolist(),
-            **self.fit_report_,
-            **(self.proof_.as_dict() if self.proof_ else {}),
-        }
-        use = f'model = hs.load({name!r})\nmodel.predict(["a text"])'
-        return card(name, "A text classifier, made with headstart.", facts, use)
+        about["parameters"] |= {"class_weight": pairs, "calibrate": self.calibrate}
+        parts = folder_parts(self.model_, [str(label) for label in classes], several=several)
+        what = f"A text classifier{' of several labels a text' * several}, made with headstart."
+        readme = saved_card(self, folder.name, what, {"classes": classes})
+        return write_folder(folder, **parts, config=about, readme=readme, overwrite=overwrite)
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
+        return text_tags(super().__sklearn_tags__())
+
+
+def _judge(
+    target: Classes | LabelSets, validation: Validation, *, calibrate: bool
+) -> tuple[float, NDArray[np.float64] | None, dict[str, Any]]:
+    """Return what the validation part says of answers: temperature, thresholds, and figures."""
+    scores, rows = validation.scores, validation.rows
+    turn = probabilities if isinstance(target, Classes) else label_probabilities
+    temperature, figures = 1.0, {}
+    if calibrate:
+        unweighted = replace(target, weights=np.ones_like(target.weights))
+        temperature = fit_temperature(
+            lambda each: unweighted.mean_loss(scores / each, rows), len(rows)
+        )
+        before = target.calibration_error(turn(scores), rows)
+        figures = {"temperature": temperature, "validation_calibration_error_before": before}
+    found = turn(scores / temperature)
+    figures["validation_calibration_error"] = target.calibration_error(found, rows)
+    if isinstance(target, Classes):
+        answers = found.argmax(1)
+        figures |= {
+            "validation_accuracy": float((answers == target.labels[rows]).mean()),
+            "validation_classes": len(np.unique(answers)),
+        }
+        return temperature, None, figures
+    thresholds = choose_thresholds(found, target.matrix[rows])
+    told = label_set_scores(target.matrix[rows], found >= thresholds)
+    return temperature, thresholds, figures | {f"validation_{n}": v for n, v in told.items()}
 
 
 class TextFeatures(TransformerMixin, BaseEstimator):
@@ -246,7 +262,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
     def fit(self, X: Sequence[str], y: object = None) -> Self:
         """Check the settings and load the encoder; there is nothing to learn."""
         del y
-        _as_texts(X)
+        as_texts(X)
         self.encoder_ = self._load()
         return self
 
@@ -255,7 +271,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         self._check()
         encoder = getattr(self, "encoder_", None) or self._load()
         return pooled_features(
-            encoder, _as_texts(X), pooling=self.pooling, max_tokens=self.max_tokens
+            encoder, as_texts(X), pooling=self.pooling, max_tokens=self.max_tokens
         )
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
@@ -267,63 +283,16 @@ class TextFeatures(TransformerMixin, BaseEstimator):
 
     def _check(self) -> None:
         Probe(pooling=self.pooling)
-        _check_max_tokens(self.max_tokens)
+        check_max_tokens(self.max_tokens)
 
     def _load(self) -> Pretrained:
         self._check()
-        return _as_encoder(self.encoder)
+        return as_encoder(self.encoder)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
+        tags = text_tags(super().__sklearn_tags__())
         tags.requires_fit = False
         return tags
-
-
-def _as_encoder(encoder: object, progress: Progress = SILENT) -> Pretrained:
-    if isinstance(encoder, str | Path):
-        return load_encoder(encoder, progress=progress)
-    if not isinstance(encoder, Pretrained):
-        raise SettingsError(
-            f"encoder must be a pretrained encoder or its path, not {encoder!r:.40}"
-        )
-    return encoder
-
-
-def _plain(label: Any) -> Any:  # noqa: ANN401 - whatever is a label
-    """Return a label of numpy's as Python's own, which JSON can hold."""
-    return label.item() if isinstance(label, np.generic) else label
-
-
-def _check_max_tokens(max_tokens: object) -> None:
-    whole = isinstance(max_tokens, int | np.integer) and not isinstance(max_tokens, bool)
-    if not whole or max_tokens < 1:  # type: ignore[operator]
-        raise SettingsError(f"max_tokens must be a whole number above 0, got {max_tokens!r}")
-
-
-def _as_texts(X: Iterable[str]) -> list[str]:
-    """Return the texts as plain strings.
-
-    Raises:
-        DataError: `X` is no list, array or column of texts; the message has the position.
-    """
-    if isinstance(X, str | bytes):
-        raise DataError("one string was given where a list of texts is expected; write [text]")
-    table = isinstance(X, Mapping | Set) or getattr(X, "ndim", 1) != 1
-    if table or not hasattr(X, "__len__"):
-        raise DataError(f"texts must be a list or one column, got a {type(X).__name__}")
-    texts = list(X)
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(
-                f"text {position} is a {type(text).__name__}, not a string: {text!r:.40}"
-            )
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"text {position} is not valid Unicode: {error.reason}") from None
-    return [str(text) for text in texts]

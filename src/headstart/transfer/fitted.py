@@ -3,6 +3,7 @@
 Six forms serve all methods. Each is its tensors and plain values, so nothing saved can run code.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 
-from headstart.hub.bundle import Pretrained, Tokenizer
+from headstart.hub.bundle import Pretrained, PretrainedWordVectors, Tokenizer
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt
 from headstart.models.interface import Pooling
+from headstart.models.word_vectors import WordVectors
 from headstart.tasks.heads import WholeModel
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tasks.targets import Scores
@@ -315,6 +317,22 @@ class TunedModel:
             "reading": asdict(self.reading),
             "encoder": _describe(self.encoder),
         }
+
+
+def megabytes(model: Fitted) -> float:
+    """Return the size of a model's weights, vocabulary and settings, in units of 10**6 bytes."""
+    weights = sum(t.numel() * t.element_size() for t in model.tensors().values())
+    words = sum(len(word.encode()) for word in model.tokenizer.vocabulary) if model.tokenizer else 0
+    return (weights + words + len(json.dumps(model.config()))) / 1e6
+
+
+def word_vectors(model: Fitted, kind: str) -> PretrainedWordVectors | None:
+    """Return the word vectors inside a fitted pipeline as an encoder; None if it has none."""
+    weight = model.tensors().get("encoder.embedding.weight")
+    if weight is None or model.tokenizer is None or isinstance(model, ContextualModel):
+        return None
+    vectors = WordVectors.from_matrix(weight)
+    return PretrainedWordVectors(kind, vectors, model.tokenizer, config={}, lineage={})
 
 
 def whole_model_scores(

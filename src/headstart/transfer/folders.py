@@ -37,17 +37,22 @@ from headstart.transfer.fitted import (
 from headstart.transfer.methods import Layers
 
 
-def folder_parts(model: Fitted, classes: Sequence[str]) -> dict[str, Any]:
+def folder_parts(model: Fitted, classes: Sequence[str], *, several: bool = False) -> dict[str, Any]:
     """Return what `write_folder` takes to save a model: tensors, tokenizer, encoder and the like.
 
     A tuned BERT or GPT becomes a folder that `transformers` opens and gives the same logits for,
     where it has such a model: BERT's [CLS] through its pooler, GPT's last token. Every other model
     of a whole encoder has it in a folder inside.
+
+    Args:
+        model: The model.
+        classes: What the outputs are called; none where they are no logits of classes.
+        several: Whether a text may have several of the classes.
     """
     encoder = getattr(model, "encoder", None) or getattr(model, "features", None)
     if not isinstance(encoder, Pretrained) or isinstance(encoder.model, WordVectors):
         return {"tensors": model.tensors(), "tokenizer": model.tokenizer}
-    if not (isinstance(model, TunedModel) and model.is_portable):
+    if not (classes and isinstance(model, TunedModel) and model.is_portable):
         own = {name: t for name, t in model.tensors().items() if not name.startswith("encoder.")}
         return {"tensors": own, "tokenizer": None, "encoder": encoder}
     head, tokenizer = model.module.classify, encoder.tokenizer
@@ -59,6 +64,8 @@ def folder_parts(model: Fitted, classes: Sequence[str]) -> dict[str, Any]:
         classifier=(head.weight, head.bias),
         classes=classes,
     )
+    if several:
+        config["problem_type"] = "multi_label_classification"
     framed, files = portable_tokenizer(encoder.model, tokenizer, family=family)  # type: ignore[arg-type]
     if model.reading.before or model.reading.after:
         framed = Framed(tokenizer, before=model.reading.before, after=model.reading.after)  # type: ignore[arg-type]

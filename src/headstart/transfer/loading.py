@@ -1,7 +1,8 @@
 """Anything headstart saved, or can read, by its path: one function for encoders and models."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +19,10 @@ from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.storage import read_json
-from headstart.transfer.estimators import KIND, TextClassifier
+from headstart.transfer.estimators import CLASSIFIER, TextClassifier
 from headstart.transfer.folders import rebuild
 from headstart.transfer.methods import from_plain
+from headstart.transfer.regressor import REGRESSOR, TextRegressor
 
 
 def load(
@@ -31,7 +33,7 @@ def load(
     revision: str | None = None,
     local_files_only: bool = False,
     progress: Progress = SILENT,
-) -> Pretrained | TextClassifier:
+) -> Pretrained | TextClassifier | TextRegressor:
     r"""Load an encoder or a fitted model: ours, or what others published.
 
     Args:
@@ -58,8 +60,8 @@ def load(
     path = Path(source)
     if path.is_dir() and (path / CONFIG).is_file():
         about = read_json(path / CONFIG)
-        if KIND in (about.get("kind"), (about.get(OURS) or {}).get("kind")):
-            return load_classifier(path)
+        if _FITTED.keys() & {about.get("kind"), (about.get(OURS) or {}).get("kind")}:
+            return load_model(path)
     return load_encoder(
         source,
         vectors=vectors,
@@ -70,8 +72,8 @@ def load(
     )
 
 
-def load_classifier(folder: Path) -> TextClassifier:
-    """Read a folder that `TextClassifier.save` wrote.
+def load_model(folder: Path) -> TextClassifier | TextRegressor:
+    """Read a folder that an estimator's `save` wrote.
 
     Raises:
         FormatError: The folder is another's, or was damaged.
@@ -80,25 +82,46 @@ def load_classifier(folder: Path) -> TextClassifier:
     tokenizer_file = folder / TOKENIZER
     tokenizer = read_word_tokenizer(tokenizer_file) if tokenizer_file.exists() else None
     try:
-        method = from_plain(config["method"])
-        parameters = dict(config["parameters"])
-        if parameters["class_weight"] not in (None, "balanced"):
-            parameters["class_weight"] = dict(parameters["class_weight"])
-        classifier = TextClassifier(transfer=method, **parameters)
-        classifier.model_ = rebuild(
+        model = _FITTED[config["kind"]](config)
+        model.method_ = model.transfer = from_plain(config["method"])
+        model.model_ = rebuild(
             config["model"], tensors, tokenizer, folder, config.get("transformers")
         )
-        classifier.classes_ = np.array(config["classes"], np.dtype(config["dtype"]))
-        classifier.method_ = method
-        classifier.fit_report_ = config["report"]
+        model.fit_report_ = config["report"]
         proof = config["proof"]
-        classifier.proof_ = (
-            Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None
-        )
-        if classifier.predict_proba(["a"]).shape != (1, len(classifier.classes_)):
-            raise ValueError(f"{len(classifier.classes_)} classes")
+        model.proof_ = Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None
+        outputs = 1 if isinstance(model, TextRegressor) else len(model.classes_)
+        if model.model_.scores(["a"]).shape != (1, outputs):
+            raise ValueError(f"{outputs} outputs")
     except KeyError as error:
         raise FormatError(f"{folder}: {error} is missing from its files") from None
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise FormatError(f"{folder / CONFIG}: does not fit the weights: {error}") from None
-    return classifier
+    return model
+
+
+def _classifier(config: Mapping[str, Any]) -> TextClassifier:
+    parameters = dict(config["parameters"])
+    if parameters["class_weight"] not in (None, "balanced"):
+        parameters["class_weight"] = dict(parameters["class_weight"])
+    model = TextClassifier(**parameters)
+    model.classes_ = np.array(config["classes"], np.dtype(config["dtype"]))
+    model.temperature_ = float(config.get("temperature", 1.0))
+    model.thresholds_ = None
+    if (thresholds := config.get("thresholds")) is not None:
+        model.thresholds_ = np.array(thresholds, np.float64)
+        if model.thresholds_.shape != model.classes_.shape:
+            raise ValueError(f"{len(model.thresholds_)} thresholds")
+    return model
+
+
+def _regressor(config: Mapping[str, Any]) -> TextRegressor:
+    model = TextRegressor(**config["parameters"])
+    model.mean_, model.scale_ = float(config["mean"]), float(config["scale"])
+    return model
+
+
+_FITTED: dict[str, Callable[[Mapping[str, Any]], TextClassifier | TextRegressor]] = {
+    CLASSIFIER: _classifier,
+    REGRESSOR: _regressor,
+}

@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.progress import Progress
 from headstart.tasks.targets import Scores
+from headstart.tokenize.batches import Rows
 from headstart.transfer.methods import Training
 
 
@@ -18,10 +19,12 @@ class Validation:
     Attributes:
         loss: The mean loss.
         scores: The scores `[held out, outputs]`.
+        rows: The held-out rows of the task.
     """
 
     loss: float
     scores: Scores
+    rows: Rows
 
 
 def search_steps(
@@ -46,7 +49,7 @@ def search_steps(
     Returns:
         The step with the lowest loss, and what was said there.
     """
-    best_step, best = 0, Validation(math.inf, np.zeros((0, 0)))
+    best_step, best = 0, Validation(math.inf, np.zeros((0, 0)), np.zeros(0, np.int64))
     last_gain, reference = 0, math.inf
     with progress.stage("finding the number of steps", training.max_steps, "steps") as advance:
         for step in steps:

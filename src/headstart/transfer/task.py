@@ -38,7 +38,7 @@ class Task:
 
     def validate(self, scores: Scores, held_out: Rows) -> Validation:
         """Return what a model said of the validation part, `scores`, with its loss."""
-        return Validation(self.target.mean_loss(scores, held_out), scores)
+        return Validation(self.target.mean_loss(scores, held_out), scores, held_out)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,120 @@
+"""A number a text: values to a target, loss and scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor
+
+from headstart.errors import DataError
+from headstart.tasks.linear import ridge_regression
+from headstart.tasks.targets import Scores
+from headstart.tokenize.batches import Rows
+
+Values = NDArray[np.float64]
+_MOST_STRATA = 10
+_TEXTS_A_STRATUM = 5
+_LARGEST = 1e100  # whose square is a number still
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """One number is right: squared error, in standard deviations of the numbers.
+
+    Attributes:
+        values: Each text's number `[texts]`; not all are the same.
+    """
+
+    values: Values
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    @cached_property
+    def mean(self) -> float:
+        """The value of a score of 0."""
+        return float(self.values.mean())
+
+    @cached_property
+    def scale(self) -> float:
+        """How much more the value of a score of 1 is: one standard deviation."""
+        return float(self.values.std())
+
+    @cached_property
+    def standardized(self) -> Values:
+        """The scores that would be right `[texts]`."""
+        return (self.values - self.mean) / self.scale
+
+    def strata(self) -> list[str]:
+        """Name each text's tenth of the numbers, in their order; with few texts, fewer parts."""
+        parts = max(1, min(_MOST_STRATA, len(self.values) // _TEXTS_A_STRATUM))
+        ranks = np.argsort(np.argsort(self.values, kind="stable"), kind="stable")
+        return [str(part) for part in ranks * parts // len(ranks)]
+
+    def loss(self, scores_BC: Tensor, rows_B: Rows) -> tuple[Tensor, Tensor]:
+        """Return the squared error as `(sum, texts)`."""
+        right_B = torch.from_numpy(self.standardized[rows_B].astype(np.float32))
+        return (scores_BC[:, 0] - right_B).square().sum(), torch.tensor(float(len(rows_B)))
+
+    def mean_loss(self, scores_BC: Scores, rows_B: Rows) -> float:
+        return float(np.square(scores_BC[:, 0] - self.standardized[rows_B]).mean())
+
+    def constant(self, rows_B: Rows) -> Values:
+        return self.standardized[rows_B].mean(keepdims=True)
+
+    def linear(
+        self,
+        x_BD: Any,  # noqa: ANN401 - an array or a sparse matrix
+        rows_B: Rows,
+        strength: float,
+        *,
+        intercept: bool = True,
+    ) -> tuple[Values, Values]:
+        """Return the weight and bias of ridge regression."""
+        return ridge_regression(x_BD, self.standardized[rows_B], strength, intercept=intercept)
+
+
+def as_numbers(values: Sequence[Any]) -> Values:
+    """Return the numbers as an array.
+
+    Raises:
+        DataError: One is no finite number, or all are the same.
+    """
+    if getattr(values, "ndim", 1) != 1:
+        raise DataError(f"numbers must be one per text, got an array of shape {values.shape}")  # type: ignore[attr-defined]
+    numbers = [value.item() if isinstance(value, np.generic) else value for value in values]
+    for position, value in enumerate(numbers):
+        if type(value) not in (int, float) or not abs(value) < _LARGEST:
+            raise DataError(f"number {position} is {value!r}; give every text a finite number")
+    found = np.array(numbers, np.float64)
+    if found.size and found.std() <= 1e-12 * np.abs(found).max():
+        raise DataError(f"all numbers are {found[0]:g}; there is nothing to learn")
+    return found
+
+
+def regression_scores(values: Values, predicted: Values) -> dict[str, float]:
+    """Return R^2, Pearson's and Spearman's correlation, and the root mean squared error.
+
+    R^2 is scikit-learn's: 0 for one who always answers with the mean. Where either side is
+    constant no correlation is defined, and 0 stands for it.
+    """
+    errors, spread = np.square(values - predicted).sum(), np.square(values - values.mean()).sum()
+    r2 = 1.0 - errors / spread if spread else float(errors == 0)
+    return {
+        "r2": float(r2),
+        "pearson": _correlation(values, predicted),
+        "spearman": _correlation(rankdata(values), rankdata(predicted)),
+        "rmse": float(np.sqrt(errors / len(values))),
+    }
+
+
+def _correlation(first: Values, second: Values) -> float:
+    first, second = first - first.mean(), second - second.mean()
+    sizes = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / sizes if sizes else 0.0

@@ -1,0 +1,204 @@
+"""What the estimators share: how they check what they are given, fit, and write themselves down."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from headstart.errors import DataError, SettingsError
+from headstart.hub.bundle import Pretrained
+from headstart.hub.cards import card
+from headstart.hub.proof import Proof
+from headstart.hub.store import load_encoder
+from headstart.progress import SILENT, Progress
+from headstart.tasks.targets import Target
+from headstart.transfer.fitted import Fitted
+from headstart.transfer.fitting import fit, whole_model_width
+from headstart.transfer.methods import (
+    FineTune,
+    Method,
+    Scratch,
+    as_plain,
+    method_of,
+    name_of,
+    with_defaults,
+)
+from headstart.transfer.stopping import Validation
+from headstart.transfer.task import Task
+from headstart.transfer.token_states import reads_in_context
+
+
+class Estimator(Protocol):
+    """The settings that every estimator has, and what it has learnt once it is fitted."""
+
+    encoder: Pretrained | str | Path | None
+    transfer: str | Method
+    max_tokens: int
+    random_state: int
+    method_: Method
+    model_: Fitted
+    proof_: Proof | None
+    fit_report_: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What fitting gave an estimator.
+
+    Attributes:
+        method: The method, with every setting filled in.
+        model: The model, fitted to all texts.
+        proof: What the model owes to its encoder; None without one.
+        validation: What the model that was fitted without the validation part said of it.
+        report: Loss, what the validation part chose, seconds, texts cut.
+    """
+
+    method: Method
+    model: Fitted
+    proof: Proof | None
+    validation: Validation
+    report: dict[str, Any]
+
+
+def learn(
+    estimator: Estimator, texts: Sequence[str], target: Target, *, progress: Progress
+) -> Learnt:
+    """Fit what an estimator is set to, to what is predicted of the texts.
+
+    Raises:
+        DataError: The texts cannot be used.
+        SettingsError: A setting is impossible, or the method needs an encoder and there is none.
+    """
+    if not isinstance(estimator.random_state, int | np.integer):
+        raise SettingsError(f"random_state must be a whole number, got {estimator.random_state!r}")
+    check_max_tokens(estimator.max_tokens)
+    encoder = None if estimator.encoder is None else as_encoder(estimator.encoder, progress)
+    if isinstance(estimator.transfer, str) and estimator.transfer == "auto":
+        method: Method = Scratch() if encoder is None else FineTune()
+    else:
+        method = method_of(estimator.transfer)
+    method = with_defaults(
+        method, whole_model=whole_model_width(encoder), in_context=reads_in_context(encoder)
+    )
+    started = time.perf_counter()
+    task = Task(
+        texts=texts,
+        target=target,
+        seed=int(estimator.random_state),
+        max_tokens=estimator.max_tokens,
+    )
+    result = fit(method, encoder, task, progress=progress)
+    report = {
+        "labels": len(texts),
+        "seconds": time.perf_counter() - started,
+        "validation_loss": result.validation.loss,
+        "truncated": result.truncated,
+        **result.chosen,
+    }
+    return Learnt(method, result.model, result.proof, result.validation, report)
+
+
+def saved_settings(estimator: Estimator) -> dict[str, Any]:
+    """Return what `config.json` holds of any fitted estimator; `loading` reads it."""
+    return {
+        "method": as_plain(estimator.method_),
+        "parameters": {
+            "max_tokens": int(estimator.max_tokens),
+            "random_state": int(estimator.random_state),
+        },
+        "model": estimator.model_.config(),
+        "proof": estimator.proof_.as_dict() if estimator.proof_ else None,
+        "report": estimator.fit_report_,
+    }
+
+
+def saved_card(estimator: Estimator, name: str, what: str, facts: Mapping[str, Any]) -> str:
+    """Return the card of a fitted estimator's folder.
+
+    Args:
+        estimator: The estimator.
+        name: The folder's name.
+        what: A sentence.
+        facts: What it knows beside what was found in fitting.
+    """
+    proof = estimator.proof_.as_dict() if estimator.proof_ else {}
+    told = {"method": name_of(estimator.method_), **facts, **estimator.fit_report_, **proof}
+    return card(name, what, told, f'model = hs.load({name!r})\nmodel.predict(["a text"])')
+
+
+def text_tags(tags: Any) -> Any:  # noqa: ANN401 - scikit-learn's Tags
+    """Return scikit-learn's tags of an estimator whose input is a list of texts."""
+    tags.input_tags.string = True
+    tags.input_tags.two_d_array = False
+    return tags
+
+
+def check_targets(texts: Sequence[str], targets: object, what: str) -> None:
+    """Refuse what is no list of as many labels, or numbers, as there are texts.
+
+    Raises:
+        DataError: It is none; `what` names one of them.
+    """
+    if not hasattr(targets, "__len__") or isinstance(targets, str):
+        raise DataError(f"{what}s must be a list or one column, got a {type(targets).__name__}")
+    if len(texts) != len(targets):
+        raise DataError(f"{len(texts)} texts but {len(targets)} {what}s; give one {what} a text")
+
+
+def as_encoder(encoder: object, progress: Progress = SILENT) -> Pretrained:
+    """Return a pretrained encoder, loaded if it is given by its path.
+
+    Raises:
+        SettingsError: It is neither.
+        FormatError: There is nothing there, or it is not what its format promises.
+    """
+    if isinstance(encoder, str | Path):
+        return load_encoder(encoder, progress=progress)
+    if not isinstance(encoder, Pretrained):
+        raise SettingsError(
+            f"encoder must be a pretrained encoder or its path, not {encoder!r:.40}"
+        )
+    return encoder
+
+
+def plain(label: Any) -> Any:  # noqa: ANN401 - whatever is a label
+    """Return a label of numpy's as Python's own, which JSON can hold."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def check_max_tokens(max_tokens: object) -> None:
+    """Refuse a limit of tokens that is none.
+
+    Raises:
+        SettingsError: It is no whole number above 0.
+    """
+    whole = isinstance(max_tokens, int | np.integer) and not isinstance(max_tokens, bool)
+    if not whole or max_tokens < 1:  # type: ignore[operator]
+        raise SettingsError(f"max_tokens must be a whole number above 0, got {max_tokens!r}")
+
+
+def as_texts(X: Iterable[str]) -> list[str]:
+    """Return the texts as plain strings.
+
+    Raises:
+        DataError: `X` is no list, array or column of texts; the message has the position.
+    """
+    if isinstance(X, str | bytes):
+        raise DataError("one string was given where a list of texts is expected; write [text]")
+    table = isinstance(X, Mapping | Set) or getattr(X, "ndim", 1) != 1
+    if table or not hasattr(X, "__len__"):
+        raise DataError(f"texts must be a list or one column, got a {type(X).__name__}")
+    texts = list(X)
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(
+                f"text {position} is a {type(text).__name__}, not a string: {text!r:.40}"
+            )
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"text {position} is not valid Unicode: {error.reason}") from None
+    return [str(text) for text in texts]

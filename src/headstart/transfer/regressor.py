@@ -1,0 +1,121 @@
+"""The scikit-learn surface, for numbers: what `TextClassifier` is for labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
+from headstart.progress import SILENT, Progress
+from headstart.tasks.regression import Numbers, as_numbers, regression_scores
+from headstart.transfer.fitted import megabytes, word_vectors
+from headstart.transfer.folders import folder_parts
+from headstart.transfer.learning import (
+    as_texts,
+    check_targets,
+    learn,
+    saved_card,
+    saved_settings,
+    text_tags,
+)
+from headstart.transfer.methods import Method, name_of
+
+REGRESSOR = "regressor"
+
+
+class TextRegressor(RegressorMixin, BaseEstimator):
+    """A number for each text, with any encoder and any transfer.
+
+    Numbers are standardized by their mean and standard deviation; what is learnt is squared error.
+
+    Args:
+        encoder: As of `TextClassifier`.
+        transfer: As of `TextClassifier`; `majority` always answers with the mean.
+        max_tokens: How much of a text is read; `fit_report_["truncated"]` counts the texts cut.
+        random_state: Decides everything random.
+
+    Attributes:
+        mean_: The mean of the numbers.
+        scale_: Their standard deviation.
+        method_: The method that was fitted.
+        proof_: What the model owes to its encoder; None without one.
+        model_: The fitted model.
+        fit_report_: Validation scores, what the validation part chose, seconds, texts cut.
+
+    Example:
+        >>> texts, stars = ["good", "fine", "bad", "poor"] * 5, [5, 4, 1, 1.5] * 5
+        >>> TextRegressor(transfer="tfidf").fit(texts, stars).predict(["good", "bad"]).round(1)
+        array([5., 1.])
+    """
+
+    def __init__(
+        self,
+        encoder: Pretrained | str | Path | None = None,
+        transfer: str | Method = "auto",
+        *,
+        max_tokens: int = 512,
+        random_state: int = 0,
+    ) -> None:
+        self.encoder = encoder
+        self.transfer = transfer
+        self.max_tokens = max_tokens
+        self.random_state = random_state
+
+    def fit(self, X: Sequence[str], y: Sequence[float], *, progress: Progress = SILENT) -> Self:
+        """Learn from texts and their numbers, one a text.
+
+        Raises:
+            DataError: The texts or numbers cannot be used.
+            SettingsError: The method needs an encoder and there is none.
+        """
+        texts = as_texts(X)
+        check_targets(texts, y, "number")
+        target = Numbers(as_numbers(y))
+        learnt = learn(self, texts, target, progress=progress)
+        said = learnt.validation
+        predicted = target.mean + target.scale * said.scores[:, 0].astype(np.float64)
+        told = regression_scores(target.values[said.rows], predicted)
+        self.mean_, self.scale_ = target.mean, target.scale
+        self.method_, self.model_, self.proof_ = learnt.method, learnt.model, learnt.proof
+        self.fit_report_ = {**learnt.report, **{f"validation_{n}": v for n, v in told.items()}}
+        return self
+
+    def predict(self, X: Sequence[str]) -> NDArray[np.float64]:
+        """Return the number of each text `[texts]`."""
+        check_is_fitted(self, "mean_")
+        scores = self.model_.scores(as_texts(X))[:, 0].astype(np.float64)
+        found: NDArray[np.float64] = self.mean_ + self.scale_ * scores
+        return found
+
+    @property
+    def megabytes(self) -> float:
+        """Size of all that prediction needs, weights and vocabulary, in units of 10**6 bytes."""
+        check_is_fitted(self, "mean_")
+        return megabytes(self.model_)
+
+    def fitted_vectors(self) -> PretrainedWordVectors | None:
+        """Return the word vectors inside the fitted pipeline; None if it has none."""
+        check_is_fitted(self, "mean_")
+        return word_vectors(self.model_, name_of(self.method_))
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the model as a folder, whole or not at all; `headstart.load` reads it.
+
+        `transformers` does not open it: its models have no mean and standard deviation.
+
+        Raises:
+            StorageError: The folder exists and `overwrite` is false, or the disk refuses.
+        """
+        check_is_fitted(self, "mean_")
+        folder, parts = Path(folder), folder_parts(self.model_, ())
+        own = {"mean": self.mean_, "scale": self.scale_}
+        about = {"kind": REGRESSOR, **own, **saved_settings(self)}
+        readme = saved_card(self, folder.name, "A text regressor, made with headstart.", own)
+        return write_folder(folder, **parts, config=about, readme=readme, overwrite=overwrite)
+
+    def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
+        return text_tags(super().__sklearn_tags__())
