@@ -162,7 +162,8 @@ def _best_threshold(probabilities_B: NDArray[np.float64], having_B: Matrix) -> f
     if having_B.sum() < _LEAST_POSITIVES:
         return _HALF
     values = np.unique(probabilities_B)
-    between = values[:-1] + np.diff(values) / 2
+    # Where there is no number between two, the higher: the lower would let its own texts in.
+    between = np.maximum(values[:-1] + np.diff(values) / 2, np.nextafter(values[:-1], 1))
     candidates = np.array([_HALF, *between, values[0] / 2])
     ranked, having = np.sort(probabilities_B), np.sort(probabilities_B[having_B])
     given = len(ranked) - np.searchsorted(ranked, candidates)
