@@ -22,8 +22,25 @@ def write_news(path: Path, rows: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def write_vectors(path: Path, *, telling: bool) -> hs.Pretrained:
+    """Write word vectors that know the topics, or only how long words are, and load them."""
+    lines = [
+        f"{word} {(topic == 'sport') if telling else len(word):d} {len(word)} 1"
+        for topic, words in WORDS.items()
+        for word in words.split()
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return hs.load(path)
+
+
 if __name__ == "__main__":  # the cells run in processes of their own
     write_news(Path("news.csv"), 200)
+    goals = write_vectors(Path("goals.txt"), telling=True)
+    letters = write_vectors(Path("letters.txt"), telling=False)
+    ranking = hs.rank("news.csv", encoders={"goals": goals, "letters": letters}, labels=100)
+    print(ranking.order, ranking.sentence)
+    for row in ranking.table:
+        print(row["encoder"], row["layer"], row["logme"], row["h_score"], row["probe"])
     result = hs.compare(
         "news.csv",
         methods=["majority", "tfidf", "word2vec:probe"],

@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headstart.compare.ranking import Ranking as Ranking
+    from headstart.compare.ranking import rank as rank
     from headstart.compare.study import Comparison as Comparison
     from headstart.compare.study import compare as compare
     from headstart.hub.bundle import Pretrained as Pretrained
@@ -40,6 +42,7 @@ _HOMES = {
     "Majority": "headstart.transfer.methods",
     "Pretrained": "headstart.hub.bundle",
     "Probe": "headstart.transfer.methods",
+    "Ranking": "headstart.compare.ranking",
     "Scratch": "headstart.transfer.methods",
     "TextClassifier": "headstart.transfer.estimators",
     "TextFeatures": "headstart.transfer.estimators",
@@ -49,6 +52,7 @@ _HOMES = {
     "compare": "headstart.compare.study",
     "load": "headstart.transfer.loading",
     "pretrain": "headstart.hub.store",
+    "rank": "headstart.compare.ranking",
 }
 __all__ = sorted([*_HOMES, "__version__"])
 

@@ -17,6 +17,9 @@ FLAGS = {
         "--pretrain-size --quick --text-column --label-column --workers --out --config --json "
         "--debug"
     ),
+    "rank": (
+        "data --encoders --labels --text-column --label-column --seed --config --json --debug"
+    ),
     "pretrain": (
         "method --corpus --parallel --vectors --out --size --epochs --minutes --tokens --steps "
         "--cbow --tokenizer --min-count --set --text-column --seed --threads --track --config "

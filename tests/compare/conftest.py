@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from headstart.compare.contestants import parse_all
+from headstart.compare.forecast import hold_against
 from headstart.compare.head_start import headline
+from headstart.compare.ranking import ESTIMATES
 from headstart.compare.recommendation import recommend
 from headstart.compare.summary import gains, summarize
 from headstart.data.labelled import Dataset
@@ -124,6 +127,30 @@ def make_knowledge():
     }  # fmt: skip
 
 
+def make_forecast(methods, summary):
+    """Foretell the encoders of some methods, in the order of their names."""
+    contestants = parse_all(
+        [method.replace(":", "=FILE:", 1) if ":" in method else method for method in methods]
+    )
+    names = list(dict.fromkeys(one.encoder for one in contestants if one.encoder))
+    told = [
+        {"value": -0.2 - at / 10, "low": -0.3 - at / 10, "high": -0.1 - at / 10}
+        for at in range(len(names))
+    ]
+    found = {
+        "labels": 100,
+        "seconds": 1.9,
+        "encoders": [
+            {
+                "encoder": name,
+                **{key: {**told[at], "layer": at, "of": at} for key in ESTIMATES},
+            }
+            for at, name in enumerate(names)
+        ],
+    }
+    return hold_against(found, contestants, summary)
+
+
 def make_result(*, left_out=(), **shape):
     absent = {(row["method"], row["labels"]) for row in left_out}
     cells = [cell for cell in make_cells(**shape) if (cell["method"], cell["labels"]) not in absent]
@@ -179,6 +206,7 @@ def make_result(*, left_out=(), **shape):
         ],
         "warnings": ["11 test rows also occur in the corpus word for word (0.4 %)"],
         "proofs": {method: dict(proof) for method in methods if ":" in method},
+        "forecast": make_forecast(methods, summary),
         "knowledge": make_knowledge(),
         "settings": {
             "methods": methods,
@@ -231,6 +259,14 @@ def attacked(result, payload):
         row["why"] += payload
     for row in attacked["gains"]:
         row["without"] = renamed(row["without"])
+    for row in (*attacked["forecast"]["encoders"], *attacked["forecast"]["reached"]):
+        row["encoder"] += payload
+    for row in attacked["forecast"]["reached"]:
+        row["method"] = renamed(row["method"])
+    for row in attacked["forecast"]["judged"]:
+        row["foretold"], row["found"] = (
+            hostile(row[name], payload) for name in ("foretold", "found")
+        )
     for name in (
         "title", "metric", "differences", "warnings", "knowledge", "settings", "command", "versions"
     ):  # fmt: skip

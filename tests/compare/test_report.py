@@ -58,7 +58,8 @@ def test_it_tells_the_story_in_order(page, result):
     parts = [
         result["title"], "head start, 95% interval", result["headline"]["sentence"],
         result["warnings"][0], result["differences"][0], "Learning curves", "Head start", "Scores",
-        "Cost against quality", "Recommendation", "What the words know", "Proof that transfer",
+        "Cost against quality", "Recommendation", "Could it have been known beforehand?",
+        "What the words know", "Proof that transfer",
         "Data", "Settings and replay", result["command"],
     ]  # fmt: skip
     places = []
@@ -212,3 +213,14 @@ def test_empty_parts_of_the_data_are_left_out(result):
     data = {"source": "a.csv", "corpus": {"source": "b.txt"}}
     text = text_of(Page(render_report({**result, "data": data})))
     assert "Unlabeled corpus b.txt" in text
+
+
+def test_what_was_foretold_stands_beside_what_was_found(page, result):
+    text = text_of(page)
+    assert "frozen features of 100 training labels were looked at, for 1.9 s" in text
+    for row in result["forecast"]["reached"]:
+        assert f"{row['mean']:.3f} {row['method']}" in text
+    assert "glove layer" not in text
+    assert "-0.300 [-0.400, -0.200] layer 1 of 1" in text
+    assert "word2vec › glove" in text
+    assert "glove › word2vec" in text

@@ -24,6 +24,7 @@ from headstart.cli import (
     neighbors,
     predict,
     pretrain,
+    rank,
 )
 from headstart.cli.terminal import say, tell
 from headstart.errors import HeadstartError
@@ -58,6 +59,7 @@ def headstart(
 
 
 app.command()(compare.compare)
+app.command()(rank.rank)
 app.command()(pretrain.pretrain)
 app.command()(adapt.adapt)
 app.add_typer(fit.app, name="fit")

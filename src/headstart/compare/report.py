@@ -26,6 +26,7 @@ from headstart.compare.figures import (
     learning_curves,
 )
 from headstart.compare.head_start import REFERENCE, Multiple
+from headstart.compare.ranking import ESTIMATES
 from headstart.compare.styles import styles, visible
 from headstart.inspect.senses_page import picture
 
@@ -46,9 +47,9 @@ def render_report(result: Mapping[str, Any]) -> str:
     Args:
         result: A comparison's results as JSON holds them. `summary`, the rows of `summarize`, is
             needed; `title`, `metric`, `data`, `cells`, `headline`, `best`, `recommendation`,
-            `left_out`, `gains`, `differences`, `warnings`, `proofs`, `layers`, `knowledge`,
-            `senses`, `settings`, `command`, `versions` and `seconds` are shown where they are
-            given.
+            `left_out`, `gains`, `differences`, `warnings`, `proofs`, `layers`, `forecast`,
+            `knowledge`, `senses`, `settings`, `command`, `versions` and `seconds` are shown where
+            they are given.
     """
     style = "".join((FOLDER / name).read_text("utf-8") for name in ("tones.css", "report.css"))
     scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text("utf-8")]
@@ -136,10 +137,34 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
         "costs": COSTS,
         "cost_labels": labels,
         "cost_rows": at_cost,
+        "forecast": _forecast(result.get("forecast")),
         "senses": _senses(result.get("senses")),
         "proof_names": list(dict.fromkeys(name for proof in proofs.values() for name in proof)),
         "settings": list(_flat(result.get("settings") or {})),
         "versions": result.get("versions") or {},
+    }
+
+
+def _forecast(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what was foretold of each encoder beside what it reached at each label budget."""
+    if found is None:
+        return None
+    budgets = list(dict.fromkeys(row["labels"] for row in found["reached"]))
+    reached = {(row["encoder"], row["labels"]): row for row in found["reached"]}
+    return {
+        "labels": found["labels"],
+        "seconds": found["seconds"],
+        "titles": list(ESTIMATES.values()),
+        "budgets": budgets,
+        "rows": [
+            {
+                "encoder": row["encoder"],
+                "told": [row[name] for name in ESTIMATES],
+                "reached": [reached.get((row["encoder"], labels)) for labels in budgets],
+            }
+            for row in found["encoders"]
+        ],
+        "judged": [{**row, "title": ESTIMATES[row["estimate"]]} for row in found["judged"]],
     }
 
 

@@ -24,9 +24,10 @@ from headstart.compare.cells import Model, Terms, run_cells
 from headstart.compare.contestants import IN_CONTEXT, Contestant, parse_all
 from headstart.compare.encoders import Encoders, make_encoders, num_pretrained
 from headstart.compare.fairness import data_facts, differences, warnings
+from headstart.compare.forecast import forecast, hold_against
 from headstart.compare.head_start import HeadStart, headline
 from headstart.compare.picture import learning_curves_svg
-from headstart.compare.reading import Read, Texts, read_texts
+from headstart.compare.reading import Read, Texts, read_texts, remember
 from headstart.compare.recommendation import recommend
 from headstart.compare.report import render_report
 from headstart.compare.schedule import Limits, report_left_out
@@ -302,14 +303,16 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     )
     for note in made.notes:
         progress.note(note)
+    texts = Texts.of(train, test)
     read = read_texts(
-        Texts.of(train, test),
+        texts,
         contestants,
         made.loaded,
         plan.folder / "states",
         deadline=plan.allowance.cells_end,
         progress=progress,
     )
+    foretold = _forecast(plan, made, read, texts, progress)
     terms = _terms(plan, made, read)
     cells, schedule = run_cells(
         terms,
@@ -361,6 +364,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "summary": summary,
         "proofs": proofs(cells),
         "layers": layer_weights(cells),
+        "forecast": foretold and hold_against(foretold, contestants, summary),
         "knowledge": knowledge,
         "senses": _senses(made.loaded, corpus, progress),
         "settings": {
@@ -377,6 +381,16 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "seconds": time.perf_counter() - started,
         "cells": cells,
     }
+
+
+def _forecast(
+    plan: _Plan, made: Encoders, read: Read, texts: Texts, progress: Progress
+) -> dict[str, Any] | None:
+    """Rank the encoders that can read so much in time, before any cell is run."""
+    for name, file in read.files.items():
+        remember(made.loaded[name], texts, file)
+    readable = {name: each for name, each in made.loaded.items() if name not in read.unread}
+    return forecast(plan.contestants, readable, plan.train, plan.budgets, progress=progress)
 
 
 def _senses(

@@ -1,0 +1,85 @@
+"""`headstart rank`: which encoder to try first, told in seconds from frozen features."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headstart.cli.options import Config, Debug, Json, LabelColumn, Seed, TextColumn, comma_list
+from headstart.cli.terminal import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from headstart.compare.ranking import Ranking
+
+
+def rank(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled data.")],
+    *,
+    encoders: Annotated[
+        Sequence[str],
+        typer.Option(
+            parser=comma_list(str),
+            metavar="A,B,..",
+            help="Encoders: file, folder or hub id, also NAME=SOURCE.",
+        ),
+    ],
+    labels: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Labelled texts to read, a stratified part of DATA."),
+    ] = 200,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    seed: Seed = 0,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Tell which encoder, and which layer of it, suits the labels best, before training anything.
+
+    LogME, the H-score and a cross-validated linear probe on frozen features of every layer, each
+    with its 95 % interval; by falling LogME.
+
+    For example:
+
+        headstart rank train.csv --encoders glove=glove.6B.100d.txt,minilm=all-MiniLM-L6-v2
+    """
+    from headstart.cli.bars import Bars
+    from headstart.compare.ranking import rank as rank_encoders
+
+    found = rank_encoders(
+        data,
+        encoders=encoders,
+        labels=labels,
+        text_column=text_column,
+        label_column=label_column,
+        seed=seed,
+        progress=Bars(),
+    )
+    if as_json:
+        print_json(found.results)
+        return
+    print_table(_rows(found))
+    say("", found.sentence)
+    say(f"{found.results['labels']:,} labels, {found.results['seconds']:.1f} s; next:")
+    name = found.order[0]
+    source = found.results["sources"][name]
+    methods = ",".join(["scratch", f"{name}={source}:probe", f"{name}={source}:finetune"])
+    say(shlex.join(["headstart", "compare", str(data), "--methods", methods]))
+
+
+def _rows(found: "Ranking") -> list[dict[str, str]]:
+    """Return the table as it is printed: each estimate with its interval."""
+    return [
+        {
+            "encoder": row["encoder"],
+            "layer": f"{row['layer']} {row['pooling']}",
+            **{
+                title: f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+                for title, name in (("LogME", "logme"), ("H-score", "h_score"), ("probe", "probe"))
+            },
+            "seconds": f"{row['seconds']:.1f}",
+        }
+        for row in found.table
+    ]

@@ -1,0 +1,120 @@
+"""Could the winner have been known beforehand? Estimates from a few labels, held against scores."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy.stats import kendalltau
+
+from headstart.compare.contestants import Contestant
+from headstart.compare.ranking import ESTIMATES, rank_encoders
+from headstart.data.labelled import Dataset
+from headstart.data.splits import nested_subsets
+from headstart.hub.bundle import Pretrained
+from headstart.progress import Progress
+
+Row = Mapping[str, Any]
+
+_MOST_TEXTS = 200
+_FEWEST_ENCODERS = 4  # to correlate their orders
+
+
+def forecast(
+    contestants: Sequence[Contestant],
+    encoders: Mapping[str, Pretrained],
+    train: Dataset,
+    budgets: Sequence[int],
+    *,
+    progress: Progress,
+) -> dict[str, Any] | None:
+    """Rank the encoders of a comparison by what their frozen features tell of a few labels.
+
+    These are the training labels of the middle budget and the first seed, 200 of them at most.
+
+    Args:
+        contestants: The methods.
+        encoders: Those that may be read, by name.
+        train: The labelled rows.
+        budgets: The label budgets, rising.
+        progress: Where progress goes.
+
+    Returns:
+        As `rank_encoders`, and the `seconds` it took; None if there is nothing to choose between.
+    """
+    names = dict.fromkeys(_encoders(contestants).values())
+    chosen = [(name, encoders[name]) for name in names if name in encoders]
+    if len(chosen) < 2:
+        return None
+    started = time.perf_counter()
+    labels = min(budgets[len(budgets) // 2], max(_MOST_TEXTS, len(train.classes)))
+    given = train.select(nested_subsets(train.labels, [labels], seed=0)[labels])
+    found = rank_encoders(chosen, given, total=len(chosen), seed=0, progress=progress)
+    return {**found, "seconds": time.perf_counter() - started}
+
+
+def hold_against(
+    found: Mapping[str, Any], contestants: Sequence[Contestant], summary: Sequence[Row]
+) -> dict[str, Any]:
+    """Return a forecast with what came of it.
+
+    Args:
+        found: What `forecast` returned.
+        contestants: The methods.
+        summary: The table of the comparison.
+
+    Returns:
+        The forecast; `reached`: the best method of each encoder at each budget, and its score; and
+        `judged`: by estimate and budget, the order foretold and found, Kendall's tau (None for
+        fewer than four encoders, or if one of the two is no order), and the regret: the best score
+        less that of the encoder foretold to be the best.
+    """
+    encoder_of = _encoders(contestants)
+    reached: list[dict[str, Any]] = []
+    for labels in sorted({row["labels"] for row in summary}):
+        best: dict[str, Row] = {}
+        for row in summary:
+            name = encoder_of.get(row["method"])
+            if row["labels"] == labels and name is not None:
+                best[name] = max(best.get(name, row), row, key=lambda each: float(each["mean"]))
+        reached += [
+            {"encoder": name, "labels": labels, "method": row["method"], "mean": row["mean"]}
+            for name, row in best.items()
+        ]
+    judged = [
+        _judge(found["encoders"], [row for row in reached if row["labels"] == labels], estimate)
+        for estimate in ESTIMATES
+        for labels in dict.fromkeys(row["labels"] for row in reached)
+    ]
+    return {**found, "reached": reached, "judged": [each for each in judged if each]}
+
+
+def _encoders(contestants: Sequence[Contestant]) -> dict[str, str]:
+    """Return the encoder of each method that carries one over."""
+    return {
+        one.name: one.encoder for one in contestants if one.encoder and one.transfer != "scratch"
+    }
+
+
+def _judge(encoders: Sequence[Row], reached: Sequence[Row], estimate: str) -> dict[str, Any] | None:
+    """Hold the order by one estimate against the scores at one budget."""
+    scores = {row["encoder"]: row["mean"] for row in reached}
+    told = {row["encoder"]: row[estimate]["value"] for row in encoders if row["encoder"] in scores}
+    if len(told) < 2:
+        return None
+    foretold = sorted(told, key=lambda name: -told[name])
+    order = sorted(told, key=lambda name: -scores[name])
+    tau = math.nan
+    if len(told) >= _FEWEST_ENCODERS:
+        tau = float(
+            kendalltau([told[name] for name in order], [scores[n] for n in order]).statistic
+        )
+    return {
+        "estimate": estimate,
+        "labels": reached[0]["labels"],
+        "encoders": len(told),
+        "foretold": foretold,
+        "found": order,
+        "tau": None if math.isnan(tau) else tau,
+        "regret": scores[order[0]] - scores[foretold[0]],
+    }

@@ -1,0 +1,300 @@
+"""Which encoder to try first: what frozen features tell before anything is trained on them."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.compare.reading import MAX_TOKENS
+from headstart.compare.statistics import RESAMPLES, interval
+from headstart.data.labelled import Dataset, check_trainable, read_labelled
+from headstart.data.splits import nested_subsets
+from headstart.errors import HeadstartError, NonFiniteError, SettingsError
+from headstart.hub.bundle import Pretrained
+from headstart.hub.store import load_encoder
+from headstart.progress import SILENT, Progress
+from headstart.seeds import generator
+from headstart.tasks.classification import encode_labels
+from headstart.transfer.layer_features import layer_features
+from headstart.transfer.transferability import Array, Estimate, transferability
+
+Row = Mapping[str, Any]
+Source = str | Path | Pretrained
+
+ESTIMATES = {"logme": "LogME", "h_score": "H-score", "probe": "probe"}
+LABELS = 200  # that suffice to tell encoders apart, in seconds
+_DECIDES = "logme"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What the frozen features of some encoders tell of a task.
+
+    Attributes:
+        results: Everything, as plain values: `rows`, `encoders`, `first`, `sentence`, ..
+    """
+
+    results: dict[str, Any]
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each layer of each encoder, by falling LogME, with intervals."""
+        rows: list[dict[str, Any]] = self.results["rows"]
+        return rows
+
+    @property
+    def order(self) -> list[str]:
+        """The encoders, the one to try first in front."""
+        return [row["encoder"] for row in self.results["encoders"]]
+
+    @property
+    def sentence(self) -> str:
+        """What to try first, and how sure that is."""
+        return str(self.results["sentence"])
+
+
+def rank(
+    data: str | Path | Dataset,
+    *,
+    encoders: Sequence[Source] | Mapping[str, Source],
+    labels: int = LABELS,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Ranking:
+    """Rank encoders, and their layers, by what their frozen features tell of the labels.
+
+    Args:
+        data: Labelled texts.
+        encoders: Files, folders and hub ids, also as `NAME=SOURCE`, or encoders that are loaded; or
+            any of these by their names.
+        labels: How many labelled texts are read, a stratified part of them; all if there are fewer.
+        text_column: The column of the texts.
+        label_column: The column of the labels.
+        seed: Which texts these are, and everything else that is drawn.
+        progress: Where progress goes.
+
+    Raises:
+        DataError: The data cannot be used as they are.
+        SettingsError: There is no encoder, two have the same name, or there are too few labels.
+        FormatError: An encoder cannot be read; it is named.
+    """
+    started = time.perf_counter()
+    sources = _by_name(encoders)
+    given = data
+    if not isinstance(given, Dataset):
+        given = read_labelled(
+            given, text_column=text_column, label_column=label_column, progress=progress
+        )
+    check_trainable(given)
+    for note in given.notes:
+        progress.note(note)
+    if labels < 2 * len(given.classes):
+        raise SettingsError(
+            f"{labels} labels are too few to tell {len(given.classes)} classes apart; take two for "
+            f"each class, {2 * len(given.classes)}, or more"
+        )
+    chosen = given
+    if labels < len(given):
+        chosen = given.select(nested_subsets(given.labels, [labels], seed=seed)[labels])
+    loaded = _load(sources, progress)
+    found = rank_encoders(loaded, chosen, total=len(sources), seed=seed, progress=progress)
+    return Ranking(
+        {
+            "data": given.source,
+            "classes": len(given.classes),
+            **found,
+            "sentence": _sentence(found["encoders"], found["first"][_DECIDES]),
+            "sources": {name: str(source) for name, source in sources.items()},
+            "seconds": time.perf_counter() - started,
+        }
+    )
+
+
+def _by_name(encoders: Sequence[Source] | Mapping[str, Source]) -> dict[str, Source]:
+    """Return the sources by the names that the table has for them.
+
+    Raises:
+        SettingsError: There are none, or two of one name.
+    """
+    if isinstance(encoders, Mapping):
+        found = dict(encoders)
+    else:
+        found = {}
+        for each in [encoders] if isinstance(encoders, str) else encoders:
+            name, source = _named(each)
+            if name in found:
+                raise SettingsError(
+                    f"two encoders are called {name!r}; name one differently, as NAME=SOURCE"
+                )
+            found[name] = source
+    if not found:
+        raise SettingsError("there is no encoder to rank; give one, such as glove.6B.50d.txt")
+    return found
+
+
+def _named(source: Source) -> tuple[str, Source]:
+    if isinstance(source, Pretrained):
+        return source.name, source
+    name, equals, rest = str(source).partition("=")
+    if not equals or Path(source).exists():
+        return Path(source).name, source
+    if not (name and rest):
+        raise SettingsError(f"the encoder {str(source)!r} lacks a name or a source around its '='")
+    return name, rest
+
+
+def _load(sources: Mapping[str, Source], progress: Progress) -> Iterator[tuple[str, Pretrained]]:
+    """Yield the encoders, each loaded when its turn comes, so that memory holds one."""
+    for name, source in sources.items():
+        if isinstance(source, Pretrained):
+            yield name, source
+            continue
+        try:
+            encoder = load_encoder(source, progress=progress)
+        except HeadstartError as error:
+            raise type(error)(f"encoder {name!r}: {error}") from None
+        yield name, encoder
+
+
+def rank_encoders(
+    encoders: Iterable[tuple[str, Pretrained]],
+    given: Dataset,
+    *,
+    total: int,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Estimate how well every layer of some encoders suits the labels of some texts.
+
+    Args:
+        encoders: Names and encoders.
+        given: The texts and labels.
+        total: The number of encoders.
+        seed: Of folds and intervals.
+        progress: Where progress goes.
+
+    Returns:
+        As plain values `labels`, their number; `rows`, one for each layer, and `encoders`, the best
+        layer of each by each estimate, both by falling LogME; and `first`: by each estimate, the
+        encoder to try first, the second, and the probability that the first is better.
+    """
+    _, labels_N = encode_labels(given.labels)
+    rows: list[dict[str, Any]] = []
+    estimates: list[dict[str, Estimate]] = []
+    with progress.stage("ranking encoders", total, "encoders") as advance:
+        for name, encoder in encoders:
+            started = time.perf_counter()
+            layers = layer_features(encoder, given.texts, max_tokens=MAX_TOKENS, progress=progress)
+            with progress.stage(f"{name}: estimating", len(layers), "layers") as estimated:
+                for layer, pooling, features in layers:
+                    if not np.isfinite(features).all():
+                        raise NonFiniteError(
+                            f"encoder {name!r}: layer {layer} says infinite or undefined numbers; "
+                            "its weights are damaged"
+                        )
+                    x_ND = features.astype(np.float64)
+                    estimates.append(transferability(x_ND, labels_N, seed=seed))
+                    rows.append({"encoder": name, "layer": layer, "pooling": pooling})
+                    estimated(1)
+            seconds = time.perf_counter() - started
+            for row in rows[-len(layers) :]:
+                row |= {"of": layers[-1].layer, "seconds": seconds}
+            advance(1)
+    draws = {
+        name: _add_intervals(rows, name, [each[name] for each in estimates], seed)
+        for name in ESTIMATES
+    }
+    best = {name: _best_layers(rows, name) for name in ESTIMATES}
+    order = sorted(rows, key=lambda row: -row[_DECIDES])
+    names = dict.fromkeys(row["encoder"] for row in order)
+    return {
+        "labels": len(given),
+        "rows": order,
+        "encoders": [
+            {"encoder": each, **{name: _told(rows[best[name][each]], name) for name in ESTIMATES}}
+            for each in names
+        ],
+        "first": {name: _first(rows, name, best[name], draws[name]) for name in ESTIMATES},
+    }
+
+
+def _add_intervals(
+    rows: Sequence[dict[str, Any]], name: str, estimates: Sequence[Estimate], seed: int
+) -> Array:
+    """Add an estimate's value and interval to each row; return its bootstrap draws `[rows, draws]`.
+
+    The texts drawn are the same for all rows and estimates.
+    """
+    values = np.array([each.value for each in estimates])
+    influence = np.stack([each.influence_N for each in estimates])
+    num_texts = influence.shape[1]
+    random = generator(seed, "texts")
+    times = random.multinomial(num_texts, np.full(num_texts, 1 / num_texts), RESAMPLES)
+    draws: Array = values[:, None] + influence @ (times.T / num_texts)
+    low, high = np.quantile(draws, [0.025, 0.975], axis=1)
+    if name == "probe":  # an accuracy, and perhaps 1: as those of a comparison
+        right = np.round(values[:, None] + influence)
+        _, low, high = interval(right[:, None, :], seed=seed)
+    for row, value, lowest, highest in zip(rows, values, low, high, strict=True):
+        row |= {name: float(value), f"{name}_low": float(lowest), f"{name}_high": float(highest)}
+    return draws
+
+
+def _best_layers(rows: Sequence[Row], name: str) -> dict[str, int]:
+    """Return the row of each encoder's best layer by an estimate, the best encoder first.
+
+    LogME decides between layers, and encoders, that are equally good.
+    """
+    order = sorted(range(len(rows)), key=lambda at: (-rows[at][name], -rows[at][_DECIDES]))
+    best: dict[str, int] = {}
+    for at in order:
+        best.setdefault(rows[at]["encoder"], at)
+    return best
+
+
+def _told(row: Row, name: str) -> dict[str, Any]:
+    """Return what a row says of one estimate."""
+    return {
+        "value": row[name],
+        "low": row[f"{name}_low"],
+        "high": row[f"{name}_high"],
+        "layer": row["layer"],
+        "of": row["of"],
+        "pooling": row["pooling"],
+    }
+
+
+def _first(rows: Sequence[Row], name: str, best: Mapping[str, int], draws: Array) -> dict[str, Any]:
+    """Return the best encoder by an estimate, the second, and how sure their order is."""
+    first, *others = best.values()
+    if not others:
+        return {"encoder": rows[first]["encoder"], "second": None, "probability": None}
+    gains = draws[first] - draws[others[0]]
+    return {
+        "encoder": rows[first]["encoder"],
+        "second": rows[others[0]]["encoder"],
+        "probability": float((gains > 0).mean() + (gains == 0).mean() / 2),
+    }
+
+
+def _sentence(encoders: Sequence[Row], first: Row) -> str:
+    """Say which encoder to try first."""
+    told = encoders[0][_DECIDES]
+    name = first["encoder"]
+    what = (
+        f"{ESTIMATES[_DECIDES]} is highest, {told['value']:.3f} [{told['low']:.3f}, "
+        f"{told['high']:.3f}]"
+    )
+    if told["of"]:
+        what += f", at layer {told['layer']} of {told['of']}"
+    if first["second"] is None:
+        return f"Of {name}, {what}."
+    return (
+        f"Try {name} first, as {name}:probe: its {what}, and above that of {first['second']} "
+        f"with probability {first['probability']:.2f}."
+    )

@@ -1,0 +1,62 @@
+"""Encoders ranked from the command line: a table, a sentence, and the command that comes next."""
+
+import json
+import shlex
+
+import pytest
+
+FILES = ("rank", "train.csv", "--encoders")
+
+
+@pytest.fixture
+def vectors(files):
+    """Two files of vectors: one that knows the topics, and one whose words are all alike."""
+    lines = (files / "words.vec").read_text().splitlines()
+    sport = {"striker", "scored", "late", "goal", "coach", "players", "team", "won", "match"}
+    good = [f"{line.split()[0]} {int(line.split()[0] in sport)} 1 0.5" for line in lines[1:]]
+    alike = [f"{line.split()[0]} 1 1 1" for line in lines[1:]]
+    (files / "topics.vec").write_text("\n".join([lines[0], *good]) + "\n")
+    (files / "alike.vec").write_text("\n".join([lines[0], *alike]) + "\n")
+
+
+@pytest.mark.usefixtures("vectors")
+def test_a_table_a_sentence_and_what_comes_next(run):
+    code, out, _ = run(*FILES, "dull=alike.vec,topics.vec")
+    head, first, second, _, sentence, next_line, command = out.splitlines()
+    assert code == 0
+    assert head.split() == ["encoder", "layer", "LogME", "H-score", "probe", "seconds"]
+    assert first.split()[:3] == ["topics.vec", "0", "mean"]
+    assert second.split()[:3] == ["dull", "0", "mean"]
+    assert sentence.startswith("Try topics.vec first")
+    assert next_line.startswith("36 labels, ")
+    assert shlex.split(command) == [
+        "headstart", "compare", "train.csv", "--methods",
+        "scratch,topics.vec=topics.vec:probe,topics.vec=topics.vec:finetune",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("vectors")
+def test_json_has_all_numbers(run):
+    code, out, err = run(*FILES, "a=topics.vec,b=alike.vec", "--labels", "12", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (found["labels"], found["classes"]) == (12, 2)
+    assert [row["encoder"] for row in found["rows"]] == ["a", "b"]
+    assert {"logme_low", "h_score", "probe_high", "seconds"} <= set(found["rows"][0])
+    assert found["first"]["probe"]["second"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mine=none.vec"], "error: encoder 'mine': none.vec: no such file or folder"),
+        (["words.vec,words.vec"], "error: two encoders are called 'words.vec'"),
+        (["words.vec", "--labels", "3"], "error: 3 labels are too few to tell 2 classes apart"),
+        (["words.vec", "--text-column", "x"], "train.csv"),
+    ],
+)
+def test_what_cannot_be_ranked_is_one_line(run, words, message):
+    code, out, err = run(*FILES, *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
