@@ -91,7 +91,7 @@ def test_logme_is_the_highest_evidence_there_is(shape, apart):
     assert logme(x, labels).value == pytest.approx(np.mean(best), abs=1e-6)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES[:2])
 def test_what_a_text_adds_to_logme_is_its_log_probability_given_the_others(shape):
     x, labels = make(*shape)
     axes = decompose(x)
@@ -100,7 +100,7 @@ def test_what_a_text_adds_to_logme_is_its_log_probability_given_the_others(shape
     added = np.zeros(shape[0])
     for label in range(shape[2]):
         target = (labels == label).astype(float)
-        ratios = np.linalg.norm(x) ** 2 * np.exp(np.linspace(-15, 10, 2001))
+        ratios = np.linalg.norm(x) ** 2 * np.exp(np.linspace(-15, 10, 401))
         ratio = ratios[np.argmax([marginal(x, target, each) for each in ratios])]
         form = np.eye(len(x)) + x @ x.T / ratio
         covariance = form * (target @ np.linalg.solve(form, target)) / len(x)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.seeds import generator
-from headstart.transfer.linear import logistic_regression
+from headstart.tasks.linear import logistic_regression
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -262,7 +262,7 @@ def _answers(x_NR: Array, labels_N: Labels, asked_MR: Array) -> Labels:
     classes, known_N = np.unique(labels_N, return_inverse=True)
     if len(classes) == 1 or not x_NR.shape[1]:
         return np.full(len(asked_MR), classes[np.bincount(known_N).argmax()])
-    equal_C = np.ones(len(classes), np.float32)
-    weight_CR, bias_C = logistic_regression(x_NR, known_N, equal_C, _STRENGTH)
+    equal_N = np.ones(len(known_N), np.float32)
+    weight_CR, bias_C = logistic_regression(x_NR, known_N, equal_N, _STRENGTH)
     answers_M: Labels = classes[(asked_MR @ weight_CR.T + bias_C).argmax(1)]
     return answers_M
