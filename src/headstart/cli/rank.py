@@ -71,13 +71,15 @@ def rank(
 
 def _rows(found: "Ranking") -> list[dict[str, str]]:
     """Return the table as it is printed: each estimate with its interval."""
+    from headstart.compare.ranking import ESTIMATES
+
     return [
         {
             "encoder": row["encoder"],
             "layer": f"{row['layer']} {row['pooling']}",
             **{
                 title: f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
-                for title, name in (("LogME", "logme"), ("H-score", "h_score"), ("probe", "probe"))
+                for name, title in ESTIMATES.items()
             },
             "seconds": f"{row['seconds']:.1f}",
         }
