@@ -32,6 +32,7 @@ from headstart.storage import (
     write_text,
 )
 from headstart.tokenize.batches import Encoded
+from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer, read_tokenizer
 
@@ -166,6 +167,23 @@ class Pretrained:
             max_tokens: Ids of a text, special tokens included; what comes after them is cut.
         """
         return self.tokenizer.encode_batch(texts).truncate(max_tokens)
+
+    def pair_inputs(
+        self, texts: Sequence[str], max_tokens: int, *, both_orders: bool
+    ) -> tuple[Encoded, int]:
+        """Return pairs of texts as the encoder reads both at once, and how many were cut.
+
+        Args:
+            texts: All the first texts, and then all the second ones.
+            max_tokens: Ids of a pair, special tokens included; the longer text's end is cut.
+            both_orders: Whether all pairs follow once more, the second text first.
+
+        Raises:
+            SettingsError: There is no room for a pair.
+        """
+        nothing = Frame(before=(), between=(), after=())
+        encoded = self.tokenizer.encode_batch(texts)
+        return join_pairs(encoded, nothing, max_tokens, both_orders=both_orders)
 
 
 class PretrainedWordVectors(Pretrained):

@@ -20,6 +20,7 @@ from headstart.hub.foreign.published_tokenizers import TOKENIZER_CONFIG, Framed,
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt, Sampling, generate
 from headstart.tokenize.batches import Encoded, inference_batches, pad
+from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import MASK, SubwordTokenizer
 
 _BATCH_TOKENS = 4096
@@ -78,6 +79,25 @@ class PretrainedBert(Pretrained):
         cls, sep = _frame(self.tokenizer)
         encoded, cut = self.tokenizer.encode_batch(texts).truncate(room)
         return encoded.surround([cls], [sep]), cut
+
+    def pair_inputs(
+        self, texts: Sequence[str], max_tokens: int, *, both_orders: bool
+    ) -> tuple[Encoded, int]:
+        """Return `[CLS] first [SEP] second [SEP]` for every pair, and how many were cut to fit.
+
+        RoBERTa has two separators between the texts. What `max_tokens` and `both_orders` mean is
+        told at `Pretrained.pair_inputs`.
+
+        Raises:
+            SettingsError: There is no room for a pair.
+        """
+        return join_pairs(
+            self.tokenizer.encode_batch(texts),
+            _pair_frame(self.tokenizer, self.config["family"]),
+            min(max_tokens, self.model.config.positions),
+            both_orders=both_orders,
+            segments=self.model.config.segments > 1,
+        )
 
     def fill_mask(self, text: str, top: int = 5) -> list[tuple[str, float]]:
         """Return the likeliest word pieces at the mask, with their probabilities.
@@ -184,6 +204,25 @@ class PretrainedGpt(Pretrained):
                 [encoded[row].tolist() or [blank] for row in range(len(encoded))]
             )
         return encoded, cut
+
+    def pair_inputs(
+        self, texts: Sequence[str], max_tokens: int, *, both_orders: bool
+    ) -> tuple[Encoded, int]:
+        """Return every pair with the token that ends a text before each, and how many were cut.
+
+        GPT-1 has no such token, and one of padding between the texts. What `max_tokens` and
+        `both_orders` mean is told at `Pretrained.pair_inputs`.
+
+        Raises:
+            SettingsError: There is no room for a pair.
+        """
+        between = self._start or [openai_gpt.padding_id(self.tokenizer.specials) or 0]
+        return join_pairs(
+            self.tokenizer.encode_batch(texts),
+            Frame(before=self._start, between=between, after=()),
+            min(max_tokens, self.model.config.positions),
+            both_orders=both_orders,
+        )
 
     def generate(
         self,
@@ -311,9 +350,8 @@ def portable_tokenizer(
         padding = openai_gpt.padding_id(specials)
         segments = False
     else:
-        cls, sep = _frame(tokenizer)
-        between = [sep, sep] if family == "roberta" else [sep]
-        framed = Framed(tokenizer, before=[cls], after=[sep], between=between)
+        frame = _pair_frame(tokenizer, family)
+        framed = Framed(tokenizer, before=frame.before, after=frame.after, between=frame.between)
         padding, segments = specials.pad, model.config.segments > 1
     settings = tokenizer_settings(
         tokenizer, max_tokens=model.config.positions, pad=padding, segments=segments
@@ -403,6 +441,12 @@ def _frame(tokenizer: SubwordTokenizer) -> tuple[int, int]:
     if cls is None or sep is None:
         raise FormatError("the tokenizer of a BERT needs [CLS] and [SEP], or <s> and </s>")
     return cls, sep
+
+
+def _pair_frame(tokenizer: SubwordTokenizer, family: bert.Family) -> Frame:
+    cls, sep = _frame(tokenizer)
+    between = [sep, sep] if family == "roberta" else [sep]
+    return Frame(before=[cls], between=between, after=[sep])
 
 
 def _room(max_tokens: int, positions: int, *, around: int) -> int:

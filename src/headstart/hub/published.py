@@ -97,7 +97,7 @@ def _about(folder: Path, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
         raise FormatError(f"{folder / CONFIG}: format {about.get('format')!r}, expected {FORMAT}")
     kind = about.get("kind")
     if kind not in _KINDS:
-        hint = "; load it with headstart.load" if kind == "classifier" else ""
+        hint = "; load it with headstart.load" if str(kind).endswith("classifier") else ""
         raise FormatError(f"{folder}: holds a {kind!r}, which is no encoder{hint}")
     for name in ("config", "lineage"):
         if not isinstance(about.get(name), dict):

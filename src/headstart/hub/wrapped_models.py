@@ -23,6 +23,7 @@ from headstart.hub.foreign.published_tokenizers import (
 from headstart.hub.foreign.wrapped import TransformersEncoder, import_transformers, quiet
 from headstart.storage import new_folder, read_json, write_json, write_text
 from headstart.tokenize.batches import Encoded
+from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import read_tokenizer
 
@@ -30,7 +31,8 @@ from headstart.tokenize.words import read_tokenizer
 class PretrainedTransformer(Pretrained):
     """An encoder of the `transformers` library.
 
-    `config` holds `before` and `after`, the ids around a text, and `positions`, the longest row.
+    `config` holds `before` and `after`, the ids around a text, `between`, those between the texts
+    of a pair, and `positions`, the longest row.
     """
 
     model: TransformersEncoder
@@ -55,6 +57,25 @@ class PretrainedTransformer(Pretrained):
         encoded, cut = self.tokenizer.encode_batch(texts).truncate(room)
         return encoded.surround(before, after), cut
 
+    def pair_inputs(
+        self, texts: Sequence[str], max_tokens: int, *, both_orders: bool
+    ) -> tuple[Encoded, int]:
+        """Return pairs with the special tokens around and between the texts, and how many were cut.
+
+        What `max_tokens` and `both_orders` mean is told at `Pretrained.pair_inputs`.
+
+        Raises:
+            SettingsError: There is no room for a pair.
+        """
+        frame = Frame(**{name: self.config[name] for name in ("before", "between", "after")})
+        return join_pairs(
+            self.tokenizer.encode_batch(texts),
+            frame,
+            min(max_tokens, self.config["positions"] or max_tokens),
+            both_orders=both_orders,
+            segments=self.model.takes_segments,
+        )
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the folder, whole or not at all; `transformers` reads it, too.
 
@@ -64,7 +85,7 @@ class PretrainedTransformer(Pretrained):
         folder = Path(folder)
         transformers = import_transformers(f"saving {self.name}")
         transformer: Any = self.model.transformer
-        before, after = self.config["before"], self.config["after"]
+        frame = {name: self.config[name] for name in ("before", "between", "after")}
         settings = tokenizer_settings(
             self.tokenizer,
             max_tokens=self.config["positions"] or 1 << 30,
@@ -76,7 +97,7 @@ class PretrainedTransformer(Pretrained):
                 transformer.save_pretrained(new)
             about = {"format": FORMAT, **self.about()}
             write_json(new / CONFIG, {**read_json(new / CONFIG), OURS: about})
-            Framed(self.tokenizer, before=before, after=after).save(new / TOKENIZER)
+            Framed(self.tokenizer, **frame).save(new / TOKENIZER)
             write_json(new / TOKENIZER_CONFIG, settings)
             write_text(new / "README.md", self.card(folder.name))
         return folder
@@ -85,7 +106,7 @@ class PretrainedTransformer(Pretrained):
 def read_wrapped_tokenizer(
     folder: Path, model_type: str, *, rows: int
 ) -> tuple[SubwordTokenizer, Mapping[str, list[int]]]:
-    """Return the tokenizer, and the ids it puts `before` and `after` a text.
+    """Return the tokenizer, and the ids it puts `before` and `after` a text and `between` two.
 
     Where a folder has no `tokenizer.json`, `transformers` may know how to make one.
 
@@ -104,8 +125,8 @@ def read_wrapped_tokenizer(
     tokenizer = read_published(folder, model_type, rows=rows)
     cls, sep = tokenizer.specials.cls, tokenizer.specials.sep
     if cls is None or sep is None:
-        return tokenizer, {"before": [], "after": []}
-    return tokenizer, {"before": [cls], "after": [sep]}
+        return tokenizer, {"before": [], "between": [], "after": []}
+    return tokenizer, {"before": [cls], "between": [sep], "after": [sep]}
 
 
 def _made_by_transformers(folder: Path) -> Any:  # noqa: ANN401 - a Rust class, or None
@@ -121,5 +142,5 @@ def _made_by_transformers(folder: Path) -> Any:  # noqa: ANN401 - a Rust class, 
 
 
 def _named(tokenizer: Any) -> dict[str, list[int]]:  # noqa: ANN401 - a Rust class
-    before, after = frame_of(tokenizer)
-    return {"before": before, "after": after}
+    before, between, after = frame_of(tokenizer)
+    return {"before": before, "between": between, "after": after}

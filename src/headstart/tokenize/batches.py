@@ -25,10 +25,12 @@ class Encoded:
     Attributes:
         ids: All ids `[tokens]`, or those of each word's characters `[tokens, characters]`.
         offsets: Where each text begins, and the end `[texts + 1]`.
+        seconds: Where in each text the second of a pair begins, if the model is to know `[texts]`.
     """
 
     ids: Ids
     offsets: Rows
+    seconds: Rows | None = None
 
     @classmethod
     def from_lists(cls, lists: Sequence[Sequence[int]]) -> "Encoded":
@@ -54,7 +56,9 @@ class Encoded:
         lengths = self.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         at = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
-        return Encoded(self.ids[at], offsets)
+        return Encoded(
+            self.ids[at], offsets, None if self.seconds is None else self.seconds[chosen]
+        )
 
     def surround(self, before: Sequence[int], after: Sequence[int]) -> "Encoded":
         """Put the same ids before and after every text."""
@@ -70,15 +74,19 @@ class Encoded:
         ids[inside] = self.ids
         return Encoded(ids, offsets)
 
-    def truncate(self, max_tokens: int) -> tuple["Encoded", int]:
-        """Cut every text after `max_tokens` ids; also return how many texts were cut."""
+    def truncate(self, max_tokens: int | Rows) -> tuple["Encoded", int]:
+        """Cut every text after `max_tokens` ids, or after its own number of them `[texts]`.
+
+        Also return how many texts were cut.
+        """
         lengths = self.lengths
         cut = int((lengths > max_tokens).sum())
         if not cut:
             return self, 0
         position = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
         kept = np.minimum(lengths, max_tokens)
-        return Encoded(self.ids[position < max_tokens], np.concatenate([[0], np.cumsum(kept)])), cut
+        ids = self.ids[position < np.repeat(kept, lengths)]
+        return Encoded(ids, np.concatenate([[0], np.cumsum(kept)])), cut
 
 
 def encode_batch(tokenizer: Any, texts: Sequence[str]) -> Encoded:  # noqa: ANN401 - a Rust class
@@ -156,6 +164,7 @@ class Packed:
         positions_BT: Each token's place in its text, from 0.
         first_N: Where each text begins, as an index into the flattened rows.
         last_N: Where each text's last token is.
+        segments_BT: 0 in the first text of a pair and 1 in the second, if the model is to know.
     """
 
     ids_BT: NDArray[np.int64]
@@ -163,6 +172,7 @@ class Packed:
     positions_BT: NDArray[np.int64]
     first_N: Rows
     last_N: Rows
+    segments_BT: NDArray[np.int64] | None = None
 
     @property
     def filled(self) -> float:
@@ -187,7 +197,21 @@ def pack(encoded: Encoded, rows: Rows, *, tokens: int | None = None) -> Packed:
     ids.flat[at] = encoded.ids[np.repeat(encoded.offsets[rows], lengths) + within]
     positions.flat[at] = within
     sequences.flat[at] = np.repeat(np.arange(len(rows)), lengths)
-    return Packed(ids, sequences, positions, first_N, first_N + lengths - 1)
+    segments = segments_of(encoded, rows, sequences, positions)
+    return Packed(ids, sequences, positions, first_N, first_N + lengths - 1, segments)
+
+
+def segments_of(
+    encoded: Encoded,
+    rows: Rows,
+    sequences_BT: NDArray[np.int64],
+    positions_BT: NDArray[np.int64],
+) -> NDArray[np.int64] | None:
+    """Return which text of its pair each token belongs to, 0 or 1; None if texts are no pairs."""
+    if encoded.seconds is None:
+        return None
+    after = positions_BT >= encoded.seconds[rows][sequences_BT]
+    return (after & (sequences_BT >= 0)).astype(np.int64)
 
 
 def by_row(places_N: Rows, shape: tuple[int, int]) -> tuple[NDArray[np.int64], Rows]:

@@ -69,14 +69,16 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
     return tokenizer
 
 
-def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
-    """Return the ids that a tokenizer of others puts before and after a text."""
+def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int], list[int]]:
+    """Return the ids that a tokenizer of others puts before a text, between two, and after one."""
     bare = tokenizer.encode("a", add_special_tokens=False).ids
-    whole = tokenizer.encode("a").ids
+    whole, pair = tokenizer.encode("a").ids, tokenizer.encode("a", "a").ids
     for start in range(len(whole) - len(bare) + 1):
         if whole[start : start + len(bare)] == bare:
-            return whole[:start], whole[start + len(bare) :]
-    return [], []
+            before, after = whole[:start], whole[start + len(bare) :]
+            between = pair[len(before) + len(bare) : len(pair) - len(bare) - len(after)]
+            return before, between, after
+    return [], [], []
 
 
 def _checked(place: Path, make: Callable[[], tokenizers.Tokenizer]) -> SubwordTokenizer:
