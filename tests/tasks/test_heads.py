@@ -8,13 +8,11 @@ from headstart.models.word_vectors import WordVectors
 from headstart.tasks.heads import (
     WholeModel,
     classification_head,
-    gpt_pair,
     last_states,
     lay_out,
     mean_states,
     one_a_row,
     packs,
-    symmetric_states,
     with_new_tokens,
 )
 from headstart.tokenize.batches import Encoded, pack
@@ -122,7 +120,7 @@ def test_the_head_on_frozen_states_has_one_hidden_layer():
     torch.testing.assert_close(head(x), by_hand)
 
 
-# GPT's own tokens and pairs
+# GPT's own tokens, and pairs
 
 
 @pytest.mark.parametrize("like", [7, None])
@@ -142,30 +140,41 @@ def test_new_tokens_stand_at_the_end_and_leave_the_rest(like):
         assert torch.equal(alone(model, row), alone(larger, row))
 
 
-def test_a_pair_is_start_first_delimiter_second_extract():
-    first, second = Encoded.from_lists([[5, 6], []]), Encoded.from_lists([[7], [8, 9]])
-    pairs = gpt_pair(first, second, start=20, delimiter=21, extract=22)
-    assert [pairs[row].tolist() for row in range(2)] == [
-        [20, 5, 6, 21, 7, 22],
-        [20, 21, 8, 9, 22],
-    ]
-
-
-def test_both_orders_of_a_pair_are_added():
-    first, second = Encoded.from_lists([[5, 6], [9]]), Encoded.from_lists([[7], [8, 10]])
-    names = {"start": 20, "delimiter": 21, "extract": 22}
-    pairs, swapped = gpt_pair(first, second, **names), gpt_pair(second, first, **names)
-    model = WholeModel(make("gpt"), 2, pooling="last", dropout=0.0).eval()
+def test_what_stands_for_a_pair_is_the_sum_of_both_orders():
+    pairs = Encoded.from_lists([[20, 5, 6, 21, 7, 22], [20, 9, 21, 8, 10, 22]])
+    swapped = Encoded.from_lists([[20, 7, 21, 5, 6, 22], [20, 8, 10, 21, 9, 22]])
+    both = Encoded.from_lists([each[row] for each in (pairs, swapped) for row in range(2)])
+    once = WholeModel(make("gpt"), 2, pooling="last", dropout=0.0).eval()
+    model = WholeModel(once.encoder, 2, pooling="last", dropout=0.0, orders=2).eval()
     with torch.no_grad():
-        states = symmetric_states(model, pairs, swapped)
-        torch.testing.assert_close(states, symmetric_states(model, swapped, pairs))
-        for row in range(2):
-            both = []
-            for each in (pairs, swapped):
-                ids = torch.from_numpy(each[row]).long()[None]
-                both.append(model.encoder.encode(ids, torch.ones_like(ids).bool())[-1][0, -1])
-            torch.testing.assert_close(states[row], both[0] + both[1], atol=1e-5, rtol=1e-4)
-        assert not torch.allclose(*both)
+        found, _ = model.pool(model.batch(both, np.array([1, 0])))
+        first, second = (
+            once.pool(once.batch(each, np.array([1, 0])))[0] for each in (pairs, swapped)
+        )
+        torch.testing.assert_close(found, first + second)
+        assert not torch.allclose(first, second)
+        scores, states = model(model.batch(both, np.array([1])))
+    assert scores.shape == (1, 2)
+    assert states.shape[0] >= 12, "the language model learns from both orders"
+
+
+@pytest.mark.parametrize("lay", [pack, one_a_row])
+def test_bert_is_told_which_text_of_a_pair_a_token_is_in(lay):
+    encoder = make("bert")
+    pairs = Encoded(TEXTS.ids, TEXTS.offsets, np.array([2, 1, 1, 1]))
+    packed = lay(pairs, ALL[::-1])
+    with torch.no_grad():
+        states = last_states(encoder, packed)
+        for number, row in enumerate(ALL[::-1]):
+            ids = torch.from_numpy(TEXTS[row]).long()[None]
+            segments = (torch.arange(ids.shape[1]) >= pairs.seconds[row]).long()[None]
+            expected = encoder.encode(ids, torch.ones_like(ids).bool(), segments)[-1][0]
+            start = packed.first_N[number]
+            found = states[start : start + len(expected)]
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+            if segments.any() and not segments.all():
+                assert not torch.allclose(found, alone(encoder, row), atol=1e-3)
+    assert set(packed.segments_BT[packed.sequences_BT < 0]) <= {0}
 
 
 def test_rows_are_twice_as_long_where_texts_leave_too_much_room_in_short_ones():

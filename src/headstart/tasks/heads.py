@@ -15,7 +15,8 @@ from headstart.models.attention import Dropout
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt
 from headstart.models.interface import Encoder, Pooling
-from headstart.tokenize.batches import Encoded, Packed, Rows, by_row, pack, pad
+from headstart.tokenize.batches import Encoded, Packed, Rows, by_row, pack, pad, segments_of
+from headstart.tokenize.pairs import rows_of_sides
 
 _ROWS_OF = 16  # tokens
 _LEAST_FILLED = 0.9
@@ -30,14 +31,23 @@ class WholeModel(nn.Module):
         pooling: What stands for a text: `cls`, through BERT's pooler if it has one, `last` or
             `mean`.
         dropout: Share of the pooled values dropped in training.
+        orders: In how many orders a pair is read; what stands for it is then the sum. Where neither
+            text of a pair comes first, as in similarity, GPT's paper reads both (section 3.3).
     """
 
     def __init__(
-        self, encoder: Encoder, num_outputs: int, *, pooling: Pooling, dropout: float
+        self,
+        encoder: Encoder,
+        num_outputs: int,
+        *,
+        pooling: Pooling,
+        dropout: float,
+        orders: int = 1,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
+        self.orders = orders
         self.dropout = Dropout(dropout)
         # As in the paper and in `transformers`, GPT's classifier has no bias.
         self.classify = nn.Linear(encoder.width, num_outputs, bias=not isinstance(encoder, Gpt))
@@ -45,8 +55,9 @@ class WholeModel(nn.Module):
             nn.init.zeros_(parameter)  # every class is as likely as any other, at first
 
     def batch(self, encoded: Encoded, rows: Rows) -> Packed:
-        """Lay some texts out as the encoder reads them."""
-        return lay_out(self.encoder, encoded, rows)
+        """Lay some texts out as the encoder reads them, or some pairs in every order."""
+        all_rows = rows_of_sides(rows, len(encoded) // self.orders, sides=self.orders)
+        return lay_out(self.encoder, encoded, all_rows)
 
     def forward(self, packed: Packed) -> tuple[Tensor, Tensor]:
         """Return the scores `[N, C]` and the last states that `pool` read."""
@@ -59,6 +70,10 @@ class WholeModel(nn.Module):
         These are every position's `[positions, D]`, except where BERT's [CLS] stands for a text:
         then its last block computes no others `[N, D]`.
         """
+        pooled, states = self._pool(packed)
+        return sum_of_orders(pooled, self.orders), states
+
+    def _pool(self, packed: Packed) -> tuple[Tensor, Tensor]:
         if self.pooling == "cls" and isinstance(self.encoder, Bert):
             first_ND = first_states(self.encoder, packed)
             return self.encoder.pool(first_ND), first_ND
@@ -67,6 +82,11 @@ class WholeModel(nn.Module):
             return mean_states(states, packed), states
         ends_N = packed.last_N if self.pooling == "last" else packed.first_N
         return states[torch.from_numpy(ends_N)], states
+
+
+def sum_of_orders(states: Tensor, orders: int) -> Tensor:
+    """Return the sum of what stands for each pair in one order and in the other `[N, D]`."""
+    return states.unflatten(0, (orders, -1)).sum(0)
 
 
 def classification_head(
@@ -106,23 +126,37 @@ def lay_out(encoder: Encoder, encoded: Encoded, rows: Rows) -> Packed:
 
 def first_states(encoder: Bert, packed: Packed) -> Tensor:
     """Return the last state of every text's first token `[N, D]`."""
-    arrays = (packed.ids_BT, packed.sequences_BT, packed.positions_BT)
-    ids_BT, sequences_BT, positions_BT = map(torch.from_numpy, arrays)
+    ids_BT, sequences_BT, positions_BT, segments_BT = _tensors(packed)
     wanted_BM, at_N = by_row(packed.first_N, packed.ids_BT.shape)
     wanted = torch.from_numpy(wanted_BM)
-    last_BMD = encoder(ids_BT, sequences_BT, positions_BT, wanted_BM=wanted)[-1]
+    last_BMD = encoder(ids_BT, sequences_BT, positions_BT, segments_BT, wanted)[-1]
     states: Tensor = last_BMD.flatten(0, 1)[torch.from_numpy(at_N)]
     return states
 
 
 def last_states(encoder: Encoder, packed: Packed) -> Tensor:
     """Return the last layer at every position of the flattened rows `[positions, D]`."""
-    ids_BT, sequences_BT = map(torch.from_numpy, (packed.ids_BT, packed.sequences_BT))
-    if isinstance(encoder, Bert | Gpt):
-        positions_BT = torch.from_numpy(packed.positions_BT)
-        states: Tensor = encoder(ids_BT, sequences_BT, positions_BT)[-1].flatten(0, 1)
-        return states
-    return encoder.encode(ids_BT, sequences_BT >= 0)[-1].flatten(0, 1)
+    ids_BT, sequences_BT, positions_BT, segments_BT = _tensors(packed)
+    if isinstance(encoder, Bert):
+        layers = encoder(ids_BT, sequences_BT, positions_BT, segments_BT)
+    elif isinstance(encoder, Gpt):
+        layers = encoder(ids_BT, sequences_BT, positions_BT)
+    else:
+        layers = encoder.encode(ids_BT, sequences_BT >= 0, segments_BT)
+    states: Tensor = layers[-1].flatten(0, 1)
+    return states
+
+
+def _tensors(packed: Packed) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    arrays = (packed.ids_BT, packed.sequences_BT, packed.positions_BT)
+    ids_BT, sequences_BT, positions_BT = map(torch.from_numpy, arrays)
+    segments = packed.segments_BT
+    return (
+        ids_BT,
+        sequences_BT,
+        positions_BT,
+        None if segments is None else torch.from_numpy(segments),
+    )
 
 
 def mean_states(states: Tensor, packed: Packed) -> Tensor:
@@ -141,14 +175,11 @@ def one_a_row(encoded: Encoded, rows: Rows) -> Packed:
     ids_BT, mask_BT = pad(encoded, rows)
     width = ids_BT.shape[1]
     first_N = np.arange(len(rows)) * width
-    lengths = encoded.lengths[rows]
-    return Packed(
-        ids_BT,
-        np.where(mask_BT, np.arange(len(rows))[:, None], -1),
-        np.broadcast_to(np.arange(width), ids_BT.shape).copy(),
-        first_N,
-        first_N + np.maximum(lengths, 1) - 1,
-    )
+    sequences_BT = np.where(mask_BT, np.arange(len(rows))[:, None], -1)
+    positions_BT = np.broadcast_to(np.arange(width), ids_BT.shape).copy()
+    last_N = first_N + np.maximum(encoded.lengths[rows], 1) - 1
+    segments_BT = segments_of(encoded, rows, sequences_BT, positions_BT)
+    return Packed(ids_BT, sequences_BT, positions_BT, first_N, last_N, segments_BT)
 
 
 def with_new_tokens(model: Gpt, count: int, like: int | None, generator: torch.Generator) -> Gpt:
@@ -165,24 +196,3 @@ def with_new_tokens(model: Gpt, count: int, like: int | None, generator: torch.G
     larger.tokens = nn.Embedding.from_pretrained(torch.cat([old, new]), freeze=False)
     larger.config = replace(model.config, vocabulary_size=len(old) + count)
     return larger
-
-
-def gpt_pair(
-    first: Encoded, second: Encoded, *, start: int, delimiter: int, extract: int
-) -> Encoded:
-    """Return `start first delimiter second extract` for each pair (Radford et al., figure 1)."""
-    left, right = first.surround([start], [delimiter]), second.surround([], [extract])
-    return Encoded.from_lists(
-        [[*left[row].tolist(), *right[row].tolist()] for row in range(len(first))]
-    )
-
-
-def symmetric_states(model: WholeModel, pairs: Encoded, swapped: Encoded) -> Tensor:
-    """Return the pooled states of pairs read in both orders, added up `[N, D]`.
-
-    Where neither text of a pair comes first, as in similarity, the paper reads both orders and adds
-    their states before the linear layer (section 3.3).
-    """
-    both = [model.batch(each, np.arange(len(each))) for each in (pairs, swapped)]
-    first_ND, second_ND = (model.pool(packed)[0] for packed in both)
-    return first_ND + second_ND
