@@ -2,6 +2,10 @@
 
     embedding -> BiLSTM -> pooling -> linear
 
+and where two texts have a label together
+
+    embedding -> attention, comparison -> BiLSTM -> pooling -> combination of both sides -> linear
+
 A comparison of word vectors, CoVe and ELMo compares representations, not pipelines: only what
 stands in the first place differs. Shapes: B batch, T tokens, L layers of the encoder, D embedding
 width, H LSTM width, P pooled width, C outputs.
@@ -16,6 +20,9 @@ from torch.nn import functional as F
 from headstart.models.cove import Cove
 from headstart.models.elmo import Elmo
 from headstart.models.interface import Encoder
+from headstart.tasks.pairs import Pairs, combined, compared, num_parts, num_sides
+from headstart.tokenize.batches import Encoded, Rows
+from headstart.tokenize.pairs import rows_of_sides
 
 
 def task_layers(encoder: Encoder, ids_BT: Tensor, mask_BT: Tensor) -> list[Tensor]:
@@ -100,10 +107,11 @@ class ScalarMix(nn.Module):
 
 
 class TextPipeline(nn.Module):
-    """Texts to scores: embed, read in both directions, pool, and classify.
+    """Texts, or pairs of texts, to scores: embed, read in both directions, pool, and classify.
 
-    Max and mean are pooled over the BiLSTM's states and the embeddings themselves: with a handful
-    of labels the embeddings' mean carries most of what can be learnt.
+    Words of a pair are compared with those of the other text first, and the projected comparison is
+    read. Max and mean are pooled over the BiLSTM's states and what it reads, and the embeddings
+    themselves: with a handful of labels the embeddings' mean carries most of what can be learnt.
 
     Args:
         encoder: What turns ids into vectors.
@@ -115,11 +123,13 @@ class TextPipeline(nn.Module):
         mix: Weighs the layers where there are several.
         output_mix: Weighs them once more, for a sum that stands beside the BiLSTM's states.
         skip: Leading numbers of each vector that are not read.
+        pairs: Whether two texts have a label together; all the first ones are then read before all
+            the second ones.
     """
 
     scale: Tensor
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, each by its name
         self,
         encoder: Encoder,
         num_outputs: int,
@@ -130,19 +140,26 @@ class TextPipeline(nn.Module):
         mix: ScalarMix | None = None,
         output_mix: ScalarMix | None = None,
         skip: int = 0,
+        pairs: Pairs = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.register_buffer("scale", torch.as_tensor(scale))
         self.mix, self.output_mix, self.skip = mix, output_mix, skip
+        self.pairs = pairs
         width = task_shape(encoder)[1] - skip
-        self.lstm = BiLSTM(width, hidden)
+        self.compare = None if pairs is None else nn.Linear(4 * width, 2 * hidden)
+        read = width if self.compare is None else self.compare.out_features
+        self.lstm = BiLSTM(read, hidden)
         self.dropout = nn.Dropout(dropout)
-        pooled = width + 2 * hidden + (width if output_mix else 0)
-        self.classify = nn.Linear(2 * pooled, num_outputs)
+        pooled = width + 2 * hidden + (width if output_mix else 0) + (read if pairs else 0)
+        self.classify = nn.Linear(num_parts(pairs) * 2 * pooled, num_outputs)
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """Return the scores `[batch, outputs]`; an empty text is one token of padding."""
+        """Return the scores `[B, outputs]`, or of pairs `[B / 2, outputs]`.
+
+        An empty text is one token of padding.
+        """
         return self.read(task_layers(self.encoder, ids_BT, mask_BT), mask_BT)
 
     def read(self, layers: Sequence[Tensor], mask_BT: Tensor) -> Tensor:
@@ -152,12 +169,28 @@ class TextPipeline(nn.Module):
             (x_BTD * scale)[..., self.skip :] for x_BTD, scale in zip(layers, scales, strict=True)
         ]
         x_BTD = self.mix(scaled) if self.mix else scaled[-1]
-        # One mask for all tokens of a text (Gal and Ghahramani 2016): as good, and far cheaper.
-        x_BTD = x_BTD * self.dropout(x_BTD.new_ones(len(x_BTD), 1, x_BTD.shape[-1]))
+        # One mask for all tokens of a text (Gal and Ghahramani 2016): as good, and far cheaper. And
+        # one for both texts of a pair: words are compared by the numbers that both have.
+        kept_N1D = self.dropout(x_BTD.new_ones(len(x_BTD) // self.sides, 1, x_BTD.shape[-1]))
+        x_BTD = x_BTD * kept_N1D.repeat(self.sides, 1, 1)
         beside = [self.output_mix(scaled)] if self.output_mix else []
-        states_BTP = torch.cat([x_BTD, self.lstm(x_BTD, mask_BT), *beside], -1)
-        scores_BC: Tensor = self.classify(self.dropout(pool(states_BTP, mask_BT)))
+        read_BTR = x_BTD
+        if self.compare is not None:
+            read_BTR = self.compare(compared(x_BTD, mask_BT)).relu()
+            beside.append(read_BTR)
+        states_BTP = torch.cat([x_BTD, self.lstm(read_BTR, mask_BT), *beside], -1)
+        told = combined(pool(states_BTP, mask_BT), self.pairs)
+        scores_BC: Tensor = self.classify(self.dropout(told))
         return scores_BC
+
+    @property
+    def sides(self) -> int:
+        """How many texts are read for one row of scores."""
+        return num_sides(self.pairs)
+
+    def text_rows(self, rows: Rows, texts: Encoded) -> Rows:
+        """Return where among the texts those of some rows of scores are, as they are read."""
+        return rows_of_sides(rows, len(texts) // self.sides, sides=self.sides)
 
     def mixes(self) -> list[ScalarMix]:
         """Return what weighs layers."""
