@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headstart.transfer.methods import Probe as Probe
     from headstart.transfer.methods import Scratch as Scratch
     from headstart.transfer.methods import TfIdf as TfIdf
+    from headstart.transfer.pairs import PairClassifier as PairClassifier
     from headstart.transfer.regressor import TextRegressor as TextRegressor
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ _HOMES = {
     "Layers": "headstart.transfer.methods",
     "LowRank": "headstart.transfer.methods",
     "Majority": "headstart.transfer.methods",
+    "PairClassifier": "headstart.transfer.pairs",
     "Pretrained": "headstart.hub.bundle",
     "Probe": "headstart.transfer.methods",
     "Ranking": "headstart.compare.ranking",

@@ -22,8 +22,10 @@ from headstart.hub.proof import Proof, distance, hash_tensors
 from headstart.models.cove import Cove
 from headstart.progress import Progress
 from headstart.seeds import derive
+from headstart.tasks.pairs import Pairs
 from headstart.tasks.pipelines import ScalarMix, TextPipeline, task_layers, task_shape
 from headstart.tokenize.batches import Rows, endless_batches, pad
+from headstart.tokenize.pairs import padded_lengths
 from headstart.training.loop import train
 from headstart.training.runs import has_fast_bf16
 from headstart.training.schedules import warm_up, warm_up_then_decay
@@ -65,7 +67,7 @@ def fit_in_context(
         best_step, validation = search_steps(
             steps, validate, training, every=training.evaluate_every, progress=progress
         )
-        num_steps = max(training.min_steps, round(best_step * len(task.texts) / len(rows)))
+        num_steps = max(training.min_steps, round(best_step * len(task) / len(rows)))
         final = start.fresh()
         proof = start.proof()
         proof.check()
@@ -73,7 +75,7 @@ def fit_in_context(
             for _ in _train(
                 start,
                 final,
-                np.arange(len(task.texts)),
+                np.arange(len(task)),
                 steps=num_steps,
                 schedule=lambda step: warm_up_then_decay(step, num_steps, _WARM_UP_STEPS),
             ):
@@ -127,10 +129,11 @@ class _Start:
             hidden=self.training.hidden,
             dropout=self.training.dropout,
             scale=self.scale_LD,
+            pairs=self.task.pairs,
         )
 
     def scores(self, pipeline: TextPipeline, rows: Rows) -> NDArray[np.float32]:
-        """Return the scores of some of the texts `[rows, outputs]`, in evaluation mode."""
+        """Return the scores of some of the examples `[rows, outputs]`, in evaluation mode."""
         states = self.states if self.is_frozen else None
         return contextual_scores(pipeline, self.encoded, states, rows)
 
@@ -174,6 +177,7 @@ def new_pipeline(
     hidden: int,
     dropout: float,
     scale: Tensor,
+    pairs: Pairs = None,
 ) -> TextPipeline:
     """Return the shared pipeline on what `layers` says of an encoder."""
     number, _ = task_shape(model)
@@ -191,6 +195,7 @@ def new_pipeline(
         mix=mixes[0],
         output_mix=mixes[1],
         skip=model.config.vector_width if words else 0,
+        pairs=pairs,
     )
 
 
@@ -225,11 +230,12 @@ def _train(
 
     def compute_loss(batch: Rows) -> tuple[Tensor, Tensor]:
         pipeline.train()
+        sides = pipeline.text_rows(batch, start.encoded)
         if start.is_frozen:
             start.encoder.model.eval()  # type: ignore[attr-defined]  # it is everybody's
-            scores_BC = pipeline.read(*start.states.pad(batch))
+            scores_BC = pipeline.read(*start.states.pad(sides))
         else:
-            ids_BT, mask_BT = map(torch.from_numpy, pad(start.encoded, batch))
+            ids_BT, mask_BT = map(torch.from_numpy, pad(start.encoded, sides))
             with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
                 layers = task_layers(pipeline.encoder, ids_BT, mask_BT)
             scores_BC = pipeline.read([x_BTD.float() for x_BTD in layers], mask_BT)
@@ -238,9 +244,8 @@ def _train(
             total = total + start.layers.l2 * count * mix.w.square().sum()
         return total, count
 
-    batches = endless_batches(
-        start.encoded.lengths[rows], batch_size=start.training.batch_size, seed=task.seed
-    )
+    lengths = padded_lengths(start.encoded, sides=pipeline.sides)[rows]
+    batches = endless_batches(lengths, batch_size=start.training.batch_size, seed=task.seed)
     limited = ([rows[next(batches)]] for _ in range(steps))
     optimizer = torch.optim.Adam(_parameter_groups(start.method, pipeline), fused=True)
     for step in train(limited, compute_loss, optimizer, schedule=schedule, seed=task.seed):

@@ -36,6 +36,7 @@ from headstart.tasks.multilabel import (
     label_weights,
     micro_f1,
 )
+from headstart.tasks.pairs import Pairs
 from headstart.transfer.features import pooled_features
 from headstart.transfer.fitted import megabytes, word_vectors
 from headstart.transfer.folders import folder_parts
@@ -92,6 +93,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         [['a', 'b'], []]
     """
 
+    kind = CLASSIFIER
+    _example, _instance = "text", '"a text"'  # what has a label, for messages and for the card
+
     def __init__(
         self,
         encoder: Pretrained | str | Path | None = None,
@@ -109,15 +113,15 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.max_tokens = max_tokens
         self.random_state = random_state
 
-    def fit(self, X: Sequence[str], y: Sequence[Any], *, progress: Progress = SILENT) -> Self:
+    def fit(self, X: Sequence[Any], y: Sequence[Any], *, progress: Progress = SILENT) -> Self:
         """Learn from texts and their labels: one label a text, or a list or set of labels a text.
 
         Raises:
             DataError: The texts or labels cannot be used.
             SettingsError: The method needs an encoder and there is none.
         """
-        texts = as_texts(X)
-        check_targets(texts, y, "label")
+        texts = self._texts_of(X)
+        check_targets(X, y, "label", of=self._example)
         if not isinstance(self.calibrate, bool):
             raise SettingsError(f"calibrate must be true or false, got {self.calibrate!r}")
         target: Classes | LabelSets
@@ -127,7 +131,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         else:
             classes, labels = encode_labels(y)
             target = Classes(labels, class_weights(self.class_weight, classes, labels))
-        learnt = learn(self, texts, target, progress=progress)
+        learnt = learn(self, texts, target, pairs=self._pairs, progress=progress)
         temperature, thresholds, figures = _judge(
             target, learnt.validation, calibrate=self.calibrate
         )
@@ -138,16 +142,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.fit_report_ = {**learnt.report, **figures}
         return self
 
-    def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:
+    def predict_proba(self, X: Sequence[Any]) -> NDArray[np.float64]:
         """Return the probability of each class `[texts, classes]`, columns as in `classes_`.
 
         A row sums to one where a text has one label; where it may have several, each stands alone.
         """
         check_is_fitted(self, "classes_")
         turn = probabilities if self.thresholds_ is None else label_probabilities
-        return turn(self.model_.scores(as_texts(X)) / self.temperature_)
+        return turn(self.model_.scores(self._texts_of(X)) / self.temperature_)
 
-    def predict(self, X: Sequence[str]) -> NDArray[Any]:
+    def predict(self, X: Sequence[Any]) -> NDArray[Any]:
         """Return the most probable class of each text `[texts]`, or the list of its labels."""
         found = self.predict_proba(X)
         if self.thresholds_ is None:
@@ -156,7 +160,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return np.fromiter(lists, object, len(found))
 
     def score(
-        self, X: Sequence[str], y: Sequence[Any], sample_weight: ArrayLike | None = None
+        self, X: Sequence[Any], y: Sequence[Any], sample_weight: ArrayLike | None = None
     ) -> float:
         """Return the accuracy; where texts have several labels, micro-averaged F1."""
         predicted = self.predict(X)
@@ -195,18 +199,31 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         )
         several = self.thresholds_ is not None
         about = {
-            "kind": CLASSIFIER,
+            "kind": self.kind,
             "classes": classes,
             "dtype": self.classes_.dtype.str,
             "thresholds": self.thresholds_.tolist() if self.thresholds_ is not None else None,
             "temperature": self.temperature_,
             **saved_settings(self),
         }
-        about["parameters"] |= {"class_weight": pairs, "calibrate": self.calibrate}
+        about["parameters"] |= {"class_weight": pairs, **self._switches()}
         parts = folder_parts(self.model_, [str(label) for label in classes], several=several)
-        what = f"A text classifier{' of several labels a text' * several}, made with headstart."
-        readme = saved_card(self, folder.name, what, {"classes": classes})
+        one = self._example
+        what = f"A {one} classifier{f' of several labels a {one}' * several}, made with headstart."
+        facts = {"classes": classes}
+        readme = saved_card(self, folder.name, what, facts, example=self._instance)
         return write_folder(folder, **parts, config=about, readme=readme, overwrite=overwrite)
+
+    def _texts_of(self, X: Sequence[Any]) -> list[str]:
+        """Return the texts as a `Task` holds them."""
+        return as_texts(X)
+
+    @property
+    def _pairs(self) -> Pairs:
+        return None
+
+    def _switches(self) -> dict[str, bool]:
+        return {"calibrate": self.calibrate}
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
         return text_tags(super().__sklearn_tags__())

@@ -14,6 +14,7 @@ from headstart.models.interface import Encoder, Pooling
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.heads import last_states, lay_out, mean_states
+from headstart.tasks.pairs import Pairs, num_orders
 from headstart.tasks.pipelines import pool, task_shape
 from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
 from headstart.training.runs import has_fast_bf16
@@ -41,26 +42,28 @@ def text_states(
     texts: Sequence[str],
     *,
     max_tokens: int,
+    pairs: Pairs = None,
     progress: Progress = SILENT,
 ) -> Floats:
     """Return max, mean, first and last of each text's states `[texts, 4 * width]`.
 
     What replaces the embedding layer has no first and last, `[texts, 2 * width]`: word vectors, and
-    the mean of the layers of what reads words in context.
+    the mean of the layers of what reads words in context. What replaces the whole model may read
+    both texts of a pair at once; of symmetric pairs, first all in their order and then all swapped.
     """
     if reads_in_context(encoder):
         return _pooled_tokens(
             token_states(encoder, texts, max_tokens=max_tokens, progress=progress)
         )
     memory: StatesMemory | None = getattr(encoder, "memory", None)
-    if memory is not None and memory.knows(texts, max_tokens):
+    if memory is not None and pairs is None and memory.knows(texts, max_tokens):
         return memory.recall(texts)
-    encoded, _ = encoder.inputs(texts, max_tokens)
+    encoded, _ = read_inputs(encoder, texts, max_tokens, pairs)
     static = isinstance(encoder.model, WordVectors)
-    states = np.zeros((len(texts), (2 if static else 4) * encoder.model.width), np.float32)
+    states = np.zeros((len(encoded), (2 if static else 4) * encoder.model.width), np.float32)
     with (
         torch.inference_mode(),
-        progress.stage("reading texts", len(texts), "texts") as advance,
+        progress.stage("reading texts", len(encoded), "texts") as advance,
     ):
         for rows in inference_batches(encoded.lengths, max_tokens=_TOKENS_AT_ONCE):
             if static:
@@ -71,6 +74,15 @@ def text_states(
             states[rows] = found.numpy()
             advance(len(rows))
     return states
+
+
+def read_inputs(
+    encoder: Pretrained, texts: Sequence[str], max_tokens: int, pairs: Pairs
+) -> tuple[Encoded, int]:
+    """Return texts, or pairs joined, as a whole model reads them, and how many were cut."""
+    if pairs is None:
+        return encoder.inputs(texts, max_tokens)
+    return encoder.pair_inputs(texts, max_tokens, both_orders=pairs == "symmetric")
 
 
 @contextmanager
@@ -114,6 +126,24 @@ def head_states(states: Floats, pooling: Pooling) -> Floats:
     """Return what a head on frozen states reads: the encoder's own summary, and the mean."""
     mean = pooled(states, "mean")
     return mean if pooling == "mean" else np.concatenate([pooled(states, pooling), mean], 1)
+
+
+def frozen_states(
+    encoder: Pretrained,
+    texts: Sequence[str],
+    *,
+    max_tokens: int,
+    pairs: Pairs,
+    progress: Progress = SILENT,
+) -> Floats:
+    """Return what a head on frozen states reads of each text, or of each pair read as one.
+
+    Of symmetric pairs, it is the sum of what is read in both orders.
+    """
+    states = text_states(encoder, texts, max_tokens=max_tokens, pairs=pairs, progress=progress)
+    found = head_states(states, encoder.pooling)
+    summed: Floats = found.reshape(num_orders(pairs), -1, found.shape[1]).sum(0)
+    return summed
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,12 @@ from headstart.models.gpt import Gpt
 from headstart.models.interface import Pooling
 from headstart.models.word_vectors import WordVectors
 from headstart.tasks.heads import WholeModel
+from headstart.tasks.pairs import Pairs, combined, num_orders, num_sides
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Encoded, Packed, inference_batches, pad
-from headstart.transfer.features import Floats, head_states, pooled_features, text_states
+from headstart.tokenize.pairs import Frame, join_pairs, padded_lengths, rows_of_sides
+from headstart.transfer.features import Floats, frozen_states, pooled_features, read_inputs
 from headstart.transfer.methods import Layers
 from headstart.transfer.token_states import TokenStates, token_states
 
@@ -58,15 +60,16 @@ class ConstantModel:
 
     values: NDArray[np.float64]
     tokenizer: Tokenizer | None = None
+    pairs: Pairs = None
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        return np.tile(self.values, (len(texts), 1))
+        return np.tile(self.values, (len(texts) // num_sides(self.pairs), 1))
 
     def tensors(self) -> dict[str, Tensor]:
         return {"scores": torch.from_numpy(self.values)}
 
     def config(self) -> dict[str, Any]:
-        return {"form": "constant"}
+        return {"form": "constant", "pairs": self.pairs}
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class LinearModel:
         scale: Factor on the features.
         pooling: How an encoder's vectors are pooled.
         max_tokens: How much of a text an encoder reads.
+        pairs: None for single texts; the weights of pairs are of both sides combined.
     """
 
     features: TfidfVectorizer | Pretrained
@@ -88,6 +92,7 @@ class LinearModel:
     scale: float = 1.0
     pooling: str = "mean"
     max_tokens: int = 512
+    pairs: Pairs = None
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -102,12 +107,13 @@ class LinearModel:
         elif texts:
             x = self.features.transform(texts)
         else:  # scikit-learn's vectorizer refuses no texts
-            x = np.zeros((0, self.weight.shape[1]))
+            x = np.zeros((0, len(self.features.vocabulary_)))
         return self.from_features(x)
 
     def from_features(self, x: Any) -> Scores:  # noqa: ANN401 - an array or a sparse matrix
-        """Return the scores of texts whose features are known `[texts, outputs]`."""
-        found: Scores = self.scale * np.asarray(x @ self.weight.T) + self.bias
+        """Return the scores of texts, or pairs, whose features are known `[texts, outputs]`."""
+        x = combined(self.scale * x, self.pairs)
+        found: Scores = np.asarray(x @ self.weight.T) + self.bias
         return found
 
     def tensors(self) -> dict[str, Tensor]:
@@ -123,10 +129,12 @@ class LinearModel:
                 "scale": self.scale,
                 "pooling": self.pooling,
                 "max_tokens": self.max_tokens,
+                "pairs": self.pairs,
                 "encoder": _describe(self.features),
             }
-        terms = self.features.vocabulary_
-        return {"form": "linear on tf-idf", "terms": sorted(terms, key=terms.__getitem__)}
+        vocabulary = self.features.vocabulary_
+        terms = sorted(vocabulary, key=vocabulary.__getitem__)
+        return {"form": "linear on tf-idf", "terms": terms, "pairs": self.pairs}
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,8 @@ class NeuralModel:
 
     def scores(self, texts: Sequence[str]) -> Scores:
         encoded, _ = self.tokenizer.encode_batch(texts).truncate(self.max_tokens)
-        return pipeline_scores(self.pipeline, encoded, np.arange(len(texts)))
+        rows = np.arange(len(texts) // self.pipeline.sides)
+        return pipeline_scores(self.pipeline, encoded, rows)
 
     def tensors(self) -> dict[str, Tensor]:
         return dict(self.pipeline.state_dict())
@@ -154,6 +163,7 @@ class NeuralModel:
         return {
             "form": "pipeline",
             "max_tokens": self.max_tokens,
+            "pairs": self.pipeline.pairs,
             "hidden": self.pipeline.lstm.forwards.hidden_size,
         }
 
@@ -181,15 +191,16 @@ class ContextualModel:
         return self.encoder.tokenizer
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        everything = np.arange(len(texts))
-        found = np.zeros((len(texts), self.pipeline.classify.out_features), np.float32)
+        sides = self.pipeline.sides
+        everything = np.arange(len(texts) // sides)
+        found = np.zeros((len(everything), self.pipeline.classify.out_features), np.float32)
         for rows in np.array_split(everything, -(-len(texts) // _TEXTS_AT_ONCE) or 1):
-            some = [texts[row] for row in rows]
+            some = [texts[row] for row in rows_of_sides(rows, len(everything), sides=sides)]
             encoded, _ = self.encoder.inputs(some, self.max_tokens)
             states = None
             if self.frozen:
                 states = token_states(self.encoder, some, max_tokens=self.max_tokens)
-            found[rows] = contextual_scores(self.pipeline, encoded, states, np.arange(len(some)))
+            found[rows] = contextual_scores(self.pipeline, encoded, states, np.arange(len(rows)))
         return found
 
     def tensors(self) -> dict[str, Tensor]:
@@ -201,6 +212,7 @@ class ContextualModel:
         return {
             "form": "pipeline on an encoder",
             "max_tokens": self.max_tokens,
+            "pairs": self.pipeline.pairs,
             "hidden": self.pipeline.lstm.forwards.hidden_size,
             "layers": asdict(self.layers),
             "frozen": self.frozen,
@@ -217,20 +229,23 @@ class FrozenModel:
         head: In evaluation mode.
         scale: Factor on each number of the states.
         max_tokens: How much of a text is read.
+        pairs: None for single texts.
     """
 
     encoder: Pretrained
     head: nn.Sequential
     scale: Tensor
     max_tokens: int
+    pairs: Pairs = None
 
     @property
     def tokenizer(self) -> Tokenizer | None:
         return self.encoder.tokenizer
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        states = text_states(self.encoder, texts, max_tokens=self.max_tokens)
-        return self.from_states(head_states(states, self.encoder.pooling))
+        return self.from_states(
+            frozen_states(self.encoder, texts, max_tokens=self.max_tokens, pairs=self.pairs)
+        )
 
     def from_states(self, states: Floats) -> Scores:
         """Return the scores of texts whose states are known `[texts, outputs]`."""
@@ -248,32 +263,43 @@ class FrozenModel:
         return {
             "form": "head on frozen states",
             "max_tokens": self.max_tokens,
+            "pairs": self.pairs,
             "encoder": _describe(self.encoder),
         }
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a whole model reads a text.
+    """How a whole model reads a text, or both texts of a pair at once.
 
     Attributes:
         max_tokens: How much of it, special tokens included.
         pooling: What stands for it.
         before: Ids before it that its tokenizer does not have; for GPT, the start token.
         after: Ids after it; for GPT, the extract token.
+        between: Ids between the texts of a pair; for GPT, the delimiter token.
+        pairs: None for single texts.
     """
 
     max_tokens: int
     pooling: Pooling
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    between: tuple[int, ...] = ()
+    pairs: Pairs = None
 
     def encode(self, encoder: Pretrained, texts: Sequence[str]) -> tuple[Encoded, int]:
-        """Return the texts' ids, special ones included, and how many texts were cut."""
+        """Return the ids of texts or pairs, special ones included, and how many were cut."""
         if not self.before + self.after:
-            return encoder.inputs(texts, self.max_tokens)
+            return read_inputs(encoder, texts, self.max_tokens, self.pairs)
+        encoded = encoder.tokenizer.encode_batch(texts)
+        if self.pairs is not None:
+            frame = Frame(before=self.before, between=self.between, after=self.after)
+            return join_pairs(
+                encoded, frame, self.max_tokens, both_orders=self.pairs == "symmetric"
+            )
         room = self.max_tokens - len(self.before) - len(self.after)
-        encoded, cut = encoder.tokenizer.encode_batch(texts).truncate(room)
+        encoded, cut = encoded.truncate(room)
         return encoded.surround(self.before, self.after), cut
 
 
@@ -299,13 +325,16 @@ class TunedModel:
     def is_portable(self) -> bool:
         """Whether `transformers` has a class for this very model."""
         model, pooling = self.encoder.model, self.reading.pooling
+        if num_orders(self.reading.pairs) > 1:
+            return False
         if isinstance(model, Bert):
             return pooling == "cls"
         return isinstance(model, Gpt) and pooling == "last"
 
     def scores(self, texts: Sequence[str]) -> Scores:
         encoded, _ = self.reading.encode(self.encoder, texts)
-        return whole_model_scores(self.module, encoded, np.arange(len(texts)))
+        rows = np.arange(len(texts) // num_sides(self.reading.pairs))
+        return whole_model_scores(self.module, encoded, rows)
 
     def tensors(self) -> dict[str, Tensor]:
         head = {f"classify.{n}": t.detach() for n, t in self.module.classify.named_parameters()}
@@ -345,7 +374,10 @@ def whole_model_scores(
 def whole_model_states(model: WholeModel, encoded: Encoded) -> NDArray[np.float32]:
     """Return what stands for each text `[texts, width]`, in evaluation mode."""
     return _in_batches(
-        model, lambda packed: model.pool(packed)[0], encoded, np.arange(len(encoded))
+        model,
+        lambda packed: model.pool(packed)[0],
+        encoded,
+        np.arange(len(encoded) // model.orders),
     )
 
 
@@ -358,8 +390,9 @@ def _in_batches(
     model.eval()
     found: list[Tensor] = []
     order: list[NDArray[np.int64]] = []
+    lengths = padded_lengths(encoded, sides=model.orders)[rows]
     with torch.inference_mode():
-        for batch in inference_batches(encoded.lengths[rows], max_tokens=_TOKENS_AT_ONCE):
+        for batch in inference_batches(lengths, max_tokens=_TOKENS_AT_ONCE):
             found.append(compute(model.batch(encoded, rows[batch])).float())
             order.append(batch)
     if not found:
@@ -373,12 +406,13 @@ def _in_batches(
 def pipeline_scores(
     pipeline: TextPipeline, encoded: Encoded, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the scores `[rows, outputs]` of some of the texts, in evaluation mode."""
+    """Return the scores `[rows, outputs]` of some of the examples, in evaluation mode."""
     scores = np.zeros((len(rows), pipeline.classify.out_features), np.float32)
     pipeline.eval()
     with torch.inference_mode():
-        for batch in inference_batches(encoded.lengths[rows]):
-            ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows[batch]))
+        for batch in inference_batches(padded_lengths(encoded, sides=pipeline.sides)[rows]):
+            sides = pipeline.text_rows(rows[batch], encoded)
+            ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, sides))
             scores[batch] = pipeline(ids_BT, mask_BT).float().numpy()
     return scores
 
@@ -386,22 +420,24 @@ def pipeline_scores(
 def contextual_scores(
     pipeline: TextPipeline, encoded: Encoded, states: TokenStates | None, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the scores `[rows, outputs]` of some of the texts, in evaluation mode.
+    """Return the scores `[rows, outputs]` of some of the examples, in evaluation mode.
 
     Args:
         pipeline: The pipeline.
         encoded: The texts.
         states: What the encoder says of them, where it is frozen.
-        rows: Which of them.
+        rows: Which examples.
     """
     scores = np.zeros((len(rows), pipeline.classify.out_features), np.float32)
     pipeline.eval()
+    lengths = padded_lengths(encoded, sides=pipeline.sides)[rows]
     with torch.inference_mode():
-        for batch in inference_batches(encoded.lengths[rows], max_tokens=_TOKENS_AT_ONCE):
+        for batch in inference_batches(lengths, max_tokens=_TOKENS_AT_ONCE):
+            sides = pipeline.text_rows(rows[batch], encoded)
             if states is None:
-                found = pipeline(*map(torch.from_numpy, pad(encoded, rows[batch])))
+                found = pipeline(*map(torch.from_numpy, pad(encoded, sides)))
             else:
-                found = pipeline.read(*states.pad(rows[batch]))
+                found = pipeline.read(*states.pad(sides))
             scores[batch] = found.float().numpy()
     return scores
 

@@ -20,9 +20,11 @@ from headstart.hub.proof import Proof, distance, hash_tensors
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
+from headstart.tasks.pairs import combined
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Encoded, endless_batches, pad
+from headstart.tokenize.pairs import padded_lengths
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 from headstart.training.loop import train
 from headstart.training.schedules import warm_up, warm_up_then_decay
@@ -109,7 +111,7 @@ def _fit_on_embeddings(
 def _fit_majority(task: Task) -> Fit:
     rows, held_out = task.parts()
     scores = np.tile(task.target.constant(rows), (len(held_out), 1))
-    model = ConstantModel(task.target.constant(np.arange(len(task.texts))))
+    model = ConstantModel(task.target.constant(np.arange(len(task))), pairs=task.pairs)
     return Fit(model=model, chosen={}, validation=task.validate(scores, held_out))
 
 
@@ -117,13 +119,14 @@ def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
     def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:
         vectorizer = tfidf_vectorizer()
         try:
-            x = vectorizer.fit_transform([task.texts[row] for row in rows])
+            x = vectorizer.fit_transform([task.texts[row] for row in task.text_rows(rows)])
         except ValueError:
             raise DataError("no text to fit holds a word; tf-idf has nothing to count") from None
-        return LinearModel(vectorizer, *task.target.linear(x, rows, strength))
+        weight, bias = task.target.linear(combined(x, task.pairs), rows, strength)
+        return LinearModel(vectorizer, weight, bias, pairs=task.pairs)
 
     def scores(model: LinearModel, rows: NDArray[np.int64]) -> Scores:
-        return model.scores([task.texts[row] for row in rows])
+        return model.scores([task.texts[row] for row in task.text_rows(rows)])
 
     return _choose_strength(method.strengths, fit_rows, scores, task)
 
@@ -146,11 +149,14 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
     scale = 1.0 / max(float(np.sqrt(np.square(features).mean())), 1e-12)
 
     def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:
-        weight, bias = task.target.linear(scale * features[rows], rows, strength)
-        return LinearModel(encoder, weight, bias, scale, method.pooling, task.max_tokens)
+        x = combined(scale * features[task.text_rows(rows)], task.pairs)
+        weight, bias = task.target.linear(x, rows, strength)
+        return LinearModel(
+            encoder, weight, bias, scale, method.pooling, task.max_tokens, task.pairs
+        )
 
     def scores(model: LinearModel, rows: NDArray[np.int64]) -> Scores:
-        return model.from_features(features[rows])
+        return model.from_features(features[task.text_rows(rows)])
 
     result = _choose_strength(method.strengths, fit_rows, scores, task)
     proof = replace(proof, frozen_after=hash_tensors(frozen.values()))
@@ -171,7 +177,7 @@ def _choose_strength(
         for strength in strengths
     ]
     best = min(range(len(tried)), key=lambda at: tried[at].loss)
-    everything = np.arange(len(task.texts))
+    everything = np.arange(len(task))
     return Fit(
         model=fit_rows(everything, strengths[best]),
         chosen={"strength": strengths[best]},
@@ -195,7 +201,7 @@ def _fit_pipeline(
         if encoder is not None:
             proof = _proof_before(encoder, start, before, task, frozen=frozen)
             proof.check()
-        everything = np.arange(len(task.texts))
+        everything = np.arange(len(task))
         with progress.stage("fitting on all labels", steps, "steps") as advance:
             for _ in _train(
                 method,
@@ -290,6 +296,7 @@ def _new_pipeline(
         hidden=_training(method).hidden,
         dropout=_training(method).dropout,
         scale=start.scale if frozen else 1.0,
+        pairs=task.pairs,
     )
     pipeline.encoder.requires_grad_(not frozen)  # type: ignore[attr-defined]
     return pipeline
@@ -322,7 +329,7 @@ def _search_steps(
     best_step, best = search_steps(
         steps, validate, training, every=training.evaluate_every, progress=progress
     )
-    return max(training.min_steps, round(best_step * len(task.texts) / len(rows))), best
+    return max(training.min_steps, round(best_step * len(task) / len(rows))), best
 
 
 def _training(method: Scratch | Features | FineTune) -> Training:
@@ -344,13 +351,13 @@ def _train(
     """Train the pipeline on `rows`, yielding the number of each step."""
 
     def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        ids_BT, mask_BT = map(torch.from_numpy, pad(start.encoded, batch))
+        sides = pipeline.text_rows(batch, start.encoded)
+        ids_BT, mask_BT = map(torch.from_numpy, pad(start.encoded, sides))
         pipeline.train()
         return task.target.loss(pipeline(ids_BT, mask_BT), batch)
 
-    batches = endless_batches(
-        start.encoded.lengths[rows], batch_size=_training(method).batch_size, seed=task.seed
-    )
+    lengths = padded_lengths(start.encoded, sides=pipeline.sides)[rows]
+    batches = endless_batches(lengths, batch_size=_training(method).batch_size, seed=task.seed)
     limited = ([rows[next(batches)]] for _ in range(steps))
     optimizer = torch.optim.Adam(_parameter_groups(method, pipeline), fused=True)
     for step in train(limited, compute_loss, optimizer, schedule=schedule):
@@ -360,8 +367,8 @@ def _train(
 def _parameter_groups(
     method: Scratch | Features | FineTune, pipeline: TextPipeline
 ) -> list[dict[str, Any]]:
-    head = [*pipeline.lstm.parameters(), *pipeline.classify.parameters()]
-    groups: list[dict[str, Any]] = [{"params": head, "lr": method.learning_rate}]
+    own = [p for name, p in pipeline.named_parameters() if not name.startswith("encoder.")]
+    groups: list[dict[str, Any]] = [{"params": own, "lr": method.learning_rate}]
     if isinstance(method, Features):
         return groups
     rate = method.embedding_rate if isinstance(method, Scratch) else method.encoder_rate

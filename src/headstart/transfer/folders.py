@@ -20,6 +20,7 @@ from headstart.hub.store import load_encoder
 from headstart.models.bert import Bert
 from headstart.models.word_vectors import WordVectors
 from headstart.tasks.heads import WholeModel, classification_head
+from headstart.tasks.pairs import num_orders
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.transfer.contextual import new_pipeline
@@ -67,8 +68,14 @@ def folder_parts(model: Fitted, classes: Sequence[str], *, several: bool = False
     if several:
         config["problem_type"] = "multi_label_classification"
     framed, files = portable_tokenizer(encoder.model, tokenizer, family=family)  # type: ignore[arg-type]
-    if model.reading.before or model.reading.after:
-        framed = Framed(tokenizer, before=model.reading.before, after=model.reading.after)  # type: ignore[arg-type]
+    reading = model.reading
+    if reading.before or reading.after:
+        framed = Framed(
+            tokenizer,  # type: ignore[arg-type]
+            before=reading.before,
+            after=reading.after,
+            between=reading.between or None,
+        )
     return {"tensors": tensors, "tokenizer": framed, "files": files, "transformers": config}
 
 
@@ -94,7 +101,7 @@ def rebuild(
     """
     form = config["form"]
     if form == "constant":
-        return ConstantModel(tensors["scores"].numpy())
+        return ConstantModel(tensors["scores"].numpy(), pairs=config["pairs"])
     if form == "pipeline" and tokenizer is not None:
         return _rebuild_pipeline(config, tensors, tokenizer)
     if form == "whole model":
@@ -118,7 +125,7 @@ def _rebuild_linear(
     if config["form"] == "linear on tf-idf":
         vectorizer = tfidf_vectorizer(config["terms"])
         vectorizer.idf_ = tensors["idf"].numpy()
-        return LinearModel(vectorizer, weight, bias)
+        return LinearModel(vectorizer, weight, bias, pairs=config["pairs"])
     scale, pooling = float(config["scale"]), str(config["pooling"])
     if tokenizer is None:
         encoder = load_encoder(folder / ENCODER)
@@ -128,7 +135,8 @@ def _rebuild_linear(
         encoder = Pretrained(
             about["kind"], vectors, tokenizer, config=about["config"], lineage=about["lineage"]
         )
-    return LinearModel(encoder, weight, bias, scale, pooling, int(config["max_tokens"]))
+    max_tokens, pairs = int(config["max_tokens"]), config["pairs"]
+    return LinearModel(encoder, weight, bias, scale, pooling, max_tokens, pairs)
 
 
 def _rebuild_pipeline(
@@ -142,6 +150,7 @@ def _rebuild_pipeline(
             hidden=int(config["hidden"]),
             dropout=0.0,
             scale=1.0,
+            pairs=config["pairs"],
         )
     pipeline.load_state_dict(tensors, assign=True)
     return NeuralModel(tokenizer, pipeline.eval(), int(config["max_tokens"]))
@@ -159,6 +168,7 @@ def _rebuild_contextual(
             hidden=int(config["hidden"]),
             dropout=0.0,
             scale=tensors["scale"],
+            pairs=config["pairs"],
         )
     own = {name for name in pipeline.state_dict() if not name.startswith("encoder.")}
     if own != set(tensors):
@@ -182,6 +192,8 @@ def _rebuild_tuned(
         pooling=about["pooling"],
         before=tuple(about["before"]),
         after=tuple(about["after"]),
+        between=tuple(about["between"]),
+        pairs=about["pairs"],
     )
     if transformers is None:
         encoder = load_encoder(folder / ENCODER)
@@ -193,7 +205,13 @@ def _rebuild_tuned(
         kind = PretrainedBert if isinstance(model, Bert) else PretrainedGpt
         facts = {"config": told["config"], "lineage": told["lineage"]}
         encoder = kind(told["kind"], model.eval(), tokenizer, **facts)
-    module = WholeModel(encoder.model, len(head[0]), pooling=reading.pooling, dropout=0.0)
+    module = WholeModel(
+        encoder.model,
+        len(head[0]),
+        pooling=reading.pooling,
+        dropout=0.0,
+        orders=num_orders(reading.pairs),
+    )
     with torch.no_grad():
         module.classify.weight.copy_(head[0])
         if module.classify.bias is not None and head[1] is not None:
@@ -214,7 +232,8 @@ def _rebuild_frozen(
         {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}
     )
     encoder = load_encoder(folder / ENCODER)
-    return FrozenModel(encoder, head.eval(), tensors["scale"], int(config["max_tokens"]))
+    max_tokens, pairs = int(config["max_tokens"]), config["pairs"]
+    return FrozenModel(encoder, head.eval(), tensors["scale"], max_tokens, pairs)
 
 
 def _word_vectors(tensors: Mapping[str, Tensor], tokenizer: Tokenizer) -> WordVectors:

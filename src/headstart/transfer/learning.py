@@ -14,6 +14,7 @@ from headstart.hub.cards import card
 from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
+from headstart.tasks.pairs import Pairs
 from headstart.tasks.targets import Target
 from headstart.transfer.fitted import Fitted
 from headstart.transfer.fitting import fit, whole_model_width
@@ -64,9 +65,14 @@ class Learnt:
 
 
 def learn(
-    estimator: Estimator, texts: Sequence[str], target: Target, *, progress: Progress
+    estimator: Estimator,
+    texts: Sequence[str],
+    target: Target,
+    *,
+    pairs: Pairs = None,
+    progress: Progress,
 ) -> Learnt:
-    """Fit what an estimator is set to, to what is predicted of the texts.
+    """Fit what an estimator is set to, to what is predicted of the texts, or of pairs of them.
 
     Raises:
         DataError: The texts cannot be used.
@@ -89,10 +95,11 @@ def learn(
         target=target,
         seed=int(estimator.random_state),
         max_tokens=estimator.max_tokens,
+        pairs=pairs,
     )
     result = fit(method, encoder, task, progress=progress)
     report = {
-        "labels": len(texts),
+        "labels": len(task),
         "seconds": time.perf_counter() - started,
         "validation_loss": result.validation.loss,
         "truncated": result.truncated,
@@ -115,7 +122,14 @@ def saved_settings(estimator: Estimator) -> dict[str, Any]:
     }
 
 
-def saved_card(estimator: Estimator, name: str, what: str, facts: Mapping[str, Any]) -> str:
+def saved_card(
+    estimator: Estimator,
+    name: str,
+    what: str,
+    facts: Mapping[str, Any],
+    *,
+    example: str = '"a text"',
+) -> str:
     """Return the card of a fitted estimator's folder.
 
     Args:
@@ -123,10 +137,11 @@ def saved_card(estimator: Estimator, name: str, what: str, facts: Mapping[str, A
         name: The folder's name.
         what: A sentence.
         facts: What it knows beside what was found in fitting.
+        example: What it predicts for, as Python has it.
     """
     proof = estimator.proof_.as_dict() if estimator.proof_ else {}
     told = {"method": name_of(estimator.method_), **facts, **estimator.fit_report_, **proof}
-    return card(name, what, told, f'model = hs.load({name!r})\nmodel.predict(["a text"])')
+    return card(name, what, told, f"model = hs.load({name!r})\nmodel.predict([{example}])")
 
 
 def text_tags(tags: Any) -> Any:  # noqa: ANN401 - scikit-learn's Tags
@@ -136,8 +151,8 @@ def text_tags(tags: Any) -> Any:  # noqa: ANN401 - scikit-learn's Tags
     return tags
 
 
-def check_targets(texts: Sequence[str], targets: object, what: str) -> None:
-    """Refuse what is no list of as many labels, or numbers, as there are texts.
+def check_targets(texts: Sequence[Any], targets: object, what: str, *, of: str = "text") -> None:
+    """Refuse what is no list of as many labels, or numbers, as there are texts, or pairs.
 
     Raises:
         DataError: It is none; `what` names one of them.
@@ -145,7 +160,7 @@ def check_targets(texts: Sequence[str], targets: object, what: str) -> None:
     if not hasattr(targets, "__len__") or isinstance(targets, str):
         raise DataError(f"{what}s must be a list or one column, got a {type(targets).__name__}")
     if len(texts) != len(targets):
-        raise DataError(f"{len(texts)} texts but {len(targets)} {what}s; give one {what} a text")
+        raise DataError(f"{len(texts)} {of}s but {len(targets)} {what}s; give one {what} a {of}")
 
 
 def as_encoder(encoder: object, progress: Progress = SILENT) -> Pretrained:
@@ -191,14 +206,19 @@ def as_texts(X: Iterable[str]) -> list[str]:
     table = isinstance(X, Mapping | Set) or getattr(X, "ndim", 1) != 1
     if table or not hasattr(X, "__len__"):
         raise DataError(f"texts must be a list or one column, got a {type(X).__name__}")
-    texts = list(X)
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(
-                f"text {position} is a {type(text).__name__}, not a string: {text!r:.40}"
-            )
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"text {position} is not valid Unicode: {error.reason}") from None
-    return [str(text) for text in texts]
+    return [as_text(text, f"text {position}") for position, text in enumerate(X)]
+
+
+def as_text(text: object, place: str) -> str:
+    """Return a text as a plain string.
+
+    Raises:
+        DataError: It is none; the message begins with `place`.
+    """
+    if not isinstance(text, str):
+        raise DataError(f"{place} is a {type(text).__name__}, not a string: {text!r:.40}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{place} is not valid Unicode: {error.reason}") from None
+    return str(text)

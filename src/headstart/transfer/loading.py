@@ -22,6 +22,7 @@ from headstart.storage import read_json
 from headstart.transfer.estimators import CLASSIFIER, TextClassifier
 from headstart.transfer.folders import rebuild
 from headstart.transfer.methods import from_plain
+from headstart.transfer.pairs import PAIR_CLASSIFIER, PairClassifier
 from headstart.transfer.regressor import REGRESSOR, TextRegressor
 
 
@@ -91,7 +92,8 @@ def load_model(folder: Path) -> TextClassifier | TextRegressor:
         proof = config["proof"]
         model.proof_ = Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None
         outputs = 1 if isinstance(model, TextRegressor) else len(model.classes_)
-        if model.model_.scores(["a"]).shape != (1, outputs):
+        texts = ["a", "a"] if isinstance(model, PairClassifier) else ["a"]
+        if model.model_.scores(texts).shape != (1, outputs):
             raise ValueError(f"{outputs} outputs")
     except KeyError as error:
         raise FormatError(f"{folder}: {error} is missing from its files") from None
@@ -104,7 +106,8 @@ def _classifier(config: Mapping[str, Any]) -> TextClassifier:
     parameters = dict(config["parameters"])
     if parameters["class_weight"] not in (None, "balanced"):
         parameters["class_weight"] = dict(parameters["class_weight"])
-    model = TextClassifier(**parameters)
+    pairs = config["kind"] == PAIR_CLASSIFIER
+    model = PairClassifier(**parameters) if pairs else TextClassifier(**parameters)
     model.classes_ = np.array(config["classes"], np.dtype(config["dtype"]))
     model.temperature_ = float(config.get("temperature", 1.0))
     model.thresholds_ = None
@@ -123,5 +126,6 @@ def _regressor(config: Mapping[str, Any]) -> TextRegressor:
 
 _FITTED: dict[str, Callable[[Mapping[str, Any]], TextClassifier | TextRegressor]] = {
     CLASSIFIER: _classifier,
+    PAIR_CLASSIFIER: _classifier,
     REGRESSOR: _regressor,
 }

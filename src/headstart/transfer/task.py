@@ -10,8 +10,10 @@ from headstart.data.splits import validation_part
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
 from headstart.models.elmo import Elmo
+from headstart.tasks.pairs import Pairs, num_sides
 from headstart.tasks.targets import Scores, Target
 from headstart.tokenize.batches import Rows
+from headstart.tokenize.pairs import rows_of_sides
 from headstart.transfer.fitted import Fitted
 from headstart.transfer.stopping import Validation
 
@@ -21,16 +23,25 @@ class Task:
     """What a method is fitted to.
 
     Attributes:
-        texts: The labelled texts.
-        target: What is predicted of each.
+        texts: The labelled texts; of pairs, all the first ones and then all the second ones.
+        target: What is predicted of each, or of each pair.
         seed: Decides the validation part, the order, and fresh weights.
         max_tokens: How much of a text is read.
+        pairs: None for single texts.
     """
 
     texts: Sequence[str]
     target: Target
     seed: int
     max_tokens: int
+    pairs: Pairs = None
+
+    def __len__(self) -> int:
+        return len(self.texts) // num_sides(self.pairs)
+
+    def text_rows(self, rows: Rows) -> Rows:
+        """Return where in `texts` the sides of some examples stand."""
+        return rows_of_sides(rows, len(self), sides=num_sides(self.pairs))
 
     def parts(self, *, seed: int | None = None) -> tuple[Rows, Rows]:
         """Return the rows to fit and the rows to choose by; the same for every method."""

@@ -23,13 +23,28 @@ from headstart.models.gpt import Gpt
 from headstart.models.interface import Encoder, Pooling
 from headstart.progress import Progress
 from headstart.seeds import derive
-from headstart.tasks.heads import WholeModel, classification_head, packs, with_new_tokens
+from headstart.tasks.heads import (
+    WholeModel,
+    classification_head,
+    packs,
+    sum_of_orders,
+    with_new_tokens,
+)
+from headstart.tasks.pairs import num_orders
 from headstart.tokenize.batches import Packed, Rows, endless_batches
+from headstart.tokenize.pairs import padded_lengths
 from headstart.training.loop import train
 from headstart.training.optimizers import adamw
 from headstart.training.runs import has_fast_bf16
 from headstart.training.schedules import warm_up, warm_up_then_decay
-from headstart.transfer.features import Floats, head_states, pooled, quick_reading, text_states
+from headstart.transfer.features import (
+    Floats,
+    frozen_states,
+    pooled,
+    quick_reading,
+    read_inputs,
+    text_states,
+)
 from headstart.transfer.fitted import (
     FrozenModel,
     Reading,
@@ -97,9 +112,9 @@ def fit_whole_model(
             least_gain=_LEAST_GAIN,
             progress=progress,
         )
-        found = round(best_step * len(task.texts) / len(rows))
-        num_steps = max(training.min_steps, found, _least_passes(training, len(task.texts)))
-        everything = np.arange(len(task.texts))
+        found = round(best_step * len(task) / len(rows))
+        num_steps = max(training.min_steps, found, _least_passes(training, len(task)))
+        everything = np.arange(len(task))
         final = start.fresh(everything)
         proof = None if isinstance(method, Scratch) else start.proof_before(final)
         if proof is not None:
@@ -171,6 +186,7 @@ class _Start:
             self.task.target.outputs,
             pooling=self.reading.pooling,
             dropout=self.training.dropout,
+            orders=num_orders(self.task.pairs),
         )
         if not isinstance(self.method, Scratch):
             self._start_from_probe(model, rows)
@@ -225,17 +241,24 @@ class _Start:
         return scale * weight, bias
 
     def _pooled(self, pooling: Pooling) -> Floats:
+        orders = num_orders(self.task.pairs)
         if isinstance(self.model, Gpt):  # its new tokens are no part of what was pretrained
-            model = WholeModel(self.model, self.task.target.outputs, pooling=pooling, dropout=0.0)
+            outputs = self.task.target.outputs
+            model = WholeModel(self.model, outputs, pooling=pooling, dropout=0.0, orders=orders)
             with quick_reading():
                 return whole_model_states(model, self.encoded)
         with quick_reading():
-            states = text_states(self.encoder, self.task.texts, max_tokens=self.reading.max_tokens)
+            states = text_states(
+                self.encoder,
+                self.task.texts,
+                max_tokens=self.reading.max_tokens,
+                pairs=self.task.pairs,
+            )
         own = torch.from_numpy(pooled(states, pooling))
         if isinstance(self.model, Bert) and pooling == "cls":
             with torch.inference_mode():
                 own = self.model.pool(own)
-        return own.numpy()
+        return sum_of_orders(own, orders).numpy()
 
 
 def _least_passes(training: Training, labels: int) -> int:
@@ -260,7 +283,7 @@ def _start_of(
     asked = method.pooling if isinstance(method, FineTune) else None
     pooling = asked or encoder.pooling
     if not isinstance(encoder, PretrainedGpt):
-        reading = Reading(max_tokens=task.max_tokens, pooling=pooling)
+        reading = Reading(max_tokens=task.max_tokens, pooling=pooling, pairs=task.pairs)
         return encoder.model, encoder.tokenizer, reading
     if pooling == "cls":
         raise SettingsError("a GPT's first token has read nothing of a text; pool last or mean")
@@ -271,8 +294,15 @@ def _start_of(
     tokenizer = encoder.tokenizer.with_tokens(_NEW_TOKENS)
     like = encoder.tokenizer.specials.end
     model = with_new_tokens(encoder.model, len(_NEW_TOKENS), like, fresh)
-    start, _, extract = range(len(model.tokens.weight))[-len(_NEW_TOKENS) :]
-    reading = Reading(max_tokens=most, pooling=pooling, before=(start,), after=(extract,))
+    start, delimiter, extract = range(len(model.tokens.weight))[-len(_NEW_TOKENS) :]
+    reading = Reading(
+        max_tokens=most,
+        pooling=pooling,
+        before=(start,),
+        after=(extract,),
+        between=() if task.pairs is None else (delimiter,),
+        pairs=task.pairs,
+    )
     return model, tokenizer, reading
 
 
@@ -326,7 +356,7 @@ def _train(
         return total, count
 
     optimizer = adamw(_parameter_groups(start, model), learning_rate=start.rate)
-    lengths = start.encoded.lengths[rows]
+    lengths = padded_lengths(start.encoded, sides=model.orders)[rows]
     batches = endless_batches(  # packed rows are full whoever shares them
         np.ones_like(lengths) if packs(model.encoder) else lengths,
         batch_size=start.training.batch_size,
@@ -384,7 +414,7 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
         raise TypeError("settings are filled in before a method is fitted")
     training, rate = method.training, method.learning_rate
     frozen = encoder.tensors()
-    _, truncated = encoder.inputs(task.texts, task.max_tokens)
+    _, truncated = read_inputs(encoder, task.texts, task.max_tokens, task.pairs)
     proof = Proof(
         encoder=encoder.name,
         tensors_taken=sum(bool(tensor.any()) for tensor in frozen.values()),
@@ -395,10 +425,13 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
     )
     proof.check()
     with quick_reading():
-        everything_read = text_states(
-            encoder, task.texts, max_tokens=task.max_tokens, progress=progress
+        found = frozen_states(
+            encoder,
+            task.texts,
+            max_tokens=task.max_tokens,
+            pairs=task.pairs,
+            progress=progress,
         )
-    found = head_states(everything_read, encoder.pooling)
     states = torch.from_numpy(found)
     scale = 1.0 / states.square().mean(0).sqrt().clamp(min=1e-6)
 
@@ -410,7 +443,7 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
             hidden=training.hidden,
             dropout=training.dropout,
         )
-        return FrozenModel(encoder, head, scale, task.max_tokens)
+        return FrozenModel(encoder, head, scale, task.max_tokens, task.pairs)
 
     def steps(
         model: FrozenModel, rows: Rows, count: int, schedule: Callable[[int], float]
@@ -445,9 +478,9 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
             least_gain=_LEAST_GAIN,
             progress=progress,
         )
-        num_steps = max(training.min_steps, round(best_step * len(task.texts) / len(rows)))
+        num_steps = max(training.min_steps, round(best_step * len(task) / len(rows)))
         model = fresh()
-        everything = np.arange(len(task.texts))
+        everything = np.arange(len(task))
         for _ in steps(
             model, everything, num_steps, lambda step: warm_up_then_decay(step, num_steps, 10)
         ):

@@ -1,0 +1,106 @@
+"""The scikit-learn surface for sentence pairs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from headstart.errors import DataError, SettingsError
+from headstart.hub.bundle import Pretrained
+from headstart.progress import SILENT, Progress
+from headstart.tasks.classification import ClassWeight
+from headstart.tasks.pairs import Pairs
+from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.learning import as_text
+from headstart.transfer.methods import Method
+
+PAIR_CLASSIFIER = "pair classifier"
+
+
+class PairClassifier(TextClassifier):
+    """Sentence-pair classification with any encoder and any transfer.
+
+    What replaces the embedding layer reads both texts side by side, in one pipeline in which each
+    attends to the other. BERT reads `[CLS] first [SEP] second [SEP]`, and GPT a delimiter between
+    them. `probe` reads both by themselves, and combines what it read.
+
+    Args:
+        encoder: A pretrained encoder, or its file or folder; None for methods that need none.
+        transfer: A name or a method, as for `TextClassifier`.
+        symmetric: Whether neither text of a pair comes first, as in paraphrases: then probabilities
+            are the same if the texts change places.
+        class_weight: None, `"balanced"`, or a dict from label to weight.
+        calibrate: Whether one temperature makes probabilities fit the validation part best.
+        max_tokens: How much is read: of a pair where both texts are read at once, cut at the end of
+            the longer one, else of each text; `fit_report_["truncated"]` counts those cut.
+        random_state: Decides everything random.
+
+    Attributes:
+        fit_report_: As a `TextClassifier` has it, and all other attributes, too; `empty` counts
+            the pairs with an empty side.
+
+    Example:
+        >>> pairs = [("a dog", "an animal"), ("a cat", "a stone")] * 10
+        >>> fitted = PairClassifier(transfer="tfidf").fit(pairs, ["yes", "no"] * 10)
+        >>> fitted.predict([("the dog", "the animal")]).tolist()
+        ['yes']
+    """
+
+    kind = PAIR_CLASSIFIER
+    _example, _instance = "pair", '("a text", "another")'
+
+    def __init__(
+        self,
+        encoder: Pretrained | str | Path | None = None,
+        transfer: str | Method = "auto",
+        *,
+        symmetric: bool = False,
+        class_weight: ClassWeight = None,
+        calibrate: bool = False,
+        max_tokens: int = 512,
+        random_state: int = 0,
+    ) -> None:
+        super().__init__(
+            encoder,
+            transfer,
+            class_weight=class_weight,
+            calibrate=calibrate,
+            max_tokens=max_tokens,
+            random_state=random_state,
+        )
+        self.symmetric = symmetric
+
+    def fit(self, X: Sequence[Any], y: Sequence[Any], *, progress: Progress = SILENT) -> Self:
+        """Learn from pairs `(first, second)` and their labels: one label a pair, or several.
+
+        Raises:
+            DataError: The pairs or labels cannot be used.
+            SettingsError: The method needs an encoder and there is none.
+        """
+        if not isinstance(self.symmetric, bool):
+            raise SettingsError(f"symmetric must be true or false, got {self.symmetric!r}")
+        super().fit(X, y, progress=progress)
+        self.fit_report_["empty"] = sum(not (a.strip() and b.strip()) for a, b in X)
+        return self
+
+    def _texts_of(self, X: Sequence[Any]) -> list[str]:
+        """Return all the first texts, and then all the second ones.
+
+        Raises:
+            DataError: `X` is no list of pairs of texts; the message has the position.
+        """
+        if isinstance(X, str | bytes) or not hasattr(X, "__len__"):
+            raise DataError(f"pairs must be a list of (first, second), got a {type(X).__name__}")
+        sides: tuple[list[str], list[str]] = ([], [])
+        for position, pair in enumerate(X):
+            if isinstance(pair, str | bytes) or not hasattr(pair, "__len__") or len(pair) != 2:
+                raise DataError(f"pair {position} is not two texts (first, second): {pair!r:.60}")
+            for side, text, name in zip(sides, pair, ("first", "second"), strict=True):
+                side.append(as_text(text, f"the {name} text of pair {position}"))
+        return sides[0] + sides[1]
+
+    def _switches(self) -> dict[str, bool]:
+        return {**super()._switches(), "symmetric": self.symmetric}
+
+    @property
+    def _pairs(self) -> Pairs:
+        return "symmetric" if self.symmetric else "ordered"
