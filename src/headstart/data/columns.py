@@ -1,16 +1,22 @@
 """Which column of a table holds the texts, and which the labels: asked for, or unmistakable."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from headstart.errors import DataError
+from headstart.errors import DataError, SettingsError
 
 _TEXT_NAMES = {
     *("article", "body", "comment", "content", "document", "headline", "message", "post"),
     *("question", "review", "sentence", "text", "tweet", "utterance"),
 }
 _LABEL_NAMES = {"category", "class", "intent", "label", "sentiment", "target", "topic"}
+
+_PAIR_NAMES = (
+    *(("text_a", "text_b"), ("text1", "text2"), ("sentence_a", "sentence_b")),
+    *(("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2")),
+    *(("question", "sentence"), ("query", "document"), ("#1 string", "#2 string")),
+)
 
 
 def choose_text(
@@ -44,6 +50,46 @@ def choose_label(
     """
     eligible = [n for n in columns if n != text and n.casefold() not in _TEXT_NAMES]
     return _choose(path, "label", asked, columns, eligible, _LABEL_NAMES)
+
+
+def choose_pair(
+    path: Path,
+    columns: Mapping[str, bool],
+    asked: Sequence[str] | None,
+    *,
+    label: str | None = None,
+) -> tuple[tuple[str, str], list[str]]:
+    """Return the columns of both texts of a pair and, where they were guessed, a note.
+
+    Taken are the columns asked for, else `text_a` and `text_b`, else the only two with well-known
+    names, such as `premise` and `hypothesis`, else the only two that hold text and not the label.
+
+    Raises:
+        DataError: There are no such columns, or others could be meant.
+        SettingsError: Not two different columns are asked for.
+    """
+    if asked is not None:
+        if len(asked) != 2 or asked[0] == asked[1]:
+            raise SettingsError(f"pair columns are two different ones, not {listed(asked)}")
+        if missing := [name for name in asked if name not in columns]:
+            raise DataError(f"{path}: has no column {missing[0]!r}; it has {listed(columns)}")
+        return (asked[0], asked[1]), []
+    texts = [name for name, is_text in columns.items() if is_text and name != label]
+    named = {name.casefold(): name for name in texts}
+    known = [(named[a], named[b]) for a, b in _PAIR_NAMES if a in named and b in named]
+    left = [name for name in texts if label or name.casefold() not in _LABEL_NAMES]
+    found = known or ([(left[0], left[1])] if len(left) == 2 else [])
+    if len(found) != 1:
+        raise DataError(
+            f"{path}: cannot tell which columns are the two texts of a pair: it has "
+            f"{listed(columns)}; name them with pair_columns (--pair-columns A,B)"
+        )
+    first, second = found[0]
+    if (first, second) == _PAIR_NAMES[0]:
+        return found[0], []
+    option = "pair_columns or --pair-columns"
+    note = f"{path}: took columns {first!r} and {second!r} as the pair ({option} names others)"
+    return found[0], [note]
 
 
 def _choose(

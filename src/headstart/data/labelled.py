@@ -96,12 +96,7 @@ def read_labelled(
     path = Path(path)
     text, label, notes = choose_columns(path, text_column, label_column)
     texts, labels, lines = read_columns(path, text, label, progress=progress)
-    blank = {value for value in set(labels) if not value.strip()}
-    if missing := [line for line, value in zip(lines, labels, strict=True) if value in blank]:
-        raise DataError(
-            f"{path} line {missing[0]}: no label in column {label!r} "
-            f"({len(missing):,} of {len(lines):,} rows have none); label these rows or remove them"
-        )
+    check_all_labelled(path, label, labels, lines)
     return Dataset(texts, labels, str(path), lines, notes)
 
 
@@ -151,7 +146,21 @@ def read_columns(
     return texts, labels, lines
 
 
-def check_trainable(dataset: Dataset) -> None:
+def check_all_labelled(path: Path, column: str, labels: list[str], lines: list[int]) -> None:
+    """Refuse a table with rows that have no label.
+
+    Raises:
+        DataError: The table is such; names the line.
+    """
+    blank = {value for value in set(labels) if not value.strip()}
+    if missing := [line for line, value in zip(lines, labels, strict=True) if value in blank]:
+        raise DataError(
+            f"{path} line {missing[0]}: no label in column {column!r} "
+            f"({len(missing):,} of {len(lines):,} rows have none); label these rows or remove them"
+        )
+
+
+def check_trainable(dataset: Labelled[str]) -> None:
     """Refuse a dataset that no classifier can be trained and validated on.
 
     Raises:
@@ -185,7 +194,7 @@ def check_number_of_classes(source: str | Path, number: int) -> None:
         )
 
 
-def check_known_labels(dataset: Dataset, classes: Collection[str]) -> None:
+def check_known_labels(dataset: Labelled[str], classes: Collection[str]) -> None:
     """Refuse labels that a trained classifier cannot answer.
 
     Raises:
