@@ -34,10 +34,12 @@ FLAGS = {
         "encoder text --max-new-tokens --temperature --top-k --top-p --stop --seed --json --debug"
     ),
     "predict": (
-        "model source --text --out --text-column --label-separator --batch-size --config --json "
-        "--debug"
+        "model source --text --text-b --out --text-column --pair-columns --label-separator "
+        "--batch-size --config --json --debug"
     ),
-    "evaluate": "model data --text-column --label-column --label-separator --json --debug",
+    "evaluate": (
+        "model data --text-column --pair-columns --label-column --label-separator --json --debug"
+    ),
     "inspect": (
         "model --data --encoder --similarity --analogies --corpus --word --beside --out "
         "--text-column --label-column --json --debug"
@@ -50,6 +52,10 @@ FLAGS = {
     "fit regression": (
         "data --out --encoder --transfer --text-column --label-column --seed --config --json "
         "--debug"
+    ),
+    "fit pair": (
+        "data --out --encoder --transfer --symmetric --pair-columns --label-column --seed "
+        "--config --json --debug"
     ),
     "data list": "--json --debug",
     "data get": "--json --debug",

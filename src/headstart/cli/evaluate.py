@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.options import Debug, Json, LabelColumn, LabelSeparator, TextColumn
+from headstart.cli.options import Debug, Json, LabelColumn, LabelSeparator, PairColumns, TextColumn
 from headstart.cli.terminal import figures, print_json, print_table, say
 
 
@@ -15,6 +15,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled data.")],
     *,
     text_column: TextColumn = None,
+    pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,
     as_json: Json = False,
@@ -35,8 +36,10 @@ def evaluate(
         load_label_sets,
         load_model,
         load_numbers,
+        load_pairs,
     )
     from headstart.serve import evaluation
+    from headstart.transfer.pairs import PairClassifier
     from headstart.transfer.regressor import TextRegressor
 
     bars = Bars()
@@ -48,6 +51,11 @@ def evaluate(
         found = evaluation.evaluate_numbers(
             loaded, load_numbers(data, **read, progress=bars), progress=bars
         )
+    elif isinstance(loaded, PairClassifier):
+        pairs = load_pairs(
+            data, pair_columns=pair_columns, label_column=label_column, progress=bars
+        )
+        found = evaluation.evaluate(loaded, pairs, progress=bars)
     elif loaded.thresholds_ is not None:
         dataset = load_label_sets(data, **read, separator=label_separator, progress=bars)
         found = evaluation.evaluate_label_sets(loaded, dataset, progress=bars)

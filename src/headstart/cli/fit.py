@@ -11,6 +11,7 @@ from headstart.cli.options import (
     Json,
     LabelColumn,
     LabelSeparator,
+    PairColumns,
     Seed,
     TextColumn,
     save_settings,
@@ -144,6 +145,45 @@ def regression(
     _fit(context, model, dataset, out, bars, as_json=as_json)
 
 
+@app.command()
+def pair(
+    context: typer.Context,
+    data: Data,
+    *,
+    out: Out,
+    encoder: Encoder = None,
+    transfer: Transfer = "auto",
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric", help="Neither text of a pair comes first.")
+    ] = False,
+    pair_columns: PairColumns = None,
+    label_column: LabelColumn = None,
+    seed: Seed = 0,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Fit a classifier of pairs of texts: entailment, paraphrases, questions with answers.
+
+    For example:
+
+        headstart fit pair train.csv --encoder glove.6B.100d.txt --out runs/pairs
+    """
+    from headstart.cli.bars import Bars
+    from headstart.cli.loading import load_pairs
+    from headstart.data.labelled import check_trainable
+    from headstart.storage import check_new
+    from headstart.transfer.pairs import PairClassifier
+
+    check_new(out)
+    bars = Bars()
+    dataset = load_pairs(data, pair_columns=pair_columns, label_column=label_column, progress=bars)
+    check_trainable(dataset)
+    loaded = _load_encoder(encoder, transfer, bars)
+    model = PairClassifier(loaded, transfer, symmetric=symmetric, random_state=seed)
+    _fit(context, model, dataset, out, bars, as_json=as_json)
+
+
 def _load_encoder(source: str | None, transfer: str, progress: "Progress") -> "Pretrained | None":
     """Load the encoder; refuse one beside a transfer that uses none."""
     from headstart.hub.store import load_encoder
@@ -179,6 +219,8 @@ def _fit(
         return
     if proof:
         say(*str(proof).splitlines())
+    if report["truncated"]:
+        say(f"cut            {report['truncated']:,} that are longer than what the model reads")
     scores = {name.removeprefix("validation_"): value for name, value in report.items()}
     say(f"validation     {figures(scores)} of a part of the labels")
     if report.get("validation_classes") == 1:

@@ -1,11 +1,13 @@
 """What commands are given: data, with what was guessed said; models that can do the job."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.data.label_sets import read_label_sets
 from headstart.data.labelled import Dataset, Labelled, read_labelled
 from headstart.data.numbers import read_numbers
+from headstart.data.pairs import PairDataset, read_labelled_pairs
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.progress import Progress
@@ -51,6 +53,21 @@ def load_numbers(
     """Read texts with a number each, and say what was guessed about their columns."""
     dataset = read_numbers(
         path, text_column=text_column, label_column=label_column, progress=progress
+    )
+    _tell_notes(dataset, progress)
+    return dataset
+
+
+def load_pairs(
+    path: Path,
+    *,
+    pair_columns: Sequence[str] | None,
+    label_column: str | None,
+    progress: Progress,
+) -> PairDataset:
+    """Read labelled pairs, and say what was guessed about their columns, and what is odd."""
+    dataset = read_labelled_pairs(
+        path, pair_columns=pair_columns, label_column=label_column, progress=progress
     )
     _tell_notes(dataset, progress)
     return dataset

@@ -129,6 +129,15 @@ TextColumn = Annotated[
     str | None,
     typer.Option("--text-column", metavar="NAME", help="Column that holds the text."),
 ]
+PairColumns = Annotated[
+    Sequence[str] | None,
+    typer.Option(
+        "--pair-columns",
+        metavar="A,B",
+        parser=comma_list(str),
+        help="Columns that hold the two texts of a pair.",
+    ),
+]
 LabelColumn = Annotated[
     str | None,
     typer.Option("--label-column", metavar="NAME", help="Column that holds the label."),

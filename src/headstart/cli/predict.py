@@ -3,13 +3,17 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.options import Config, Debug, Json, LabelSeparator, TextColumn
+from headstart.cli.options import Config, Debug, Json, LabelSeparator, PairColumns, TextColumn
 from headstart.cli.terminal import print_json, print_table, say
 from headstart.errors import SettingsError
+
+if TYPE_CHECKING:
+    from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.regressor import TextRegressor
 
 
 def predict(
@@ -22,11 +26,16 @@ def predict(
     text: Annotated[
         list[str] | None, typer.Option("--text", metavar="TEXT", help="A text; may be repeated.")
     ] = None,
+    text_b: Annotated[
+        list[str] | None,
+        typer.Option("--text-b", metavar="TEXT", help="The second text of a pair, after --text."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet to write."),
     ] = None,
     text_column: TextColumn = None,
+    pair_columns: PairColumns = None,
     label_separator: LabelSeparator = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", metavar="N", min=1, help="Texts in memory at once.")
@@ -45,6 +54,8 @@ def predict(
         headstart predict runs/compare/best --text "Shares fell again."
 
         headstart predict runs/compare/best reviews.csv --out labelled.parquet
+
+        headstart predict runs/pairs --text "A dog runs." --text-b "An animal moves."
     """
     if (source is None) == (not text):
         raise SettingsError("give either a file of texts or --text, and not both")
@@ -52,19 +63,23 @@ def predict(
         raise SettingsError("--out takes the predictions of a file; print those of --text instead")
     from headstart.cli.bars import Bars
     from headstart.cli.loading import check_separator, load_model
-    from headstart.data.labelled import read_texts
     from headstart.serve import predictor
 
     bars = Bars()
     loaded = load_model(model, progress=bars)
     check_separator(model, loaded, label_separator)
+    columns: dict[str, Any] = {
+        "text_column": text_column,
+        "pair_columns": pair_columns,
+        "batch_size": batch_size,
+    }
     separator = predictor.SEPARATOR if label_separator is None else label_separator
     if source is None:
-        (found,) = predictor.predict(loaded, [text or []])
+        (found,) = predictor.predict(loaded, [_typed(loaded, text or [], text_b or [])])
         rows = [prediction._asdict() for prediction in found]
         print_json(rows) if as_json else print_table([_joined(row) for row in rows])
     elif out is None:
-        texts = read_texts(source, text_column=text_column, batch_size=batch_size, progress=bars)
+        texts = predictor.read_inputs(loaded, source, **columns, progress=bars)
         if not as_json:
             predictor.check_separator(loaded, separator)
         kind, write = predictor.kind_of(loaded), None
@@ -81,9 +96,8 @@ def predict(
             loaded,
             source,
             out,
-            text_column=text_column,
+            **columns,
             separator=separator,
-            batch_size=batch_size,
             progress=bars,
         )
         result = {"texts": count, "out": str(out)}
@@ -96,3 +110,25 @@ def _joined(row: Mapping[str, object]) -> dict[str, object]:
         return dict(row)
     shares = zip(row["label"], row["probability"], strict=True)  # type: ignore[call-overload]
     return {"text": row["text"], "labels": ", ".join(f"{label} {p:.3f}" for label, p in shares)}
+
+
+def _typed(
+    model: "TextClassifier | TextRegressor", texts: list[str], seconds: list[str]
+) -> list[Any]:
+    """Return what was typed as the model takes it: texts, or pairs of them.
+
+    Raises:
+        SettingsError: A model of pairs lacks second texts, or another one has some.
+    """
+    from headstart.transfer.pairs import PairClassifier
+
+    if not isinstance(model, PairClassifier):
+        if seconds:
+            raise SettingsError("the model takes single texts; --text-b is for models of pairs")
+        return texts
+    if len(texts) != len(seconds):
+        raise SettingsError(
+            f"the model takes pairs of texts: give a --text-b for every --text ({len(texts)} "
+            f"--text, {len(seconds)} --text-b)"
+        )
+    return list(zip(texts, seconds, strict=True))

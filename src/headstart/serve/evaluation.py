@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
 from headstart.data.label_sets import check_known_label_sets
-from headstart.data.labelled import Dataset, Labelled, check_known_labels
+from headstart.data.labelled import Labelled, check_known_labels
 from headstart.progress import SILENT, Progress
 from headstart.serve.predictor import Classifier
 from headstart.tasks.calibration import calibration_error
@@ -99,9 +99,13 @@ class NumberEvaluation:
 
 
 def evaluate(
-    model: Classifier, dataset: Dataset, *, batch_size: int = 1024, progress: Progress = SILENT
+    model: Classifier,
+    dataset: Labelled[str],
+    *,
+    batch_size: int = 1024,
+    progress: Progress = SILENT,
 ) -> Evaluation:
-    """Score a model on labelled texts.
+    """Score a model on labelled texts, or pairs of them.
 
     Raises:
         DataError: A label is none of the model's classes; names the line.
@@ -165,7 +169,7 @@ def evaluate_numbers(
 
 
 def _in_batches(
-    answer: Callable[[Sequence[str]], NDArray[Any]],
+    answer: Callable[[Sequence[Any]], NDArray[Any]],
     dataset: Labelled[Any],
     batch_size: int,
     progress: Progress,

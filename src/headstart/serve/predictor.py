@@ -19,9 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headstart.data.labelled import read_texts
+from headstart.data.pairs import read_pairs
 from headstart.errors import SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.storage import disk_errors
+from headstart.transfer.pairs import PairClassifier
 from headstart.transfer.regressor import TextRegressor
 
 _FORMULA_START = tuple("=+-@\t\r\n\0＝＋－＠")  # spreadsheets take full-width signs too
@@ -34,7 +36,7 @@ class Classifier(Protocol):
 
     classes_: Any
 
-    def predict_proba(self, texts: Sequence[str]) -> np.ndarray: ...
+    def predict_proba(self, texts: Sequence[Any]) -> np.ndarray: ...
 
 
 class Prediction(NamedTuple):
@@ -48,6 +50,21 @@ class Prediction(NamedTuple):
         """Return the row of a table of text; `separator` stands between several labels."""
         del separator
         return csv_cell(self.text), csv_cell(self.label), round(self.probability, 6)
+
+
+class PairPrediction(NamedTuple):
+    """A pair of texts, the label the model gives it, and the probability of that label."""
+
+    text_a: str
+    text_b: str
+    label: str
+    probability: float
+
+    def cells(self, separator: str) -> tuple[object, ...]:
+        """Return the row of a table of text; `separator` stands between several labels."""
+        del separator
+        *words, probability = self
+        return *map(csv_cell, words), round(probability, 6)
 
 
 class LabelSetPrediction(NamedTuple):
@@ -75,11 +92,17 @@ class NumberPrediction(NamedTuple):
         return csv_cell(self.text), self.value
 
 
-AnyPrediction = Prediction | LabelSetPrediction | NumberPrediction
+AnyPrediction = Prediction | PairPrediction | LabelSetPrediction | NumberPrediction
 Write = Callable[[Sequence[AnyPrediction]], object]
 _SCHEMAS: dict[type[AnyPrediction], pa.Schema] = {
     Prediction: pa.schema(
         [("text", pa.string()), ("label", pa.string()), ("probability", pa.float64())]
+    ),
+    PairPrediction: pa.schema(
+        [
+            *((name, pa.string()) for name in ("text_a", "text_b", "label")),
+            ("probability", pa.float64()),
+        ]
     ),
     LabelSetPrediction: pa.schema(
         [
@@ -93,16 +116,18 @@ _SCHEMAS: dict[type[AnyPrediction], pa.Schema] = {
 
 
 def kind_of(model: Classifier | TextRegressor) -> type[AnyPrediction]:
-    """Return what a model predicts: a label, several, or a number."""
+    """Return what a model predicts: a label of a text or a pair, several labels, or a number."""
     if isinstance(model, TextRegressor):
         return NumberPrediction
+    if isinstance(model, PairClassifier):
+        return PairPrediction
     return Prediction if getattr(model, "thresholds_", None) is None else LabelSetPrediction
 
 
 def predict(
-    model: Classifier | TextRegressor, batches: Iterable[Sequence[str]]
+    model: Classifier | TextRegressor, batches: Iterable[Sequence[Any]]
 ) -> Iterator[list[AnyPrediction]]:
-    """Yield the predictions of one batch of texts after the other, in their order."""
+    """Yield the predictions of one batch of texts, or pairs, after the other, in their order."""
     for texts in batches:
         if isinstance(model, TextRegressor):
             values = model.predict(texts).tolist()
@@ -111,12 +136,40 @@ def predict(
             yield _labels(model, texts)
 
 
-def _labels(model: Classifier, texts: Sequence[str]) -> list[AnyPrediction]:
+def read_inputs(
+    model: Classifier | TextRegressor,
+    source: Path,
+    *,
+    text_column: str | None,
+    pair_columns: Sequence[str] | None,
+    batch_size: int,
+    progress: Progress,
+) -> Iterator[list[Any]]:
+    """Yield the texts of a file, or its pairs, as the model takes them, a batch at a time.
+
+    Raises:
+        DataError: A line cannot be read; names the line.
+        SettingsError: A column is named for what the model does not take.
+    """
+    if isinstance(model, PairClassifier):
+        if text_column is not None:
+            raise SettingsError("the model takes pairs of texts; name both of their columns")
+        return read_pairs(
+            source, pair_columns=pair_columns, batch_size=batch_size, progress=progress
+        )
+    if pair_columns is not None:
+        raise SettingsError("the model takes single texts; name their one column")
+    return read_texts(source, text_column=text_column, batch_size=batch_size, progress=progress)
+
+
+def _labels(model: Classifier, texts: Sequence[Any]) -> list[AnyPrediction]:
     labels = np.array([str(label) for label in model.classes_], object)
     shares = model.predict_proba(texts)
     thresholds = getattr(model, "thresholds_", None)
     if thresholds is None:
         likeliest = zip(texts, labels[shares.argmax(1)], shares.max(1).tolist(), strict=True)
+        if isinstance(model, PairClassifier):
+            return [PairPrediction(a, b, label, chance) for (a, b), label, chance in likeliest]
         return [Prediction(*each) for each in likeliest]
     return [
         LabelSetPrediction(text, labels[given].tolist(), row[given].tolist())
@@ -130,26 +183,29 @@ def predict_file(
     target: Path,
     *,
     text_column: str | None = None,
+    pair_columns: Sequence[str] | None = None,
     separator: str = SEPARATOR,
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> int:
-    """Predict every text of `source` into `target`, which is written whole or not at all.
+    """Predict every text, or pair, of `source` into `target`, whole or not at all.
 
     Memory is bounded by one batch, whatever the size of the files.
 
     Args:
         model: A fitted classifier or regressor.
-        source: CSV, TSV, JSONL or Parquet with a column of texts, or plain text, one text a line.
-        target: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file; columns text, label, probability, or
-            text, value for numbers.
+        source: CSV, TSV, JSONL or Parquet with a column of texts, or plain text, one text a line;
+            for a model of pairs, with two columns, or a tab in every line.
+        target: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file; columns text (or text_a and text_b),
+            label, probability, or text, value for numbers.
         text_column: The column of `source` to read, where it is not `text`.
+        pair_columns: The two columns to read, where they are not `text_a` and `text_b`.
         separator: What stands between several labels of a text in CSV and TSV.
         batch_size: Texts held in memory at once.
         progress: Where progress goes.
 
     Returns:
-        The number of texts.
+        The number of texts, or pairs.
 
     Raises:
         DataError: A line of `source` cannot be read; names the line.
@@ -161,7 +217,14 @@ def predict_file(
         check_separator(model, separator)
     if target.exists() and source.exists() and target.samefile(source):
         raise SettingsError(f"{target}: is what is read; write the predictions to another file")
-    texts = read_texts(source, text_column=text_column, batch_size=batch_size, progress=progress)
+    texts = read_inputs(
+        model,
+        source,
+        text_column=text_column,
+        pair_columns=pair_columns,
+        batch_size=batch_size,
+        progress=progress,
+    )
     count = 0
     with (
         progress.stage(f"predicting {source}", unit="texts") as advance,

@@ -8,6 +8,7 @@ from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.progress import SILENT, Progress
 from headstart.tasks.classification import ClassWeight
+from headstart.tasks.multilabel import holds_label_sets
 from headstart.tasks.pairs import Pairs
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.learning import as_text
@@ -70,7 +71,7 @@ class PairClassifier(TextClassifier):
         self.symmetric = symmetric
 
     def fit(self, X: Sequence[Any], y: Sequence[Any], *, progress: Progress = SILENT) -> Self:
-        """Learn from pairs `(first, second)` and their labels: one label a pair, or several.
+        """Learn from pairs `(first, second)` and their labels, one label a pair.
 
         Raises:
             DataError: The pairs or labels cannot be used.
@@ -78,6 +79,8 @@ class PairClassifier(TextClassifier):
         """
         if not isinstance(self.symmetric, bool):
             raise SettingsError(f"symmetric must be true or false, got {self.symmetric!r}")
+        if hasattr(y, "__len__") and holds_label_sets(y):
+            raise DataError("a pair has one label; several a pair are for single texts only")
         super().fit(X, y, progress=progress)
         self.fit_report_["empty"] = sum(not (a.strip() and b.strip()) for a, b in X)
         return self
