@@ -20,6 +20,7 @@ JOBS = (
     "generation",
     "language_models",
     "published_encoder",
+    "pairs",
     "combined_loss",
     "translation",
     "bidirectional_lm",

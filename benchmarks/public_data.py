@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 Rows = tuple[list[str], list[str]]  # texts and labels
+PairRows = tuple[list[tuple[str, str]], list[str]]  # pairs of texts and labels
 
 
 def articles(data: Path, part: str) -> list[str]:
@@ -46,3 +47,35 @@ def clinc150(data: Path, part: str) -> Rows:
     with gzip.open(data / "clinc150" / "data_full.json.gz", "rt", encoding="utf-8") as file:
         rows = json.load(file)[part]
     return [text for text, _ in rows], [label for _, label in rows]
+
+
+def sick(data: Path, part: str) -> PairRows:
+    """Return sentences about pictures and whether the first entails the second."""
+    name = {"train": "SICK_train.txt", "test": "SICK_test_annotated.txt"}[part]
+    return _pairs((data / "sick" / name).read_text(encoding="utf-8"), (1, 2, 4))
+
+
+def snli(data: Path, part: str) -> PairRows:
+    """Return SNLI's development part to train on, for want of its training part, and its test."""
+    path = data / "snli" / {"train": "dev.txt.gz", "test": "test.txt.gz"}[part]
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return _pairs("no head\n" + file.read(), (0, 1, 2))
+
+
+def mrpc(data: Path, part: str) -> PairRows:
+    """Return sentences of news and whether they say the same."""
+    path = data / "mrpc" / f"msr_paraphrase_{part}.txt"
+    return _pairs(path.read_text(encoding="utf-8-sig"), (3, 4, 0))
+
+
+def rte(data: Path, part: str) -> PairRows:
+    """Return passages and whether they entail a sentence; GLUE's development part is the test."""
+    path = data / "rte" / {"train": "train.tsv", "test": "dev.tsv"}[part]
+    return _pairs(path.read_text(encoding="utf-8"), (1, 2, 3))
+
+
+def _pairs(table: str, columns: tuple[int, int, int]) -> PairRows:
+    """Return both texts and the label of every row after the head; quotes are as they are."""
+    rows = [line.split("\t") for line in table.splitlines()[1:]]
+    first, second, label = columns
+    return [(row[first], row[second]) for row in rows], [row[label] for row in rows]

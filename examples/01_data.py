@@ -6,6 +6,7 @@ from headstart.data.corpora import read_corpus
 from headstart.data.label_sets import read_label_sets
 from headstart.data.labelled import read_labelled
 from headstart.data.overlap import find_conflicts, find_duplicates
+from headstart.data.pairs import read_labelled_pairs
 from headstart.data.parallel import as_parallel
 
 Path("reviews.csv").write_text(
@@ -25,6 +26,12 @@ print(find_conflicts(dataset))
 Path("tagged.csv").write_text("text,label\na goal,sport|news\nrain,\n")
 several = read_label_sets("tagged.csv", separator="|")
 print(several.labels)
+
+Path("pairs.csv").write_text(
+    "premise,hypothesis,label\na dog runs,an animal moves,yes\nhello,,no\n"
+)
+labelled_pairs = read_labelled_pairs("pairs.csv")
+print(labelled_pairs.texts[0], labelled_pairs.labels, labelled_pairs.notes)
 
 corpus = read_corpus("articles.txt")
 for document in corpus:  # every time anew from the files, so a corpus may be larger than memory

@@ -33,6 +33,11 @@ print(stars.predict(["a late goal"]), stars.fit_report_["validation_pearson"])
 honest = hs.TextClassifier(transfer="scratch", calibrate=True).fit(texts, labels)
 print(honest.temperature_, honest.fit_report_["validation_calibration_error_before"])
 
+pairs = [(text, f"{word} news") for text in texts for word in ("sport", "business")]
+agree = [label == word for label in labels for word in ("sport", "business")]
+judge = hs.PairClassifier(encoder, transfer="frozen").fit(pairs, agree)
+print(judge.predict([("a late goal", "sport news")]), judge.fit_report_["empty"])
+
 elmo = hs.pretrain("elmo", texts * 20, size="tiny", steps=5, threads=1)
 weighed = hs.TextClassifier(elmo, transfer=hs.Features(layers=hs.Layers(output=True)))
 weighed.fit(texts, labels)
