@@ -50,7 +50,7 @@ from headstart.transfer.methods import (
     Training,
     name_of,
 )
-from headstart.transfer.stopping import Validation, search_steps
+from headstart.transfer.stopping import Validation, search_steps, steps_between_looks
 from headstart.transfer.task import Fit, Task, coverage
 from headstart.transfer.token_states import reads_in_context
 from headstart.transfer.whole_models import fit_whole_model
@@ -326,9 +326,10 @@ def _search_steps(
         steps=training.max_steps,
         schedule=lambda step: warm_up(step, _WARM_UP_STEPS),
     )
-    best_step, best = search_steps(
-        steps, validate, training, every=training.evaluate_every, progress=progress
-    )
+    every = training.evaluate_every
+    if task.pairs:  # which take longer to learn than texts (docs/log.md)
+        every = steps_between_looks(training, len(rows))
+    best_step, best = search_steps(steps, validate, training, every=every, progress=progress)
     return max(training.min_steps, round(best_step * len(task) / len(rows))), best
 
 

@@ -87,7 +87,10 @@ def learn(
     else:
         method = method_of(estimator.transfer)
     method = with_defaults(
-        method, whole_model=whole_model_width(encoder), in_context=reads_in_context(encoder)
+        method,
+        whole_model=whole_model_width(encoder),
+        in_context=reads_in_context(encoder),
+        pairs=pairs is not None,
     )
     started = time.perf_counter()
     task = Task(

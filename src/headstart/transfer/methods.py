@@ -291,7 +291,9 @@ _HEAD = Training(hidden=256, dropout=0.3, min_steps=100, max_steps=1000)
 _RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768, as in the paper; narrower models take more
 
 
-def with_defaults(method: Method, *, whole_model: int | None, in_context: bool = False) -> Method:
+def with_defaults(
+    method: Method, *, whole_model: int | None, in_context: bool = False, pairs: bool = False
+) -> Method:
     """Return the method with every setting that depends on the encoder filled in.
 
     Args:
@@ -299,18 +301,20 @@ def with_defaults(method: Method, *, whole_model: int | None, in_context: bool =
         whole_model: The width of an encoder that replaces the whole model; None for the shared
             pipeline.
         in_context: Whether the encoder replaces the embedding layer and reads words in context.
+        pairs: Whether the shared pipeline reads pairs of texts.
     """
+    rate = 8e-3 if pairs else 2e-2
     defaults: dict[str, Any] = {}
     if isinstance(method, Scratch):
         defaults = {"learning_rate": 2e-3, "training": Training()}
         if whole_model:
             defaults = {"learning_rate": 2.5 * _RATE_TIMES_WIDTH / whole_model, "training": _TUNING}
     elif isinstance(method, Features):
-        defaults = {"learning_rate": 2e-2, "training": Training()}
+        defaults = {"learning_rate": rate, "training": Training()}
         if whole_model:
             defaults = {"learning_rate": 2e-3, "training": _HEAD}
     elif isinstance(method, FineTune | GradualUnfreeze | LowRank):
-        defaults = {"learning_rate": 2e-2, "encoder_rate": 4e-3, "training": Training()}
+        defaults = {"learning_rate": rate, "encoder_rate": 4e-3, "training": Training()}
         if in_context:
             defaults["encoder_rate"] = 5e-4
         if whole_model:

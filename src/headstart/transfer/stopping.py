@@ -64,3 +64,8 @@ def search_steps(
             elif step - last_gain >= training.patience * every:
                 break
     return best_step, best
+
+
+def steps_between_looks(training: Training, num_rows: int) -> int:
+    """Look no more than twice in a pass over the labels: a look reads the validation part."""
+    return max(training.evaluate_every, num_rows // training.batch_size // 2)

@@ -62,7 +62,7 @@ from headstart.transfer.methods import (
     Scratch,
     Training,
 )
-from headstart.transfer.stopping import Validation, search_steps
+from headstart.transfer.stopping import Validation, search_steps, steps_between_looks
 from headstart.transfer.task import Fit, Task, coverage
 
 WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
@@ -108,7 +108,7 @@ def fit_whole_model(
             steps,
             validation_loss,
             training,
-            every=_steps_between_looks(training, len(rows)),
+            every=steps_between_looks(training, len(rows)),
             least_gain=_LEAST_GAIN,
             progress=progress,
         )
@@ -403,11 +403,6 @@ def _parameter_groups(start: _Start, model: WholeModel) -> list[dict[str, object
     return layerwise_groups(model.encoder, head, learning_rate=start.rate, layer_decay=decay)
 
 
-def _steps_between_looks(training: Training, num_rows: int) -> int:
-    """Look no more than twice in a pass over the labels: a look reads the validation part."""
-    return max(training.evaluate_every, num_rows // training.batch_size // 2)
-
-
 def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progress) -> Fit:
     """Train a head on an encoder's frozen states, which are computed once."""
     if method.training is None or method.learning_rate is None:
@@ -474,7 +469,7 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
             steps(trial, rows, training.max_steps, lambda step: warm_up(step, 10)),
             validate,
             training,
-            every=_steps_between_looks(training, len(rows)),
+            every=steps_between_looks(training, len(rows)),
             least_gain=_LEAST_GAIN,
             progress=progress,
         )
