@@ -204,6 +204,10 @@ def test_what_is_no_list_of_pairs_is_refused(kind, fitted_models):
 def test_labels_and_settings_that_cannot_be_are_refused(classifier, pairs, labels):
     with pytest.raises(DataError, match="30 pairs but 2 labels; give one label a pair"):
         classifier.fit(pairs, labels[:2])
+    with pytest.raises(DataError, match="a pair has one label"):
+        classifier.fit(pairs, [[label] for label in labels])
+    with pytest.raises(DataError, match="labels must be a list or one column, got a NoneType"):
+        classifier.fit(pairs, None)
     with pytest.raises(SettingsError, match="symmetric must be true or false, got 'yes'"):
         classifier.set_params(symmetric="yes").fit(pairs, labels)
 

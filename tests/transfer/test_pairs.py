@@ -290,3 +290,32 @@ def test_any_encoder_of_transformers_reads_pairs_as_its_tokenizer_says(whole_mod
         )
     expected = (outside.last_hidden_state * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+# How it is trained
+
+
+def test_pairs_have_a_rate_of_their_own_in_the_pipeline():
+    for method in (Features(), FineTune()):
+        texts, pairs = (
+            with_defaults(method, whole_model=None, pairs=pairs).learning_rate
+            for pairs in (False, True)
+        )
+        assert (texts, pairs) == (2e-2, 8e-3)
+        whole = [with_defaults(method, whole_model=16, pairs=pairs) for pairs in (False, True)]
+        assert whole[0] == whole[1]
+
+
+def test_many_pairs_are_looked_at_twice_a_pass(encoder, pair_task, monkeypatch):
+    seen = []
+
+    def search(*_, every, **__):
+        seen.append(every)
+        raise InterruptedError
+
+    monkeypatch.setattr("headstart.transfer.fitting.search_steps", search)
+    pairs, labels = pair_task
+    for number in (1, 100):
+        with pytest.raises(InterruptedError):
+            PairClassifier(encoder, "frozen").fit(pairs * number, labels * number)
+    assert seen == [10, 1600 // 32 // 2]
