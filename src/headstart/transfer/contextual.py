@@ -31,7 +31,7 @@ from headstart.training.runs import has_fast_bf16
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.fitted import ContextualModel, contextual_scores
 from headstart.transfer.methods import Features, FineTune, Layers, Training
-from headstart.transfer.stopping import Validation, search_steps, steps_between_looks
+from headstart.transfer.stopping import Validation, least_passes, search_steps, steps_between_looks
 from headstart.transfer.task import Fit, Task, coverage
 from headstart.transfer.token_states import token_states
 
@@ -64,13 +64,14 @@ def fit_in_context(
             steps=training.max_steps,
             schedule=lambda step: warm_up(step, _WARM_UP_STEPS),
         )
-        every = training.evaluate_every
+        every, least = training.evaluate_every, training.min_steps
         if task.pairs:  # which take longer to learn than texts (docs/log.md)
             every = steps_between_looks(training, len(rows))
+            least = max(least, least_passes(training, len(task)))
         best_step, validation = search_steps(
             steps, validate, training, every=every, progress=progress
         )
-        num_steps = max(training.min_steps, round(best_step * len(task) / len(rows)))
+        num_steps = max(least, round(best_step * len(task) / len(rows)))
         final = start.fresh()
         proof = start.proof()
         proof.check()

@@ -50,7 +50,7 @@ from headstart.transfer.methods import (
     Training,
     name_of,
 )
-from headstart.transfer.stopping import Validation, search_steps, steps_between_looks
+from headstart.transfer.stopping import Validation, least_passes, search_steps, steps_between_looks
 from headstart.transfer.task import Fit, Task, coverage
 from headstart.transfer.token_states import reads_in_context
 from headstart.transfer.whole_models import fit_whole_model
@@ -326,11 +326,12 @@ def _search_steps(
         steps=training.max_steps,
         schedule=lambda step: warm_up(step, _WARM_UP_STEPS),
     )
-    every = training.evaluate_every
+    every, least = training.evaluate_every, training.min_steps
     if task.pairs:  # which take longer to learn than texts (docs/log.md)
         every = steps_between_looks(training, len(rows))
+        least = max(least, least_passes(training, len(task)))
     best_step, best = search_steps(steps, validate, training, every=every, progress=progress)
-    return max(training.min_steps, round(best_step * len(task) / len(rows))), best
+    return max(least, round(best_step * len(task) / len(rows))), best
 
 
 def _training(method: Scratch | Features | FineTune) -> Training:

@@ -62,7 +62,7 @@ from headstart.transfer.methods import (
     Scratch,
     Training,
 )
-from headstart.transfer.stopping import Validation, search_steps, steps_between_looks
+from headstart.transfer.stopping import Validation, least_passes, search_steps, steps_between_looks
 from headstart.transfer.task import Fit, Task, coverage
 
 WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
@@ -71,7 +71,6 @@ _PROBE_STRENGTH = 1.0
 _MEAN: Pooling = "mean"
 _JITTER = 0.2  # of lengths, by which texts are dealt into batches
 _PARTS = 5  # of the labels, by which the pooling is chosen
-_LEAST_PASSES = 3  # over the labels, as in the paper of BERT; the rate falls to zero meanwhile
 _LEAST_GAIN = 0.005  # nats of validation loss; without it a solved task is trained on for ever
 _CPU = torch.device("cpu")
 _NEW_TOKENS = ("<start>", "<delimiter>", "<extract>")
@@ -113,7 +112,7 @@ def fit_whole_model(
             progress=progress,
         )
         found = round(best_step * len(task) / len(rows))
-        num_steps = max(training.min_steps, found, _least_passes(training, len(task)))
+        num_steps = max(training.min_steps, found, least_passes(training, len(task)))
         everything = np.arange(len(task))
         final = start.fresh(everything)
         proof = None if isinstance(method, Scratch) else start.proof_before(final)
@@ -259,15 +258,6 @@ class _Start:
             with torch.inference_mode():
                 own = self.model.pool(own)
         return sum_of_orders(own, orders).numpy()
-
-
-def _least_passes(training: Training, labels: int) -> int:
-    """Return the steps of the fewest passes over the labels.
-
-    With thousands of labels the search, at a rate that does not fall, finds its lowest loss within
-    the first pass; with a rate that does fall, two more are worth a point and more on SST-2.
-    """
-    return min(training.max_steps, -(-_LEAST_PASSES * labels // training.batch_size))
 
 
 def _start_of(
