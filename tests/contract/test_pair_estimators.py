@@ -181,6 +181,7 @@ def test_an_unfitted_classifier_says_so(classifier):
 NO_PAIRS = {
     "one string": ("goal", "pairs must be a list of .first, second., got a str"),
     "generator": ((pair for pair in [("a", "b")]), "got a generator"),
+    "set": ({("a", "b")}, "got a set"),
     "texts": (["goal", "bank"], r"pair 0 is not two texts \(first, second\): 'goal'"),
     "three texts": ([("a", "b"), ("a", "b", "c")], r"pair 1 is not two texts .*\('a', 'b', 'c'\)"),
     "one text": ([("a", "b"), ("a",)], "pair 1 is not two texts"),

@@ -1,6 +1,6 @@
 """The scikit-learn surface for sentence pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,7 +91,7 @@ class PairClassifier(TextClassifier):
         Raises:
             DataError: `X` is no list of pairs of texts; the message has the position.
         """
-        if isinstance(X, str | bytes) or not hasattr(X, "__len__"):
+        if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
             raise DataError(f"pairs must be a list of (first, second), got a {type(X).__name__}")
         sides: tuple[list[str], list[str]] = ([], [])
         for position, pair in enumerate(X):
