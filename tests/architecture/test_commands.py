@@ -59,7 +59,7 @@ FLAGS = {
     ),
     "data list": "--json --debug",
     "data get": "--json --debug",
-    "data check": "data --test --text-column --label-column --json --debug",
+    "data check": "data --test --corpus --text-column --label-column --json --debug",
 }
 
 

@@ -20,6 +20,40 @@ def test_check_as_json(run, files):
     assert found["leaks"]["share"] == 1.0
 
 
+def test_check_tells_what_test_rows_were_seen_before(run, files):
+    near = "the striker has scored a very late goal in the cup final"
+    rows = [
+        f"{near} again",
+        "shares of all banks fell on the london market as the rates rose once more",
+        "something that nobody has seen before the test was made",
+    ]
+    (files / "seen.csv").write_text(
+        "text,label\n"
+        + "".join(
+            f"{row},{label}\n"
+            for row, label in zip(rows, ("sport", *["business"] * 2), strict=True)
+        )
+    )
+    (files / "more.csv").write_text(f"text,label\n{near},sport\na,sport\nb,business\nc,business\n")
+    (files / "corpus.txt").write_text(f"Shares.\nHe said: {rows[1].upper()}, of course.\n")
+    words = ("data", "check", "more.csv", "--test", "seen.csv", "--corpus", "corpus.txt")
+    code, out, _ = run(*words)
+    assert code == 0
+    assert "2 classes: 'business' is the most frequent with 50.0% of the rows" in out
+    assert "texts have 1 to 12 words" in out
+    assert "nearly a training row: 1, 33.3% (for instance 'the striker has scored" in out
+    assert "on line 2 is 90% like line 2 of the training rows" in out
+    assert "overlap with the corpus corpus.txt: 1, 33.3%: 1 by 13 words in a row" in out
+    assert "of line 3 is in document 2" in out
+    assert "clean test rows, none of these: 1 of 3" in out
+    found = json.loads(run(*words, "--json")[1])
+    assert found["near_leaks"]["test_indices"] == [0]
+    assert found["corpus_overlap"]["indices"] == [1]
+    assert found["clean"] == {"num_rows": 1, "num_test_rows": 3}
+    _, out, _ = run("data", "check", "train.csv", "--corpus", "articles.txt")
+    assert "rows that overlap with the corpus articles.txt: 0; 36 have too few words to tell" in out
+
+
 def test_check_refuses_what_every_command_would(run, files):
     (files / "ragged.csv").write_text("text,label\na,x\nb\n")
     code, out, err = run("data", "check", "ragged.csv")

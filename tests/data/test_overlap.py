@@ -40,7 +40,7 @@ def test_leaks_are_counted_in_the_test_rows_and_named_in_the_training_rows():
     test = Dataset(["new", "other", "other "], ["x", "y", "y"], "test.csv", [2, 3, 4])
     found = find_leaks(DATA, test)
     assert (found.num_test_rows, found.share) == (2, 2 / 3)
-    assert found.train_indices == (1, 4)
+    assert (found.test_indices, found.train_indices) == ((1, 2), (1, 4))
     assert str(found) == (
         "test rows that are in the training rows too: 2, 66.7% (for instance 'other' on line 3)"
     )

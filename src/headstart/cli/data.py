@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -66,9 +66,21 @@ def get(as_json: Json = False, debug: Debug = False) -> None:
 
 @app.command()
 def check(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, TSV, JSONL or Parquet file.")],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="CSV, TSV, JSONL or Parquet file, or hf:NAME."),
+    ],
     test: Annotated[
         Path | None, typer.Option("--test", metavar="FILE", help="Test data, to look for leaks.")
+    ] = None,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--corpus",
+            metavar="PATH",
+            help="Pretraining text, to look for test rows, or without --test for rows of DATA: "
+            "file, folder, glob or hf:NAME; may be repeated.",
+        ),
     ] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -77,44 +89,30 @@ def check(
 ) -> None:
     """Read labelled data as every command would, and report what is in it.
 
-    Duplicate texts, texts with several labels, and test rows that are in the training data are
-    named with their lines.
+    Duplicate texts, texts with several labels, test rows that are in the training data or nearly
+    so, and rows that overlap with a pretraining corpus are counted and named with their lines.
 
     For example:
 
-        headstart data check train.csv --test test.csv
+        headstart data check train.csv --test test.csv --corpus articles.txt
     """
     from headstart.cli.bars import Bars
-    from headstart.data.labelled import (
-        Dataset,
-        check_known_labels,
-        check_trainable,
-        read_labelled,
-    )
-    from headstart.data.overlap import find_conflicts, find_duplicates, find_leaks
+    from headstart.data.checks import check_data
+    from headstart.data.corpora import read_corpus
+    from headstart.data.labelled import read_labelled
 
     bars = Bars()
-
-    def read(path: Path) -> Dataset:
-        return read_labelled(
-            path, text_column=text_column, label_column=label_column, progress=bars
-        )
-
-    dataset = read(data)
-    check_trainable(dataset)
-    findings: dict[str, Any] = {
-        "duplicates": find_duplicates(dataset),
-        "conflicts": find_conflicts(dataset),
-    }
-    if test is not None:
-        test_rows = read(test)
-        check_known_labels(test_rows, dataset.classes)
-        findings["leaks"] = find_leaks(dataset, test_rows)
+    columns = {"text_column": text_column, "label_column": label_column}
+    dataset = read_labelled(data, **columns, progress=bars)
+    test_rows = None if test is None else read_labelled(test, **columns, progress=bars)
+    text = read_corpus(corpus, text_column=text_column) if corpus else None
+    findings = check_data(dataset, test_rows, text, progress=bars)
     counts = dict(sorted(Counter(dataset.labels).items()))
+    notes = (*dataset.notes, *(text.notes if text else ()))
     if as_json:
         found = {name: asdict(finding) for name, finding in findings.items()}
-        print_json({"rows": len(dataset), "classes": counts, "notes": dataset.notes} | found)
+        print_json({"rows": len(dataset), "classes": counts, "notes": notes} | found)
         return
     say(f"{data}: {len(dataset):,} rows, {len(counts):,} classes, all readable")
-    say(*dataset.notes, *map(str, findings.values()))
+    say(*notes, *map(str, findings.values()))
     print_table([{"class": label, "rows": count} for label, count in counts.items()])

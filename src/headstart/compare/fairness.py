@@ -7,8 +7,9 @@ from typing import Any
 
 from headstart.compare.contestants import ADAPTED, Contestant
 from headstart.compare.reading import num_weights
+from headstart.data.contamination import SeenRows
 from headstart.data.labelled import Dataset
-from headstart.data.overlap import find_conflicts, find_duplicates, find_leaks
+from headstart.data.overlap import find_conflicts, find_duplicates
 from headstart.hub.bundle import Pretrained
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import (
@@ -108,20 +109,19 @@ def _learning_rates(methods: Mapping[Contestant, Method]) -> list[str]:
     return [f"{', '.join(names)} {rate}" for rate, names in rates.items()]
 
 
-def warnings(train: Dataset, test: Dataset) -> list[str]:
-    """Say what in the data could make the scores misleading: repeated, conflicting, leaked rows."""
-    found = []
-    duplicates, conflicts, leaks = (
-        find_duplicates(train),
-        find_conflicts(train),
-        find_leaks(train, test),
-    )
-    if duplicates.num_rows:
-        found.append(str(duplicates))
-    if conflicts.num_texts:
-        found.append(str(conflicts))
-    if leaks.num_test_rows:
-        found.append(str(leaks))
+def warnings(train: Dataset, seen: SeenRows) -> list[str]:
+    """Say what in the data could make the scores misleading: repeated, conflicting, seen rows."""
+    duplicates, conflicts = find_duplicates(train), find_conflicts(train)
+    counts: list[tuple[int, object]] = [
+        (duplicates.num_rows, duplicates),
+        (conflicts.num_texts, conflicts),
+        (seen.leaks.num_test_rows, seen.leaks),
+        (seen.near_leaks.num_test_rows, seen.near_leaks),
+        (seen.overlap.num_rows if seen.overlap else 0, seen.overlap),
+    ]
+    found = [str(finding) for count, finding in counts if count]
+    if not seen.num_clean:
+        found.append("No test row is clean: every score is of rows that were seen before the test.")
     return found
 
 

@@ -33,7 +33,9 @@ from headstart.inspect.senses_page import picture
 FOLDER = Path(__file__).parent
 # Plotly adds the style sheet of its maps, unless there is an element with the sheet's id already.
 _MAP_STYLES = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
-_OPTIONAL = ("data", "differences", "proofs", "layers", "knowledge", "command", "seconds")
+_OPTIONAL = (
+    *("data", "clean", "differences", "proofs", "layers", "knowledge", "command", "seconds"),
+)
 _SHOWN_OCCURRENCES = 6
 _ONE_SEED = (
     "One seed was run: intervals and p-values speak for other test rows, not for other seeds or "
@@ -46,10 +48,10 @@ def render_report(result: Mapping[str, Any]) -> str:
 
     Args:
         result: A comparison's results as JSON holds them. `summary`, the rows of `summarize`, is
-            needed; `title`, `metric`, `data`, `cells`, `headline`, `best`, `recommendation`,
-            `left_out`, `gains`, `differences`, `warnings`, `proofs`, `layers`, `forecast`,
-            `knowledge`, `senses`, `settings`, `command`, `versions` and `seconds` are shown where
-            they are given.
+            needed; `title`, `metric`, `data`, `clean`, `cells`, `headline`, `best`,
+            `recommendation`, `left_out`, `gains`, `differences`, `warnings`, `proofs`, `layers`,
+            `forecast`, `knowledge`, `senses`, `settings`, `command`, `versions` and `seconds` are
+            shown where they are given.
     """
     style = "".join((FOLDER / name).read_text("utf-8") for name in ("tones.css", "report.css"))
     scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text("utf-8")]
@@ -109,6 +111,7 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
     proofs = result.get("proofs") or {}
     left_out: Sequence[Row] = result.get("left_out") or ()
     best = result.get("best") or {}
+    clean = result.get("clean") or {"rows": 0, "test_rows": 0}
     run_methods = list(dict.fromkeys(row["method"] for row in rows))
     return {
         **{name: result.get(name) for name in _OPTIONAL},
@@ -134,6 +137,7 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
         "num_seeds": len(seeds),
         "tables": list(_tables(rows, left_out, {labels, headline.get("labels")})),
         "compared": any(row["method"] == REFERENCE for row in rows),
+        "some_seen": clean["rows"] < clean["test_rows"],
         "costs": COSTS,
         "cost_labels": labels,
         "cost_rows": at_cost,

@@ -21,6 +21,12 @@ from headstart.compare.account import (
 )
 from headstart.compare.allowance import Allowance, limits, now
 from headstart.compare.cells import Model, Terms, run_cells
+from headstart.compare.clean_rows import (
+    changed_rankings,
+    clean_facts,
+    clean_value,
+    look_for_seen,
+)
 from headstart.compare.contestants import IN_CONTEXT, Contestant, parse_all
 from headstart.compare.encoders import Encoders, make_encoders, num_pretrained
 from headstart.compare.fairness import data_facts, differences, warnings
@@ -31,7 +37,7 @@ from headstart.compare.reading import Read, Texts, read_texts, remember
 from headstart.compare.recommendation import recommend
 from headstart.compare.report import render_report
 from headstart.compare.schedule import Limits, report_left_out
-from headstart.compare.summary import gains, summarize
+from headstart.compare.summary import gains, ranking_changes, summarize
 from headstart.compare.winner import affordable_labels, fit_and_inspect
 from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.demo import Demo, fetch_demo
@@ -99,7 +105,10 @@ class Comparison:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """One row for each method and label budget: mean, interval, difference, head start."""
+        """One row for each method and label budget: mean, interval, difference, head start.
+
+        `clean_mean` and its interval are of the test rows that were not seen before.
+        """
         rows: list[dict[str, Any]] = self.results["summary"]
         return rows
 
@@ -284,7 +293,8 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     corpus = plan.corpus or as_corpus(train.texts)
     translations = plan.parallel.notes if plan.parallel else ()
     notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes, *translations)))
-    cautions = warnings(train, test)
+    seen = look_for_seen(train, test, corpus, contestants, progress=progress)
+    cautions = warnings(train, seen)
     if plan.corpus is None:
         cautions = [
             "No corpus was given: encoders are pretrained on the training texts.",
@@ -325,9 +335,13 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     )
     left_out = report_left_out(schedule.left_out.items())
     with progress.stage("drawing intervals") as advance:
-        summary = summarize(cells)
+        summary = summarize(cells, clean=seen.clean)
         gained = gains(cells)
+        changes = ranking_changes(cells, seen.clean)
         advance(1)
+    reordered = changed_rankings(changes, seen.num_clean)
+    for warning in reordered:
+        progress.note(warning)
     choice = recommend(summary, labels=len(train), left_out=left_out)
     winner = next(one for one in contestants if one.name == choice["method"])
     run = [row["labels"] for row in summary if row["method"] == winner.name]
@@ -360,7 +374,12 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "left_out": left_out,
         "gains": gained,
         "differences": differences({one: terms.method(one) for one in contestants}, made.loaded),
-        "warnings": [*cautions, *made.notes, *degenerate(summary), *truncated(cells)],
+        "warnings": [
+            *(*cautions, *reordered, *made.notes),
+            *(*degenerate(summary), *truncated(cells)),
+        ],
+        "clean": clean_facts(seen, contestants),
+        "ranking_changes": changes,
         "summary": summary,
         "proofs": proofs(cells),
         "layers": layer_weights(cells),
@@ -379,7 +398,9 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         },
         "versions": versions(),
         "seconds": time.perf_counter() - started,
-        "cells": cells,
+        "cells": [
+            {**cell, "clean_value": clean_value(cell["correct"], seen.clean)} for cell in cells
+        ],
     }
 
 

@@ -1,6 +1,7 @@
 """From the cells of a comparison to its table: one row for each method and label budget."""
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any, TypedDict
 
 import numpy as np
@@ -31,7 +32,12 @@ class Draws(TypedDict):
 
 
 def summarize(
-    cells: Sequence[Cell], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    cells: Sequence[Cell],
+    *,
+    clean: Sequence[bool] | None = None,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Return the table of a comparison: methods in the cells' order, label budgets rising.
 
@@ -42,6 +48,8 @@ def summarize(
     Args:
         cells: Runs with `method`, `labels`, `seed`, `correct` (0/1 for each test row),
             `degenerate` (a reason or None) and the measurements to average.
+        clean: Whether each test row is clean; all are if None. `clean_mean`, `clean_low` and
+            `clean_high` are of the clean rows alone, and None without any.
         level: The share of intervals that cover the true value.
         resamples: Draws of seeds and test rows.
         seed: Another seed gives other draws.
@@ -53,6 +61,7 @@ def summarize(
     answers = as_answers([[cell["correct"] for cell in group] for group in groups.values()])
     draws: Draws = {"level": level, "resamples": resamples, "seed": seed}
     scores = interval(answers, **draws)
+    on_clean = _of_clean_rows(answers, clean, draws)
     rows = [
         {
             "method": method,
@@ -60,11 +69,14 @@ def summarize(
             "mean": float(mean),
             "low": float(low),
             "high": float(high),
+            **dict(zip(_ON_CLEAN, clean_scores, strict=True)),
             **{name: _mean(group, name) for name in _MEASUREMENTS},
             "degenerate": sum(cell.get("degenerate") is not None for cell in group),
             **dict.fromkeys(_AGAINST_REFERENCE),
         }
-        for ((method, labels), group), mean, low, high in zip(groups.items(), *scores, strict=True)
+        for ((method, labels), group), mean, low, high, clean_scores in zip(
+            groups.items(), *scores, on_clean, strict=True
+        )
     ]
     table = dict(zip(groups, answers, strict=True))
     compared = [
@@ -76,6 +88,7 @@ def summarize(
     return rows
 
 
+_ON_CLEAN = ("clean_rows", "clean_mean", "clean_low", "clean_high")
 _MEASUREMENTS = (
     *("macro_f1", "validation", "validation_loss"),
     *("seconds", "megabytes", "predictions_per_second"),
@@ -85,6 +98,74 @@ _AGAINST_REFERENCE = (
     *("head_start", "head_start_low", "head_start_high"),
     *("head_start_bound", "head_start_low_bound", "head_start_high_bound"),
 )
+
+
+def _of_clean_rows(
+    answers: Array, clean: Sequence[bool] | None, draws: Draws
+) -> list[tuple[int, float | None, float | None, float | None]]:
+    """Return how many rows are clean and, of each group, mean and interval on them."""
+    kept = answers if clean is None else answers[..., np.asarray(clean, bool)]
+    count = kept.shape[-1]
+    if not count:
+        return [(0, None, None, None)] * len(answers)
+    scores = zip(*interval(kept, **draws), strict=True)
+    return [(count, float(mean), float(low), float(high)) for mean, low, high in scores]
+
+
+def ranking_changes(
+    cells: Sequence[Cell],
+    clean: Sequence[bool],
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Return the pairs of methods whose order on all test rows is the reverse on the clean ones.
+
+    At each number of labels, a pair counts if the interval of its paired difference lies off zero
+    on all rows or on the clean ones: where neither does, no order was claimed that could change.
+
+    Args:
+        cells: As of `summarize`.
+        clean: Whether each test row is clean.
+        level: The share of intervals that cover the true value.
+        resamples: Draws of seeds and test rows.
+        seed: Another seed gives other draws.
+
+    Returns:
+        A row for each pair: `labels`, `above`, the method that is ahead on all rows, `below`, and
+        `difference`, `low`, `high`, `clean_difference`, `clean_low` and `clean_high`, of above
+        less below.
+    """
+    groups = _paired(cells)
+    answers = as_answers([[cell["correct"] for cell in group] for group in groups.values()])
+    kept = answers[..., np.asarray(clean, bool)]
+    if not kept.shape[-1] or kept.shape == answers.shape:
+        return []
+    means, clean_means = (each.mean((-2, -1)) for each in (answers, kept))
+    pairs = [
+        (above, below)
+        for (above, key), (below, other) in permutations(enumerate(groups), 2)
+        if key[1] == other[1]
+        and means[above] > means[below]
+        and clean_means[above] < clean_means[below]
+    ]
+    if not pairs:
+        return []
+    first, second = np.array(pairs).T
+    found = [
+        paired_difference(each[first], each[second], level=level, resamples=resamples, seed=seed)
+        for each in (answers, kept)
+    ]
+    names = ("difference", "low", "high", "clean_difference", "clean_low", "clean_high")
+    keys = list(groups)
+    rows = [
+        {"labels": keys[above][1], "above": keys[above][0], "below": keys[below][0]}
+        | dict(zip(names, map(float, numbers), strict=True))
+        for (above, below), *numbers in zip(pairs, *found[0], *found[1], strict=True)
+    ]
+    changes = [row for row in rows if row["low"] > 0 or row["clean_high"] < 0]
+    return sorted(changes, key=lambda row: row["labels"])
 
 
 def _paired(cells: Sequence[Cell]) -> dict[Key, list[Cell]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from headstart.data.columns import choose_text
+from headstart.data.hub_data import is_hub_data, pinned
 from headstart.data.lines import read_blocks, read_lines
 from headstart.data.sentences import split_sentences
 from headstart.data.tables import ENDINGS, file_format, read_rows, table_columns
@@ -46,6 +47,11 @@ class _Source:
             yield from read_lines(self.path)
 
 
+def _content(path: Path) -> str:
+    """Return what changes with a file's content: of a hub data set its name, as that is pinned."""
+    return str(path) if is_hub_data(path) else file_sha256(path)
+
+
 def _has_text(line: str) -> bool:
     return bool(line.strip())
 
@@ -59,7 +65,7 @@ class Corpus:
 
     Attributes:
         description: What the corpus is, for people: its path, or how many texts or files.
-        size_bytes: Bytes of its files as stored, for progress.
+        size_bytes: Bytes of its files as stored, for progress; a data set of the hub counts none.
         notes: What was guessed about the files, a sentence each.
 
     Example:
@@ -89,7 +95,7 @@ class Corpus:
 
     def fingerprint(self) -> str:
         """Return a hash of the content: what the files hold, in order, and how they are read."""
-        files = [[file_sha256(s.path), s.documents, s.column] for s in self._sources]
+        files = [[_content(s.path), s.documents, s.column] for s in self._sources]
         return fingerprint(files, self._memory)
 
 
@@ -103,8 +109,8 @@ def read_corpus(
     """Open a corpus: text, CSV, TSV, JSONL or Parquet files, each also `.gz` or `.zst`, or a list.
 
     Args:
-        source: A file, a glob, a folder (every file below it in such a format, by name) or a list
-            of these.
+        source: A file, a glob, a folder (every file below it in such a format, by name), a data set
+            of the hub (`hf:NAME`, see `hub_data`), or a list of these.
         texts: Documents in memory, instead of `source`.
         text_column: The column of tables that holds the text; guessed when unmistakable.
         documents: What is a document of a text file: a `line`, a `paragraph` (lines up to a blank
@@ -123,10 +129,11 @@ def read_corpus(
     if texts is not None:
         corpus = _in_memory(texts)
     else:
-        given = [source] if isinstance(source, str | Path) else list(source or ())
+        named = [source] if isinstance(source, str | Path) else source or ()
+        given = [pinned(Path(one)) for one in named]
         if not given:
             raise SettingsError("the list of files is empty; give at least one")
-        paths = [path for one in given for path in _find_files(Path(one))]
+        paths = [path for one in given for path in _find_files(one)]
         description = f"{given[0]} and {len(given) - 1:,} more" if given[1:] else str(given[0])
         corpus = _from_files(description, paths, text_column, documents)
     if next(corpus.texts(), None) is None:
@@ -149,12 +156,16 @@ def as_corpus(
     if given and all(isinstance(each, Path) for each in given):
         return read_corpus(list(given), text_column=text_column)
     texts = [str(each) for each in given]
-    if texts and all(len(text) < _LONGEST_NAME and Path(text).is_file() for text in texts):
+    if texts and all(map(_is_name, texts)):
         raise SettingsError(
             f"a list of texts was given that are names of files, such as {texts[0]!r}; "
             "give pathlib.Path objects to read the files"
         )
     return read_corpus(texts=texts)
+
+
+def _is_name(text: str) -> bool:
+    return len(text) < _LONGEST_NAME and (is_hub_data(text) or Path(text).is_file())
 
 
 def _in_memory(texts: Sequence[str]) -> Corpus:
@@ -175,6 +186,8 @@ def _in_memory(texts: Sequence[str]) -> Corpus:
 
 
 def _find_files(path: Path) -> list[Path]:
+    if is_hub_data(path):
+        return [path]
     if path.is_dir():
         files = sorted(
             file
@@ -213,7 +226,7 @@ def _from_files(
             column, guess = choose_text(path, table_columns(path), text_column)
             sources.append(_Source(path, column=column))
             notes += guess
-    size_bytes = sum(path.stat().st_size for path in paths)
+    size_bytes = sum(path.stat().st_size for path in paths if not is_hub_data(path))
     if len(paths) > 1:
         description += f" ({len(paths):,} files)"
     return Corpus(description, size_bytes, tuple(notes), tuple(sources))

@@ -4,6 +4,7 @@ from itertools import chain
 from pathlib import Path
 
 from headstart.data.columns import listed
+from headstart.data.hub_data import pinned
 from headstart.data.labelled import (
     Labelled,
     check_number_of_classes,
@@ -46,7 +47,7 @@ def read_label_sets(
     """
     if separator == "":
         raise SettingsError("label_separator must hold a character, such as |")
-    path = Path(path)
+    path = pinned(Path(path))
     text, label, notes = choose_columns(path, text_column, label_column)
     texts, cells, lines = read_columns(path, text, label, also="lists", progress=progress)
     labels: list[list[str]] = []

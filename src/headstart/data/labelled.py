@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from headstart.data.columns import choose_label, choose_text, listed
+from headstart.data.hub_data import pinned
 from headstart.data.lines import STDIN, read_lines
 from headstart.data.tables import Also, file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
@@ -87,13 +88,15 @@ def read_labelled(
 ) -> Dataset:
     """Read labelled texts from a CSV, TSV, JSONL or Parquet file, also `.gz` or `.zst`.
 
+    `hf:NAME` reads a data set of the hub (`hub_data`); the dataset's source names its commit.
+
     The columns are called `text` and `label` unless named here; other names are guessed only when
     unmistakable, and the dataset's notes say so.
 
     Raises:
         DataError: The file cannot be read exactly as it is; names the line.
     """
-    path = Path(path)
+    path = pinned(Path(path))
     text, label, notes = choose_columns(path, text_column, label_column)
     texts, labels, lines = read_columns(path, text, label, progress=progress)
     check_all_labelled(path, label, labels, lines)
@@ -227,7 +230,7 @@ def read_texts(
     """
     if batch_size < 1:
         raise SettingsError(f"batch_size must be 1 or more, got {batch_size}")
-    path = Path(path)
+    path = pinned(Path(path))
     if path == STDIN or file_format(path) in {"text", None}:
         lines = read_lines(path)
         batches = iter(lambda: list(islice(lines, batch_size)), [])

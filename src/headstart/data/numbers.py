@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from headstart.data.hub_data import pinned
 from headstart.data.labelled import Dataset, Labelled, choose_columns, read_columns
 from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
@@ -23,7 +24,7 @@ def read_numbers(
         DataError: The file cannot be read exactly as it is, or a label is no finite number; names
             the line.
     """
-    path = Path(path)
+    path = pinned(Path(path))
     text, label, notes = choose_columns(path, text_column, label_column)
     texts, cells, lines = read_columns(path, text, label, also="numbers", progress=progress)
     numbers: list[float] = []

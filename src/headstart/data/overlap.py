@@ -10,8 +10,8 @@ from unicodedata import normalize
 
 from headstart.data.labelled import Dataset
 
+NUM_EXAMPLES = 5
 _SHOWN_CHARACTERS = 60
-_NUM_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,9 @@ class Example:
     lines: tuple[int, ...]
 
     def __str__(self) -> str:
-        text = self.text if len(self.text) <= _SHOWN_CHARACTERS else self.text[:57] + "..."
-        lines = ", ".join(map(str, self.lines[:_NUM_EXAMPLES]))
-        more = f" and {len(self.lines) - _NUM_EXAMPLES} more" * (len(self.lines) > _NUM_EXAMPLES)
-        return f"{text!r} on line{'s' * (len(self.lines) > 1)} {lines}{more}"
+        lines = ", ".join(map(str, self.lines[:NUM_EXAMPLES]))
+        more = f" and {len(self.lines) - NUM_EXAMPLES} more" * (len(self.lines) > NUM_EXAMPLES)
+        return f"{shortened(self.text)} on line{'s' * (len(self.lines) > 1)} {lines}{more}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Duplicates:
 
     def __str__(self) -> str:
         count = f"{self.source}: rows that repeat an earlier text: {self.num_rows:,}"
-        return _sentence(count, self.examples)
+        return sentence(count, self.examples)
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Conflicts:
 
     def __str__(self) -> str:
         count = f"{self.num_texts:,}, in {self.num_rows:,} rows"
-        return _sentence(f"{self.source}: texts with several labels: {count}", self.examples)
+        return sentence(f"{self.source}: texts with several labels: {count}", self.examples)
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,14 @@ class Leaks:
     Attributes:
         num_test_rows: How many test rows a model has seen in training.
         share: Their part of all test rows.
+        test_indices: Which.
         train_indices: The training rows to drop so that none is left.
         examples: The first few, with their lines in the test data.
     """
 
     num_test_rows: int
     share: float
+    test_indices: tuple[int, ...]
     train_indices: tuple[int, ...]
     examples: tuple[Example, ...]
 
@@ -88,11 +89,17 @@ class Leaks:
         count = (
             f"test rows that are in the training rows too: {self.num_test_rows:,}, {self.share:.1%}"
         )
-        return _sentence(count, self.examples)
+        return sentence(count, self.examples)
 
 
-def _sentence(count: str, examples: tuple[Example, ...]) -> str:
+def sentence(count: str, examples: Sequence[object]) -> str:
+    """Return what a count and the first of its examples say together."""
     return f"{count} (for instance {examples[0]})" if examples else count
+
+
+def shortened(text: str) -> str:
+    """Return a text in quotes, at most a line of it, with hidden characters shown as such."""
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:57] + "...")
 
 
 def text_key(text: str) -> str:
@@ -119,7 +126,7 @@ def _repeated(texts: Sequence[str]) -> list[list[int]]:
 def _examples(dataset: Dataset, groups: Sequence[Sequence[int]]) -> tuple[Example, ...]:
     return tuple(
         Example(dataset.texts[indices[0]], tuple(dataset.lines[index] for index in indices))
-        for indices in groups[:_NUM_EXAMPLES]
+        for indices in groups[:NUM_EXAMPLES]
     )
 
 
@@ -146,6 +153,9 @@ def find_leaks(train: Dataset, test: Dataset) -> Leaks:
     test_keys = [text_key(text) for text in test.texts]
     train_keys = [text_key(text) for text in train.texts]
     shared = set(test_keys).intersection(train_keys)
-    seen = [[index] for index, key in enumerate(test_keys) if key in shared]
-    leaked = tuple(index for index, key in enumerate(train_keys) if key in shared)
-    return Leaks(len(seen), len(seen) / max(len(test), 1), leaked, _examples(test, seen))
+    seen, leaked = (
+        tuple(index for index, key in enumerate(keys) if key in shared)
+        for keys in (test_keys, train_keys)
+    )
+    examples = _examples(test, [[index] for index in seen])
+    return Leaks(len(seen), len(seen) / max(len(test), 1), seen, leaked, examples)

@@ -1,7 +1,8 @@
-"""CSV, TSV, JSONL and Parquet to columns of strings, streamed, each row with its line.
+"""CSV, TSV, JSONL, Parquet and hub data to columns of strings, streamed, each row with its line.
 
 Nothing is inferred: `1`, `01`, `1.0` and `True` stay what the file says. A row counts by the
-physical line it starts on, also where quoted fields hold line breaks; a Parquet row by its number.
+physical line it starts on, also where quoted fields hold line breaks; a row of Parquet or of a data
+set of the hub by its number.
 """
 
 import csv
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,10 +25,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headstart.data.columns import listed
+from headstart.data.hub_data import hub_columns, hub_list_columns, hub_rows, is_hub_data
 from headstart.data.lines import max_decoded_bytes, open_bytes, read_blocks, read_lines
 from headstart.errors import DataError
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "text"]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "text", "hub"]
 Also = Literal["lists", "numbers"]  # what a column may hold beside strings
 ENDINGS: dict[str, Format] = {
     ".csv": "csv",
@@ -60,7 +62,12 @@ class Rows:
 
 
 def file_format(path: Path) -> Format | None:
-    """Return the format a file's ending stands for, below `.gz` or `.zst`; None if unknown."""
+    """Return the format a file's ending stands for, below `.gz` or `.zst`; None if unknown.
+
+    What begins with `hf:` is no file but a data set of the hub.
+    """
+    if is_hub_data(path):
+        return "hub"
     name = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
     return ENDINGS.get(name.suffix.lower())
 
@@ -83,6 +90,8 @@ def table_columns(path: Path) -> dict[str, bool]:
             with _open_parquet(path) as file:
                 names = file.schema_arrow.names
                 holds_text = [_is_string(field.type) for field in file.schema_arrow]
+        case "hub":
+            return hub_columns(path)
         case _:
             known = ", ".join(end for end, kind in ENDINGS.items() if kind != "text")
             raise DataError(f"{path}: not a table; a table's name ends in {known} (or .gz, .zst)")
@@ -105,6 +114,8 @@ def list_columns(path: Path) -> set[str]:
         case "parquet":
             with _open_parquet(path) as file:
                 return {field.name for field in file.schema_arrow if _is_list(field.type)}
+        case "hub":
+            return hub_list_columns(path)
     return set()
 
 
@@ -117,8 +128,8 @@ def read_rows(
 ) -> Iterator[Rows]:
     """Yield the named columns of a table, at most `batch_size` rows at a time.
 
-    Integers and truth values of JSON and Parquet become their literal text; every other value that
-    is not a string is refused, unless it is asked for: then a list is a list of strings, and a
+    Integers and truth values of JSON, Parquet and the hub become their literal text; every other
+    value that is not a string is refused, unless it is asked for: then a list is a list of strings, and a
     number the text that reads back as it.
 
     Args:
@@ -135,6 +146,8 @@ def read_rows(
             return _csv_rows(path, names, batch_size)
         case "jsonl":
             return _json_rows(path, names, also or {}, batch_size)
+        case "hub":
+            return starmap(Rows, hub_rows(path, names, also or {}, batch_size))
         case _:
             return _parquet_rows(path, names, also or {}, batch_size)
 

@@ -1,0 +1,96 @@
+"""Clean test rows: those that no method has seen before the test, as far as one can look."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from headstart.compare.contestants import Contestant
+from headstart.data.contamination import SeenRows, find_seen
+from headstart.data.corpora import Corpus
+from headstart.data.labelled import Dataset
+from headstart.progress import Progress
+
+_MOST_PAIRS = 3  # that a warning names
+
+
+def look_for_seen(
+    train: Dataset,
+    test: Dataset,
+    corpus: Corpus,
+    contestants: Sequence[Contestant],
+    *,
+    progress: Progress,
+) -> SeenRows:
+    """Find the test rows that were seen before; in the corpus only if a method learns from it."""
+    learn = any(one.is_adapted or _is_made_of_corpus(one) for one in contestants)
+    return find_seen(train, test, corpus if learn else None, progress=progress)
+
+
+def _is_made_of_corpus(one: Contestant) -> bool:
+    return bool(one.encoder) and not one.source and one.base != "cove"
+
+
+def clean_facts(seen: SeenRows, contestants: Sequence[Contestant]) -> dict[str, Any]:
+    """Return what a report tells about clean rows, and which they are."""
+    elsewhere = [one.base for one in contestants if one.encoder and not _is_made_of_corpus(one)]
+    facts: dict[str, Any] = {
+        "rows": seen.num_clean,
+        "test_rows": len(seen.clean),
+        "leaked": seen.leaks.num_test_rows,
+        "nearly_leaked": seen.near_leaks.num_test_rows,
+        "in_corpus": seen.overlap.num_rows if seen.overlap else None,
+        "too_short": seen.overlap.num_short_rows if seen.overlap else None,
+        "unknown": list(dict.fromkeys(elsewhere)),
+        "by_row": [int(clean) for clean in seen.clean],
+    }
+    return {"sentence": _sentence(facts), **facts}
+
+
+def _sentence(facts: dict[str, Any]) -> str:
+    looked = facts["in_corpus"] is not None
+    if facts["rows"] == facts["test_rows"]:
+        said = f"All {facts['rows']:,} test rows are clean: none is a training row, or nearly"
+        said += ", and none overlaps with the corpus." if looked else "."
+    else:
+        said = (
+            f"{facts['rows']:,} of {facts['test_rows']:,} test rows are clean: "
+            f"{facts['leaked']:,} are training rows, {facts['nearly_leaked']:,} nearly"
+        )
+        said += f", and {facts['in_corpus']:,} overlap with the corpus." if looked else "."
+    if facts["unknown"]:
+        names = ", ".join(facts["unknown"])
+        said += f" What else {names} learned from is not known here: it may hold clean rows too."
+    return said
+
+
+def clean_value(correct: Sequence[int], clean: Sequence[bool]) -> float | None:
+    """Return the share of correct answers on the clean rows; None if there is no such row."""
+    kept = [answer for answer, is_clean in zip(correct, clean, strict=True) if is_clean]
+    return sum(kept) / len(kept) if kept else None
+
+
+def changed_rankings(changes: Sequence[Mapping[str, Any]], num_clean: int) -> list[str]:
+    """Say where the ranking of methods changes on clean rows, a sentence a number of labels.
+
+    Args:
+        changes: What `ranking_changes` returns.
+        num_clean: How many rows are clean.
+    """
+    found = []
+    for labels, group in groupby(changes, key=lambda row: row["labels"]):
+        rows = sorted(group, key=lambda row: row["clean_difference"] - row["difference"])
+        pairs = "; ".join(map(_pair, rows[:_MOST_PAIRS]))
+        more = f"; and {len(rows) - _MOST_PAIRS:,} more pairs" if rows[_MOST_PAIRS:] else ""
+        found.append(
+            f"With {labels:,} labels the ranking changes on the {num_clean:,} clean test rows: "
+            f"{pairs}{more}."
+        )
+    return found
+
+
+def _pair(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['above']} is ahead of {row['below']} on all rows, "
+        f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], and behind on clean "
+        f"ones, {row['clean_difference']:+.3f} [{row['clean_low']:+.3f}, {row['clean_high']:+.3f}]"
+    )

@@ -1,0 +1,254 @@
+"""Test rows that were seen before the test: in the training rows, or in the pretraining corpus.
+
+A row overlaps with a corpus if a document has a run of its words (`word_runs`), across sentences
+and lines, or if it is nearly a sentence or a whole document (`near_duplicates`). Rows that are too
+short for a run are not looked for in a corpus. The corpus is read once, a batch at a time: what is
+kept in memory are the rows.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.corpora import Corpus
+from headstart.data.labelled import Dataset
+from headstart.data.near_duplicates import Matches, index_rows, match
+from headstart.data.normal_text import Encoded, encode, hash_words, normal_words
+from headstart.data.overlap import NUM_EXAMPLES, Leaks, find_leaks, sentence, shortened
+from headstart.data.word_runs import RUN, SHORTEST, Hits, index_runs, match_runs
+from headstart.progress import SILENT, Progress
+
+_BATCH_CHARACTERS = 1 << 20
+_LONGEST = 2  # times the longest row: a document beyond it is looked at by its sentences alone
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NearExample:
+    """A test row and the training row that it is nearly the same as, with their lines."""
+
+    text: str
+    line: int
+    train_text: str
+    train_line: int
+    likeness: float
+
+    def __str__(self) -> str:
+        return (
+            f"{shortened(self.text)} on line {self.line} is {self.likeness:.0%} like line "
+            f"{self.train_line} of the training rows"
+        )
+
+
+@dataclass(frozen=True)
+class NearLeaks:
+    """Test rows that are nearly, but not to the letter, a training row.
+
+    Attributes:
+        num_test_rows: How many are.
+        share: Their part of all test rows.
+        test_indices: Which.
+        examples: The first few.
+    """
+
+    num_test_rows: int
+    share: float
+    test_indices: tuple[int, ...]
+    examples: tuple[NearExample, ...]
+
+    def __str__(self) -> str:
+        count = f"test rows that are nearly a training row: {self.num_test_rows:,}"
+        return sentence(f"{count}, {self.share:.1%}", self.examples)
+
+
+@dataclass(frozen=True)
+class CorpusExample:
+    """Words of a row, and the document that has them or nearly has them, counted from 1."""
+
+    words: str
+    line: int
+    document: int
+
+    def __str__(self) -> str:
+        return f"{shortened(self.words)} of line {self.line} is in document {self.document:,}"
+
+
+@dataclass(frozen=True)
+class CorpusOverlap:
+    """Rows that a corpus holds, in part or nearly.
+
+    Attributes:
+        rows: What the rows are called: `test rows`, or just `rows`.
+        corpus: What the corpus is.
+        num_documents: How many documents it has.
+        num_rows: How many rows overlap with it.
+        share: Their part of all rows.
+        num_run_rows: How many have a run of words in it.
+        num_near_rows: How many are nearly a sentence or a document of it.
+        num_short_rows: How many have too few words to be looked for.
+        indices: Which rows overlap.
+        examples: The first few.
+    """
+
+    rows: str
+    corpus: str
+    num_documents: int
+    num_rows: int
+    share: float
+    num_run_rows: int
+    num_near_rows: int
+    num_short_rows: int
+    indices: tuple[int, ...]
+    examples: tuple[CorpusExample, ...]
+
+    def __str__(self) -> str:
+        count = f"{self.rows} that overlap with the corpus {self.corpus}: {self.num_rows:,}"
+        if self.num_rows:
+            count += (
+                f", {self.share:.1%}: {self.num_run_rows:,} by {RUN} words in a row, "
+                f"{self.num_near_rows:,} as near duplicates"
+            )
+        if self.num_short_rows:
+            count += f"; {self.num_short_rows:,} have too few words to tell"
+        return sentence(count, self.examples)
+
+
+@dataclass(frozen=True)
+class SeenRows:
+    """What of the test rows may have been seen before the test.
+
+    Attributes:
+        leaks: Those that are training rows.
+        near_leaks: Those that are nearly training rows.
+        overlap: Those that overlap with the corpus; None if none was given.
+        clean: Whether a test row is none of these `[rows]`.
+    """
+
+    leaks: Leaks
+    near_leaks: NearLeaks
+    overlap: CorpusOverlap | None
+    clean: tuple[bool, ...]
+
+    @property
+    def num_clean(self) -> int:
+        """How many test rows were not seen before, as far as one looked."""
+        return sum(self.clean)
+
+
+def find_seen(
+    train: Dataset, test: Dataset, corpus: Corpus | None = None, *, progress: Progress = SILENT
+) -> SeenRows:
+    """Find the test rows that are in the training rows or in the corpus, or nearly are.
+
+    Raises:
+        DataError: The corpus cannot be read as it is.
+    """
+    leaks = find_leaks(train, test)
+    near_leaks = _find_near_leaks(train, test, leaks, progress)
+    seen = {*leaks.test_indices, *near_leaks.test_indices}
+    overlap = None
+    if corpus is not None:
+        overlap = find_overlap(corpus, test, rows="test rows", progress=progress)
+        seen.update(overlap.indices)
+    return SeenRows(leaks, near_leaks, overlap, tuple(row not in seen for row in range(len(test))))
+
+
+def _find_near_leaks(train: Dataset, test: Dataset, leaks: Leaks, progress: Progress) -> NearLeaks:
+    """Count the test rows that are nearly a training row, but for those that leaked as they are."""
+    leaked = set(leaks.test_indices)
+    others = [row for row in range(len(test)) if row not in leaked]
+    rows = index_rows([test.texts[row] for row in others])
+    found = Matches.none(len(others))
+    with progress.stage(
+        "looking for test rows in the training rows", len(train), "rows"
+    ) as advance:
+        start = 0
+        for batch in _batches([text] for text in train.texts):
+            texts = encode([text for (text,) in batch])
+            match(rows, texts, start + np.arange(len(batch)), found)
+            start += len(batch)
+            advance(len(batch))
+    near = [
+        NearExample(
+            test.texts[index], test.lines[index], train.texts[like], train.lines[like], much
+        )
+        for index, like, much in zip(others, found.numbers, found.likeness.tolist(), strict=True)
+        if like >= 0
+    ]
+    indices = tuple(index for index, like in zip(others, found.numbers, strict=True) if like >= 0)
+    return NearLeaks(len(near), len(near) / max(len(test), 1), indices, tuple(near[:NUM_EXAMPLES]))
+
+
+def find_overlap(
+    corpus: Corpus, dataset: Dataset, *, rows: str = "rows", progress: Progress = SILENT
+) -> CorpusOverlap:
+    """Count the rows that overlap with a corpus, which is read once.
+
+    Args:
+        corpus: The corpus.
+        dataset: The rows.
+        rows: What they are called.
+        progress: Where progress goes.
+
+    Raises:
+        DataError: The corpus cannot be read as it is.
+    """
+    _, offsets = hash_words(encode(dataset.texts))
+    long = np.flatnonzero(np.diff(offsets) >= SHORTEST)
+    texts = [dataset.texts[row] for row in long]
+    runs, sets = index_runs(texts), index_rows(texts)
+    hits, near = Hits.none(len(long)), Matches.none(len(long))
+    longest = _LONGEST * max(map(len, texts), default=0)
+    num_documents = 0
+    with progress.stage(f"looking for {rows} in the corpus", unit="documents") as advance:
+        for batch in _batches(corpus):
+            sentences = encode([text for document in batch for text in document])
+            sizes = np.array([len(document) for document in batch])
+            documents = Encoded(sentences.codes, sentences.offsets[np.append(0, sizes.cumsum())])
+            numbers = num_documents + np.arange(len(batch))
+            match_runs(runs, documents, numbers, hits)
+            match(sets, sentences, numbers.repeat(sizes), near)
+            match(sets, documents, numbers, near, longest=longest)
+            num_documents += len(batch)
+            advance(len(batch))
+    found = np.flatnonzero((hits.numbers >= 0) | (near.numbers >= 0))
+    return CorpusOverlap(
+        rows=rows,
+        corpus=corpus.description,
+        num_documents=num_documents,
+        num_rows=len(found),
+        share=len(found) / max(len(dataset), 1),
+        num_run_rows=int((hits.numbers >= 0).sum()),
+        num_near_rows=int((near.numbers >= 0).sum()),
+        num_short_rows=len(dataset) - len(long),
+        indices=tuple(long[found].tolist()),
+        examples=tuple(
+            _shared(dataset, int(long[row]), hits, near, row) for row in found[:NUM_EXAMPLES]
+        ),
+    )
+
+
+def _shared(dataset: Dataset, index: int, hits: Hits, near: Matches, row: int) -> CorpusExample:
+    """Return what row `index` of the dataset, `row` of those looked for, shares with a document."""
+    words, document = normal_words(dataset.texts[index]), near.numbers[row]
+    if hits.numbers[row] >= 0:
+        place, document = hits.places[row], hits.numbers[row]
+        words = words[place : place + RUN]
+    return CorpusExample(" ".join(words), dataset.lines[index], int(document) + 1)
+
+
+def _batches(documents: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    """Yield documents in lists that are large enough to be quick and small enough for memory."""
+    batch: list[Sequence[str]] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += sum(map(len, document)) + 1
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,236 @@
+"""Data sets of the Hugging Face hub as tables: `hf:NAME[@REVISION][:[CONFIG:]SPLIT]`, streamed.
+
+`hf:fancyzhx/ag_news` is the split `train` of the newest commit; `hf:nyu-mll/glue:sst2:validation`
+names a configuration and a split. Whoever reads a data set pins it first: the name then holds the
+commit, so that whatever is read under that name later is the same. Reading is left to the library
+`datasets` (extra `hf`); none of its code for single data sets is run.
+"""
+
+import importlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from headstart.data.columns import listed
+from headstart.errors import DataError, HeadstartError, MissingExtraError, NetworkError
+
+_PREFIX = "hf:"
+_FORM = re.compile(
+    r"hf:(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?"
+    r"(?:(?::(?P<config>[^:/@]+))?:(?P<split>[\w.-]+))?"
+)
+_COMMIT = re.compile("[0-9a-f]{40}")
+_STRINGS = {"string", "large_string", "string_view"}
+
+
+class _Source(NamedTuple):
+    """What a name says: the data set, and which part of it."""
+
+    name: str
+    revision: str | None
+    config: str | None
+    split: str
+
+
+def is_hub_data(path: str | Path) -> bool:
+    """Whether a path is no file but the name of a data set on the hub."""
+    return str(path).startswith(_PREFIX)
+
+
+def pinned(path: Path) -> Path:
+    """Return the name of a hub data set with its commit in place of any other revision.
+
+    Any other path is returned as it is.
+
+    Raises:
+        DataError: It is no name of a data set.
+        MissingExtraError: `datasets` is not installed.
+        NetworkError: The hub does not know it, or cannot be reached.
+    """
+    if not is_hub_data(path):
+        return path
+    source = _parsed(path)
+    _library(path)
+    commit = source.revision or ""
+    if not _COMMIT.fullmatch(commit):
+        commit = _commit(path, source)
+    config = f":{source.config}" if source.config else ""
+    return Path(f"{_PREFIX}{source.name}@{commit}{config}:{source.split}")
+
+
+def hub_columns(path: Path) -> dict[str, bool]:
+    """Return the names of the columns in order, and whether each holds text.
+
+    Raises:
+        DataError: The data set cannot be read, or has no rows.
+    """
+    features, first = _described(path)
+    if features is None:
+        return {name: isinstance(value, str) for name, value in first.items()}
+    return {name: getattr(kind, "dtype", None) in _STRINGS for name, kind in features.items()}
+
+
+def hub_list_columns(path: Path) -> set[str]:
+    """Return the names of the columns that hold lists.
+
+    Raises:
+        DataError: The data set cannot be read, or has no rows.
+    """
+    features, first = _described(path)
+    if features is None:
+        return {name for name, value in first.items() if isinstance(value, list)}
+    return {name for name, kind in features.items() if hasattr(kind, "feature")}
+
+
+def hub_rows(
+    path: Path, names: list[str], also: Mapping[str, str], batch_size: int
+) -> Iterator[tuple[list[int], list[list[Any]]]]:
+    """Yield the numbers of some rows, from 1, and the values of each named column.
+
+    A class that the data set has a name for becomes that name, and its `-1`, no class, an empty
+    text; whole numbers and truth values become their literal text. Columns hold lists or other
+    numbers only where `also` says "lists" or "numbers".
+
+    Raises:
+        DataError: A row cannot be read as it is; names the row.
+    """
+    with _hub_errors(path):
+        stream = _opened(path)
+        kinds = [(stream.features or {}).get(name) for name in names]
+        classes = [getattr(getattr(kind, "feature", kind), "names", None) for kind in kinds]
+        rows = enumerate(stream.select_columns(names), start=1)
+        while batch := list(islice(rows, batch_size)):
+            yield (
+                [number for number, _ in batch],
+                [
+                    [
+                        _value(f"{path} row {at}", row, name, known, also.get(name))
+                        for at, row in batch
+                    ]
+                    for name, known in zip(names, classes, strict=True)
+                ],
+            )
+
+
+def _described(path: Path) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+    """Return what the columns are said to hold or, where nothing is said, the first row."""
+    with _hub_errors(path):
+        stream = _opened(path)
+        if stream.features is not None:
+            return stream.features, {}
+        first = next(iter(stream), None)
+    if first is None:
+        raise DataError(f"{path}: the data set is empty")
+    return None, first
+
+
+def _parsed(path: Path) -> _Source:
+    match = _FORM.fullmatch(str(path))
+    if match is None:
+        raise DataError(
+            f"{path}: not the name of a data set on the hub; write hf:NAME, hf:NAME:SPLIT or "
+            "hf:NAME:CONFIG:SPLIT, and @REVISION after NAME for a certain one"
+        )
+    return _Source(match["name"], match["revision"], match["config"], match["split"] or "train")
+
+
+def _library(path: Path) -> Any:  # noqa: ANN401 - a module of an extra
+    try:
+        return importlib.import_module("datasets")
+    except ImportError:
+        raise MissingExtraError(
+            f"{path} needs the datasets library: pip install 'headstart[hf]'"
+        ) from None
+
+
+def _commit(path: Path, source: _Source) -> str:
+    """Ask the hub for the commit that a revision, or none, stands for."""
+    import huggingface_hub  # a second to import, and seldom needed
+    from huggingface_hub import errors
+    from tqdm import tqdm  # huggingface_hub brings it
+
+    class Silent(tqdm):
+        def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - theirs
+            super().__init__(*args, **{**settings, "disable": True})
+
+    try:
+        folder = huggingface_hub.snapshot_download(
+            source.name,
+            repo_type="dataset",
+            revision=source.revision,
+            allow_patterns=["README.md"],
+            tqdm_class=Silent,
+        )
+    except errors.RevisionNotFoundError:
+        raise NetworkError(f"{path}: has no revision {source.revision!r} on the hub") from None
+    except errors.GatedRepoError:
+        raise NetworkError(
+            f"{path}: its owner asks for consent; give it on the hub and log in with `hf auth "
+            "login`"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise NetworkError(f"{path}: no such data set on the hub") from None
+    except (OSError, errors.OfflineModeIsEnabled) as error:
+        raise NetworkError(f"{path}: cannot ask the hub for it: {_first_line(error)}") from error
+    return Path(folder).name  # the hub's cache has a folder for each commit
+
+
+def _opened(path: Path) -> Any:  # noqa: ANN401 - of an extra
+    source = _parsed(path)
+    return _library(path).load_dataset(
+        source.name,
+        source.config,
+        split=source.split,
+        revision=source.revision,
+        streaming=True,
+    )
+
+
+@contextmanager
+def _hub_errors(path: Path) -> Iterator[None]:
+    """Turn the library's errors into one line."""
+    try:
+        yield
+    except HeadstartError:
+        raise
+    except ConnectionError as error:
+        raise NetworkError(f"{path}: cannot be fetched: {_first_line(error)}") from error
+    except Exception as error:
+        known = (OSError, ValueError, _library(path).exceptions.DatasetsError)
+        if not isinstance(error, known):
+            raise
+        raise DataError(f"{path}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _value(
+    place: str, row: Mapping[str, Any], name: str, classes: list[str] | None, also: str | None
+) -> str | list[str]:
+    value = row.get(name)
+    if also == "numbers" and isinstance(value, float):
+        return json.dumps(value)
+    if also == "lists" and isinstance(value, list):
+        items = {f"{name}[{number}]": item for number, item in enumerate(value)}
+        return [_text(place, items, item, classes) for item in items]
+    return _text(place, row, name, classes)
+
+
+def _text(place: str, row: Mapping[str, Any], name: str, classes: list[str] | None) -> str:
+    value = row.get(name)
+    if isinstance(value, str):
+        return value
+    if classes is not None and isinstance(value, int):
+        return classes[value] if value >= 0 else ""
+    if isinstance(value, int):
+        return json.dumps(value)  # true, not True
+    if name not in row:
+        raise DataError(f"{place}: has no {name!r}; it has {listed(row)}")
+    kind = "null" if value is None else f"a {type(value).__name__}"
+    raise DataError(f"{place}: {name!r} is {kind}; it must be a string")

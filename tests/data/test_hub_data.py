@@ -1,0 +1,170 @@
+"""Data sets of the hub, with a stand-in for the library that reads them."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from headstart.data.corpora import as_corpus, read_corpus
+from headstart.data.hub_data import pinned
+from headstart.data.labelled import read_labelled, read_texts
+from headstart.data.tables import table_columns
+from headstart.errors import DataError, MissingExtraError, NetworkError, SettingsError
+
+COMMIT = "c0ffee" * 6 + "c0de"
+ROWS = [
+    {"id": 1, "text": "good one", "label": 1, "flag": True},
+    {"id": 2, "text": "bad one", "label": 0, "flag": False},
+    {"id": 3, "text": "", "label": 1, "flag": True},
+]
+FEATURES = {
+    "id": SimpleNamespace(dtype="int64"),
+    "text": SimpleNamespace(dtype="string"),
+    "label": SimpleNamespace(dtype="int64", names=["neg", "pos"]),
+    "flag": SimpleNamespace(dtype="bool"),
+}
+
+
+class Stream:
+    """As `IterableDataset` of the library: features, columns to select, rows to iterate."""
+
+    def __init__(self, rows, features, names=None):
+        self.rows, self.features, self.names = rows, features, names
+
+    def select_columns(self, names):
+        return Stream(self.rows, self.features, names)
+
+    def __iter__(self):
+        for row in self.rows:
+            if isinstance(row, Exception):
+                raise row
+            yield {name: row[name] for name in row if self.names is None or name in self.names}
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A hub whose data set `me/news` is `hub.rows`; it keeps what it was asked for."""
+    library = ModuleType("datasets")
+    hub = SimpleNamespace(rows=ROWS, features=FEATURES, asked=[], pinned=[])
+
+    class DatasetsError(Exception):
+        pass
+
+    def load_dataset(path, name=None, *, split, revision, streaming):
+        assert streaming
+        hub.asked.append((path, name, split, revision))
+        if split not in ("train", "test"):
+            raise ValueError(f"Bad split: {split}. Available splits: ['train', 'test']\nMore.")
+        return Stream(hub.rows, hub.features)
+
+    def snapshot_download(name, *, repo_type, revision, allow_patterns, tqdm_class):
+        assert (repo_type, allow_patterns) == ("dataset", ["README.md"])
+        hub.pinned.append((name, revision))
+        return f"cache/snapshots/{COMMIT}"
+
+    library.load_dataset = load_dataset
+    library.exceptions = SimpleNamespace(DatasetsError=DatasetsError)
+    hub.error = DatasetsError
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return hub
+
+
+def test_labelled_rows_have_the_names_of_their_classes(hub):
+    data = read_labelled("hf:me/news")
+    assert (data.texts, data.labels) == (["good one", "bad one", ""], ["pos", "neg", "pos"])
+    assert data.lines == [1, 2, 3]
+    assert data.source == f"hf:me/news@{COMMIT}:train"
+    assert set(hub.asked) == {("me/news", None, "train", COMMIT)}
+    other = read_labelled("hf:me/news:small:test", label_column="flag")
+    assert other.labels == ["true", "false", "true"]
+    assert hub.asked[-1] == ("me/news", "small", "test", COMMIT)
+    assert list(read_texts("hf:me/news", batch_size=2)) == [["good one", "bad one"], [""]]
+
+
+def test_a_corpus_streams_and_its_fingerprint_is_its_commit(hub):
+    corpus = read_corpus("hf:me/news@v2:test")
+    assert list(corpus) == [["good one"], ["bad one"]]
+    assert corpus.description == f"hf:me/news@{COMMIT}:test"
+    assert corpus.size_bytes == 0
+    assert hub.pinned == [("me/news", "v2")]
+    same = read_corpus([f"hf:me/news@{COMMIT}:test"])
+    assert corpus.fingerprint() == same.fingerprint() != read_corpus("hf:me/news").fingerprint()
+    assert list(as_corpus("hf:me/news").texts()) == ["good one", "bad one"]
+    with pytest.raises(SettingsError, match="names of files, such as 'hf:me/news'"):
+        as_corpus(["hf:me/news"])
+
+
+def test_the_hub_is_asked_only_where_the_commit_is_not_given(hub, tmp_path):
+    assert str(pinned(Path("hf:news"))) == f"hf:news@{COMMIT}:train"
+    assert str(pinned(Path(f"hf:a/b@{COMMIT}:c:d"))) == f"hf:a/b@{COMMIT}:c:d"
+    assert hub.pinned == [("news", None)]
+    assert pinned(tmp_path) == tmp_path
+
+
+def test_columns_where_nothing_says_what_they_hold(hub):
+    hub.features = None
+    path = Path(f"hf:me/news@{COMMIT}:train")
+    assert table_columns(path) == {"id": False, "text": True, "label": False, "flag": False}
+    assert read_labelled(path).labels == ["1", "0", "1"]
+    hub.rows = []
+    with pytest.raises(DataError, match="the data set is empty"):
+        read_labelled(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("hf:", "not the name of a data set on the hub; write hf:NAME, hf:NAME:SPLIT or"),
+        ("hf:a/b/c", "not the name"),
+        ("hf:news:train[:10]", "not the name"),
+        ("hf:news:dev", r"^hf:news@c0ffee\w+:dev: Bad split: dev. Available .*'test'\]$"),
+    ],
+)
+def test_bad_names(hub, source, reason):
+    with pytest.raises(DataError, match=reason):
+        read_labelled(source)
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "reason"),
+    [
+        ({"text": None, "label": 0}, DataError, "row 2: 'text' is null; it must be a string"),
+        ({"text": 1.5, "label": 0}, DataError, "row 2: 'text' is a float"),
+        ({"text": "a", "label": -1}, DataError, "line 2: no label in column 'label'"),
+        ({"label": 0}, DataError, "row 2: has no 'text'; it has 'label'"),
+        (ConnectionError("gone\nmore"), NetworkError, "cannot be fetched: gone$"),
+        (ValueError(""), DataError, "train: ValueError$"),
+    ],
+)
+def test_bad_rows(hub, row, error, reason):
+    hub.rows = [ROWS[0], row]
+    with pytest.raises(error, match=reason):
+        read_labelled("hf:me/news")
+
+
+def test_errors_of_the_library_are_one_line_and_others_stay_what_they_are(hub):
+    hub.rows = [hub.error("cannot cast\nat all")]
+    with pytest.raises(DataError, match=r"train: cannot cast$"):
+        read_labelled("hf:me/news")
+    hub.rows = [ZeroDivisionError("a fault of ours")]
+    with pytest.raises(ZeroDivisionError):
+        read_labelled("hf:me/news")
+
+
+def test_without_the_extra_its_name_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"^hf:me/news needs the datasets library: pip "):
+        read_labelled("hf:me/news")
+
+
+def test_a_hub_out_of_reach_is_told(hub, monkeypatch):
+    from huggingface_hub import errors
+
+    def unreachable(*_, **__):
+        raise errors.LocalEntryNotFoundError("no connection\nand no copy")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    with pytest.raises(NetworkError, match=r"cannot ask the hub for it: no connection$"):
+        read_corpus("hf:me/news")
