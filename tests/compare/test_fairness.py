@@ -6,6 +6,8 @@ import torch
 
 from headstart.compare.contestants import parse_all
 from headstart.compare.fairness import data_facts, differences, warnings
+from headstart.data.contamination import find_seen
+from headstart.data.corpora import read_corpus
 from headstart.data.labelled import Dataset
 from headstart.hub.language_models import PretrainedBert
 from headstart.models.word_vectors import WordVectors
@@ -77,13 +79,21 @@ def test_whole_models_differ_in_size_and_in_what_they_saw(bert):
 
 
 def test_rows_that_mislead_are_counted():
-    train = Dataset(["a b", "a b", "c d", "c d", "e f"], ["x", "x", "x", "y", "y"])
-    test = Dataset(["e f", "g h"], ["y", "x"])
-    duplicates, conflicts, leaks = warnings(train, test)
-    assert "duplicate" in duplicates.lower() or "repeat" in duplicates.lower()
+    long = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    texts = ["a b", "a b", "c d", "c d", "e f", "a long row of a kind"]
+    train = Dataset(texts, ["x", "x", "x", "y", "y", "y"])
+    test = Dataset(["e f", "g h", "A LONG row of a kind", long], ["y", "x", "y", "x"])
+    corpus = read_corpus(texts=[f"{long} fourteen fifteen"])
+    duplicates, conflicts, leaks, near, overlap = warnings(train, find_seen(train, test, corpus))
+    assert "rows that repeat an earlier text" in duplicates
     assert "label" in conflicts
-    assert "test" in leaks
-    assert warnings(Dataset(["a", "b"], ["x", "y"]), Dataset(["c"], ["x"])) == []
+    assert "test rows that are in the training rows too: 1, 25.0%" in leaks
+    assert "nearly a training row: 1, 25.0%" in near
+    assert "overlap with the corpus 1 texts in memory: 1, 25.0%" in overlap
+    clean = Dataset(["a", "b"], ["x", "y"])
+    assert warnings(clean, find_seen(clean, Dataset(["c"], ["x"]))) == []
+    none = warnings(clean, find_seen(clean, Dataset(["a"], ["x"])))
+    assert none[-1].startswith("No test row is clean: every score is of rows that were seen")
 
 
 def test_the_facts_of_the_data():

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -180,9 +181,34 @@ def test_how_many_labels_the_winner_was_fitted_to(result, labels, said):
     assert f"Fitted to {said}" in text_of(Page(render_report({**result, "best": best})))
 
 
+def seen_before(result, rows):
+    """Return the result with scores on clean rows, of which there are so many."""
+    clean = {"sentence": f"{rows} of 150 test rows are clean.", "rows": rows, "test_rows": 150}
+    scores = {"clean_rows": rows, "clean_mean": 0.123, "clean_low": 0.111, "clean_high": 0.135}
+    if not rows:
+        scores = {"clean_rows": 0, **dict.fromkeys(("clean_mean", "clean_low", "clean_high"))}
+    return {**result, "clean": clean, "summary": [{**row, **scores} for row in result["summary"]]}
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(150, 0), (140, 54), (0, 0)])
+def test_scores_on_clean_rows_stand_beside_those_on_all_where_they_differ(
+    large, result, rows, shown
+):
+    text = text_of(Page(render_report(seen_before(result, rows))))
+    assert f"{rows} of 150 test rows are clean." in text
+    assert ("On clean rows [95%]" in text) == (rows < 150)
+    assert text.count("0.123 [0.111, 0.135]") == shown
+    table = render_report(seen_before(large, rows)).split('<section id="scores">')[1]
+    head, *body = re.findall("<tr.*?</tr>", table.split("</table>")[0], re.DOTALL)
+    columns = head.count("<th") - head.count("<thead")
+    for row in body:
+        spans = sum(int(number) - 1 for number in re.findall('colspan="([0-9]+)"', row))
+        assert row.count("<td") + row.count("<th") + spans == columns
+
+
 OPTIONAL = (
-    "title", "metric", "data", "cells", "headline", "best", "recommendation", "left_out", "gains",
-    "differences", "warnings", "proofs", "knowledge", "settings", "command", "versions",
+    "title", "metric", "data", "clean", "cells", "headline", "best", "recommendation", "left_out",
+    "gains", "differences", "warnings", "proofs", "knowledge", "settings", "command", "versions",
     "seconds",
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -37,6 +38,11 @@ from headstart.storage import folder_lock
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 
+TOPICS = {
+    "sea": ["wave", "tide", "ship", "sail", "harbor", "storm", "gull", "coast"],
+    "sky": ["cloud", "wing", "bird", "star", "moon", "wind", "plane", "dawn"],
+    "land": ["hill", "tree", "stone", "field", "path", "river", "farm", "horse"],
+}
 METHODS = ["majority", "tfidf", "vectors={}:probe"]
 
 
@@ -114,6 +120,42 @@ def test_validation_chooses_the_winner_whatever_the_test_rows_say(files, rows):
     scores = {row["method"]: row["mean"] for row in found.table}
     assert found.best["method"] != "majority"
     assert scores["majority"] > scores[found.best["method"]]
+
+
+@pytest.mark.slow
+def test_a_ranking_that_rows_seen_before_decide_is_warned_of(files):
+    # tfidf knows the codes that it saw with their labels, the vectors know words that it never saw.
+    coded = [(f"zq{n} xv{n * 7} c{n}", list(TOPICS)[n % 3]) for n in range(40)]
+
+    def three_of(first):
+        for topic, words in TOPICS.items():
+            yield from (
+                (" ".join(some), topic) for some in combinations(words[first : first + 4], 3)
+            )
+
+    train, test = (
+        Dataset(*map(list, zip(*three_of(first), *coded, strict=True))) for first in (0, 4)
+    )
+    methods = ["tfidf", METHODS[2].format(files / "vectors.txt")]
+    found = _compare(files, data=train, test=test, label_budgets=[52], methods=methods)
+    results = found.results
+    assert results["clean"]["by_row"] == [1] * 12 + [0] * 40
+    assert results["clean"]["leaked"] == 40
+    scores = {row["method"]: (row["mean"], row["clean_mean"]) for row in found.table}
+    tfidf, vectors = scores["tfidf"], scores["vectors:probe"]
+    assert tfidf[0] > vectors[0]
+    assert tfidf[1] < vectors[1]
+    (change,) = results["ranking_changes"]
+    assert (change["above"], change["below"]) == ("tfidf", "vectors:probe")
+    text = (files / "out" / "report.html").read_text()
+    (warning,) = [each for each in results["warnings"] if "ranking changes" in each]
+    assert warning.startswith("With 52 labels the ranking changes on the 12 clean test rows: tfidf")
+    assert warning in text
+    assert "On clean rows [95%]" in text
+    assert results["clean"]["sentence"] in text
+    cell = results["cells"][0]
+    assert cell["clean_value"] == pytest.approx(np.mean(cell["correct"][:12]))
+    assert "clean_value" in pq.read_table(files / "out" / "results.parquet").column_names
 
 
 def test_every_method_is_given_the_same_rows(terms, monkeypatch):

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from headstart.compare.statistics import holm, paired_difference, paired_test
-from headstart.compare.summary import gains, summarize
+from headstart.compare.statistics import holm, interval, paired_difference, paired_test
+from headstart.compare.summary import gains, ranking_changes, summarize
 from headstart.errors import DataError
 
 METHODS = ("majority", "scratch", "glove:probe")
@@ -133,3 +133,62 @@ def test_a_method_that_stopped_early_is_held_against_all_of_scratch(made_up_cell
     assert start["head_start"] == pytest.approx(whole["glove:probe", 10]["head_start"])
     assert start["head_start"] > 1
     assert (start["head_start_bound"], start["labels"] * start["head_start"] > 10) == (None, True)
+
+
+ON_CLEAN = ("clean_rows", "clean_mean", "clean_low", "clean_high")
+
+
+def test_scores_on_clean_rows_are_those_of_these_rows_alone(cells):
+    clean = [row % 3 > 0 for row in range(60)]
+    last = summarize(cells, clean=clean, resamples=200)[-1]
+    kept = np.array(of(cells, "glove:probe", 50))[:, clean]
+    assert [last[name] for name in ON_CLEAN] == [40, *map(float, interval(kept, resamples=200))]
+    assert last["mean"] != last["clean_mean"]
+    for without in (None, [True] * 60):
+        for row in summarize(cells, clean=without, resamples=200):
+            assert [row[name] for name in ON_CLEAN[1:]] == [row["mean"], row["low"], row["high"]]
+    none = summarize(cells, clean=[False] * 60, resamples=200)[0]
+    assert [none[name] for name in ON_CLEAN] == [0, None, None, None]
+
+
+def make_cells(**answers):
+    """Two seeds of each method, which answer alike."""
+    return [
+        {"method": method, "labels": 10, "seed": seed, "correct": correct}
+        for method, correct in answers.items()
+        for seed in (0, 1)
+    ]
+
+
+def test_an_order_that_is_reversed_on_clean_rows_is_found():
+    clean = [True] * 80 + [False] * 40
+    right, wrong = [1], [0]
+    cells = make_cells(
+        knows=right * 50 + wrong * 30 + right * 40,  # the rows it saw before
+        learns=right * 60 + wrong * 60,
+        slightly=right * 61 + wrong * 59,  # than `learns`, but never surely so
+        fails=wrong * 120,
+    )
+    found = ranking_changes(cells, clean, resamples=500)
+    assert [(row["above"], row["below"]) for row in found] == [
+        ("knows", "learns"),
+        ("knows", "slightly"),
+    ]
+    first = found[0]
+    assert (first["labels"], first["difference"]) == (10, pytest.approx(30 / 120))
+    assert first["low"] > 0
+    assert first["clean_difference"] == pytest.approx(-10 / 80)
+    on_clean = [[c["correct"][:80] for c in cells if c["method"] == m] for m in ("knows", "learns")]
+    expected = paired_difference(*on_clean, resamples=500)
+    values = [first[name] for name in ("clean_difference", "clean_low", "clean_high")]
+    np.testing.assert_allclose(values, expected)
+
+
+def test_no_ranking_changes_where_none_was_claimed_or_all_rows_are_clean():
+    clean = [True] * 80 + [False] * 4
+    cells = make_cells(a=[1, 0] * 40 + [1] * 4, b=[0, 1] * 39 + [1, 1] + [0] * 4)
+    a, b = summarize(cells, clean=clean, resamples=500)
+    assert a["mean"] > b["mean"]
+    assert a["clean_mean"] < b["clean_mean"]  # by a row of 80, which is chance
+    for mask in (clean, [True] * 84, [False] * 84):
+        assert ranking_changes(cells, mask, resamples=500) == []

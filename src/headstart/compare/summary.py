@@ -11,6 +11,7 @@ from headstart.compare.head_start import REFERENCE, head_starts
 from headstart.compare.statistics import (
     RESAMPLES,
     Array,
+    Interval,
     as_answers,
     holm,
     interval,
@@ -61,7 +62,7 @@ def summarize(
     answers = as_answers([[cell["correct"] for cell in group] for group in groups.values()])
     draws: Draws = {"level": level, "resamples": resamples, "seed": seed}
     scores = interval(answers, **draws)
-    on_clean = _of_clean_rows(answers, clean, draws)
+    on_clean = _of_clean_rows(answers, scores, clean, draws)
     rows = [
         {
             "method": method,
@@ -101,15 +102,18 @@ _AGAINST_REFERENCE = (
 
 
 def _of_clean_rows(
-    answers: Array, clean: Sequence[bool] | None, draws: Draws
+    answers: Array, scores: Interval, clean: Sequence[bool] | None, draws: Draws
 ) -> list[tuple[int, float | None, float | None, float | None]]:
     """Return how many rows are clean and, of each group, mean and interval on them."""
-    kept = answers if clean is None else answers[..., np.asarray(clean, bool)]
-    count = kept.shape[-1]
+    count = answers.shape[-1] if clean is None else sum(clean)
     if not count:
         return [(0, None, None, None)] * len(answers)
-    scores = zip(*interval(kept, **draws), strict=True)
-    return [(count, float(mean), float(low), float(high)) for mean, low, high in scores]
+    if count < answers.shape[-1]:
+        scores = interval(answers[..., np.asarray(clean, bool)], **draws)
+    return [
+        (count, float(mean), float(low), float(high))
+        for mean, low, high in zip(*scores, strict=True)
+    ]
 
 
 def ranking_changes(

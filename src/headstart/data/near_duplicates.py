@@ -74,16 +74,22 @@ def index_rows(texts: Sequence[str]) -> Rows:
     order = np.argsort(frequency, kind="stable")  # equally rare ones stay in the hashes' order
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    pairs = np.unique(np.stack([rows[:count], rank[shingles]], axis=1), axis=0)
-    of_row, shingles = np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+    pairs = np.sort(rows[:count] * max(len(distinct), 1) + rank[shingles])
+    pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
+    of_row, shingles = np.divmod(pairs, max(len(distinct), 1))
     offsets = np.searchsorted(of_row, np.arange(len(texts) + 1))
     sizes = np.diff(offsets)
     place = np.arange(len(of_row)) - offsets[of_row]
-    is_first = place <= sizes[of_row] - _least_common(sizes)[of_row]
+    is_first = place <= (sizes - _least_common(sizes))[of_row]
     by_shingle = np.argsort(shingles[is_first], kind="stable")
-    holder_offsets = np.searchsorted(shingles[is_first][by_shingle], np.arange(len(distinct) + 1))
     return Rows(
-        lookup(distinct[order]), shingles, offsets, of_row[is_first][by_shingle], holder_offsets
+        numbers=lookup(distinct[order]),
+        shingles=shingles,
+        offsets=offsets,
+        holders=of_row[is_first][by_shingle],
+        holder_offsets=np.searchsorted(
+            shingles[is_first][by_shingle], np.arange(len(distinct) + 1)
+        ),
     )
 
 
@@ -140,30 +146,29 @@ def _write_shingles(codes, offsets, hashes, rows):  # type: ignore[no-untyped-de
 
 @compiled
 def _match(codes, spans, numbers, table, own, held, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    starts, ends = spans
     shingles, offsets = own
     holders, holder_offsets = held
     in_text = np.full(len(holder_offsets), -1)  # the last text that each shingle was seen in
     looked_at = np.full(len(offsets), -1)  # the last text that each row was compared with
-    longest = 0
-    for text in range(len(numbers)):
-        longest = max(longest, spans[1][text] - spans[0][text])
-    known, unknown = np.empty(longest, np.int64), np.empty(longest, np.uint64)
-    for text in range(len(numbers)):
-        start, end = spans[0][text], spans[1][text]
-        num_known = num_unknown = 0
+    longest = (ends - starts).max() if len(starts) else 0
+    known, strange = np.empty(longest, np.int64), np.empty(longest, np.uint64)
+    for text in range(len(starts)):
+        start, end = starts[text], ends[text]
+        num_known = num_strange = 0
         for at in range(start, start + _num_shingles(start, end)):
             key = hash_codes(codes, at, min(at + SHINGLE, end - 1))
             shingle = find(table.keys, table.numbers, key)
             if shingle < 0:
-                unknown[num_unknown] = key
-                num_unknown += 1
+                strange[num_strange] = key
+                num_strange += 1
             elif in_text[shingle] != text:
                 in_text[shingle] = text
                 known[num_known] = shingle
                 num_known += 1
-        num_unknown = _num_distinct(unknown[:num_unknown])  # the rarest: no row has them
-        size = num_known + num_unknown
-        first = size - (size * _PART + _WHOLE - 1) // _WHOLE + 1 - num_unknown
+        num_strange = _num_distinct(strange[:num_strange])  # the rarest, for no row has them
+        size = num_known + num_strange
+        first = size - (size * _PART + _WHOLE - 1) // _WHOLE + 1 - num_strange
         if num_known == 0 or first <= 0:
             continue
         for shingle in np.sort(known[:num_known])[:first]:
@@ -172,13 +177,26 @@ def _match(codes, spans, numbers, table, own, held, found):  # type: ignore[no-u
                 if looked_at[row] == text or found[0][row] >= 0:
                     continue
                 looked_at[row] = text
-                common = 0
-                for each in range(offsets[row], offsets[row + 1]):
-                    common += in_text[shingles[each]] == text
-                union = offsets[row + 1] - offsets[row] + size - common
+                of_row = shingles[offsets[row] : offsets[row + 1]]
+                common = _num_common(of_row, in_text, text, size)
+                union = len(of_row) + size - common
                 if common * _WHOLE >= union * _PART:
                     found[0][row] = numbers[text]
                     found[1][row] = common / union
+
+
+@compiled
+def _num_common(of_row, in_text, text, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Return how many shingles a row shares with a text of `size`; 0 once they are too few."""
+    least = (_PART * (len(of_row) + size) + _PART + _WHOLE - 1) // (_PART + _WHOLE)
+    spare = len(of_row) - least
+    if least > size:
+        return 0
+    for shingle in of_row:  # the rarest first, which tell most rows at once
+        spare -= in_text[shingle] != text
+        if spare < 0:
+            return 0
+    return least + spare
 
 
 @compiled

@@ -1,0 +1,94 @@
+"""Rows that were seen before the test, as a comparison looks for them and tells of them."""
+
+import json
+
+import pytest
+
+from headstart.compare.clean_rows import (
+    changed_rankings,
+    clean_facts,
+    clean_value,
+    look_for_seen,
+)
+from headstart.compare.contestants import parse_all
+from headstart.data.corpora import read_corpus
+from headstart.data.labelled import Dataset
+from headstart.progress import SILENT
+
+LONG = "one two three four five six seven eight nine ten eleven twelve thirteen"
+TRAIN = Dataset(["a text of the training rows", "another"], ["x", "y"])
+TEST = Dataset(
+    ["a text of the training rows", LONG, "A text: of the training rows!", "b"], ["x"] * 4
+)
+CORPUS = read_corpus(texts=[f"and {LONG} and"])
+
+
+def facts_of(*methods, test=TEST):
+    contestants = parse_all(methods)
+    seen = look_for_seen(TRAIN, test, CORPUS, contestants, progress=SILENT)
+    return clean_facts(seen, contestants)
+
+
+def test_the_facts():
+    facts = facts_of("scratch", "word2vec:frozen", "glove=g.txt:probe", "glove=g.txt:frozen")
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["by_row"] == [0, 0, 0, 1]
+    assert (facts["rows"], facts["test_rows"]) == (1, 4)
+    assert [facts[name] for name in ("leaked", "nearly_leaked", "in_corpus")] == [1, 1, 1]
+    assert (facts["too_short"], facts["unknown"]) == (3, ["glove"])
+    assert facts["sentence"] == (
+        "1 of 4 test rows are clean: 1 are training rows, 1 nearly, and 1 overlap with the corpus. "
+        "What else glove learned from is not known here: it may hold clean rows too."
+    )
+
+
+def test_all_rows_clean_is_one_sentence():
+    facts = facts_of("scratch", "word2vec:frozen", test=Dataset(["b", "c"], ["x", "y"]))
+    assert facts["sentence"] == (
+        "All 2 test rows are clean: none is a training row, or nearly, and none overlaps with the "
+        "corpus."
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "looked", "unknown"),
+    [
+        ("tfidf", False, []),
+        ("mine=runs/bert:finetune", False, ["mine"]),
+        ("cove:frozen", False, ["cove"]),
+        ("bert:probe", True, []),
+        ("mine+adapt=runs/bert:finetune", True, ["mine"]),
+    ],
+)
+def test_a_corpus_counts_where_a_method_learns_from_it(method, looked, unknown):
+    facts = facts_of(method)
+    assert facts["unknown"] == unknown
+    assert (facts["in_corpus"], facts["rows"]) == ((1, 1) if looked else (None, 2))
+    assert ("corpus" in facts["sentence"]) == looked
+
+
+def test_the_value_on_clean_rows():
+    assert clean_value([1, 0, 1, 1], [True, True, False, True]) == pytest.approx(2 / 3)
+    assert clean_value([1, 0], [False, False]) is None
+
+
+def change(labels, below, much=-0.01):
+    names = ("difference", "low", "high", "clean_difference", "clean_low", "clean_high")
+    numbers = (0.02, 0.01, 0.03, much, 2 * much, 0.0)
+    pair = {"labels": labels, "above": "a:probe", "below": below}
+    return pair | dict(zip(names, numbers, strict=True))
+
+
+def test_changes_are_said_in_a_sentence_a_budget_the_largest_first():
+    small = [change(10, "tfidf"), change(10, "scratch", -0.05)]
+    many = [change(1000, name) for name in "bcdef"]
+    first, second = changed_rankings([*small, *many], 412)
+    assert first == (
+        "With 10 labels the ranking changes on the 412 clean test rows: a:probe is ahead of "
+        "scratch on all rows, +0.020 [+0.010, +0.030], and behind on clean ones, -0.050 [-0.100, "
+        "+0.000]; a:probe is ahead of tfidf on all rows, +0.020 [+0.010, +0.030], and behind on "
+        "clean ones, -0.010 [-0.020, +0.000]."
+    )
+    assert second.startswith("With 1,000 labels the ranking changes")
+    assert second.endswith("; and 2 more pairs.")
+    assert changed_rankings([], 412) == []
