@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from headstart.data.contamination import find_seen
 from headstart.data.corpora import read_corpus
 from headstart.data.label_sets import read_label_sets
-from headstart.data.labelled import read_labelled
+from headstart.data.labelled import Dataset, read_labelled
 from headstart.data.overlap import find_conflicts, find_duplicates
 from headstart.data.pairs import read_labelled_pairs
 from headstart.data.parallel import as_parallel
@@ -36,6 +37,11 @@ print(labelled_pairs.texts[0], labelled_pairs.labels, labelled_pairs.notes)
 corpus = read_corpus("articles.txt")
 for document in corpus:  # every time anew from the files, so a corpus may be larger than memory
     print(document)
+
+test = Dataset(["A quiet and moving film!", "nobody minds a dull film"], ["good", "bad"])
+seen = find_seen(dataset, test, corpus)
+print(seen.near_leaks)
+print(seen.num_clean, "of", len(test), "test rows were not seen before")
 
 pairs = as_parallel([("a dog", "ein Hund"), ("two dogs", "zwei Hunde")])
 print(len(pairs), pairs.targets)

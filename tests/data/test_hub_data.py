@@ -8,7 +8,9 @@ import pytest
 
 from headstart.data.corpora import as_corpus, read_corpus
 from headstart.data.hub_data import pinned
+from headstart.data.label_sets import holds_lists, read_label_sets
 from headstart.data.labelled import read_labelled, read_texts
+from headstart.data.numbers import read_numbers
 from headstart.data.tables import table_columns
 from headstart.errors import DataError, MissingExtraError, NetworkError, SettingsError
 
@@ -81,6 +83,26 @@ def test_labelled_rows_have_the_names_of_their_classes(hub):
     assert other.labels == ["true", "false", "true"]
     assert hub.asked[-1] == ("me/news", "small", "test", COMMIT)
     assert list(read_texts("hf:me/news", batch_size=2)) == [["good one", "bad one"], [""]]
+
+
+def test_lists_of_labels_and_numbers(hub):
+    named = SimpleNamespace(feature=FEATURES["label"])
+    grade = SimpleNamespace(dtype="float64")
+    hub.features = {"text": FEATURES["text"], "label": named, "grade": grade}
+    hub.rows = [
+        {"text": "a", "label": [0, 1], "grade": 2.5},
+        {"text": "b", "label": [], "grade": 3},
+    ]
+    assert holds_lists("hf:me/news", None, "label")
+    assert read_label_sets("hf:me/news", label_column="label").labels == [["neg", "pos"], []]
+    assert read_numbers("hf:me/news", label_column="grade").labels == [2.5, 3.0]
+    with pytest.raises(DataError, match="row 1: 'grade' is a float; it must be a string"):
+        read_labelled("hf:me/news", label_column="grade")
+    hub.features = None
+    assert holds_lists("hf:me/news", None, "label")
+    hub.rows[1]["label"] = [1, None]
+    with pytest.raises(DataError, match=r"row 2: 'label\[1\]' is null"):
+        read_label_sets("hf:me/news", label_column="label")
 
 
 def test_a_corpus_streams_and_its_fingerprint_is_its_commit(hub):

@@ -27,7 +27,7 @@ def adapt(
     corpus: Annotated[
         list[Path],
         typer.Option(
-            "--corpus", metavar="PATH", help="Text: file, folder or glob; may be repeated."
+            "--corpus", metavar="PATH", help="Text: file, folder, glob or hf:NAME; may be repeated."
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder is saved.")],

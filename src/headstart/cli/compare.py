@@ -22,7 +22,9 @@ def compare(
     context: typer.Context,
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="DATA", help="Labelled data; without it, the BBC News demo."),
+        typer.Argument(
+            metavar="DATA", help="Labelled data, or hf:NAME; without it, the BBC News demo."
+        ),
     ] = None,
     *,
     test: Annotated[
@@ -34,7 +36,7 @@ def compare(
         typer.Option(
             "--corpus",
             metavar="PATH",
-            help="Unlabelled text: file, folder or glob; may be repeated. "
+            help="Unlabelled text: file, folder, glob or hf:NAME; may be repeated. "
             "Without it, the training texts without their labels.",
         ),
     ] = None,
@@ -134,7 +136,7 @@ def compare(
         return
     print_table(_by_method(found.table, found.results.get("left_out", ())))
     say("")
-    say(found.headline)
+    say(found.headline, found.results["clean"]["sentence"])
     best = found.best
     labels = best.get("fitted_labels")
     everything = labels is None or labels == found.results["data"]["train_rows"]

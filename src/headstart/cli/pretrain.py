@@ -27,7 +27,7 @@ def pretrain(
     corpus: Annotated[
         list[Path] | None,
         typer.Option(
-            "--corpus", metavar="PATH", help="Text: file, folder or glob; may be repeated."
+            "--corpus", metavar="PATH", help="Text: file, folder, glob or hf:NAME; may be repeated."
         ),
     ] = None,
     parallel: Annotated[

@@ -129,8 +129,8 @@ def read_rows(
     """Yield the named columns of a table, at most `batch_size` rows at a time.
 
     Integers and truth values of JSON, Parquet and the hub become their literal text; every other
-    value that is not a string is refused, unless it is asked for: then a list is a list of strings, and a
-    number the text that reads back as it.
+    value that is not a string is refused, unless it is asked for: then a list is a list of strings,
+    and a number the text that reads back as it.
 
     Args:
         path: The table.
