@@ -15,6 +15,7 @@ SUMMARY = [
     {"method": "scratch", "labels": 1000, "mean": 0.8, "low": 0.79, "high": 0.81},
     {"method": "glove:frozen", "labels": 50, "mean": 0.75, "low": 0.7, "high": 0.8},
 ]
+CLEAN = {"sentence": "All 2 test rows are clean."}
 
 
 @pytest.fixture
@@ -25,7 +26,12 @@ def given(monkeypatch):
     def compare(data, **options):
         arguments.update(options, data=data)
         return SimpleNamespace(
-            results={"summary": SUMMARY, "cells": [{"correct": [1, 0]}], "best": {}},
+            results={
+                "summary": SUMMARY,
+                "clean": CLEAN,
+                "cells": [{"correct": [1, 0]}],
+                "best": {},
+            },
             table=SUMMARY,
             headline="glove:frozen needs 4 times fewer labels than scratch.",
             best={"method": "glove:frozen"},
@@ -44,6 +50,7 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
     assert glove.split() == ["glove:frozen", "0.750", "±0.050"]
     assert rest == [
         "glove:frozen needs 4 times fewer labels than scratch.",
+        "All 2 test rows are clean.",
         "winner: glove:frozen, fitted to all labels, in runs/a/best",
         "report: runs/a/report.html",
     ]
@@ -52,7 +59,7 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
 def test_what_was_left_out_is_in_the_table(run, given, monkeypatch):
     left_out = [{"method": "scratch", "labels": 5000}, {"method": "bert:finetune", "labels": 50}]
     found = SimpleNamespace(
-        results={"left_out": left_out, "data": {"train_rows": 1375}},
+        results={"left_out": left_out, "clean": CLEAN, "data": {"train_rows": 1375}},
         table=SUMMARY,
         headline="None.",
         best={"method": "scratch", "fitted_labels": 1000},
@@ -137,7 +144,7 @@ def test_the_settings_are_saved_and_replay_the_run(run, given, files):
 def test_json_has_the_summary_and_not_every_cell(run, given):
     code, out, err = run("compare", "--json", "--out", "runs/f")
     assert (code, err) == (0, "")
-    assert json.loads(out) == {"summary": SUMMARY, "best": {}}
+    assert json.loads(out) == {"summary": SUMMARY, "clean": CLEAN, "best": {}}
 
 
 @pytest.mark.parametrize(
