@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from headstart.data.columns import choose_label, choose_pair
+from headstart.data.hub_data import pinned
 from headstart.data.labelled import Labelled, check_all_labelled
 from headstart.data.lines import STDIN, read_lines
 from headstart.data.parallel import Pair
@@ -47,7 +48,7 @@ def read_labelled_pairs(
         DataError: The file cannot be read exactly as it is; names the line.
         SettingsError: `pair_columns` are not two.
     """
-    path = Path(path)
+    path = pinned(Path(path))
     columns = table_columns(path)
     (first, second), notes = choose_pair(path, columns, pair_columns, label=label_column)
     others = {name: is_text for name, is_text in columns.items() if name not in (first, second)}
@@ -90,7 +91,7 @@ def read_pairs(
     """
     if batch_size < 1:
         raise SettingsError(f"batch_size must be 1 or more, got {batch_size}")
-    path = Path(path)
+    path = pinned(Path(path))
     if path == STDIN or file_format(path) in {"text", None}:
         lines = _split_lines(path)
         batches = iter(lambda: list(islice(lines, batch_size)), [])
