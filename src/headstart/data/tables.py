@@ -83,7 +83,7 @@ def table_columns(path: Path) -> dict[str, bool]:
             _, names = next(_csv_records(path))
             holds_text = [True] * len(names)
         case "jsonl":
-            _, record = next(_json_records(path))
+            _, record = next(json_records(path))
             names = list(record)
             holds_text = [type(value) is str for value in record.values()]
         case "parquet":
@@ -109,7 +109,7 @@ def list_columns(path: Path) -> set[str]:
     """
     match file_format(path):
         case "jsonl":
-            _, record = next(_json_records(path))
+            _, record = next(json_records(path))
             return {name for name, value in record.items() if isinstance(value, list)}
         case "parquet":
             with _open_parquet(path) as file:
@@ -233,7 +233,7 @@ def _malformed(path: Path, line: int, record: str, delimiter: str, reason: str) 
 def _json_rows(
     path: Path, names: list[str], also: Mapping[str, Also], batch_size: int
 ) -> Iterator[Rows]:
-    records = _json_records(path)
+    records = json_records(path)
     while batch := list(islice(records, batch_size)):
         lines = [line for line, _ in batch]
         columns = [
@@ -243,7 +243,8 @@ def _json_rows(
         yield Rows(lines, columns)
 
 
-def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the object on each line, with the number of the line."""
     decode = json.JSONDecoder(
         object_pairs_hook=_distinct_keys, parse_float=_finite, parse_constant=_finite
     ).decode

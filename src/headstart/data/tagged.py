@@ -1,0 +1,288 @@
+"""Sentences and their tags: columns as in CoNLL's shared tasks, or JSON, each with its line.
+
+In columns a word stands on a line with its tag, and a blank line ends a sentence. In JSONL a line
+is a sentence: `{"tokens": ["Mary", "left"], "tags": ["B-PER", "O"]}`. Words and tags are strings,
+byte for byte.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+from headstart.data.columns import listed
+from headstart.data.lines import STDIN, read_lines
+from headstart.data.tables import file_format, json_records
+from headstart.errors import DataError, SettingsError
+from headstart.progress import SILENT, Progress
+
+Column = int | str | None
+_DOCUMENT = "-DOCSTART-"
+_SPACES = re.compile(" +")
+_WORD, _TAG = "tokens", "tags"  # keys in JSON
+_CONLLU_WORD, _CONLLU_TAG = 2, 4  # the form and the universal part of speech
+_CONLLU_NO_WORD = re.compile(r"\d+[-.]\d+\t")  # two words written as one, and what is not written
+
+
+@dataclass(frozen=True)
+class TaggedSentences:
+    """Sentences as lists of words, and the tags of their words.
+
+    Attributes:
+        sentences: The words of each.
+        tags: As many tags.
+        source: Where they come from: a path, or what they are.
+        lines: The line of each sentence's first word (in memory: its number from 1).
+        line_a_word: Whether each word stands on a line of its own.
+
+    Example:
+        >>> data = TaggedSentences([["Mary", "left"], ["So", "what"]], [["P", "O"], ["O", "O"]])
+        >>> len(data), data.words, data.place(1, 1)
+        (2, 4, 'data in memory line 2, word 2')
+    """
+
+    sentences: list[list[str]]
+    tags: list[list[str]]
+    source: str = "data in memory"
+    lines: list[int] = field(default_factory=list)
+    line_a_word: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.sentences) != len(self.tags):
+            raise DataError(
+                f"{self.source}: {len(self.sentences):,} sentences, "
+                f"but the tags of {len(self.tags):,}"
+            )
+        if not self.lines:
+            object.__setattr__(self, "lines", list(range(1, len(self.sentences) + 1)))
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    @property
+    def words(self) -> int:
+        """How many words there are."""
+        return sum(map(len, self.sentences))
+
+    def place(self, row: int, word: int) -> str:
+        """Say where a word of a sentence stands, for messages."""
+        if self.line_a_word:
+            return f"{self.source} line {self.lines[row] + word}"
+        return f"{self.source} line {self.lines[row]}, word {word + 1}"
+
+    def select(self, indices: Iterable[int]) -> Self:
+        """Return the sentences at `indices`, in that order."""
+        chosen = [int(index) for index in indices]
+        return type(self)(
+            [self.sentences[index] for index in chosen],
+            [self.tags[index] for index in chosen],
+            self.source,
+            [self.lines[index] for index in chosen],
+            self.line_a_word,
+        )
+
+
+def read_tagged(
+    path: str | Path,
+    *,
+    word_column: Column = None,
+    tag_column: Column = None,
+    progress: Progress = SILENT,
+) -> TaggedSentences:
+    """Read sentences and their tags from columns or JSONL, also `.gz` or `.zst`.
+
+    What is named `.jsonl`, `.ndjson` or `.json` is read as JSON, `.conllu` as CoNLL-U, and any
+    other file as columns, between which all stand tabs or all stand spaces.
+
+    Args:
+        path: The file.
+        word_column: The number of the words' column, from 1 at the left or -1 at the right; the
+            first by default. In JSON a key, `tokens` by default.
+        tag_column: That of the tags; the last by default. In JSON `tags`.
+        progress: Where progress goes.
+
+    Raises:
+        DataError: The file cannot be read exactly as it is; names the line.
+    """
+    path = Path(path)
+    sentences: list[list[str]] = []
+    tags: list[list[str]] = []
+    lines: list[int] = []
+    with progress.stage(f"reading {path}", unit="sentences") as advance:
+        for line, (words, its) in _read(path, (word_column, tag_column)):
+            sentences.append(words)
+            tags.append([sys.intern(tag) for tag in its])  # many words, few tags: keep each once
+            lines.append(line)
+            advance(1)
+    if not sentences:
+        raise DataError(f"{path}: holds no sentence")
+    columns = file_format(path) != "jsonl" and not _is_conllu(path)
+    return TaggedSentences(sentences, tags, str(path), lines, line_a_word=columns)
+
+
+def read_sentences(
+    path: str | Path,
+    *,
+    word_column: Column = None,
+    batch_size: int = 1024,
+    progress: Progress = SILENT,
+) -> Iterator[list[list[str]]]:
+    """Yield the sentences of a file of any size, `batch_size` at a time, in their order.
+
+    Files are read as by `read_tagged`, without tags: a word a line is enough. `-` is standard
+    input, in columns.
+
+    Raises:
+        DataError: The file cannot be read exactly as it is, or holds no word; names the line.
+    """
+    if batch_size < 1:
+        raise SettingsError(f"batch_size must be 1 or more, got {batch_size}")
+    path, found = Path(path), False
+    read = (words for _, (words,) in _read(path, (word_column,)))
+    with progress.stage(f"reading {path}", unit="sentences") as advance:
+        while batch := list(islice(read, batch_size)):
+            yield batch
+            advance(len(batch))
+            found = found or any(batch)
+    if not found:
+        raise DataError(f"{path}: holds no sentence")
+
+
+def _read(path: Path, asked: tuple[Column, ...]) -> Iterator[tuple[int, tuple[list[str], ...]]]:
+    """Yield each sentence's line, its words and, if two columns are asked for, its tags."""
+    if path != STDIN and file_format(path) == "jsonl":
+        return _read_json(path, asked)
+    conllu = _is_conllu(path)
+    usual = (_CONLLU_WORD, _CONLLU_TAG) if conllu else (1, -1)
+    numbers = tuple(_number(path, given, own) for given, own in zip(asked, usual, strict=False))
+    return _read_columns(path, numbers, conllu=conllu)
+
+
+def _is_conllu(path: Path) -> bool:
+    return ".conllu" in path.suffixes
+
+
+def _number(path: Path, asked: Column, usual: int) -> int:
+    if asked is None:
+        return usual
+    try:
+        number = int(asked)
+    except ValueError:
+        number = 0
+    if not number:
+        raise SettingsError(
+            f"{path}: columns have numbers, from 1 at the left or -1 at the right, not {asked!r}"
+        )
+    return number
+
+
+def _read_columns(
+    path: Path, numbers: tuple[int, ...], *, conllu: bool
+) -> Iterator[tuple[int, tuple[list[str], ...]]]:
+    """Yield the asked columns of each sentence, and the line of its first word."""
+    columns: tuple[list[str], ...] = tuple([] for _ in numbers)
+    first = 0
+    layout: _Layout | None = None
+    for line, text in enumerate(read_lines(path), start=1):
+        stripped = text.strip(" \t\r")
+        if conllu and (stripped.startswith("#") or _CONLLU_NO_WORD.match(stripped)):
+            continue
+        if not stripped or stripped.split(None, 1)[0] == _DOCUMENT:
+            if columns[0]:
+                yield first, columns
+            columns = tuple([] for _ in numbers)
+            continue
+        if layout is None:
+            layout = _Layout.of(path, line, text, numbers)
+        if not columns[0]:
+            first = line
+        for column, value in zip(columns, layout.cut(line, text), strict=True):
+            column.append(value)
+    if columns[0]:  # a file whose last sentence has no blank line after it
+        yield first, columns
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a file's lines are cut, as its first one shows."""
+
+    path: Path
+    tab: bool
+    width: int
+    chosen: tuple[int, ...]
+
+    @classmethod
+    def of(cls, path: Path, line: int, text: str, numbers: tuple[int, ...]) -> Self:
+        tab = "\t" in text.strip(" \t\r")
+        width = len(_cut(text, tab=tab))
+        if len(numbers) == 2 and width < 2:
+            raise DataError(
+                f"{path} line {line}: one column, expected a word and its tag; "
+                "put a space or a tab between them"
+            )
+        chosen = tuple(number - 1 if number > 0 else width + number for number in numbers)
+        for number, at in zip(numbers, chosen, strict=True):
+            if not 0 <= at < width:
+                raise DataError(f"{path} line {line}: {width} columns, and none {number}")
+        if len(set(chosen)) < len(chosen):
+            raise SettingsError(f"{path}: one column cannot hold both the words and the tags")
+        return cls(path, tab, width, chosen)
+
+    def cut(self, line: int, text: str) -> list[str]:
+        """Return the chosen columns of a line."""
+        parts = _cut(text, tab=self.tab)
+        own, other = ("tabs", "spaces") if self.tab else ("spaces", "tabs")
+        mixed = len(_cut(text, tab=not self.tab)) > 1 and (not self.tab or "\t" not in text)
+        if mixed:
+            raise DataError(
+                f"{self.path} line {line}: columns are cut by {own} above and by {other} here; "
+                "use one of the two"
+            )
+        if len(parts) != self.width:
+            raise DataError(
+                f"{self.path} line {line}: {len(parts)} columns, expected {self.width}; "
+                "give every word as many, its tag among them"
+            )
+        if not all(parts[at] for at in self.chosen):
+            raise DataError(f"{self.path} line {line}: an empty column where a word or tag stands")
+        return [parts[at] for at in self.chosen]
+
+
+def _cut(text: str, *, tab: bool) -> list[str]:
+    if tab:
+        return [part.strip(" ") for part in text.strip(" \t\r").split("\t")]
+    return _SPACES.split(text.strip(" \t\r"))
+
+
+def _read_json(
+    path: Path, asked: tuple[Column, ...]
+) -> Iterator[tuple[int, tuple[list[str], ...]]]:
+    """Yield the asked lists of each sentence, and its line."""
+    usual = (_WORD, _TAG)
+    keys = [str(own if key is None else key) for key, own in zip(asked, usual, strict=False)]
+    for line, record in json_records(path):
+        lists = tuple(_strings(path, line, record, key) for key in keys)
+        if len(lists) == 2:
+            words, tags = map(len, lists)
+            if words != tags:
+                raise DataError(f"{path} line {line}: {words} words but {tags} tags")
+            if not words:
+                raise DataError(f"{path} line {line}: a sentence without a word; remove it")
+        yield line, lists
+
+
+def _strings(path: Path, line: int, record: dict[str, Any], key: str) -> list[str]:
+    if key not in record:
+        raise DataError(f"{path} line {line}: has no {key!r}; it has {listed(record)}")
+    values = record[key]
+    if not isinstance(values, list):
+        raise DataError(f"{path} line {line}: {key!r} must be a list of strings")
+    for place, value in enumerate(values, start=1):
+        if not isinstance(value, str):
+            raise DataError(
+                f"{path} line {line}: {key!r} holds {value!r:.40} at {place}, no string"
+            )
+    return values
