@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headstart.transfer.methods import TfIdf as TfIdf
     from headstart.transfer.pairs import PairClassifier as PairClassifier
     from headstart.transfer.regressor import TextRegressor as TextRegressor
+    from headstart.transfer.token_tagger import TokenTagger as TokenTagger
 
 __version__ = "0.1.0"
 
@@ -50,6 +51,7 @@ _HOMES = {
     "TextFeatures": "headstart.transfer.estimators",
     "TextRegressor": "headstart.transfer.regressor",
     "TfIdf": "headstart.transfer.methods",
+    "TokenTagger": "headstart.transfer.token_tagger",
     "adapt": "headstart.hub.store",
     "compare": "headstart.compare.study",
     "load": "headstart.transfer.loading",

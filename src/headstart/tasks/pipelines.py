@@ -125,6 +125,7 @@ class TextPipeline(nn.Module):
         skip: Leading numbers of each vector that are not read.
         pairs: Whether two texts have a label together; all the first ones are then read before all
             the second ones.
+        more: Numbers that stand beside each token's vector.
     """
 
     scale: Tensor
@@ -141,6 +142,7 @@ class TextPipeline(nn.Module):
         output_mix: ScalarMix | None = None,
         skip: int = 0,
         pairs: Pairs = None,
+        more: int = 0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -149,11 +151,12 @@ class TextPipeline(nn.Module):
         self.pairs = pairs
         width = task_shape(encoder)[1] - skip
         self.compare = None if pairs is None else nn.Linear(4 * width, 2 * hidden)
-        read = width if self.compare is None else self.compare.out_features
+        read = width + more if self.compare is None else self.compare.out_features
         self.lstm = BiLSTM(read, hidden)
         self.dropout = nn.Dropout(dropout)
-        pooled = width + 2 * hidden + (width if output_mix else 0) + (read if pairs else 0)
-        self.classify = nn.Linear(num_parts(pairs) * 2 * pooled, num_outputs)
+        self.width = width + more + 2 * hidden + (width if output_mix else 0)
+        self.width += read if pairs else 0
+        self.classify = nn.Linear(num_parts(pairs) * 2 * self.width, num_outputs)
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Return the scores `[B, outputs]`, or of pairs `[B / 2, outputs]`.
@@ -164,11 +167,21 @@ class TextPipeline(nn.Module):
 
     def read(self, layers: Sequence[Tensor], mask_BT: Tensor) -> Tensor:
         """Return the scores of texts of which `task_layers` are known."""
+        told = combined(pool(self.states(layers, mask_BT), mask_BT), self.pairs)
+        scores_BC: Tensor = self.classify(self.dropout(told))
+        return scores_BC
+
+    def states(
+        self, layers: Sequence[Tensor], mask_BT: Tensor, more_BTM: Tensor | None = None
+    ) -> Tensor:
+        """Return what is known of each token: its embedding, and what the BiLSTM says of it."""
         scales = self.scale if self.scale.ndim else [self.scale] * len(layers)
         scaled = [
             (x_BTD * scale)[..., self.skip :] for x_BTD, scale in zip(layers, scales, strict=True)
         ]
         x_BTD = self.mix(scaled) if self.mix else scaled[-1]
+        if more_BTM is not None:
+            x_BTD = torch.cat([x_BTD, more_BTM], -1)
         # One mask for all tokens of a text (Gal and Ghahramani 2016): as good, and far cheaper. And
         # one for both texts of a pair: words are compared by the numbers that both have.
         kept_N1D = self.dropout(x_BTD.new_ones(len(x_BTD) // self.sides, 1, x_BTD.shape[-1]))
@@ -178,10 +191,7 @@ class TextPipeline(nn.Module):
         if self.compare is not None:
             read_BTR = self.compare(compared(x_BTD, mask_BT)).relu()
             beside.append(read_BTR)
-        states_BTP = torch.cat([x_BTD, self.lstm(read_BTR, mask_BT), *beside], -1)
-        told = combined(pool(states_BTP, mask_BT), self.pairs)
-        scores_BC: Tensor = self.classify(self.dropout(told))
-        return scores_BC
+        return torch.cat([x_BTD, self.lstm(read_BTR, mask_BT), *beside], -1)
 
     @property
     def sides(self) -> int:

@@ -143,6 +143,10 @@ class WordTokenizer:
         normal = self._tokenizer.normalizer.normalize_str(text)
         return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
 
+    def normal(self, word: str) -> str:
+        """Return a word as it is looked up."""
+        return str(self._tokenizer.normalizer.normalize_str(word))
+
     def encode_batch(self, texts: Sequence[str]) -> Encoded:
         """Return the ids of all texts, in one flat array."""
         return encode_batch(self._tokenizer, texts)
@@ -151,8 +155,7 @@ class WordTokenizer:
         """Return one id for each word of sentences that are cut already."""
         ids: dict[str, int] = {}
         for word in {word for sentence in sentences for word in sentence}:
-            normal = self._tokenizer.normalizer.normalize_str(word)
-            ids[word] = self.ids.get(normal, UNKNOWN_ID)
+            ids[word] = self.ids.get(self.normal(word), UNKNOWN_ID)
         return Encoded.from_lists([[ids[word] for word in sentence] for sentence in sentences])
 
 

@@ -116,7 +116,7 @@ class _Start:
         self.states = token_states(
             encoder, task.texts, max_tokens=task.max_tokens, progress=progress
         )
-        self.scale_LD = _scales(encoder, self.states.values)
+        self.scale_LD = layer_scales(encoder, self.states.values)
 
     @property
     def is_frozen(self) -> bool:
@@ -184,26 +184,30 @@ def new_pipeline(
     pairs: Pairs = None,
 ) -> TextPipeline:
     """Return the shared pipeline on what `layers` says of an encoder."""
-    number, _ = task_shape(model)
-    mixes = [
-        ScalarMix(number, layer_norm=layers.layer_norm) if wanted and number > 1 else None
-        for wanted in (True, layers.output)
-    ]
-    words = isinstance(model, Cove) and not layers.word_vectors
     return TextPipeline(
         model,
         num_outputs,
         hidden=hidden,
         dropout=dropout,
         scale=scale,
-        mix=mixes[0],
-        output_mix=mixes[1],
-        skip=model.config.vector_width if words else 0,
         pairs=pairs,
+        **reading_of(model, layers),
     )
 
 
-def _scales(encoder: Pretrained, values: NDArray[np.float16]) -> Tensor:
+def reading_of(model: Any, layers: Layers) -> dict[str, Any]:  # noqa: ANN401 - as above
+    """Return the settings of a pipeline that reads of an encoder what `layers` says."""
+    number, _ = task_shape(model)
+    mixes = [
+        ScalarMix(number, layer_norm=layers.layer_norm) if wanted and number > 1 else None
+        for wanted in (True, layers.output)
+    ]
+    words = isinstance(model, Cove) and not layers.word_vectors
+    skip = model.config.vector_width if words else 0
+    return {"mix": mixes[0], "output_mix": mixes[1], "skip": skip}
+
+
+def layer_scales(encoder: Pretrained, values: NDArray[np.float16]) -> Tensor:
     """Return the factors that bring each layer to a root mean square of 1 `[L, D]`.
 
     CoVe's states and the word vectors beside them get a factor each.
@@ -251,12 +255,12 @@ def _train(
     lengths = padded_lengths(start.encoded, sides=pipeline.sides)[rows]
     batches = endless_batches(lengths, batch_size=start.training.batch_size, seed=task.seed)
     limited = ([rows[next(batches)]] for _ in range(steps))
-    optimizer = torch.optim.Adam(_parameter_groups(start.method, pipeline), fused=True)
+    optimizer = torch.optim.Adam(parameter_groups(start.method, pipeline), fused=True)
     for step in train(limited, compute_loss, optimizer, schedule=schedule, seed=task.seed):
         yield step.number
 
 
-def _parameter_groups(method: Features | FineTune, pipeline: TextPipeline) -> list[dict[str, Any]]:
+def parameter_groups(method: Features | FineTune, pipeline: TextPipeline) -> list[dict[str, Any]]:
     """Return the pipeline's parameters, and the encoder's where it is trained, each with its rate.
 
     The word vectors that a CoVe reads stay as they are, as they did while it learnt to translate.

@@ -6,7 +6,7 @@ looks, or more care than another. Shapes: B batch, T tokens.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.errors import DataError, SettingsError
-from headstart.hub.bundle import Pretrained, Tokenizer
-from headstart.hub.proof import Proof, distance, hash_tensors
+from headstart.hub.bundle import Pretrained
+from headstart.hub.proof import Proof, hash_tensors
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
 from headstart.tasks.pairs import combined
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tasks.targets import Scores
-from headstart.tokenize.batches import Encoded, endless_batches, pad
+from headstart.tokenize.batches import endless_batches, pad
 from headstart.tokenize.pairs import padded_lengths
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 from headstart.training.loop import train
@@ -49,6 +49,14 @@ from headstart.transfer.methods import (
     TfIdf,
     Training,
     name_of,
+)
+from headstart.transfer.starting_point import (
+    StartingPoint,
+    embedded,
+    fresh_start,
+    pretrained_start,
+    proof_after,
+    proof_before,
 )
 from headstart.transfer.stopping import Validation, least_passes, search_steps, steps_between_looks
 from headstart.transfer.task import Fit, Task, coverage
@@ -196,10 +204,12 @@ def _fit_pipeline(
         rows, held_out = task.parts()
         steps, validation = _search_steps(method, start, task, rows, held_out, progress)
         pipeline = _new_pipeline(method, start, task)
-        proof, before = None, _vectors(pipeline).clone()
+        proof, before = None, embedded(pipeline).clone()
         frozen = isinstance(method, Features)
         if encoder is not None:
-            proof = _proof_before(encoder, start, before, task, frozen=frozen)
+            proof = proof_before(
+                encoder, start, before, coverage(encoder, task.texts), frozen=frozen
+            )
             proof.check()
         everything = np.arange(len(task))
         with progress.stage("fitting on all labels", steps, "steps") as advance:
@@ -214,7 +224,7 @@ def _fit_pipeline(
             ):
                 advance(1)
         if proof is not None:
-            proof = _proof_after(proof, before, pipeline)
+            proof = proof_after(proof, before, embedded(pipeline))
             proof.check()
         start.expand(pipeline, frozen=frozen)
     return Fit(
@@ -226,62 +236,23 @@ def _fit_pipeline(
     )
 
 
-@dataclass(frozen=True)
-class _StartingPoint:
-    """The embedding layer before training, cut down to the words of the labelled texts.
-
-    An optimizer would otherwise visit every one of 400,000 vectors at each step, to change a few.
-    """
-
-    tokenizer: Tokenizer
-    encoded: Encoded  # ids are rows of `vectors`
-    truncated: int
-    vectors: Tensor  # [used words, width]
-    scale: float  # brings the vectors of these texts to a root mean square of 1
-    used: Tensor | None = None  # the used words' rows in `full`
-    full: Tensor | None = None  # [vocabulary, width]
-
-    def expand(self, pipeline: TextPipeline, *, frozen: bool) -> None:
-        """Give a trained pipeline the whole vocabulary: what it moved, and the rest as it was."""
-        if self.full is None or self.used is None:
-            return
-        full = self.full
-        if not frozen:  # trained at a root mean square of 1, and kept in the encoder's own units
-            tuned = _vectors(pipeline)
-            moved = (tuned != self.scale * self.vectors).any(1)
-            full = full.clone()
-            full[self.used[moved]] = tuned[moved] / self.scale
-        pipeline.encoder = WordVectors.from_matrix(full)
-        pipeline.scale.fill_(self.scale)
-
-
 def _starting_point(
     method: Scratch | Features | FineTune, encoder: Pretrained | None, task: Task
-) -> _StartingPoint:
+) -> StartingPoint:
     if isinstance(method, Scratch):
         tokenizer = WordTokenizer.train(task.texts, min_count=1)
-        fresh = torch.Generator().manual_seed(derive(task.seed, "embeddings"))
-        vectors = WordVectors(len(tokenizer.vocabulary), method.width, generator=fresh)
-        weight = vectors.embedding.weight.detach()
-        weight[UNKNOWN_ID] = 0.0  # never trained: no word of the labelled texts is unknown
         encoded, cut = tokenizer.encode_batch(task.texts).truncate(task.max_tokens)
-        return _StartingPoint(tokenizer, encoded, cut, weight, scale=1.0)
+        start = fresh_start(tokenizer, encoded, width=method.width, seed=task.seed)
+        start.vectors[UNKNOWN_ID] = 0.0  # never trained: no word of the labelled texts is unknown
+        return replace(start, truncated=cut)
     if encoder is None or not isinstance(encoder.model, WordVectors):
         raise SettingsError("only word vectors can replace the embedding layer")
-    full = encoder.model.embedding.weight.detach()
     encoded, cut = encoder.tokenizer.encode_batch(task.texts).truncate(task.max_tokens)
-    ids = np.concatenate([[0, UNKNOWN_ID], encoded.ids])
-    used, compact = np.unique(ids, return_inverse=True)
-    rows = torch.from_numpy(used)
-    smaller = Encoded(compact[2:].astype(np.int32), encoded.offsets)
-    used_vectors = full[rows]
-    size = float(used_vectors[smaller.ids].square().mean().sqrt())
-    scale = 1.0 / max(size, 1e-12)
-    return _StartingPoint(encoder.tokenizer, smaller, cut, used_vectors, scale, rows, full)
+    return replace(pretrained_start(encoder, encoded), truncated=cut)
 
 
 def _new_pipeline(
-    method: Scratch | Features | FineTune, start: _StartingPoint, task: Task
+    method: Scratch | Features | FineTune, start: StartingPoint, task: Task
 ) -> TextPipeline:
     """Return the pipeline before training.
 
@@ -304,7 +275,7 @@ def _new_pipeline(
 
 def _search_steps(
     method: Scratch | Features | FineTune,
-    start: _StartingPoint,
+    start: StartingPoint,
     task: Task,
     rows: NDArray[np.int64],
     held_out: NDArray[np.int64],
@@ -343,7 +314,7 @@ def _training(method: Scratch | Features | FineTune) -> Training:
 def _train(
     method: Scratch | Features | FineTune,
     pipeline: TextPipeline,
-    start: _StartingPoint,
+    start: StartingPoint,
     task: Task,
     rows: NDArray[np.int64],
     *,
@@ -376,34 +347,3 @@ def _parameter_groups(
     rate = method.embedding_rate if isinstance(method, Scratch) else method.encoder_rate
     layers = pipeline.encoder.layer_groups()
     return [*groups, {"params": [p for layer in layers for p in layer.parameters()], "lr": rate}]
-
-
-def _proof_before(
-    encoder: Pretrained, start: _StartingPoint, vectors: Tensor, task: Task, *, frozen: bool
-) -> Proof:
-    """Compare the vectors that a pipeline starts with to those of the encoder they come from."""
-    pretrained = encoder.tensors()["embedding.weight"][start.used]
-    expected = pretrained if frozen else start.scale * pretrained
-    taken = bool(pretrained.any()) and torch.equal(vectors, expected)
-    return Proof(
-        encoder=encoder.name,
-        tensors_taken=int(taken),
-        tensors=1,
-        **coverage(encoder, task.texts),
-        distance=0.0,
-        frozen_before=hash_tensors([vectors]) if frozen else "",
-    )
-
-
-def _proof_after(proof: Proof, before: Tensor, pipeline: TextPipeline) -> Proof:
-    after = _vectors(pipeline)
-    return replace(
-        proof,
-        distance=distance([before], [after]),
-        frozen_after=hash_tensors([after]) if proof.frozen_before else "",
-    )
-
-
-def _vectors(pipeline: TextPipeline) -> Tensor:
-    weight: Tensor = pipeline.encoder.embedding.weight.detach()  # type: ignore[attr-defined]
-    return weight

@@ -24,6 +24,7 @@ from headstart.transfer.folders import rebuild
 from headstart.transfer.methods import from_plain
 from headstart.transfer.pairs import PAIR_CLASSIFIER, PairClassifier
 from headstart.transfer.regressor import REGRESSOR, TextRegressor
+from headstart.transfer.token_tagger import TAGGER, TokenTagger, load_tagger
 
 
 def load(
@@ -34,7 +35,7 @@ def load(
     revision: str | None = None,
     local_files_only: bool = False,
     progress: Progress = SILENT,
-) -> Pretrained | TextClassifier | TextRegressor:
+) -> Pretrained | TextClassifier | TextRegressor | TokenTagger:
     r"""Load an encoder or a fitted model: ours, or what others published.
 
     Args:
@@ -61,8 +62,11 @@ def load(
     path = Path(source)
     if path.is_dir() and (path / CONFIG).is_file():
         about = read_json(path / CONFIG)
-        if _FITTED.keys() & {about.get("kind"), (about.get(OURS) or {}).get("kind")}:
+        kinds = {about.get("kind"), (about.get(OURS) or {}).get("kind")}
+        if _FITTED.keys() & kinds:
             return load_model(path)
+        if TAGGER in kinds:
+            return load_tagger(path)
     return load_encoder(
         source,
         vectors=vectors,

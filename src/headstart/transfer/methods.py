@@ -164,7 +164,7 @@ class Scratch:
 
     width: int = 100
     learning_rate: float | None = None
-    embedding_rate: float = 0.2
+    embedding_rate: float | None = None
     training: Training | None = None
 
     def __post_init__(self) -> None:
@@ -306,9 +306,13 @@ def with_defaults(
     rate = 8e-3 if pairs else 2e-2
     defaults: dict[str, Any] = {}
     if isinstance(method, Scratch):
-        defaults = {"learning_rate": 2e-3, "training": Training()}
+        defaults = {"learning_rate": 2e-3, "embedding_rate": 0.2, "training": Training()}
         if whole_model:
-            defaults = {"learning_rate": 2.5 * _RATE_TIMES_WIDTH / whole_model, "training": _TUNING}
+            defaults = {
+                "embedding_rate": 0.2,
+                "learning_rate": 2.5 * _RATE_TIMES_WIDTH / whole_model,
+                "training": _TUNING,
+            }
     elif isinstance(method, Features):
         defaults = {"learning_rate": rate, "training": Training()}
         if whole_model:

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Protocol, TypeVar
 
 from headstart.progress import Progress
 from headstart.tasks.targets import Scores
@@ -29,15 +28,25 @@ class Validation:
     rows: Rows
 
 
+class HasLoss(Protocol):
+    """What a look at the validation part shows: a loss, and more."""
+
+    @property
+    def loss(self) -> float: ...
+
+
+Found = TypeVar("Found", bound=HasLoss)
+
+
 def search_steps(
     steps: Iterator[int],
-    validate: Callable[[], Validation],
+    validate: Callable[[], Found],
     training: Training,
     *,
     every: int,
     least_gain: float = 0.0,
     progress: Progress,
-) -> tuple[int, Validation]:
+) -> tuple[int, Found]:
     """Train until the validation part has seen no lower loss for a while.
 
     Args:
@@ -51,7 +60,8 @@ def search_steps(
     Returns:
         The step with the lowest loss, and what was said there.
     """
-    best_step, best = 0, Validation(math.inf, np.zeros((0, 0)), np.zeros(0, np.int64))
+    best_step = 0
+    best: Found | None = None
     last_gain, reference = 0, math.inf
     with progress.stage("finding the number of steps", training.max_steps, "steps") as advance:
         for step in steps:
@@ -59,13 +69,13 @@ def search_steps(
             if step % every and step < training.max_steps:
                 continue
             now = validate()
-            if now.loss < best.loss:
+            if best is None or now.loss < best.loss:
                 best_step, best = step, now
             if now.loss < reference - least_gain:
                 last_gain, reference = step, now.loss
             elif step - last_gain >= training.patience * every:
                 break
-    return best_step, best
+    return best_step, best or validate()
 
 
 def steps_between_looks(training: Training, num_rows: int) -> int:
@@ -73,10 +83,10 @@ def steps_between_looks(training: Training, num_rows: int) -> int:
     return max(training.evaluate_every, num_rows // training.batch_size // 2)
 
 
-def least_passes(training: Training, labels: int) -> int:
+def least_passes(training: Training, labels: int, passes: int = _LEAST_PASSES) -> int:
     """Return the steps of the fewest passes over the labels.
 
     With thousands of labels the search, at a rate that does not fall, finds its lowest loss within
     the first pass; with a rate that does fall, two more are worth a point and more on SST-2.
     """
-    return min(training.max_steps, -(-_LEAST_PASSES * labels // training.batch_size))
+    return min(training.max_steps, -(-passes * labels // training.batch_size))

@@ -124,7 +124,22 @@ def token_states(
             states.values[encoded.offsets[row] : encoded.offsets[row + 1]] = memory.states.values[
                 start:end
             ]
-    rows = np.array(missing, np.int64)
+    _read_into(states, encoder, encoded, np.array(missing, np.int64), progress)
+    return states
+
+
+def states_of(encoder: Pretrained, encoded: Encoded, *, progress: Progress = SILENT) -> TokenStates:
+    """Return what the encoder says of every token of encoded texts."""
+    states = TokenStates(
+        np.zeros((len(encoded.ids), *task_shape(encoder.model)), np.float16), encoded.offsets
+    )
+    _read_into(states, encoder, encoded, np.arange(len(encoded)), progress)
+    return states
+
+
+def _read_into(
+    states: TokenStates, encoder: Pretrained, encoded: Encoded, rows: Rows, progress: Progress
+) -> None:
     with progress.stage("reading texts", len(rows), "texts") as advance:
         for batch, layers in _read(encoder, encoded, rows):
             lengths = encoded.lengths[batch]
@@ -135,7 +150,6 @@ def token_states(
             at = np.repeat(encoded.offsets[batch], lengths) + within
             states.values[at] = layers[:, torch.from_numpy(here)].transpose(0, 1).half().numpy()
             advance(len(batch))
-    return states
 
 
 def _read(encoder: Pretrained, encoded: Encoded, rows: Rows) -> Iterator[tuple[Rows, Tensor]]:

@@ -153,7 +153,7 @@ class _Start:
         self.rate: float = method.learning_rate
         self.model, self.tokenizer, self.reading = _start_of(method, encoder, task)
         if isinstance(method, Scratch):
-            self.model = _with_random_weights(self.model, task.seed)
+            self.model = with_random_weights(self.model, task.seed)
         self.encoded, self.truncated = self.reading.encode(encoder, task.texts)
         self.states: dict[Pooling, Floats] = {}
 
@@ -296,7 +296,7 @@ def _start_of(
     return model, tokenizer, reading
 
 
-def _with_random_weights(model: Encoder, seed: int) -> Encoder:
+def with_random_weights(model: Encoder, seed: int) -> Encoder:
     """Return the same architecture with weights nobody has trained."""
     fresh = torch.Generator().manual_seed(derive(seed, "random weights"))
     if isinstance(model, Bert):

@@ -1,0 +1,283 @@
+"""What scores the tags of every word: the shared pipeline, a whole model, or a head alone.
+
+    embedding [and spelling] -> BiLSTM -> linear -> CRF        word vectors, CoVe, ELMo
+    encoder -> first piece of each word -> linear -> CRF       BERT, GPT
+    known states of each word -> head -> CRF                   what is frozen
+
+After Lample et al. 2016 (https://arxiv.org/abs/1603.01360), and Devlin et al. 2019, section 5.3. In
+the place of the CRF there may be a softmax at each word. Shapes: B sentences, T words, N words of
+all sentences, C characters, D width, F filters, K tags.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from headstart.models.attention import Dropout
+from headstart.models.interface import Encoder
+from headstart.tasks.crf import Crf, Independent, Legal
+from headstart.tasks.heads import last_states, lay_out
+from headstart.tasks.pipelines import TextPipeline, task_layers
+from headstart.tasks.tagging import OUTSIDE, Scheme, follows
+from headstart.tokenize.batches import Encoded, Rows, pad
+from headstart.tokenize.characters import (
+    CHARACTERS,
+    PADDED,
+    Characters,
+    distinct_words,
+    words_to_characters,
+)
+from headstart.tokenize.windows import Windows, ranges
+from headstart.tokenize.words import UNKNOWN_ID
+from headstart.training.runs import has_fast_bf16
+
+_CHARACTER_WIDTH, _FILTERS, _FILTER_WIDTH = 16, 32, 3
+_HIDE_RARE = 0.5
+_CPU = torch.device("cpu")
+
+
+class Tagger(Protocol):
+    """What scores tags; also an `nn.Module`.
+
+    Attributes:
+        decoder: What makes a sequence of tags of the scores of each word.
+    """
+
+    decoder: Crf | Independent
+
+    def scores(self, given: Any, rows: Rows) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - its own
+        """Return the scores of some sentences `[B, T, K]`, and where there are words `[B, T]`."""
+        ...
+
+
+def legal_tags(tags: Sequence[str], scheme: Scheme) -> Legal:
+    """Return which of these tags may follow which in a scheme."""
+    return Legal(
+        torch.tensor([follows(OUTSIDE, tag, scheme) for tag in tags]),
+        torch.tensor([[follows(tag, after, scheme) for after in tags] for tag in tags]),
+        torch.tensor([follows(tag, OUTSIDE, scheme) for tag in tags]),
+    )
+
+
+def decoder_of(legal: Legal, *, crf: bool) -> Crf | Independent:
+    """Return a CRF, or a softmax at each word."""
+    return Crf(legal) if crf else Independent(legal)
+
+
+class Spelling(nn.Module):
+    """A vector of each word's characters: a convolution, and the highest value of each filter.
+
+    Ma and Hovy, "End-to-end Sequence Labeling via Bi-directional LSTM-CNNs-CRF", ACL 2016
+    (https://arxiv.org/abs/1603.01354), section 2.1; characters are bytes, as ELMo's.
+    """
+
+    width = _FILTERS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.characters = nn.Embedding(CHARACTERS, _CHARACTER_WIDTH, padding_idx=PADDED)
+        self.convolve = nn.Linear(_FILTER_WIDTH * _CHARACTER_WIDTH, _FILTERS)
+
+    def forward(self, ids_NC: Tensor) -> Tensor:
+        """Return the vector of each word `[N, F]`."""
+        here_NC = ids_NC != PADDED
+        longest = int(here_NC.sum(1).max()) if len(ids_NC) else 1
+        ids_NC, here_NC = ids_NC[:, :longest], here_NC[:, :longest]
+        x_NCD = F.pad(self.characters(ids_NC), (0, 0, 1, 1))
+        windows_NCX = torch.cat([x_NCD[:, :-2], x_NCD[:, 1:-1], x_NCD[:, 2:]], -1)
+        found_NCF = torch.relu(self.convolve(windows_NCX))  # 0 is the lowest, as at padding
+        return (found_NCF * here_NC[..., None]).amax(1)
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """Sentences as numbers of distinct words, and these words' characters.
+
+    Attributes:
+        words: A number for each word.
+        characters: Of each distinct word `[numbers, C]`.
+    """
+
+    words: Encoded
+    characters: Characters
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sequence[str]]) -> "Spelled":
+        """Spell the words of sentences."""
+        words, numbers = distinct_words(sentences)
+        lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return cls(Encoded(numbers.astype(np.int32), offsets), words_to_characters(words))
+
+
+@dataclass(frozen=True)
+class WordInputs:
+    """Sentences as the pipeline reads them.
+
+    Attributes:
+        encoded: An id for each word, or those of its characters for ELMo.
+        spelling: The words' characters; None where they are not read.
+        states: What a frozen encoder says of the words; None where it is asked anew.
+    """
+
+    encoded: Encoded
+    spelling: Spelled | None = None
+    states: Any = None
+
+    @property
+    def lengths(self) -> Rows:
+        """Words of each sentence."""
+        return self.encoded.lengths
+
+
+class TaggingPipeline(TextPipeline):
+    """Words to scores of their tags: embed, read in both directions, and classify each word.
+
+    Args:
+        encoder: What turns ids into vectors.
+        decoder: What follows the scores.
+        num_tags: Number of tags.
+        spelled: Whether the words' characters are read, too.
+        settings: Those of `TextPipeline`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Crf | Independent,
+        num_tags: int,
+        *,
+        spelled: bool,
+        **settings: Any,  # noqa: ANN401 - each its own type
+    ) -> None:
+        super().__init__(encoder, num_tags, more=Spelling.width if spelled else 0, **settings)
+        self.classify = nn.Linear(self.width, num_tags)
+        self.decoder = decoder
+        self.spelling = Spelling() if spelled else None
+        self.counts_V: Tensor | None = None  # of each id in the sentences trained on
+
+    def scores(self, given: WordInputs, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the scores of some sentences `[B, T, K]`, and where there are words `[B, T]`."""
+        if given.states is None:
+            ids_BT, mask_BT = map(torch.from_numpy, pad(given.encoded, rows))
+            quick = self.training and has_fast_bf16(_CPU)
+            with torch.autocast("cpu", torch.bfloat16, enabled=quick):
+                layers = task_layers(self.encoder, self._hide_rare(ids_BT), mask_BT)
+        else:
+            layers, mask_BT = given.states.pad(rows)
+        more_BTM = None
+        if self.spelling is not None and given.spelling is not None:
+            numbers = given.spelling.words.select(rows).ids
+            distinct, of_N = np.unique(numbers, return_inverse=True)
+            found_MF = self.spelling(torch.from_numpy(given.spelling.characters[distinct]).long())
+            found_NF = found_MF[torch.from_numpy(of_N)]
+            more_BTM = found_NF.new_zeros(*mask_BT.shape, found_NF.shape[-1])
+            more_BTM[mask_BT] = found_NF
+        states_BTP = self.states([x_BTD.float() for x_BTD in layers], mask_BT, more_BTM)
+        kept_B1P = self.dropout(states_BTP.new_ones(len(states_BTP), 1, states_BTP.shape[-1]))
+        return self.classify(states_BTP * kept_B1P), mask_BT
+
+    def _hide_rare(self, ids_BT: Tensor) -> Tensor:
+        """Replace words nobody has trained by the unknown one, and half of those that occur once.
+
+        So the unknown word is learnt, too (Lample et al. 2016, section 4.3).
+        """
+        if self.counts_V is None:
+            return ids_BT
+        counts_BT = self.counts_V[ids_BT]
+        hidden_BT = counts_BT == 0
+        if self.training:
+            hidden_BT |= (counts_BT == 1) & (torch.rand(ids_BT.shape) < _HIDE_RARE)
+        return ids_BT.masked_fill(hidden_BT & (ids_BT != 0), UNKNOWN_ID)
+
+
+class WholeTagger(nn.Module):
+    """An encoder, and a linear layer on the state of each word's first piece.
+
+    Args:
+        encoder: The encoder.
+        decoder: What follows the scores.
+        num_tags: Number of tags.
+        dropout: Share of the states dropped in training.
+    """
+
+    def __init__(
+        self, encoder: Encoder, decoder: Crf | Independent, num_tags: int, *, dropout: float
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = Dropout(dropout)
+        self.classify = nn.Linear(encoder.width, num_tags)
+        self.decoder = decoder
+
+    def scores(self, given: Windows, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the scores of some sentences `[B, T, K]`, and where there are words `[B, T]`."""
+        packed = lay_out(self.encoder, given.encoded, given.windows_of(rows))
+        return self.scores_of(last_states(self.encoder, packed), packed.first_N, given, rows)
+
+    def scores_of(
+        self, states: Tensor, first_N: Rows, given: Windows, rows: Rows
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same from the states at all positions, and where each window begins."""
+        places_N = torch.from_numpy(given.places_of(rows, first_N))
+        scores_NK = self.classify(self.dropout(states[places_N]))
+        return pad_words(scores_NK.float(), given.lengths[rows])
+
+
+@dataclass(frozen=True)
+class WordStates:
+    """What is known of the words of sentences, end to end.
+
+    Attributes:
+        values: `[N, D]`.
+        offsets: Where each sentence begins, and the end.
+    """
+
+    values: NDArray[np.float32]
+    offsets: Rows
+
+    @property
+    def lengths(self) -> Rows:
+        """Words of each sentence."""
+        return np.diff(self.offsets)
+
+    def select(self, rows: Rows) -> NDArray[np.float32]:
+        """Return the states of the words of some sentences `[N, D]`."""
+        return self.values[ranges(self.offsets, rows)]
+
+
+class HeadTagger(nn.Module):
+    """Layers on the known states of words.
+
+    Args:
+        head: States to scores.
+        decoder: What follows the scores.
+        scale: Factor on each number of the states.
+    """
+
+    scale: Tensor
+
+    def __init__(self, head: nn.Module, decoder: Crf | Independent, scale: Tensor) -> None:
+        super().__init__()
+        self.head = head
+        self.decoder = decoder
+        self.register_buffer("scale", scale)
+
+    def scores(self, given: WordStates, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Return the scores of some sentences `[B, T, K]`, and where there are words `[B, T]`."""
+        states_ND = torch.from_numpy(given.select(rows))
+        return pad_words(self.head(self.scale * states_ND), given.lengths[rows])
+
+
+def pad_words(x_NX: Tensor, lengths: Rows) -> tuple[Tensor, Tensor]:
+    """Lay words out by sentence `[B, T, X]`, zeros after each one's end; and where they are."""
+    mask_BT = torch.from_numpy(np.arange(max(1, int(lengths.max(initial=0)))) < lengths[:, None])
+    padded_BTX = x_NX.new_zeros(*mask_BT.shape, x_NX.shape[-1])
+    padded_BTX[mask_BT] = x_NX
+    return padded_BTX, mask_BT

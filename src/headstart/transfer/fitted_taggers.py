@@ -1,0 +1,348 @@
+"""What fitting a tagger leaves behind: models that turn words into tags, as folders and back.
+
+Four forms serve all methods. Each is its tensors and plain values, so nothing saved can run code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from headstart.hub.bundle import ENCODER, Pretrained, Tokenizer
+from headstart.hub.store import load_encoder
+from headstart.models.word_vectors import WordVectors
+from headstart.progress import SILENT, Progress
+from headstart.tasks.crf import Legal
+from headstart.tasks.heads import classification_head, last_states, lay_out
+from headstart.tasks.pipelines import task_layers
+from headstart.tasks.taggers import (
+    HeadTagger,
+    TaggingPipeline,
+    WholeTagger,
+    WordStates,
+    decoder_of,
+)
+from headstart.tokenize.batches import Rows, inference_batches
+from headstart.tokenize.windows import Windows
+from headstart.transfer.contextual import reading_of
+from headstart.transfer.methods import Layers
+from headstart.transfer.tag_task import (
+    Sentences,
+    pipeline_inputs,
+    replaces_embedding,
+    window_inputs,
+    word_ids,
+)
+from headstart.transfer.token_states import reads_in_context, states_of
+
+_TOKENS_AT_ONCE = 4096
+_SENTENCES_AT_ONCE = 256  # whose words' states are held at once
+Found = list[NDArray[np.int64]]  # the tags of each sentence's words
+
+
+class FittedTagger(Protocol):
+    """A model fitted to sentences and tags."""
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer to save with it."""
+        ...
+
+    def predict(self, sentences: Sentences) -> Found:
+        """Return the index of each word's tag; no sentence is empty."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every number that was learnt, or is needed to predict."""
+        ...
+
+    def config(self) -> dict[str, Any]:
+        """Return the plain values that, with the tensors, make the model again."""
+        ...
+
+
+@dataclass(frozen=True)
+class FrequentTags:
+    """The most frequent tag of each word, and of all words for those nobody has seen."""
+
+    words: Mapping[str, int]
+    usual: int
+    tokenizer: Tokenizer | None = None
+
+    def predict(self, sentences: Sentences) -> Found:
+        usual = self.usual
+        return [
+            np.array([self.words.get(word, usual) for word in words], np.int64)
+            for words in sentences
+        ]
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"tags": torch.tensor([self.usual, *self.words.values()])}
+
+    def config(self) -> dict[str, Any]:
+        return {"form": "frequent tags", "words": list(self.words)}
+
+
+@dataclass(frozen=True)
+class PipelineTagger:
+    """The shared pipeline with a CRF, trained.
+
+    Attributes:
+        encoder: What stands in the place of the embedding layer, as it was trained or is frozen.
+        pipeline: In evaluation mode; it has the encoder's model inside.
+        layers: What of a CoVe or an ELMo it reads.
+        frozen: Whether the encoder is as it was pretrained.
+    """
+
+    encoder: Pretrained
+    pipeline: TaggingPipeline
+    layers: Layers
+    frozen: bool
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        return self.encoder.tokenizer
+
+    def predict(self, sentences: Sentences) -> Found:
+        found: Found = []
+        for start in range(0, len(sentences), _SENTENCES_AT_ONCE):
+            some = sentences[start : start + _SENTENCES_AT_ONCE]
+            given = pipeline_inputs(self.encoder, some, spelled=self.pipeline.spelling is not None)
+            if self.frozen and reads_in_context(self.encoder):  # rounded, as it was fitted
+                states = states_of(self.encoder, given.encoded)
+                given = type(given)(given.encoded, given.spelling, states)
+            found += decode(self.pipeline, given, np.arange(len(some)))
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        return dict(self.pipeline.state_dict())
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "form": "pipeline",
+            "hidden": self.pipeline.lstm.forwards.hidden_size,
+            "layers": asdict(self.layers),
+            "frozen": self.frozen,
+            "encoder": _describe(self.encoder),
+        }
+
+
+@dataclass(frozen=True)
+class HeadOnStates:
+    """Layers on an encoder's frozen states of words.
+
+    Attributes:
+        encoder: The encoder.
+        head: In evaluation mode.
+        max_tokens: How many pieces a whole model reads at once.
+    """
+
+    encoder: Pretrained
+    head: HeadTagger
+    max_tokens: int
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        return self.encoder.tokenizer
+
+    def predict(self, sentences: Sentences) -> Found:
+        found: Found = []
+        for start in range(0, len(sentences), _SENTENCES_AT_ONCE):
+            some = sentences[start : start + _SENTENCES_AT_ONCE]
+            states = word_states(self.encoder, some, max_tokens=self.max_tokens)
+            found += decode(self.head, states, np.arange(len(some)))
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        encoder = {f"encoder.{name}": t for name, t in self.encoder.tensors().items()}
+        return {**encoder, **self.head.state_dict()}
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "form": "head on frozen states",
+            "max_tokens": self.max_tokens,
+            "encoder": _describe(self.encoder),
+        }
+
+
+@dataclass(frozen=True)
+class TunedTagger:
+    """A pretrained model that replaced the whole model, trained on the task.
+
+    Attributes:
+        encoder: The encoder with its trained weights.
+        module: The same encoder with its classifier, in evaluation mode.
+        max_tokens: How many pieces it reads at once.
+    """
+
+    encoder: Pretrained
+    module: WholeTagger
+    max_tokens: int
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        return self.encoder.tokenizer
+
+    def predict(self, sentences: Sentences) -> Found:
+        windows = window_inputs(self.encoder, sentences, self.max_tokens)
+        return decode(self.module, windows, np.arange(len(sentences)))
+
+    def tensors(self) -> dict[str, Tensor]:
+        return dict(self.module.state_dict())
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "form": "whole model",
+            "max_tokens": self.max_tokens,
+            "encoder": _describe(self.encoder),
+        }
+
+
+def decode(tagger: Any, given: Any, rows: Rows) -> Found:  # noqa: ANN401 - a Tagger, its inputs
+    """Return the most probable legal tags of some sentences, in evaluation mode."""
+    found: Found = [np.zeros(0, np.int64)] * len(rows)
+    lengths = given.lengths[rows]
+    tagger.eval()
+    with torch.inference_mode():
+        for batch in inference_batches(lengths, max_tokens=_TOKENS_AT_ONCE):
+            scores_BTK, mask_BT = tagger.scores(given, rows[batch])
+            tags_BT = tagger.decoder.viterbi(scores_BTK, mask_BT).numpy()
+            for row, tags in zip(batch.tolist(), tags_BT, strict=True):
+                found[row] = tags[: lengths[row]].copy()
+    return found
+
+
+def word_states(
+    encoder: Pretrained, sentences: Sentences, *, max_tokens: int, progress: Progress = SILENT
+) -> WordStates:
+    """Return what an encoder says of every word: of a whole model, of its first piece."""
+    if not replaces_embedding(encoder):
+        windows = window_inputs(encoder, sentences, max_tokens)
+        return _first_pieces(encoder, windows, progress)
+    encoded = word_ids(encoder, sentences)
+    if reads_in_context(encoder):
+        values = states_of(encoder, encoded, progress=progress).values
+        return WordStates(values.mean(1, dtype=np.float32), encoded.offsets)
+    with torch.inference_mode():
+        ids_1N = torch.from_numpy(encoded.ids).long()[None]
+        (layer_1ND,) = task_layers(encoder.model, ids_1N, torch.ones_like(ids_1N).bool())
+    return WordStates(layer_1ND[0].numpy(), encoded.offsets)
+
+
+def _first_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> WordStates:
+    values = np.zeros((len(windows.window_N), encoder.model.width), np.float32)
+    everything = np.arange(len(windows.lengths))
+    pieces = np.add.reduceat(windows.encoded.lengths, windows.first[:-1])
+    with (
+        torch.inference_mode(),
+        progress.stage("reading sentences", len(everything), "sentences") as advance,
+    ):
+        for rows in inference_batches(pieces, max_tokens=_TOKENS_AT_ONCE):
+            packed = lay_out(encoder.model, windows.encoded, windows.windows_of(rows))
+            states = last_states(encoder.model, packed).float().numpy()
+            own = states[windows.places_of(rows, packed.first_N)]
+            ends = np.cumsum(windows.lengths[rows])[:-1]
+            for row, its in zip(rows.tolist(), np.split(own, ends), strict=True):
+                values[windows.offsets[row] : windows.offsets[row + 1]] = its
+            advance(len(rows))
+    return WordStates(values, windows.offsets)
+
+
+def folder_parts(model: FittedTagger) -> dict[str, Any]:
+    """Return what `write_folder` takes to save a model: tensors, tokenizer, encoder.
+
+    Word vectors are among the tensors; any other encoder is a folder inside.
+    """
+    encoder = getattr(model, "encoder", None)
+    if not isinstance(encoder, Pretrained) or isinstance(encoder.model, WordVectors):
+        return {"tensors": model.tensors(), "tokenizer": model.tokenizer}
+    own = {name: t for name, t in model.tensors().items() if not name.startswith("encoder.")}
+    return {"tensors": own, "tokenizer": None, "encoder": encoder}
+
+
+def rebuild(
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    tokenizer: Tokenizer | None,
+    folder: Path,
+    legal: Legal,
+) -> FittedTagger:
+    """Make a fitted tagger again from what `config()` and `folder_parts()` returned.
+
+    Args:
+        config: What `config()` returned.
+        tensors: The folder's tensors.
+        tokenizer: The folder's tokenizer.
+        folder: The folder, where an encoder may be.
+        legal: What may follow what.
+
+    Raises:
+        KeyError, ValueError, RuntimeError: They do not belong together.
+        FormatError: The encoder's folder is damaged.
+    """
+    form = config["form"]
+    if form == "frequent tags":
+        usual, *tags = tensors["tags"].tolist()
+        return FrequentTags(dict(zip(config["words"], tags, strict=True)), usual)
+    about = config["encoder"]
+    if tokenizer is None:
+        encoder = load_encoder(folder / ENCODER)
+    else:
+        weight = tensors["encoder.embedding.weight"]
+        if len(weight) != len(tokenizer.vocabulary):
+            raise ValueError(f"{len(tokenizer.vocabulary):,} words but {len(weight):,} vectors")
+        vectors = WordVectors.from_matrix(weight)
+        facts = {"config": about["config"], "lineage": about["lineage"]}
+        encoder = Pretrained(about["kind"], vectors, tokenizer, **facts)
+    own = {name: t for name, t in tensors.items() if not name.startswith("encoder.")}
+    decoder = decoder_of(legal, crf="decoder.transitions" in own)
+    num_tags = len(legal.start_K)
+    if form == "pipeline":
+        layers = Layers(**config["layers"])
+        with torch.device("meta"):  # no numbers are drawn: all come from `tensors`
+            pipeline = TaggingPipeline(
+                encoder.model,
+                decoder,
+                num_tags,
+                spelled="spelling.convolve.weight" in own,
+                hidden=int(config["hidden"]),
+                dropout=0.0,
+                scale=own["scale"],
+                **reading_of(encoder.model, layers),
+            )
+        _assign(pipeline, own)
+        return PipelineTagger(encoder, pipeline.eval(), layers, bool(config["frozen"]))
+    if form == "head on frozen states":
+        head = HeadTagger(_head_like(own, num_tags), decoder, own["scale"])
+        _assign(head, own)
+        return HeadOnStates(encoder, head.eval(), int(config["max_tokens"]))
+    if form == "whole model":
+        module = WholeTagger(encoder.model, decoder, num_tags, dropout=0.0)
+        _assign(module, own)
+        return TunedTagger(encoder, module.eval(), int(config["max_tokens"]))
+    raise ValueError(f"no tagger has the form {form!r}")
+
+
+def _head_like(tensors: Mapping[str, Tensor], tags: int) -> nn.Module:
+    """Return the head that such tensors are of: one layer, or two."""
+    if "head.weight" in tensors:
+        return nn.Linear(tensors["head.weight"].shape[1], tags)
+    hidden, width = tensors["head.1.weight"].shape
+    return classification_head(width, tags, hidden=hidden, dropout=0.0)
+
+
+def _assign(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a module its tensors, except its encoder's, which it has already."""
+    own = {name for name in module.state_dict() if not name.startswith("encoder.")}
+    if own != set(tensors):
+        raise ValueError(f"its tensors are {sorted(tensors)}, expected {sorted(own)}")
+    module.load_state_dict(dict(tensors), strict=False, assign=True)
+
+
+def _describe(encoder: Pretrained) -> dict[str, Any]:
+    return {"kind": encoder.kind, "config": encoder.config, "lineage": encoder.lineage}

@@ -1,0 +1,159 @@
+"""What a tagger is fitted to, and how an encoder reads sentences that are cut into words."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.data.splits import validation_part
+from headstart.hub.bundle import Pretrained
+from headstart.models.elmo import Elmo
+from headstart.models.gpt import Gpt
+from headstart.models.word_vectors import WordVectors
+from headstart.tasks.crf import Legal
+from headstart.tasks.taggers import Spelled, WordInputs, legal_tags
+from headstart.tasks.tagging import Scheme
+from headstart.tokenize.batches import Encoded, Rows
+from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.windows import Windows, read_windows
+from headstart.tokenize.words import WordTokenizer
+from headstart.transfer.token_states import reads_in_context
+
+Sentences = Sequence[Sequence[str]]
+_PROBED = "a"  # a text that every tokenizer has pieces for
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagTask:
+    """What a tagger is fitted to.
+
+    Attributes:
+        sentences: Lists of words, none empty.
+        labels: The index of each word's tag, all words end to end.
+        tags: The tags, sorted.
+        scheme: What they are written in.
+        seed: Decides the validation part, the order, and fresh weights.
+        max_tokens: How many pieces a whole model reads at once.
+        crf: Whether tags are scored beside one another.
+        spelled: Whether word vectors have the words' characters beside them.
+    """
+
+    sentences: Sentences
+    labels: NDArray[np.int64]
+    tags: Sequence[str]
+    scheme: Scheme
+    seed: int
+    max_tokens: int
+    crf: bool
+    spelled: bool
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    @cached_property
+    def targets(self) -> Encoded:
+        """The index of each word's tag, by sentence."""
+        lengths = np.fromiter(map(len, self.sentences), np.int64, len(self))
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return Encoded(self.labels.astype(np.int32), offsets)
+
+    @property
+    def legal(self) -> Legal:
+        """Which tags may follow which."""
+        return legal_tags(self.tags, self.scheme)
+
+    def parts(self) -> tuple[Rows, Rows]:
+        """Return the sentences to fit and those to choose by; the same for every method.
+
+        They are stratified by the rarest tag of each, so that no tag is only in the second part.
+        """
+        counts = np.bincount(self.labels, minlength=len(self.tags))
+        rarest = [
+            str(min(self.targets[row].tolist(), key=counts.__getitem__)) for row in range(len(self))
+        ]
+        return validation_part(rarest, seed=self.seed)
+
+
+def word_ids(encoder: Pretrained, sentences: Sentences) -> Encoded:
+    """Return an id for each word, or those of its characters for ELMo, as the encoder has them."""
+    tokenizer = encoder.tokenizer
+    if isinstance(encoder.model, Elmo) and isinstance(tokenizer, WordTokenizer):
+        normal = {word: tokenizer.normal(word) for words in sentences for word in words}
+        spelled = Spelled.of([[normal[word] for word in words] for words in sentences])
+        characters = spelled.characters.astype(np.int32)[spelled.words.ids]
+        return Encoded(characters, spelled.words.offsets)
+    if isinstance(tokenizer, WordTokenizer):
+        return tokenizer.encode_words(sentences)
+    windows = read_windows(tokenizer, sentences, room=1 << 30)  # type: ignore[arg-type]
+    first = windows.encoded.ids[windows.encoded.offsets[windows.window_N] + windows.place_N]
+    return Encoded(first, windows.offsets)
+
+
+def pipeline_inputs(
+    encoder: Pretrained,
+    sentences: Sentences,
+    *,
+    spelled: bool,
+    states: Any = None,  # noqa: ANN401
+) -> WordInputs:
+    """Return sentences as the pipeline reads them."""
+    spelling = Spelled.of(sentences) if spelled else None
+    return WordInputs(word_ids(encoder, sentences), spelling, states)
+
+
+def window_inputs(encoder: Pretrained, sentences: Sentences, max_tokens: int) -> Windows:
+    """Return sentences as a whole model reads them: windows, special tokens included.
+
+    Raises:
+        SettingsError: There is no room for a word.
+    """
+    tokenizer = encoder.tokenizer
+    if not isinstance(tokenizer, SubwordTokenizer):
+        raise TypeError("a whole model reads pieces of words")
+    own = tokenizer.encode_batch([_PROBED])[0].tolist()
+    framed = encoder.inputs([_PROBED], 1 << 20)[0][0].tolist()
+    at = next(at for at in range(len(framed)) if framed[at : at + len(own)] == own)
+    before, after = framed[:at], framed[at + len(own) :]
+    longest = encoder.inputs([f"{_PROBED} " * max_tokens], max_tokens)[0]
+    return read_windows(
+        tokenizer,
+        sentences,
+        room=len(longest[0]) - len(before) - len(after),
+        before=before,
+        after=after,
+        causal=isinstance(encoder.model, Gpt),
+    )
+
+
+def word_coverage(encoder: Pretrained, sentences: Sentences) -> dict[str, Any]:
+    """Say how much of the sentences' vocabulary the encoder knows."""
+    counts = Counter(word for words in sentences for word in words)
+    if isinstance(encoder.model, Elmo):  # it reads all that there are
+        return {
+            "words_covered": len(counts),
+            "words": len(counts),
+            "tokens_covered": 1.0,
+            "unknown": (),
+        }
+    words = list(counts)
+    encoded = encoder.tokenizer.encode_batch(words)
+    if isinstance(encoder.tokenizer, WordTokenizer):
+        encoded = encoder.tokenizer.encode_words([[word] for word in words])
+    unknown = encoder.tokenizer.unknown_id
+    missing = [word for row, word in enumerate(words) if unknown in encoded[row].tolist()]
+    not_known = sum(counts[word] for word in missing)
+    return {
+        "words_covered": len(words) - len(missing),
+        "words": len(words),
+        "tokens_covered": 1.0 - not_known / max(1, counts.total()),
+        "unknown": tuple(sorted(missing, key=lambda word: (-counts[word], word))[:8]),
+    }
+
+
+def replaces_embedding(encoder: Pretrained) -> bool:
+    """Say whether an encoder stands in the pipeline, and not for the whole model."""
+    return isinstance(encoder.model, WordVectors) or reads_in_context(encoder)

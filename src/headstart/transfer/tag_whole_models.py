@@ -1,0 +1,158 @@
+"""Taggers that a pretrained model replaces whole: all of it, parts of it, or low-rank changes.
+
+Shapes: N words, D width, K tags.
+"""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headstart.hub.bundle import Pretrained
+from headstart.hub.proof import Proof, distance
+from headstart.models.gpt import Gpt
+from headstart.progress import Progress
+from headstart.seeds import derive
+from headstart.tasks.crf import Crf
+from headstart.tasks.heads import last_states, lay_out
+from headstart.tasks.taggers import WholeTagger, WordStates, decoder_of
+from headstart.tokenize.batches import Rows
+from headstart.training.optimizers import adamw
+from headstart.training.runs import has_fast_bf16
+from headstart.transfer.features import quick_reading
+from headstart.transfer.fitted_taggers import TunedTagger, word_states
+from headstart.transfer.freezing import layerwise_groups, thaw
+from headstart.transfer.low_rank import adapt_attention, merge
+from headstart.transfer.methods import FineTune, GradualUnfreeze, LowRank, Scratch, Training
+from headstart.transfer.tag_probe import probe
+from headstart.transfer.tag_task import TagTask, window_inputs, word_coverage
+from headstart.transfer.tag_training import tag_loss
+from headstart.transfer.whole_models import next_token_loss, with_random_weights
+
+_CRF_RATE = 5e-3  # of what starts at zero, beside an encoder that is nearly there
+_PROBE_STRENGTH, _PROBE_WORDS = 1.0, 20_000
+_CPU = torch.device("cpu")
+
+
+class WholeStart:
+    """BERT, GPT or another encoder, with a linear layer on each word's first piece."""
+
+    least_passes = 3  # as in the paper of BERT
+
+    def __init__(
+        self,
+        method: Scratch | FineTune | GradualUnfreeze | LowRank,
+        encoder: Pretrained,
+        task: TagTask,
+        progress: Progress,
+    ) -> None:
+        if method.training is None or method.learning_rate is None:
+            raise TypeError("settings are filled in before a method is fitted")
+        self.method, self.encoder, self.task = method, encoder, task
+        self.training: Training = method.training
+        self.rate: float = method.learning_rate
+        self.given = window_inputs(encoder, task.sentences, task.max_tokens)
+        self.states: WordStates | None = None
+        self.model = encoder.model
+        if isinstance(method, Scratch):
+            self.model = with_random_weights(self.model, task.seed)
+        else:
+            with quick_reading():
+                self.states = word_states(
+                    encoder, task.sentences, max_tokens=task.max_tokens, progress=progress
+                )
+
+    def fresh(self, rows: Rows) -> WholeTagger:
+        """Return the model with the best linear layer on its frozen states of some words.
+
+        Kumar et al. 2022 (https://arxiv.org/abs/2202.10054): a random layer's first steps would
+        spoil what was pretrained.
+        """
+        torch.default_generator.manual_seed(derive(self.task.seed, "head"))
+        tagger = WholeTagger(
+            copy.deepcopy(self.model),
+            decoder_of(self.task.legal, crf=self.task.crf),
+            len(self.task.tags),
+            dropout=self.training.dropout,
+        )
+        if self.states is not None:
+            weight, bias = probe(self.states, self.task, rows, _PROBE_STRENGTH, _PROBE_WORDS)
+            with torch.no_grad():
+                tagger.classify.weight.copy_(torch.from_numpy(weight))
+                tagger.classify.bias.copy_(torch.from_numpy(bias))
+        return tagger
+
+    def optimizer(self, tagger: WholeTagger) -> torch.optim.Optimizer:
+        method, encoder = self.method, tagger.encoder
+        if isinstance(method, LowRank):
+            fresh = torch.Generator().manual_seed(derive(self.task.seed, "low rank"))
+            changes = adapt_attention(
+                encoder,  # type: ignore[arg-type]
+                rank=method.rank,
+                alpha=method.alpha,
+                generator=fresh,
+            )
+            groups: list[dict[str, Any]] = [
+                {"params": [*changes, *tagger.classify.parameters()], "lr": self.rate}
+            ]
+        else:
+            decay = 1.0 if isinstance(method, Scratch) else method.layer_decay
+            groups = layerwise_groups(
+                encoder, [tagger.classify], learning_rate=self.rate, layer_decay=decay
+            )
+        if isinstance(tagger.decoder, Crf):
+            groups.append({"params": [*tagger.decoder.parameters()], "lr": _CRF_RATE})
+        return adamw(groups, learning_rate=self.rate)
+
+    def loss(self, tagger: WholeTagger, rows: Rows) -> tuple[Tensor, Tensor]:
+        method, given = self.method, self.given
+        packed = lay_out(tagger.encoder, given.encoded, given.windows_of(rows))
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
+            states = last_states(tagger.encoder, packed)
+            scores_BTK, mask_BT = tagger.scores_of(states, packed.first_N, given, rows)
+        total, count = tag_loss(tagger, scores_BTK, mask_BT, self.task, rows)
+        if isinstance(method, FineTune) and isinstance(tagger.encoder, Gpt):
+            total = method.task_coef * total
+            if method.lm_coef:
+                with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
+                    mean = next_token_loss(tagger.encoder, states, packed)
+                total = total + method.lm_coef * count * mean
+        return total, count
+
+    def before_step(self, tagger: WholeTagger, number: int) -> None:
+        """Let as many layers move as are due."""
+        if isinstance(self.method, GradualUnfreeze):
+            thaw(tagger.encoder, number, steps_per_layer=self.method.steps_per_layer)
+
+    def proof_before(self, tagger: WholeTagger) -> Proof | None:
+        """Compare the weights a tagger starts with to those of the encoder they come from."""
+        if isinstance(self.method, Scratch):
+            return None
+        started, pretrained = self._tensors(tagger), self.encoder.tensors()
+        same = [bool(t.any()) and torch.equal(t, started[name]) for name, t in pretrained.items()]
+        return Proof(
+            encoder=self.encoder.name,
+            tensors_taken=sum(same),
+            tensors=len(pretrained),
+            **word_coverage(self.encoder, self.task.sentences),
+            distance=0.0,
+        )
+
+    def proof_after(self, proof: Proof, tagger: WholeTagger) -> Proof:
+        """Say how far training moved the weights."""
+        before, after = self.encoder.tensors(), self._tensors(tagger)
+        moved = distance(before.values(), [after[name] for name in before])
+        return replace(proof, distance=moved)
+
+    def fitted(self, tagger: WholeTagger) -> TunedTagger:
+        """Return the trained tagger, its low-rank changes merged."""
+        merge(tagger)
+        tagger.requires_grad_(requires_grad=True)
+        tuned = self.encoder.with_model(tagger.encoder)
+        return TunedTagger(tuned, tagger.eval(), self.task.max_tokens)
+
+    @staticmethod
+    def _tensors(tagger: WholeTagger) -> dict[str, Tensor]:
+        return dict(tagger.encoder.state_dict())  # type: ignore[attr-defined]

@@ -1,0 +1,259 @@
+"""Fitting each method to tagged sentences, all by the same rule.
+
+A validation part of the sentences chooses (the regularization strength, or the number of steps, by
+the loss), then the model is fitted anew to all of them. Shapes: N words, D width, K tags.
+"""
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headstart.errors import SettingsError
+from headstart.hub.bundle import Pretrained
+from headstart.hub.proof import Proof, hash_tensors
+from headstart.models.word_vectors import WordVectors
+from headstart.progress import SILENT, Progress
+from headstart.seeds import derive
+from headstart.tasks.crf import Independent
+from headstart.tasks.heads import classification_head
+from headstart.tasks.taggers import HeadTagger, WordStates, decoder_of
+from headstart.tokenize.batches import Rows
+from headstart.training.optimizers import adamw
+from headstart.transfer.features import quick_reading
+from headstart.transfer.fitted_taggers import FrequentTags, HeadOnStates, word_states
+from headstart.transfer.methods import (
+    Features,
+    GradualUnfreeze,
+    LowRank,
+    Majority,
+    Method,
+    Probe,
+    Scratch,
+    TfIdf,
+    Training,
+    name_of,
+    with_defaults,
+)
+from headstart.transfer.tag_pipelines import ContextualStart, VectorsStart
+from headstart.transfer.tag_probe import probe
+from headstart.transfer.tag_task import Sentences, TagTask, replaces_embedding, word_coverage
+from headstart.transfer.tag_training import (
+    Start,
+    TagFit,
+    WordScores,
+    fit_neural,
+    tag_loss,
+    validate,
+)
+from headstart.transfer.tag_whole_models import WholeStart
+from headstart.transfer.token_states import reads_in_context
+
+_PIPELINE = Training(hidden=100, dropout=0.3, batch_size=16, min_steps=300, max_steps=20_000)
+_HEAD = Training(hidden=256, dropout=0.3, batch_size=16, min_steps=200, max_steps=10_000)
+_WHOLE = Training(hidden=256, dropout=0.1, batch_size=16, min_steps=60, max_steps=10_000)
+
+
+def tagging_defaults(method: Method, encoder: Pretrained | None) -> Method:
+    """Return the method with every setting filled in that it leaves open, as tagging needs them."""
+    whole = None if encoder is None or replaces_embedding(encoder) else encoder.model.width
+    defaults: dict[str, Any] = {"training": _WHOLE if whole else _PIPELINE}
+    if isinstance(method, Features) and whole:
+        defaults["training"] = _HEAD
+    elif not whole:
+        defaults["learning_rate"] = 3e-3
+        in_context = encoder is not None and reads_in_context(encoder)
+        defaults["encoder_rate"] = 5e-4 if in_context else 3e-3
+        defaults["embedding_rate"] = 1e-2
+    missing = {
+        each.name: defaults[each.name]
+        for each in fields(method)
+        if each.name in defaults and getattr(method, each.name) is None
+    }
+    return with_defaults(replace(method, **missing), whole_model=whole)
+
+
+def fit_tagger(
+    method: Method, encoder: Pretrained | None, task: TagTask, *, progress: Progress = SILENT
+) -> TagFit:
+    """Fit `method` to `task`.
+
+    Raises:
+        SettingsError: The method needs an encoder and there is none, or is not for tagging.
+        TransferError: Nothing was transferred, or a frozen part changed.
+        NonFiniteError: Training diverged.
+    """
+    if isinstance(method, TfIdf):
+        raise SettingsError(
+            "the transfer 'tfidf' counts the words of a text; it gives no word tags"
+        )
+    if isinstance(method, Majority):
+        return _fit_majority(task)
+    if encoder is None:
+        if not isinstance(method, Scratch):
+            raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
+        return fit_neural(VectorsStart(method, None, task), progress)
+    if isinstance(method, Probe):
+        return _fit_probe(method, encoder, task, progress)
+    if not replaces_embedding(encoder):
+        if isinstance(method, Features):
+            return _fit_head(method, encoder, task, progress)
+        return fit_neural(WholeStart(method, encoder, task, progress), progress)
+    return fit_neural(_in_pipeline(method, encoder, task, progress), progress)
+
+
+def _in_pipeline(
+    method: Any,  # noqa: ANN401 - a method that trains
+    encoder: Pretrained,
+    task: TagTask,
+    progress: Progress,
+) -> Start:
+    if isinstance(method, GradualUnfreeze | LowRank):
+        raise SettingsError(
+            f"the transfer {name_of(method)!r} is for encoders that replace the whole model, such "
+            "as bert; what replaces the embedding layer has probe, frozen and finetune"
+        )
+    if isinstance(method, Scratch):
+        return VectorsStart(method, None, task)
+    if isinstance(encoder.model, WordVectors):
+        return VectorsStart(method, encoder, task)
+    return ContextualStart(method, encoder, task, progress)
+
+
+def _fit_majority(task: TagTask) -> TagFit:
+    rows, held_out = task.parts()
+    trial = _frequent_tags(task, rows)
+    expected = [task.targets[row] for row in held_out]
+    found = trial.predict([task.sentences[row] for row in held_out])
+    right = np.concatenate(found) == np.concatenate(expected)
+    answers = len(np.unique(np.concatenate(found)))
+    validation = WordScores(math.nan, float(right.mean()), answers)  # it gives no probabilities
+    model = _frequent_tags(task, np.arange(len(task)))
+    return TagFit(model=model, validation=validation, chosen={})
+
+
+def _frequent_tags(task: TagTask, rows: Rows) -> FrequentTags:
+    by_word: dict[str, Counter[int]] = defaultdict(Counter)
+    overall: Counter[int] = Counter()
+    for row in rows:
+        tags = task.targets[row].tolist()
+        overall.update(tags)
+        for word, tag in zip(task.sentences[row], tags, strict=True):
+            by_word[word][tag] += 1
+    words = {word: _most_frequent(counts) for word, counts in by_word.items()}
+    return FrequentTags(words, _most_frequent(overall))
+
+
+def _most_frequent(counts: Counter[int]) -> int:
+    return min(counts, key=lambda tag: (-counts[tag], tag))
+
+
+def _proof(encoder: Pretrained, sentences: Sentences) -> Proof:
+    """Say what of a frozen encoder is used: all of it."""
+    tensors = encoder.tensors()
+    proof = Proof(
+        encoder=encoder.name,
+        tensors_taken=sum(bool(tensor.any()) for tensor in tensors.values()),
+        tensors=len(tensors),
+        **word_coverage(encoder, sentences),
+        distance=0.0,
+        frozen_before=hash_tensors(tensors.values()),
+    )
+    proof.check()
+    return proof
+
+
+def _fit_probe(method: Probe, encoder: Pretrained, task: TagTask, progress: Progress) -> TagFit:
+    """Fit multinomial logistic regression to what an encoder says of each word."""
+    proof = _proof(encoder, task.sentences)
+    with quick_reading():
+        states = word_states(encoder, task.sentences, max_tokens=task.max_tokens, progress=progress)
+    decoder = Independent(task.legal)
+
+    def tagger(rows: Rows, strength: float) -> HeadTagger:
+        weight, bias = probe(states, task, rows, strength)
+        head = nn.Linear(weight.shape[1], len(task.tags))
+        with torch.no_grad():
+            head.weight.copy_(torch.from_numpy(weight))
+            head.bias.copy_(torch.from_numpy(bias))
+        return HeadTagger(head, decoder, torch.ones(()))
+
+    rows, held_out = task.parts()
+    with torch.random.fork_rng(devices=[]):  # a linear layer draws its weights, for nothing
+        tried = [
+            validate(tagger(rows, strength), states, task, held_out)
+            for strength in method.strengths
+        ]
+        best = min(range(len(tried)), key=lambda at: tried[at].loss)
+        strength = method.strengths[best]
+        head = tagger(np.arange(len(task)), strength)
+    proof = replace(proof, frozen_after=hash_tensors(encoder.tensors().values()))
+    proof.check()
+    return TagFit(
+        model=HeadOnStates(encoder, head.eval(), task.max_tokens),
+        validation=tried[best],
+        chosen={"strength": strength},
+        proof=proof,
+    )
+
+
+def _fit_head(method: Features, encoder: Pretrained, task: TagTask, progress: Progress) -> TagFit:
+    """Train a head on a whole model's frozen states, which are computed once."""
+    proof = _proof(encoder, task.sentences)
+    with quick_reading():
+        states = word_states(encoder, task.sentences, max_tokens=task.max_tokens, progress=progress)
+    result = fit_neural(_HeadStart(method, encoder, task, states), progress)
+    proof = replace(proof, frozen_after=hash_tensors(encoder.tensors().values()))
+    proof.check()
+    return replace(result, proof=proof)
+
+
+class _HeadStart:
+    """The known states of words under a head of one hidden layer."""
+
+    least_passes = 8
+
+    def __init__(
+        self, method: Features, encoder: Pretrained, task: TagTask, states: WordStates
+    ) -> None:
+        if method.training is None or method.learning_rate is None:
+            raise TypeError("settings are filled in before a method is fitted")
+        self.encoder, self.task, self.given = encoder, task, states
+        self.training: Training = method.training
+        self.rate: float = method.learning_rate
+        size = np.sqrt(np.square(states.values).mean(0))
+        self.scale = torch.from_numpy(1.0 / np.maximum(size, 1e-6))
+
+    def fresh(self, rows: Rows) -> HeadTagger:
+        del rows
+        torch.default_generator.manual_seed(derive(self.task.seed, "head"))
+        head = classification_head(
+            self.given.values.shape[1],
+            len(self.task.tags),
+            hidden=self.training.hidden,
+            dropout=self.training.dropout,
+        )
+        return HeadTagger(head, decoder_of(self.task.legal, crf=self.task.crf), self.scale)
+
+    def optimizer(self, tagger: HeadTagger) -> torch.optim.Optimizer:
+        return adamw(tagger, learning_rate=self.rate)
+
+    def loss(self, tagger: HeadTagger, rows: Rows) -> tuple[Tensor, Tensor]:
+        return tag_loss(tagger, *tagger.scores(self.given, rows), self.task, rows)
+
+    def before_step(self, tagger: HeadTagger, number: int) -> None:
+        """Every part moves from the first step on."""
+
+    def proof_before(self, tagger: HeadTagger) -> None:
+        """Nothing of the encoder is in what is trained."""
+
+    def proof_after(self, proof: Proof, tagger: HeadTagger) -> Proof:
+        del tagger
+        return proof
+
+    def fitted(self, tagger: HeadTagger) -> HeadOnStates:
+        return HeadOnStates(self.encoder, tagger.eval(), self.task.max_tokens)

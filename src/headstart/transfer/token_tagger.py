@@ -1,0 +1,339 @@
+"""The scikit-learn surface for tagging: a tag for every word, with any encoder and any transfer."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from headstart.errors import DataError, FormatError, SettingsError
+from headstart.hub.bundle import (
+    CONFIG,
+    TOKENIZER,
+    Pretrained,
+    read_folder,
+    read_word_tokenizer,
+    write_folder,
+)
+from headstart.hub.cards import card
+from headstart.hub.proof import Proof
+from headstart.progress import SILENT, Progress
+from headstart.tasks.taggers import legal_tags
+from headstart.tasks.tagging import (
+    Scheme,
+    TagScores,
+    check_legal,
+    convert,
+    detect_scheme,
+    scheme_of,
+    score_tags,
+)
+from headstart.transfer.fitted_taggers import folder_parts, rebuild
+from headstart.transfer.learning import as_encoder, check_max_tokens
+from headstart.transfer.methods import (
+    FineTune,
+    Method,
+    Scratch,
+    as_plain,
+    from_plain,
+    method_of,
+    name_of,
+)
+from headstart.transfer.tag_task import TagTask
+from headstart.transfer.tagging import fit_tagger, tagging_defaults
+
+TAGGER = "tagger"
+Words = Sequence[Sequence[str]]
+
+
+class TokenTagger(BaseEstimator):
+    """A tag for every word: spans such as names, or plain tags such as parts of speech.
+
+    What replaces the embedding layer (word vectors, CoVe, ELMo) is read by a BiLSTM-CRF; BERT, GPT
+    and the like replace the whole model, and each word's first piece stands for it. GPT has read
+    only what is to the left of a word.
+
+    Args:
+        encoder: A pretrained encoder, or its file or folder; None for methods that need none.
+        transfer: A name (`scratch`, `probe`, `frozen`, `finetune`, `gradual`, `lora`, `majority`)
+            or a method with settings of its own. `auto` is `finetune` with an encoder and `scratch`
+            without.
+        scheme: How the tags are written: `BIO` (which is `IOB2`), `IOB1`, `BIOES` or `plain`;
+            `auto` looks. Predictions are written so, too.
+        repair: Whether illegal tags are read as CoNLL's `conlleval` reads them, and not refused.
+        crf: Whether tags are scored beside one another; without, each word's tag is a softmax, and
+            only legal sequences are predicted, too.
+        characters: Whether the words' characters stand beside word vectors.
+        max_tokens: How many pieces of words a whole model reads at once; longer sentences are read
+            in windows that overlap.
+        random_state: Decides everything random.
+
+    Attributes:
+        classes_: The tags, sorted.
+        tags_: Those that are learnt: of IOB1 those of IOB2.
+        scheme_: The scheme they are written in.
+        method_: The method that was fitted.
+        proof_: What the model owes to its encoder; None without one.
+        model_: The fitted model.
+        fit_report_: Validation scores, what the validation part chose, seconds.
+
+    Example:
+        >>> sentences, tags = [["Mary", "left"], ["Ann", "left"]] * 5, [["B-P", "O"]] * 10
+        >>> TokenTagger(transfer="majority").fit(sentences, tags).predict([["Ann", "left"]])
+        [['B-P', 'O']]
+    """
+
+    def __init__(
+        self,
+        encoder: Pretrained | str | Path | None = None,
+        transfer: str | Method = "auto",
+        *,
+        scheme: str = "auto",
+        repair: bool = False,
+        crf: bool = True,
+        characters: bool = True,
+        max_tokens: int = 512,
+        random_state: int = 0,
+    ) -> None:
+        self.encoder = encoder
+        self.transfer = transfer
+        self.scheme = scheme
+        self.repair = repair
+        self.crf = crf
+        self.characters = characters
+        self.max_tokens = max_tokens
+        self.random_state = random_state
+
+    def fit(self, X: Words, y: Words, *, progress: Progress = SILENT) -> Self:
+        """Learn from sentences, as lists of words, and the tags of their words.
+
+        Raises:
+            DataError: Sentences or tags cannot be used; names the sentence and the word.
+            SettingsError: The method needs an encoder and there is none, or is not for tagging.
+        """
+        sentences, tags = as_sentences(X), as_sentences(y, what="tag")
+        check_pairs(sentences, tags)
+        if not isinstance(self.random_state, int | np.integer):
+            raise SettingsError(f"random_state must be a whole number, got {self.random_state!r}")
+        check_max_tokens(self.max_tokens)
+        scheme = detect_scheme(tags) if self.scheme == "auto" else scheme_of(self.scheme)
+        if not self.repair:
+            check_legal(tags, scheme, lambda row, at: f"sentence {row}, word {at}")
+        classes = sorted({tag for its in tags for tag in convert(its, scheme)})
+        learnt = _learnt_scheme(scheme)
+        tags = [convert(its, learnt) for its in tags]
+        names = sorted({tag for its in tags for tag in its})
+        if len(names) < 2:
+            raise DataError(
+                f"a tagger needs two tags or more, the sentences hold only {names[0]!r}"
+            )
+        encoder = None if self.encoder is None else as_encoder(self.encoder, progress)
+        if isinstance(self.transfer, str) and self.transfer == "auto":
+            method: Method = Scratch() if encoder is None else FineTune()
+        else:
+            method = method_of(self.transfer)
+        method = tagging_defaults(method, encoder)
+        numbers = {tag: number for number, tag in enumerate(names)}
+        started = time.perf_counter()
+        task = TagTask(
+            sentences=sentences,
+            labels=np.array([numbers[tag] for its in tags for tag in its], np.int64),
+            tags=names,
+            scheme=learnt,
+            seed=int(self.random_state),
+            max_tokens=int(self.max_tokens),
+            crf=self.crf,
+            spelled=self.characters,
+        )
+        result = fit_tagger(method, encoder, task, progress=progress)
+        self.scheme_: Scheme = scheme
+        self.tags_ = names
+        self.classes_ = classes
+        self.method_ = method
+        self.proof_: Proof | None = result.proof
+        self.fit_report_ = {
+            "sentences": len(sentences),
+            "words": len(task.labels),
+            "seconds": time.perf_counter() - started,
+            "validation_accuracy": result.validation.accuracy,
+            "validation_tags": result.validation.tags,
+            **result.chosen,
+        }
+        self.model_ = result.model
+        return self
+
+    def predict(self, X: Words) -> list[list[str]]:
+        """Return the tag of each word of each sentence; of a sentence without words, none."""
+        check_is_fitted(self, "classes_")
+        sentences = as_sentences(X)
+        rows = [row for row, words in enumerate(sentences) if words]
+        found: list[list[str]] = [[] for _ in sentences]
+        if not rows:
+            return found
+        predicted = self.model_.predict([sentences[row] for row in rows])
+        for row, numbers in zip(rows, predicted, strict=True):
+            tags = [self.tags_[number] for number in numbers]
+            found[row] = tags if self.scheme_ != "IOB1" else convert(tags, self.scheme_)
+        return found
+
+    def score(self, X: Words, y: Words) -> float:
+        """Return the strict F1 of spans, or the accuracy of plain tags."""
+        scores = self.evaluate(X, y)
+        return scores.accuracy if self.scheme_ == "plain" else scores.f1
+
+    def evaluate(self, X: Words, y: Words) -> TagScores:
+        """Return precision, recall and F1 of all spans and of each type, as `conlleval` has them.
+
+        Tags of another scheme of spans are converted to the tagger's first.
+
+        Raises:
+            DataError: There are not as many tags as words.
+        """
+        sentences, gold = as_sentences(X), as_sentences(y, what="tag")
+        check_pairs(sentences, gold, may_be_empty=True)
+        return score_tags(self.in_scheme(gold), self.predict(sentences), self.scheme_)
+
+    def in_scheme(self, y: Words) -> Words:
+        """Return tags as the tagger writes them, if they are spans in another scheme."""
+        check_is_fitted(self, "classes_")
+        if self.scheme_ == "plain" or detect_scheme(y) in (self.scheme_, "plain"):
+            return y
+        return [convert(tags, self.scheme_) for tags in y]
+
+    @property
+    def megabytes(self) -> float:
+        """Size of all that prediction needs, weights and vocabulary, in units of 10**6 bytes."""
+        check_is_fitted(self, "classes_")
+        weights = sum(t.numel() * t.element_size() for t in self.model_.tensors().values())
+        tokenizer = self.model_.tokenizer
+        words = sum(len(word.encode()) for word in tokenizer.vocabulary) if tokenizer else 0
+        return (weights + words + len(json.dumps(self.model_.config()))) / 1e6
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the tagger as a folder, whole or not at all; `headstart.load` reads it.
+
+        Raises:
+            StorageError: The folder exists and `overwrite` is false, or the disk refuses.
+        """
+        check_is_fitted(self, "classes_")
+        folder = Path(folder)
+        config = {
+            "kind": TAGGER,
+            "classes": self.classes_,
+            "tags": self.tags_,
+            "scheme": self.scheme_,
+            "method": as_plain(self.method_),
+            "parameters": {
+                "scheme": self.scheme,
+                "repair": bool(self.repair),
+                "crf": bool(self.crf),
+                "characters": bool(self.characters),
+                "max_tokens": int(self.max_tokens),
+                "random_state": int(self.random_state),
+            },
+            "model": self.model_.config(),
+            "proof": self.proof_.as_dict() if self.proof_ else None,
+            "report": self.fit_report_,
+        }
+        return write_folder(
+            folder,
+            **folder_parts(self.model_),
+            config=config,
+            readme=self._card(folder.name),
+            overwrite=overwrite,
+        )
+
+    def _card(self, name: str) -> str:
+        facts = {
+            "method": name_of(self.method_),
+            "scheme": self.scheme_,
+            "tags": self.classes_,
+            **self.fit_report_,
+            **(self.proof_.as_dict() if self.proof_ else {}),
+        }
+        use = f'model = hs.load({name!r})\nmodel.predict([["a", "sentence"]])'
+        return card(name, "A tagger of words, made with headstart.", facts, use)
+
+
+def load_tagger(folder: Path) -> TokenTagger:
+    """Read a folder that `TokenTagger.save` wrote.
+
+    Raises:
+        FormatError: The folder is another's, or was damaged.
+    """
+    config, tensors = read_folder(folder)
+    tokenizer_file = folder / TOKENIZER
+    tokenizer = read_word_tokenizer(tokenizer_file) if tokenizer_file.exists() else None
+    try:
+        method = from_plain(config["method"])
+        tagger = TokenTagger(transfer=method, **config["parameters"])
+        tagger.scheme_, tagger.tags_ = scheme_of(config["scheme"]), list(config["tags"])
+        tagger.classes_ = list(config["classes"])
+        legal = legal_tags(tagger.tags_, _learnt_scheme(tagger.scheme_))
+        tagger.model_ = rebuild(config["model"], tensors, tokenizer, folder, legal)
+        tagger.method_ = method
+        tagger.fit_report_ = config["report"]
+        proof = config["proof"]
+        tagger.proof_ = Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None
+        tagger.predict([["a"]])
+    except KeyError as error:
+        raise FormatError(f"{folder}: {error} is missing from its files") from None
+    except (AttributeError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise FormatError(f"{folder / CONFIG}: does not fit the weights: {error}") from None
+    return tagger
+
+
+def as_sentences(X: Words, *, what: str = "word") -> list[list[str]]:
+    """Return sentences as lists of plain strings.
+
+    Raises:
+        DataError: `X` is no list of lists of strings; names the sentence and the word.
+    """
+    if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
+        raise DataError(f"sentences must be a list of lists of {what}s, got a {type(X).__name__}")
+    found = []
+    for row, words in enumerate(X):
+        if isinstance(words, str | bytes | Mapping | Set) or not hasattr(words, "__len__"):
+            raise DataError(
+                f"sentence {row} is a {type(words).__name__}, not a list of {what}s: {words!r:.40}"
+            )
+        for place, word in enumerate(words):
+            if not isinstance(word, str):
+                raise DataError(
+                    f"sentence {row}, word {place}: the {what} is a {type(word).__name__}, "
+                    f"not a string: {word!r:.40}"
+                )
+            try:
+                word.encode()
+            except UnicodeEncodeError as error:
+                raise DataError(
+                    f"sentence {row}, word {place}: not valid Unicode: {error.reason}"
+                ) from None
+        found.append([str(word) for word in words])
+    return found
+
+
+def check_pairs(sentences: Words, tags: Words, *, may_be_empty: bool = False) -> None:
+    """Refuse sentences that have not one tag a word.
+
+    Raises:
+        DataError: There are not as many, or a sentence is empty.
+    """
+    if len(sentences) != len(tags):
+        raise DataError(f"{len(sentences):,} sentences, but the tags of {len(tags):,}")
+    for row, (words, its) in enumerate(zip(sentences, tags, strict=True)):
+        if len(words) != len(its):
+            raise DataError(f"sentence {row}: {len(words)} words but {len(its)} tags")
+        if not (words or may_be_empty):
+            raise DataError(f"sentence {row}: holds no word; leave it out")
+    if not (sentences or may_be_empty):
+        raise DataError("no sentences to learn from")
+
+
+def _learnt_scheme(scheme: Scheme) -> Scheme:
+    """Return the scheme that is learnt: in IOB1 a span's tag would depend on the one before."""
+    return "IOB2" if scheme == "IOB1" else scheme
