@@ -21,6 +21,7 @@ JOBS = (
     "language_models",
     "published_encoder",
     "pairs",
+    "tagging",
     "combined_loss",
     "translation",
     "bidirectional_lm",

@@ -9,6 +9,7 @@ from headstart.data.labelled import Dataset, read_labelled
 from headstart.data.overlap import find_conflicts, find_duplicates
 from headstart.data.pairs import read_labelled_pairs
 from headstart.data.parallel import as_parallel
+from headstart.data.tagged import read_tagged
 
 Path("reviews.csv").write_text(
     "text,label\n"
@@ -33,6 +34,10 @@ Path("pairs.csv").write_text(
 )
 labelled_pairs = read_labelled_pairs("pairs.csv")
 print(labelled_pairs.texts[0], labelled_pairs.labels, labelled_pairs.notes)
+
+Path("names.conll").write_text("Mary B-PER\nmet O\nAnn B-PER\nLee I-PER\n\nSo O\n")
+names = read_tagged("names.conll")
+print(names.sentences, names.tags, names.place(0, 2))
 
 corpus = read_corpus("articles.txt")
 for document in corpus:  # every time anew from the files, so a corpus may be larger than memory

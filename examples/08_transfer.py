@@ -55,3 +55,11 @@ tuned = hs.TextClassifier(bert, transfer="finetune").fit(texts, labels)
 print(tuned.predict(["a late goal"]), tuned.fit_report_["steps"], tuned.proof_.tensors_taken)
 cheap = hs.TextClassifier(bert, transfer=hs.LowRank(rank=4)).fit(texts, labels)
 tuned.save("runs/tuned")  # transformers opens this folder, too
+
+sentences = [["Mary", "met", "Ann", "Lee"], ["Ann", "left"], ["so", "Mary", "left"]] * 6
+tags = [["B-PER", "O", "B-PER", "I-PER"], ["B-PER", "O"], ["O", "B-PER", "O"]] * 6
+tagger = hs.TokenTagger(bert, transfer="probe", scheme="BIO").fit(sentences, tags)
+print(tagger.predict([["Lee", "met", "Mary"]]), tagger.score(sentences, tags))
+named = hs.TokenTagger(transfer="scratch").fit(sentences, tags)  # embedding, BiLSTM, CRF
+named.save("runs/names")
+print(hs.load("runs/names").evaluate(sentences, tags).types)

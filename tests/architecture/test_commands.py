@@ -57,6 +57,10 @@ FLAGS = {
         "data --out --encoder --transfer --symmetric --pair-columns --label-column --seed "
         "--config --json --debug"
     ),
+    "fit tagging": (
+        "data --out --encoder --transfer --scheme --repair --linear --text-column --label-column "
+        "--seed --config --json --debug"
+    ),
     "data list": "--json --debug",
     "data get": "--json --debug",
     "data check": "data --test --corpus --text-column --label-column --json --debug",

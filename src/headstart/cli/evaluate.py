@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from headstart.cli.options import Debug, Json, LabelColumn, LabelSeparator, PairColumns, TextColumn
+from headstart.cli.tagging import evaluate_tagger
 from headstart.cli.terminal import figures, print_json, print_table, say
 
 
@@ -25,6 +26,9 @@ def evaluate(
 
     Where texts have several labels it is micro- and macro-F1; for numbers R^2 and correlations.
 
+    A tagger is scored on columns or JSONL: the strict scores of spans, as CoNLL's conlleval has
+    them, and of each type, with the accuracy of words.
+
     For example:
 
         headstart evaluate runs/compare/best test.csv
@@ -41,9 +45,13 @@ def evaluate(
     from headstart.serve import evaluation
     from headstart.transfer.pairs import PairClassifier
     from headstart.transfer.regressor import TextRegressor
+    from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
     loaded = load_model(model, progress=bars)
+    if isinstance(loaded, TokenTagger):
+        evaluate_tagger(loaded, data, text_column, label_column, as_json=as_json)
+        return
     check_separator(model, loaded, label_separator)
     read = {"text_column": text_column, "label_column": label_column}
     found: Any

@@ -16,6 +16,7 @@ from headstart.cli.options import (
     TextColumn,
     save_settings,
 )
+from headstart.cli.tagging import tagging
 from headstart.cli.terminal import figures, print_json, say
 from headstart.errors import SettingsError
 
@@ -45,6 +46,7 @@ Transfer = Annotated[
 ]
 
 app = typer.Typer(help="Fit a model to labelled data.")
+app.command()(tagging)
 
 
 @app.callback()

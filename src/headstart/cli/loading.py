@@ -14,6 +14,7 @@ from headstart.progress import Progress
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 from headstart.transfer.regressor import TextRegressor
+from headstart.transfer.token_tagger import TokenTagger
 
 
 def load_dataset(
@@ -78,7 +79,7 @@ def _tell_notes(dataset: Labelled[Any], progress: Progress) -> None:
         progress.note(note)
 
 
-def load_model(path: Path, *, progress: Progress) -> TextClassifier | TextRegressor:
+def load_model(path: Path, *, progress: Progress) -> TextClassifier | TextRegressor | TokenTagger:
     """Load a fitted model.
 
     Raises:
@@ -118,8 +119,10 @@ def load_word_vectors(path: Path, *, progress: Progress) -> PretrainedWordVector
 
 
 def word_vectors(
-    model: Pretrained | TextClassifier | TextRegressor,
+    model: Pretrained | TextClassifier | TextRegressor | TokenTagger,
 ) -> PretrainedWordVectors | None:
     """Return the word vectors of a model, or None if it has none."""
+    if isinstance(model, TokenTagger):
+        return None
     inside = model if isinstance(model, Pretrained) else model.fitted_vectors()
     return inside if isinstance(inside, PretrainedWordVectors) else None

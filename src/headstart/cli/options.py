@@ -127,7 +127,7 @@ Config = Annotated[
 ]
 TextColumn = Annotated[
     str | None,
-    typer.Option("--text-column", metavar="NAME", help="Column that holds the text."),
+    typer.Option("--text-column", metavar="NAME", help="Column that holds the text, or the words."),
 ]
 PairColumns = Annotated[
     Sequence[str] | None,
@@ -140,7 +140,9 @@ PairColumns = Annotated[
 ]
 LabelColumn = Annotated[
     str | None,
-    typer.Option("--label-column", metavar="NAME", help="Column that holds the label."),
+    typer.Option(
+        "--label-column", metavar="NAME", help="Column that holds the label, or the tags."
+    ),
 ]
 LabelSeparator = Annotated[
     str | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli.options import Config, Debug, Json, LabelSeparator, PairColumns, TextColumn
+from headstart.cli.tagging import tag_texts
 from headstart.cli.terminal import print_json, print_table, say
 from headstart.errors import SettingsError
 
@@ -32,7 +33,11 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="A .csv, .tsv, .jsonl or .parquet to write."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="A .csv, .tsv, .jsonl or .parquet to write; of tags, .conll or .jsonl.",
+        ),
     ] = None,
     text_column: TextColumn = None,
     pair_columns: PairColumns = None,
@@ -47,6 +52,8 @@ def predict(
     """Predict labels with their probabilities, or numbers: for texts typed here, or a file's.
 
     Without --out the predictions of a file go to standard output: CSV, or JSON lines with --json.
+    A tagger reads columns, a word a line, or JSONL with tokens, and writes columns or JSONL; of a
+    text typed here the words stand between spaces.
     Several labels of a text are a list in JSON and Parquet, and have a | between them in CSV.
 
     For example:
@@ -64,9 +71,14 @@ def predict(
     from headstart.cli.bars import Bars
     from headstart.cli.loading import check_separator, load_model
     from headstart.serve import predictor
+    from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
     loaded = load_model(model, progress=bars)
+    if isinstance(loaded, TokenTagger):
+        settings = {"word_column": text_column, "batch_size": batch_size, "progress": bars}
+        tag_texts(loaded, source, out, text, as_json=as_json, settings=settings)
+        return
     check_separator(model, loaded, label_separator)
     columns: dict[str, Any] = {
         "text_column": text_column,

@@ -228,7 +228,7 @@ def predict_file(
     count = 0
     with (
         progress.stage(f"predicting {source}", unit="texts") as advance,
-        _whole(target) as partial,
+        whole_file(target) as partial,
         writer(partial, kind_of(model), separator) as write,
     ):
         for predictions in predict(model, texts):
@@ -330,7 +330,7 @@ _WRITERS = {
 
 
 @contextmanager
-def _whole(target: Path) -> Iterator[Path]:
+def whole_file(target: Path) -> Iterator[Path]:
     """Yield a path beside `target`, and give it that name once the block ends well."""
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     with disk_errors(target):

@@ -1,0 +1,160 @@
+"""What the commands do with taggers: `headstart fit tagging`, and predict and evaluate for them."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart.cli.options import (
+    Config,
+    Debug,
+    Json,
+    LabelColumn,
+    Seed,
+    TextColumn,
+    save_settings,
+)
+from headstart.cli.terminal import print_json, print_table, say
+from headstart.errors import SettingsError
+
+if TYPE_CHECKING:
+    from headstart.transfer.token_tagger import TokenTagger
+
+
+def tagging(
+    context: typer.Context,
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Columns of words and tags, or JSONL.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the model is saved.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Saved encoder, published file or id on the hub, for methods that use one.",
+        ),
+    ] = None,
+    transfer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="probe, frozen, finetune, gradual or lora of an encoder; or scratch, majority. "
+            "auto: finetune with an encoder, scratch without.",
+        ),
+    ] = "auto",
+    scheme: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="BIO, IOB1, BIOES or plain; auto: as the tags are written."
+        ),
+    ] = "auto",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Read illegal tags as conlleval reads them.")
+    ] = False,
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Score each word's tag by itself, without a CRF.")
+    ] = False,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    seed: Seed = 0,
+    config: Config = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Fit a tagger of words: spans such as names, or plain tags such as parts of speech.
+
+    Columns are numbered from 1 at the left or -1 at the right; by default words stand in the first
+    and tags in the last. In JSONL they are tokens and tags.
+
+    For example:
+
+        headstart fit tagging train.conll --encoder glove.6B.100d.txt --out runs/names
+    """
+    from headstart.cli.bars import Bars
+    from headstart.data.tagged import read_tagged
+    from headstart.hub.store import load_encoder
+    from headstart.storage import check_new
+    from headstart.tasks.tagging import check_legal, detect_scheme, scheme_of
+    from headstart.transfer.token_tagger import TokenTagger
+
+    check_new(out)
+    bars = Bars()
+    dataset = read_tagged(data, word_column=text_column, tag_column=label_column, progress=bars)
+    written = detect_scheme(dataset.tags) if scheme == "auto" else scheme_of(scheme)
+    if not repair:
+        check_legal(dataset.tags, written, dataset.place)
+    loaded = None if encoder is None else load_encoder(encoder, progress=bars)
+    if loaded is not None and transfer == "majority":
+        raise SettingsError("the transfer 'majority' uses no encoder; leave one of the two out")
+    tagger = TokenTagger(
+        loaded, transfer, scheme=written, repair=repair, crf=not linear, random_state=seed
+    )
+    tagger.fit(dataset.sentences, dataset.tags, progress=bars)
+    tagger.save(out)
+    save_settings(context, out)
+    proof, report = tagger.proof_, tagger.fit_report_
+    if as_json:
+        transferred = proof.as_dict() if proof else None
+        print_json({"folder": str(out), "proof": transferred, "report": report})
+        return
+    if proof:
+        say(*str(proof).splitlines())
+    say(f"scheme         {written}, {len(tagger.tags_)} tags")
+    say(f"validation     {report['validation_accuracy']:.3f} of the words of a part are right")
+    if report["validation_tags"] == 1:
+        say("               every word got the same tag: it has learned nothing; try another seed")
+    say(f"model          {out}")
+
+
+def tag_texts(
+    tagger: "TokenTagger",
+    source: Path | None,
+    out: Path | None,
+    texts: list[str] | None,
+    *,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Tag texts typed, or a file's sentences, on standard output or into a file."""
+    from headstart.data.tagged import read_sentences
+    from headstart.serve import tagging
+
+    if out is not None and source is not None:
+        count = tagging.tag_file(tagger, source, out, **settings)
+        result = {"sentences": count, "out": str(out)}
+        print_json(result) if as_json else say(f"the tags of {count:,} sentences in {out}")
+        return
+    typed = [text.split() for text in texts or ()]
+    batches = [typed] if source is None else read_sentences(source, **settings)
+    write = (tagging.write_json if as_json else tagging.write_columns)(sys.stdout)
+    for sentences, tags in tagging.tag(tagger, batches):
+        write(sentences, tags)
+
+
+def evaluate_tagger(
+    tagger: "TokenTagger",
+    data: Path,
+    word_column: str | None,
+    tag_column: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Score a tagger on columns or JSONL."""
+    from headstart.cli.bars import Bars
+    from headstart.data.tagged import read_tagged
+    from headstart.serve.tagging import evaluate_tags
+
+    bars = Bars()
+    dataset = read_tagged(data, word_column=word_column, tag_column=tag_column, progress=bars)
+    found = evaluate_tags(tagger, dataset, progress=bars)
+    if as_json:
+        print_json({"sentences": len(dataset), **asdict(found)})
+        return
+    say(
+        f"{len(dataset):,} sentences, {found.words:,} words: precision {found.precision:.4f}, "
+        f"recall {found.recall:.4f}, F1 {found.f1:.4f}; accuracy of words {found.accuracy:.4f}"
+    )
+    print_table([asdict(scores) for scores in found.types])

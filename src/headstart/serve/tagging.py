@@ -1,0 +1,128 @@
+"""A fitted tagger at work: the tags of files of any size, and how good they are.
+
+Tags are written as columns, a word and its tag with a tab between them and a blank line after each
+sentence, or as JSONL, which holds any word exactly.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+from headstart.data.columns import listed
+from headstart.data.tagged import TaggedSentences, read_sentences
+from headstart.errors import DataError, SettingsError
+from headstart.progress import SILENT, Progress
+from headstart.serve.predictor import whole_file
+from headstart.tasks.tagging import TagScores
+
+Sentences = Sequence[Sequence[str]]
+Write = Callable[[Sentences, Sentences], object]
+_COLUMNS, _JSON = (".conll", ".tsv", ".txt"), (".jsonl", ".ndjson", ".json")
+
+
+class Tagger(Protocol):
+    """What tags: a fitted `TokenTagger`, or anything that speaks like one."""
+
+    classes_: list[str]
+
+    def predict(self, X: Sentences) -> list[list[str]]: ...
+    def in_scheme(self, y: Sentences) -> Sentences: ...
+    def evaluate(self, X: Sentences, y: Sentences) -> TagScores: ...
+
+
+def tag(
+    model: Tagger, batches: Iterable[list[list[str]]]
+) -> Iterator[tuple[list[list[str]], list[list[str]]]]:
+    """Yield the sentences and the tags of one batch after the other, in their order."""
+    for sentences in batches:
+        yield sentences, model.predict(sentences)
+
+
+def tag_file(
+    model: Tagger,
+    source: Path,
+    target: Path,
+    *,
+    word_column: str | None = None,
+    batch_size: int = 1024,
+    progress: Progress = SILENT,
+) -> int:
+    """Tag every sentence of `source` into `target`, which is written whole or not at all.
+
+    Args:
+        model: A fitted tagger.
+        source: Columns, a word a line, or JSONL.
+        target: A `.conll`, `.tsv`, `.txt` or `.jsonl` file.
+        word_column: The column of the words, where it is not the first, or their key in JSON.
+        batch_size: Sentences held in memory at once.
+        progress: Where progress goes.
+
+    Returns:
+        The number of sentences.
+
+    Raises:
+        DataError: A line of `source` cannot be read, or a word not be written; names it.
+        SettingsError: `target` has another ending, or is the source.
+        StorageError: The disk refuses; a `target` of before stays as it was.
+    """
+    ending = target.suffix.lower()
+    if ending not in (*_COLUMNS, *_JSON):
+        raise SettingsError(f"{target}: must end in {', '.join((*_COLUMNS, _JSON[0]))}")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise SettingsError(f"{target}: is what is read; write the tags to another file")
+    batches = read_sentences(
+        source, word_column=word_column, batch_size=batch_size, progress=progress
+    )
+    count = 0
+    with whole_file(target) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        write = (write_json if ending in _JSON else write_columns)(file)
+        for sentences, tags in tag(model, batches):
+            write(sentences, tags)
+            count += len(sentences)
+    return count
+
+
+def write_columns(file: IO[str]) -> Write:
+    """Return what writes a word and its tag a line, and a blank line after each sentence."""
+
+    def write(sentences: Sentences, tags: Sentences) -> None:
+        for words, its in zip(sentences, tags, strict=True):
+            for word, name in zip(words, its, strict=True):
+                if not word or word != word.strip(" \t\r\n") or {"\t", "\n"} & set(word):
+                    raise DataError(f"{word!r:.40}: is no word for columns; write JSONL")
+                file.write(f"{word}\t{name}\n")
+            file.write("\n")
+
+    return write
+
+
+def write_json(file: IO[str]) -> Write:
+    """Return what writes one JSON object a sentence: its tokens and tags."""
+
+    def write(sentences: Sentences, tags: Sentences) -> None:
+        for words, its in zip(sentences, tags, strict=True):
+            file.write(json.dumps({"tokens": words, "tags": its}, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def evaluate_tags(
+    model: Tagger, dataset: TaggedSentences, *, progress: Progress = SILENT
+) -> TagScores:
+    """Score a tagger on tagged sentences; a tag that it has never seen counts as missed.
+
+    Which tags those are is told to `progress`.
+    """
+    known, gold = set(model.classes_), model.in_scheme(dataset.tags)
+    counts = Counter(name for tags in gold for name in tags if name not in known)
+    if counts:
+        row = next(row for row, tags in enumerate(gold) if counts.keys() & set(tags))
+        at = next(at for at, name in enumerate(gold[row]) if name in counts)
+        progress.note(
+            f"{dataset.place(row, at)}: tag {gold[row][at]!r} was not there in training, "
+            f"and counts as missed; such tags: {listed(sorted(counts))} ({counts.total():,} words)"
+        )
+    with progress.stage(f"tagging {dataset.source}"):
+        return model.evaluate(dataset.sentences, dataset.tags)

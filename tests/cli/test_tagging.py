@@ -1,0 +1,96 @@
+"""From tagged sentences to a tagger, its tags and its scores, with the commands a user types."""
+
+import json
+import tomllib
+
+import pytest
+
+NAMES = "Mary B-P\nAnn I-P\nmet O\nBob B-P\n\nBob B-P\nleft O\nMary B-P\n\n"
+
+
+@pytest.fixture(scope="module")
+def names(files):
+    (files / "names.conll").write_text(NAMES * 6)
+    (files / "names.test").write_text("Ann B-P\nleft O\n\nRome B-L\nfell O\n")
+    (files / "words.jsonl").write_text('{"tokens": ["Mary", "left"]}\n')
+    (files / "ann.conll").write_text("Ann B-P\nO O\nAnn I-P\n")
+    return files
+
+
+@pytest.fixture
+def tagger(run, names):
+    if not (names / "names").exists():
+        assert (
+            run("fit", "tagging", "names.conll", "--transfer", "majority", "--out", "names")[0] == 0
+        )
+    return "names"
+
+
+def test_a_tagger_is_fitted(run, names):
+    code, out, _ = run(
+        *("fit", "tagging", "names.conll", "--encoder", "words.vec", "--transfer", "probe"),
+        *("--out", "probed"),
+    )
+    assert code == 2, "the encoder knows none of these names"
+    (names / "known.conll").write_text("team B-T\ngoal O\n\ncup O\nteam B-T\nmatch O\n\n" * 4)
+    code, out, _ = run(
+        *("fit", "tagging", "known.conll", "--encoder", "words.vec", "--transfer", "probe"),
+        *("--out", "known"),
+    )
+    assert code == 0
+    assert "tensors taken  1 of 1" in out
+    assert "scheme         IOB2, 2 tags" in out
+    assert out.endswith("model          known\n")
+    settings = tomllib.loads((names / "known" / "settings.toml").read_text())
+    assert (settings["transfer"], settings["scheme"]) == ("probe", "auto")
+
+
+def test_json(run, names):
+    found = run(
+        *("fit", "tagging", "names.conll", "--transfer", "majority", "--out", "j", "--json")
+    )
+    assert (found[0], json.loads(found[1])["folder"]) == (0, "j")
+
+
+def test_words_are_tagged(run, tagger):
+    assert (
+        run("predict", tagger, "names.test")[1] == "Ann\tI-P\nleft\tO\n\nRome\tB-P\nfell\tB-P\n\n"
+    )
+    assert run("predict", tagger, "--text", "Mary left")[1] == "Mary\tB-P\nleft\tO\n\n"
+    _, out, _ = run("predict", tagger, "words.jsonl", "--json")
+    assert json.loads(out) == {"tokens": ["Mary", "left"], "tags": ["B-P", "O"]}
+    code, out, _ = run("predict", tagger, "names.test", "--out", "tagged.conll")
+    assert (code, out) == (0, "the tags of 2 sentences in tagged.conll\n")
+
+
+def test_a_tagger_is_scored(run, tagger):
+    code, out, err = run("evaluate", tagger, "names.test")
+    assert code == 0
+    assert out.startswith("2 sentences, 4 words: precision 0.3333, recall 0.5000, F1 0.4000")
+    assert "names.test line 4: tag 'B-L' was not there in training, and counts as missed" in err
+    _, out, _ = run("evaluate", tagger, "names.test", "--json")
+    found = json.loads(out)
+    assert (found["sentences"], found["words"], found["accuracy"]) == (2, 4, 0.25)
+    assert [each["type"] for each in found["types"]] == ["L", "P"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ann.conll"], "ann.conll line 3: tag 'I-P' after 'O' is not legal in IOB2"),
+        (["names.conll", "--transfer", "tfidf"], "'tfidf' counts the words of a text"),
+        (["names.conll", "--scheme", "BILOU"], "scheme must be auto, BIO"),
+        (["names.conll", "--label-column", "3"], "names.conll line 1: 2 columns, and none 3"),
+        (["none.conll"], "none.conll: no such file"),
+    ],
+)
+def test_what_cannot_be_fitted_is_told_in_a_line(run, names, words, message):
+    code, _, err = run("fit", "tagging", *words, "--out", "nowhere")
+    assert code == 2
+    assert message in err
+    assert not (names / "nowhere").exists()
+
+
+def test_illegal_tags_are_repaired_on_request(run, names):
+    words = ("fit", "tagging", "ann.conll", "--transfer", "majority", "--repair", "--out", "mended")
+    assert run(*words)[0] == 0

@@ -1,0 +1,85 @@
+"""Files are tagged sentence by sentence, whole or not at all; unknown tags count as missed."""
+
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from headstart.data.tagged import TaggedSentences, read_tagged
+from headstart.errors import DataError, SettingsError
+from headstart.progress import SILENT
+from headstart.serve.tagging import evaluate_tags, tag_file, write_columns
+from headstart.tasks.tagging import score_tags
+
+
+class Capitals:
+    """Calls every word with a capital a name."""
+
+    def __init__(self):
+        self.classes_ = ["B-P", "I-P", "O"]
+
+    def predict(self, sentences):
+        return [["B-P" if word[:1].isupper() else "O" for word in words] for words in sentences]
+
+    def in_scheme(self, tags):
+        return tags
+
+    def evaluate(self, sentences, tags):
+        return score_tags(tags, self.predict(sentences), "IOB2")
+
+
+@pytest.mark.parametrize("ending", [".conll", ".tsv", ".txt"])
+def test_columns_are_written(tmp_path, ending):
+    source, target = tmp_path / "words.txt", tmp_path / f"out{ending}"
+    source.write_text("Mary x\nleft x\n\nSo x\n")
+    assert tag_file(Capitals(), source, target, batch_size=1) == 2
+    assert target.read_text() == "Mary\tB-P\nleft\tO\n\nSo\tB-P\n\n"
+    assert read_tagged(target).sentences == [["Mary", "left"], ["So"]]
+
+
+def test_json_holds_any_word(tmp_path):
+    source, target = tmp_path / "words.jsonl", tmp_path / "out.jsonl"
+    sentences = [["Mary\t", "é \n", ""], []]
+    source.write_text("\n".join(json.dumps({"tokens": words}) for words in sentences))
+    assert tag_file(Capitals(), source, target) == 2
+    found = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+    assert [each["tokens"] for each in found] == sentences
+    assert [each["tags"] for each in found] == [["B-P", "O", "O"], []]
+
+
+@pytest.mark.parametrize("word", ["a\tb", "a\nb", " a", ""])
+def test_what_is_no_word_in_columns_is_refused(word):
+    with pytest.raises(DataError, match="is no word for columns; write JSONL"):
+        write_columns(io.StringIO())([[word]], [["O"]])
+
+
+def test_other_targets_are_refused(tmp_path):
+    source = tmp_path / "words.txt"
+    source.write_text("a\n")
+    with pytest.raises(SettingsError, match=r"out\.csv: must end in \.conll"):
+        tag_file(Capitals(), source, tmp_path / "out.csv")
+    with pytest.raises(SettingsError, match="is what is read"):
+        tag_file(Capitals(), source, source)
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    source, target = tmp_path / "words.jsonl", tmp_path / "out.conll"
+    source.write_text('{"tokens": ["a"]}\n{"tokens": ["a b"]}\n{"tokens": 3}\n')
+    target.write_text("before")
+    with pytest.raises(DataError, match="line 3"):
+        tag_file(Capitals(), source, target, batch_size=1)
+    assert target.read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_tags_that_were_not_there_in_training_are_told_and_count_as_missed():
+    notes = []
+    progress = SimpleNamespace(note=notes.append, stage=SILENT.stage)
+    data = TaggedSentences([["Mary", "saw"], ["Rome"]], [["B-P", "O"], ["B-L"]], "test.conll")
+    found = evaluate_tags(Capitals(), data, progress=progress)
+    assert (found.words, found.recall) == (3, 0.5)
+    assert notes == [
+        "test.conll line 2, word 1: tag 'B-L' was not there in training, and counts as missed; "
+        "such tags: 'B-L' (1 words)"
+    ]
