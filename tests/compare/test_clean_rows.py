@@ -68,8 +68,11 @@ def test_a_corpus_counts_where_a_method_learns_from_it(method, looked, unknown):
 
 
 def test_the_value_on_clean_rows():
-    assert clean_value([1, 0, 1, 1], [True, True, False, True]) == pytest.approx(2 / 3)
-    assert clean_value([1, 0], [False, False]) is None
+    answers = {"correct": [1, 0, 1, 1]}
+    assert clean_value(answers, [True, True, False, True]) == pytest.approx(2 / 3)
+    assert clean_value(answers, [False] * 4) is None
+    spans = answers | {"total": [2, 4, 1, 2]}
+    assert clean_value(spans, [True, True, False, True]) == pytest.approx(2 / 8)
 
 
 def change(labels, below, much=-0.01):

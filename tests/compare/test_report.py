@@ -54,6 +54,12 @@ def text_of(page):
     return " ".join(" ".join(page.texts).split())
 
 
+def test_the_score_is_called_by_its_name(result):
+    text = text_of(Page(render_report({**result, "metric": "span F1"})))
+    assert "Mean span F1 on the same test rows" in text
+    assert "Span F1 [95%]" in text
+
+
 def test_it_tells_the_story_in_order(page, result):
     text = text_of(page)
     parts = [

@@ -7,6 +7,7 @@ import pytest
 
 from headstart.compare.statistics import holm, interval, paired_difference, paired_test
 from headstart.compare.summary import gains, ranking_changes, summarize
+from headstart.compare.tallies import as_tallies
 from headstart.errors import DataError
 
 METHODS = ("majority", "scratch", "glove:probe")
@@ -133,6 +134,61 @@ def test_a_method_that_stopped_early_is_held_against_all_of_scratch(made_up_cell
     assert start["head_start"] == pytest.approx(whole["glove:probe", 10]["head_start"])
     assert start["head_start"] > 1
     assert (start["head_start_bound"], start["labels"] * start["head_start"] > 10) == (None, True)
+
+
+def as_taggers(cells):
+    """The same runs on sentences of several spans, some of them found in the wrong places."""
+    random = np.random.default_rng(0)
+    spans = random.integers(0, 4, len(cells[0]["correct"]))
+    tagged = []
+    for cell in cells:
+        right = random.binomial(spans, 0.3 + 0.6 * np.array(cell["correct"]))
+        total = spans + right + random.integers(0, 2, len(spans))
+        score = float(2 * right.sum() / total.sum())
+        own = {"metric": "span F1", "value": score, "macro_f1": None}
+        own |= {"correct": (2 * right).tolist(), "total": total.tolist()}
+        tagged.append({**cell, **own})
+    return tagged
+
+
+def test_taggers_are_compared_by_the_ratio_of_their_answers(made_up_cells):
+    cells = as_taggers(made_up_cells(methods=LARGE, budgets=(10, 50), num_seeds=3, num_rows=60))
+    rows = {(row["method"], row["labels"]): row for row in summarize(cells, resamples=200)}
+
+    def tallies(*key):
+        own = [cell for cell in cells if (cell["method"], cell["labels"]) == key]
+        return as_tallies([cell["correct"] for cell in own], [cell["total"] for cell in own])
+
+    for key, row in rows.items():
+        own = [cell["value"] for cell in cells if (cell["method"], cell["labels"]) == key]
+        assert row["mean"] == pytest.approx(np.mean(own))
+        assert row["low"] < row["mean"] < row["high"]
+        assert row["macro_f1"] is None
+    last, pair = rows["bert:finetune", 50], (tallies("bert:finetune", 50), tallies("scratch", 50))
+    expected = *paired_difference(*pair, resamples=200), paired_test(*pair)
+    np.testing.assert_allclose(
+        [last[n] for n in ("vs_scratch", "vs_low", "vs_high", "p")], expected
+    )
+    assert last["head_start_low"] <= last["head_start"] <= last["head_start_high"]
+    bought = gains(cells, resamples=200)[1]
+    pair = tallies("bert:finetune", 50), tallies("bert:scratch", 50)
+    found = [bought[name] for name in ("difference", "low", "high", "p")]
+    np.testing.assert_allclose(
+        found, (*paired_difference(*pair, resamples=200), paired_test(*pair))
+    )
+
+
+def test_rows_of_one_answer_each_change_no_number(cells):
+    single = [{**cell, "total": [1] * 60} for cell in cells]
+    assert summarize(single, resamples=200) == summarize(cells, resamples=200)
+
+
+def test_taggers_must_have_the_same_sentences(cells):
+    tagged = as_taggers(cells)
+    with pytest.raises(DataError, match="number of seeds or rows"):
+        summarize([{**tagged[0], "total": [1, 0]}, tagged[-3]])
+    with pytest.raises(DataError, match=r"between 0 and the number of its answers"):
+        summarize([{**cell, "total": [1] * 60} for cell in tagged])
 
 
 ON_CLEAN = ("clean_rows", "clean_mean", "clean_low", "clean_high")

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from headstart.compare.contestants import Contestant
+from headstart.compare.tallies import as_tallies
 from headstart.data.contamination import SeenRows, find_seen
 from headstart.data.corpora import Corpus
 from headstart.data.labelled import Dataset
@@ -63,10 +66,13 @@ def _sentence(facts: dict[str, Any]) -> str:
     return said
 
 
-def clean_value(correct: Sequence[int], clean: Sequence[bool]) -> float | None:
-    """Return the share of correct answers on the clean rows; None if there is no such row."""
-    kept = [answer for answer, is_clean in zip(correct, clean, strict=True) if is_clean]
-    return sum(kept) / len(kept) if kept else None
+def clean_value(cell: Mapping[str, Any], clean: Sequence[bool]) -> float | None:
+    """Return a cell's score on the clean rows alone; None if there is no such row."""
+    if not any(clean):
+        return None
+    total = [cell["total"]] if "total" in cell else None
+    kept = as_tallies([cell["correct"]], total)[..., np.asarray(clean, bool)]
+    return float(kept.values().mean())
 
 
 def changed_rankings(changes: Sequence[Mapping[str, Any]], num_clean: int) -> list[str]:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.compare.recommendation import best_by_validation
-from headstart.compare.statistics import RESAMPLES, Array, as_answers, deviations
+from headstart.compare.statistics import RESAMPLES, deviations
+from headstart.compare.tallies import Array, Tallies, as_tallies
 from headstart.errors import DataError
 
 REFERENCE = "scratch"
@@ -61,8 +62,8 @@ class HeadStart:
 
 
 def head_starts(
-    method: ArrayLike,
-    scratch: ArrayLike,
+    method: ArrayLike | Tallies,
+    scratch: ArrayLike | Tallies,
     budgets: Sequence[int],
     scratch_budgets: Sequence[int] | None = None,
     *,
@@ -73,7 +74,7 @@ def head_starts(
     """Return the head start of a method at every label budget, each with its bootstrap interval.
 
     Args:
-        method: The method's 0/1 answers `[budgets, S, R]`.
+        method: The method's 0/1 answers, or tallies, `[budgets, S, R]`.
         scratch: The answers of training from scratch: same seeds and test rows.
         budgets: The method's label counts, rising.
         scratch_budgets: Those of scratch, if it was run with others; the curve that a method is
@@ -83,7 +84,8 @@ def head_starts(
         seed: Another seed gives other draws.
 
     Raises:
-        DataError: The answers are not zeros and ones of one shape, or the budgets do not rise.
+        DataError: The answers are not zeros and ones, or tallies, of one shape, or the budgets do
+            not rise.
     """
     others = budgets if scratch_budgets is None else scratch_budgets
     both = [_checked(method, budgets), _checked(scratch, others)]
@@ -92,9 +94,9 @@ def head_starts(
             "a method and scratch need the same seeds and rows, got "
             f"{list(both[0].shape[1:])} and {list(both[1].shape[1:])}"
         )
-    answers = np.concatenate(both)
-    scores = answers.mean((-2, -1))
-    moved = deviations(answers, resamples=resamples, seed=seed)
+    values = np.concatenate([tallies.values() for tallies in both])
+    scores = values.mean((-2, -1))
+    moved = deviations(values, resamples=resamples, seed=seed)
     estimate = _log_factors(scores, budgets, others)
     drawn = _log_factors((scores[:, None] + moved).T, budgets, others)
     tails = [(1 - level) / 2, (1 + level) / 2]
@@ -161,14 +163,14 @@ def _multiple(log_factor: float, labels: int, others: Sequence[int]) -> Multiple
     return Multiple(float(np.exp(log_factor)))
 
 
-def _checked(correct: ArrayLike, budgets: Sequence[int]) -> Array:
-    answers = as_answers(correct)
-    if answers.ndim != 3 or len(answers) != len(budgets):
-        shape = list(answers.shape)
+def _checked(correct: ArrayLike | Tallies, budgets: Sequence[int]) -> Tallies:
+    tallies = as_tallies(correct)
+    if len(tallies.shape) != 3 or tallies.shape[0] != len(budgets):
+        shape = list(tallies.shape)
         raise DataError(f"answers have shape {shape}, expected [{len(budgets)}, seeds, rows]")
     if budgets[0] < 1 or any(labels >= more for labels, more in pairwise(budgets)):
         raise DataError(f"label budgets must rise from 1 or more, got {list(budgets)}")
-    return answers
+    return tallies
 
 
 def transfers(method: str) -> bool:

@@ -16,7 +16,7 @@ _SHORT_NAME = 22  # letters of a method's name that leave room for another besid
 
 
 def learning_curves_svg(
-    rows: Sequence[Row], *, metric: str = "accuracy", left_out: Sequence[Row] = ()
+    rows: Sequence[Row], *, metric: str = "score", left_out: Sequence[Row] = ()
 ) -> str:
     """Return the learning curves of a summary as SVG: one panel an encoder, 95% bands.
 

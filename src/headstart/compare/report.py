@@ -297,7 +297,12 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]  # jinja's own makes "Span f1" of span F1
+
+
 _FORMATS: dict[str, Callable[..., str]] = {
+    "capitalize": _capitalize,
     "setting": _setting,
     "count": _count,
     "score": _score,

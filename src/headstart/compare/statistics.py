@@ -1,4 +1,4 @@
-"""What a comparison may claim: intervals and tests over 0/1 answers `[..., S, R]`.
+"""What a comparison may claim: intervals and tests over answers `[..., S, R]`.
 
 Legend: S seeds (label subset, order, initial weights), R test rows, the same for all methods;
 leading dimensions `...` are methods, budgets or whole simulations, all treated at once.
@@ -10,6 +10,11 @@ Student's and not Gauss's. With one seed only the rows can speak, and an interva
 about other seeds. By simulation (`tests/compare/test_statistics.py`) intervals of 95 % cover 92 to
 98 % with three seeds and more; with two they are wider than need be, and where 97 % of the answers
 are right and the seeds alone scatter, a skewed case, they cover about 91 %.
+
+A row holds one answer, right (1) or wrong (0), or `Tallies` of several, as a sentence of tokens or
+spans does. Then a score is a ratio of sums, whose linear part (`Tallies.values`) is treated as
+answers are, so that rows are drawn whole; simulated intervals of span F1
+(`tests/compare/test_tallies.py`) cover as well.
 """
 
 from collections import Counter
@@ -18,16 +23,16 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.fft import next_fast_len
 from scipy.special import stdtr
 
+from headstart.compare.tallies import Array, Tallies, as_tallies, divide
 from headstart.errors import DataError
 from headstart.seeds import generator
 
-Array = NDArray[np.float64]
-
 RESAMPLES = 5000
+_FLIPS = 10_000  # assignments of signs that are drawn where they cannot all be counted
 
 
 class Interval(NamedTuple):
@@ -39,23 +44,27 @@ class Interval(NamedTuple):
 
 
 def interval(
-    correct: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    correct: ArrayLike | Tallies, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Return the mean of the answers `[..., S, R]` and its bootstrap interval within [0, 1].
+    """Return the mean score over seeds and its bootstrap interval within [0, 1].
 
     Near 0 and 1 the scatter of a few wrong answers misleads, so two right and two wrong ones are
     added, counted in independent answers (Agresti and Coull, 1998; Korn and Graubard, 1998).
 
     Raises:
-        DataError: The answers are not zeros and ones `[..., seeds, rows]`.
+        DataError: The answers are not zeros and ones `[..., seeds, rows]`, nor tallies.
     """
-    limits = _limits(as_answers(correct), (0, 0, 1, 1), level, resamples, seed)
-    return Interval(limits.value, limits.low.clip(0, 1), limits.high.clip(0, 1))
+    tallies = as_tallies(correct)
+    values = tallies.values()
+    square = values.mean((-2, -1))  # that of a 0/1 answer is the answer
+    limits = _limits(values, square, tallies.total, (0, 0, 1, 1), level, resamples, seed)
+    value, low, high = limits
+    return Interval(value, np.clip(low, 0, value), np.clip(high, value, 1))
 
 
 def paired_difference(
-    correct_a: ArrayLike,
-    correct_b: ArrayLike,
+    correct_a: ArrayLike | Tallies,
+    correct_b: ArrayLike | Tallies,
     *,
     level: float = 0.95,
     resamples: int = RESAMPLES,
@@ -63,51 +72,80 @@ def paired_difference(
 ) -> Interval:
     """Return mean(a) - mean(b) over the same seeds and rows and its bootstrap interval in [-1, 1].
 
-    One answer that only a got right and one that only b did are added (Bonett and Price, 2012).
+    One answer that only a got right and one that only b did are added (Bonett and Price, 2012). Of
+    rows with several answers it is known how many more a got right, and not which, so that fewer
+    than all that differ are counted, and the interval is a little wider for it.
 
     Raises:
-        DataError: The answers are not zeros and ones, or differ in seeds or rows.
+        DataError: The answers are not zeros and ones or tallies, or differ in seeds or rows.
     """
-    limits = _limits(_gains(correct_a, correct_b), (-1, 1), level, resamples, seed)
+    a, b = _pair(correct_a, correct_b)
+    gains = a.values() - b.values()
+    square = np.abs(gains).mean((-2, -1))  # that of a gain of -1, 0 or 1 is its size
+    limits = _limits(gains, square, a.total + b.total, (-1, 1), level, resamples, seed)
     return Interval(limits.value, limits.low.clip(-1, 1), limits.high.clip(-1, 1))
 
 
-def paired_test(correct_a: ArrayLike, correct_b: ArrayLike) -> Array:
+def paired_test(correct_a: ArrayLike | Tallies, correct_b: ArrayLike | Tallies) -> Array:
     """Return two-sided p-values `[...]` of "a and b are equally good" over the same seeds and rows.
 
-    Under that hypothesis each row's total gain might as well have had the other sign: the exact
-    distribution over all 2^R assignments comes from its characteristic function, a product of
-    cosines. The seeds' own scatter is added to it as Student's t with S - 1 degrees of freedom.
-    With one seed this is the exact sign-flip test, for 0/1 answers McNemar's. No p-value is 0.
+    Under that hypothesis a and b might as well have swapped their answers to a row, and its total
+    gain had the other sign: what all 2^R assignments give is counted exactly, or for tallies drawn
+    (Yeh, 2000). The seeds' own scatter is added to it as Student's t with S - 1 degrees of freedom.
+    With one seed this is the sign-flip test, for 0/1 answers McNemar's. No p-value is 0.
 
     Raises:
-        DataError: The answers are not zeros and ones, or differ in seeds or rows.
+        DataError: The answers are not zeros and ones or tallies, or differ in seeds or rows.
     """
-    gains = _gains(correct_a, correct_b)
+    a, b = _pair(correct_a, correct_b)
+    both = Tallies((a.correct + b.correct) / 2, (a.total + b.total) / 2)  # as it is when they swap
+    gains = a.values(about=both) - b.values(about=both)
     num_seeds, num_rows = gains.shape[-2:]
     num_answers = num_seeds * num_rows
-    steps = np.abs(gains.sum(-2))
-    size = next_fast_len(2 * int(steps.sum(-1).max()) + 1, real=True)
-    angles = 2 * np.pi * np.arange(size // 2 + 1) / size
-    transform = np.ones((*gains.shape[:-2], len(angles)))
-    for step in range(1, num_seeds + 1):
-        transform *= np.cos(step * angles) ** (steps == step).sum(-1)[..., None]
-    chances = np.fft.irfft(transform, n=size).clip(0)
-    totals = np.fft.fftfreq(size, 1 / size)  # the total gains those chances are of: 0, 1, .., -1
+    rows = gains.sum(-2)
+    totals, chances = _count_flips(rows) if (rows == np.rint(rows)).all() else _draw_flips(rows)
     observed = np.abs(gains.sum((-2, -1)))[..., None] * (1 - 1e-9)  # a tie counts as reached
 
     parts = _analyze(gains)
-    about_zero = (steps**2).sum(-1) / num_answers  # MS_rows with the mean the hypothesis says
-    own = _ratio((about_zero - parts.rest).clip(0), about_zero, otherwise=1)
+    about_zero = (rows**2).sum(-1) / num_answers  # MS_rows with the mean the hypothesis says
+    own = divide((about_zero - parts.rest).clip(0), about_zero, otherwise=1)
     flipped = np.sqrt(own)[..., None] * totals
     error = np.sqrt(parts.seeds * num_answers)[..., None]
     tails = [
-        stdtr(max(num_seeds - 1, 1), _ratio(edge, error, otherwise=0))
+        stdtr(max(num_seeds - 1, 1), divide(edge, error, otherwise=0))
         for edge in (flipped - observed, -flipped - observed)
     ]
     reached = np.where(error > 0, tails[0] + tails[1], np.abs(flipped) >= observed)
     p_values: Array = (chances * reached).sum(-1).clip(np.finfo(np.float64).eps, 1)
     return p_values
+
+
+def _count_flips(rows: Array) -> tuple[Array, Array]:
+    """Return all totals of whole gains `[..., R]` of either sign, and their chances `[..., T]`.
+
+    The distribution comes from its characteristic function, a product of cosines.
+    """
+    steps = np.abs(rows)
+    size = next_fast_len(2 * int(steps.sum(-1).max()) + 1, real=True)
+    angles = 2 * np.pi * np.arange(size // 2 + 1) / size
+    transform = np.ones((*rows.shape[:-1], len(angles)))
+    for step in np.unique(steps):
+        transform *= np.cos(step * angles) ** (steps == step).sum(-1)[..., None]
+    chances = np.fft.irfft(transform, n=size).clip(0)
+    return np.fft.fftfreq(size, 1 / size), chances  # totals are 0, 1, .., -1
+
+
+def _draw_flips(rows: Array) -> tuple[Array, Array]:
+    """Draw totals `[..., T]` of gains `[..., R]` of either sign, the same signs for all `...`.
+
+    The first draw flips nothing: so the test stays exact, and no p-value is 0 (Phipson and Smyth,
+    2010).
+    """
+    random = generator(0, "flips")
+    signs = (random.choice((-1.0, 1.0), (rows.shape[-1], 100)) for _ in range(_FLIPS // 100))
+    totals = np.concatenate([rows @ some for some in signs], axis=-1)
+    totals[..., 0] = rows.sum(-1)
+    return totals, np.array(1 / _FLIPS)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -166,25 +204,6 @@ def deviations(values: Array, *, resamples: int = RESAMPLES, seed: int = 0) -> A
     return moved
 
 
-def as_answers(correct: ArrayLike) -> Array:
-    """Return the answers `[..., S, R]` as numbers.
-
-    Raises:
-        DataError: They are not zeros and ones `[..., seeds, rows]`.
-    """
-    try:
-        answers = np.asarray(correct, dtype=np.float64)
-    except ValueError:
-        raise DataError("answers differ in their number of seeds or rows; run them alike") from None
-    if answers.ndim < 2 or 0 in answers.shape:
-        raise DataError(
-            f"answers have shape {list(answers.shape)}, expected [..., seeds, rows], none of them 0"
-        )
-    if not np.isin(answers, (0, 1)).all():
-        raise DataError("answers must be 1 where a row was classified correctly and 0 where not")
-    return answers
-
-
 class _Parts(NamedTuple):
     """Two-way analysis of variance of `[..., S, R]`: the effects and their mean squares `[...]`."""
 
@@ -199,7 +218,7 @@ class _Parts(NamedTuple):
 def _analyze(values: Array) -> _Parts:
     num_seeds, num_rows = values.shape[-2:]
     total = values.sum((-2, -1))[..., None]
-    # From sums, which are whole numbers: seeds that answer alike differ by exactly 0.
+    # From sums, whole numbers of 0/1 answers: seeds that answer alike differ by exactly 0.
     seed_means = (values.sum(-1) - total / num_seeds) / num_rows
     row_means = (values.sum(-2) - total / num_rows) / num_seeds
     mean = total[..., None] / (num_seeds * num_rows)
@@ -216,24 +235,34 @@ def _analyze(values: Array) -> _Parts:
 
 
 def _limits(
-    values: Array, added: tuple[int, ...], level: float, resamples: int, seed: int
+    values: Array,
+    square: Array,
+    total: Array,
+    added: tuple[int, ...],
+    level: float,
+    resamples: int,
+    seed: int,
 ) -> Interval:
     """Return the means and their limits, once the `added` answers are counted in.
 
-    Answers that share seeds and rows are worth `spread / variance` independent ones; if all are
-    alike, as many as there are rows.
+    Answers that share seeds and rows are worth `spread / variance` independent ones, where spread
+    is the variance of one answer, known from its mean `square`; if all are alike, as many as there
+    are rows, of equal weight (Kish, 1965), the weights being their `total` answers.
     """
     num_seeds, num_rows = values.shape[-2:]
     value = values.mean((-2, -1))
-    spread = (values**2).mean((-2, -1)) - value**2
+    spread = square - value**2
     parts = _analyze(values)
     variance = (parts.seeds + (parts.rows - parts.rest).clip(0)) / (num_seeds * num_rows)
+    variance = np.where(variance > 1e-24, variance, 0)  # not the rounding's
     moved = deviations(values[..., None, :, :], resamples=resamples, seed=seed)[..., 0, :]
     reach = np.quantile(np.abs(moved), level, axis=-1)
     gauss = NormalDist().inv_cdf((1 + level) / 2)
-    width = _ratio(reach, np.sqrt(variance), otherwise=gauss)
+    width = divide(reach, np.sqrt(variance), otherwise=gauss)
 
-    independent = _ratio(spread, variance, otherwise=num_rows)
+    weights = total.sum(-2)
+    rows = divide(weights.sum(-1) ** 2, (weights**2).sum(-1), otherwise=0)
+    independent = np.where(variance > 0, divide(spread, variance, otherwise=0), rows)
     number = independent + len(added)
     center = (independent * value + sum(added)) / number
     moment = (independent * (spread + value**2) + sum(each**2 for each in added)) / number
@@ -241,19 +270,13 @@ def _limits(
     return Interval(value, center - half, center + half)
 
 
-def _gains(correct_a: ArrayLike, correct_b: ArrayLike) -> Array:
-    a, b = as_answers(correct_a), as_answers(correct_b)
+def _pair(
+    correct_a: ArrayLike | Tallies, correct_b: ArrayLike | Tallies
+) -> tuple[Tallies, Tallies]:
+    a, b = as_tallies(correct_a), as_tallies(correct_b)
     if a.shape[-2:] != b.shape[-2:]:
         raise DataError(
             "a paired comparison needs the same seeds and rows, got "
             f"{list(a.shape[-2:])} and {list(b.shape[-2:])} [seeds, rows]"
         )
-    return a - b
-
-
-def _ratio(numerator: Array, denominator: Array, *, otherwise: float) -> Array:
-    """Divide, with `otherwise` where the denominator is 0."""
-    shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
-    result = np.full(shape, otherwise, dtype=np.float64)
-    np.divide(numerator, denominator, out=result, where=np.broadcast_to(denominator > 0, shape))
-    return result
+    return a, b

@@ -358,7 +358,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     return {
         "title": plan.title,
         "task": "classification",
-        "metric": "accuracy",
+        "metric": cells[0]["metric"],
         "data": {
             **data_facts(train, test),
             "notes": notes,
@@ -398,9 +398,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         },
         "versions": versions(),
         "seconds": time.perf_counter() - started,
-        "cells": [
-            {**cell, "clean_value": clean_value(cell["correct"], seen.clean)} for cell in cells
-        ],
+        "cells": [{**cell, "clean_value": clean_value(cell, seen.clean)} for cell in cells],
     }
 
 
@@ -533,7 +531,7 @@ def _as_setting(source: object) -> str | list[str] | None:
 def _write(comparison: Comparison) -> None:
     results, folder = comparison.results, comparison.folder
     write_json(folder / "results.json", results)
-    dropped = ("correct", "proof", "chosen", "spent")
+    dropped = ("correct", "total", "proof", "chosen", "spent")
     flat = [{k: v for k, v in cell.items() if k not in dropped} for cell in results["cells"]]
     pq.write_table(pa.Table.from_pylist(flat), folder / "results.parquet")
     comparison.save_report(folder / "report.html")

@@ -1,6 +1,6 @@
 """From the cells of a comparison to its table: one row for each method and label budget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import Any, TypedDict
 
@@ -10,14 +10,13 @@ from headstart.compare.contestants import ADAPTED
 from headstart.compare.head_start import REFERENCE, head_starts
 from headstart.compare.statistics import (
     RESAMPLES,
-    Array,
     Interval,
-    as_answers,
     holm,
     interval,
     paired_difference,
     paired_test,
 )
+from headstart.compare.tallies import Tallies, as_tallies
 from headstart.errors import DataError
 
 Cell = Mapping[str, Any]
@@ -47,8 +46,9 @@ def summarize(
     p-values are Holm-corrected over the whole table.
 
     Args:
-        cells: Runs with `method`, `labels`, `seed`, `correct` (0/1 for each test row),
-            `degenerate` (a reason or None) and the measurements to average.
+        cells: Runs with `method`, `labels`, `seed`, `correct` (right answers for each test row),
+            `total` (all of them, if there can be more than one), `degenerate` (a reason or None)
+            and the measurements to average.
         clean: Whether each test row is clean; all are if None. `clean_mean`, `clean_low` and
             `clean_high` are of the clean rows alone, and None without any.
         level: The share of intervals that cover the true value.
@@ -59,10 +59,10 @@ def summarize(
         DataError: No seed is common to all, or the cells differ in their number of test rows.
     """
     groups = _paired(cells)
-    answers = as_answers([[cell["correct"] for cell in group] for group in groups.values()])
+    tallies = _tallies(groups.values())
     draws: Draws = {"level": level, "resamples": resamples, "seed": seed}
-    scores = interval(answers, **draws)
-    on_clean = _of_clean_rows(answers, scores, clean, draws)
+    scores = interval(tallies, **draws)
+    on_clean = _of_clean_rows(tallies, scores, clean, draws)
     rows = [
         {
             "method": method,
@@ -79,7 +79,7 @@ def summarize(
             groups.items(), *scores, on_clean, strict=True
         )
     ]
-    table = dict(zip(groups, answers, strict=True))
+    table = {key: tallies[number] for number, key in enumerate(groups)}
     compared = [
         row for row in rows if row["method"] != REFERENCE and (REFERENCE, row["labels"]) in table
     ]
@@ -102,14 +102,14 @@ _AGAINST_REFERENCE = (
 
 
 def _of_clean_rows(
-    answers: Array, scores: Interval, clean: Sequence[bool] | None, draws: Draws
+    tallies: Tallies, scores: Interval, clean: Sequence[bool] | None, draws: Draws
 ) -> list[tuple[int, float | None, float | None, float | None]]:
     """Return how many rows are clean and, of each group, mean and interval on them."""
-    count = answers.shape[-1] if clean is None else sum(clean)
+    count = tallies.shape[-1] if clean is None else sum(clean)
     if not count:
-        return [(0, None, None, None)] * len(answers)
-    if count < answers.shape[-1]:
-        scores = interval(answers[..., np.asarray(clean, bool)], **draws)
+        return [(0, None, None, None)] * len(scores.value)
+    if count < tallies.shape[-1]:
+        scores = interval(tallies[..., np.asarray(clean, bool)], **draws)
     return [
         (count, float(mean), float(low), float(high))
         for mean, low, high in zip(*scores, strict=True)
@@ -142,11 +142,11 @@ def ranking_changes(
         less below.
     """
     groups = _paired(cells)
-    answers = as_answers([[cell["correct"] for cell in group] for group in groups.values()])
-    kept = answers[..., np.asarray(clean, bool)]
-    if not kept.shape[-1] or kept.shape == answers.shape:
+    tallies = _tallies(groups.values())
+    kept = tallies[..., np.asarray(clean, bool)]
+    if not kept.shape[-1] or kept.shape == tallies.shape:
         return []
-    means, clean_means = (each.mean((-2, -1)) for each in (answers, kept))
+    means, clean_means = (each.values().mean((-2, -1)) for each in (tallies, kept))
     pairs = [
         (above, below)
         for (above, key), (below, other) in permutations(enumerate(groups), 2)
@@ -159,7 +159,7 @@ def ranking_changes(
     first, second = np.array(pairs).T
     found = [
         paired_difference(each[first], each[second], level=level, resamples=resamples, seed=seed)
-        for each in (answers, kept)
+        for each in (tallies, kept)
     ]
     names = ("difference", "low", "high", "clean_difference", "clean_low", "clean_high")
     keys = list(groups)
@@ -187,11 +187,20 @@ def _paired(cells: Sequence[Cell]) -> dict[Key, list[Cell]]:
     return {key: [groups[key][seed] for seed in common] for key in keys}
 
 
+def _tallies(groups: Iterable[Sequence[Cell]]) -> Tallies:
+    """Return what the test rows count for, `[groups, seeds, rows]`."""
+    runs = list(groups)
+    correct = [[cell["correct"] for cell in cells] for cells in runs]
+    if not any("total" in cell for cells in runs for cell in cells):
+        return as_tallies(correct)
+    return as_tallies(correct, [[cell["total"] for cell in cells] for cells in runs])
+
+
 def _add_differences(
-    rows: Sequence[dict[str, Any]], table: Mapping[Key, Array], draws: Draws
+    rows: Sequence[dict[str, Any]], table: Mapping[Key, Tallies], draws: Draws
 ) -> None:
-    method = np.stack([table[row["method"], row["labels"]] for row in rows])
-    scratch = np.stack([table[REFERENCE, row["labels"]] for row in rows])
+    method = Tallies.stack(table[row["method"], row["labels"]] for row in rows)
+    scratch = Tallies.stack(table[REFERENCE, row["labels"]] for row in rows)
     differences = zip(*paired_difference(method, scratch, **draws), strict=True)
     p_values = [float(p) for p in paired_test(method, scratch)]
     for row, difference, p, corrected in zip(
@@ -202,14 +211,14 @@ def _add_differences(
 
 
 def _add_head_starts(
-    rows: Sequence[dict[str, Any]], table: Mapping[Key, Array], draws: Draws
+    rows: Sequence[dict[str, Any]], table: Mapping[Key, Tallies], draws: Draws
 ) -> None:
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         budgets = [row["labels"] for row in own]
         others = [labels for name, labels in table if name == REFERENCE]
         curve, scratch = (
-            np.stack([table[name, labels] for labels in counts])
+            Tallies.stack(table[name, labels] for labels in counts)
             for name, counts in ((method, budgets), (REFERENCE, others))
         )
         starts = head_starts(curve, scratch, budgets, others, **draws)
@@ -246,7 +255,7 @@ def gains(
     if not pairs:
         return []
     own, other = (
-        as_answers([[cell["correct"] for cell in groups[key]] for key in keys])
+        _tallies(groups[key] for key in keys)
         for keys in (
             [(method, labels) for _, method, _, labels in pairs],
             [(without, labels) for _, _, without, labels in pairs],
