@@ -150,7 +150,9 @@ WORDS = st.text(
 
 
 @given(st.lists(st.lists(st.tuples(WORDS, WORDS), min_size=1), min_size=1), st.sampled_from(" \t"))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
+)
 def test_any_words_and_tags_survive_a_file(tmp_path, sentences, separator):
     path = tmp_path / "any.txt"
     lines = ("".join(f"{separator.join(pair)}\n" for pair in words) for words in sentences)

@@ -1,7 +1,7 @@
 """Schemes there and back, what is legal, and span scores beside those that conlleval printed."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import DataError, SettingsError
@@ -133,6 +133,7 @@ def test_of_tags_that_are_legal_nowhere_the_nearest_scheme_is_taken():
     assert detect_scheme([["I-P", "I-P", "B-P"], ["B-P", "O", "I-P"], ["O", "I-P"]]) == "IOB1"
 
 
+@settings(deadline=None)
 @given(written_spans(), st.sampled_from(SPAN_SCHEMES), st.sampled_from(SPAN_SCHEMES))
 def test_spans_survive_every_scheme(drawn, first, second):
     found, words = drawn
@@ -143,6 +144,7 @@ def test_spans_survive_every_scheme(drawn, first, second):
     assert convert(convert(tags, second), first) == tags
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([f"{p}-{t}" for p in "BIES" for t in "PL"] + ["O"]), max_size=8),
     st.sampled_from(SPAN_SCHEMES),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.tokenize.subwords import SubwordTokenizer
@@ -48,6 +48,7 @@ def test_a_word_of_nothing_is_an_unknown_one(tokenizer):
     assert windows.encoded[0][-1] in range(len(tokenizer.vocabulary))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from(["the", "cat", "catamaran", "x" * 30]), max_size=30)),
     st.integers(4, 20),
