@@ -87,6 +87,7 @@ def test_every_option_arrives(run, given):
             "1",
             "--text-column",
             "text",
+            *("--task", "pair", "--pair-columns", "a, b"),
             "--out",
             "runs/b",
         ),
@@ -105,7 +106,9 @@ def test_every_option_arrives(run, given):
         "minutes": math.inf,
         "pretrain_minutes": 0.5,
         "pretrain_size": "mini",
+        "task": "pair",
         "text_column": "text",
+        "pair_columns": ["a", "b"],
         "workers": 1,
     }
 
@@ -129,6 +132,11 @@ def test_without_arguments_it_is_the_demo(run, given):
     assert run("compare", "--out", "runs/c")[0] == 0
     assert given["data"] is None
     assert (given["methods"], given["label_budgets"], given["seeds"]) == (None, None, None)
+
+
+def test_a_demo_goes_by_the_name_of_its_task(run, given):
+    assert run("compare", "--demo", "pair", "--out", "runs/k")[0] == 0
+    assert (given["data"], given["demo"]) == (None, "pair")
 
 
 def test_the_settings_are_saved_and_replay_the_run(run, given, files):

@@ -262,7 +262,7 @@ def test_the_demo_has_cove_where_there_are_translations(
     demo = SimpleNamespace(
         train=train, test=test, corpus=None, parallel=pairs, glove="g.npy", minilm="m"
     )
-    monkeypatch.setattr(study, "fetch_demo", lambda progress: demo)
+    monkeypatch.setattr(study, "fetch_demo", lambda task, progress: demo)
     plans = []
 
     def carry_out(plan, settings, progress):

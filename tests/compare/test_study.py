@@ -26,6 +26,7 @@ from headstart.compare.contestants import Contestant
 from headstart.compare.processes import one_thread_each
 from headstart.compare.schedule import Job
 from headstart.compare.study import compare
+from headstart.compare.tasks import CLASSIFICATION
 from headstart.data.labelled import Dataset, read_labelled
 from headstart.errors import (
     DataError,
@@ -158,7 +159,7 @@ def test_a_ranking_that_rows_seen_before_decide_is_warned_of(files):
     assert "clean_value" in pq.read_table(files / "out" / "results.parquet").column_names
 
 
-def test_every_method_is_given_the_same_rows(terms, monkeypatch):
+def test_every_method_is_given_the_same_rows(terms):
     given = []
 
     class Spy(TextClassifier):
@@ -166,7 +167,7 @@ def test_every_method_is_given_the_same_rows(terms, monkeypatch):
             given.append((tuple(texts), tuple(labels)))
             return super().fit(texts, labels, **options)
 
-    monkeypatch.setattr(cells, "TextClassifier", Spy)
+    terms = replace(terms, task=replace(CLASSIFICATION, estimator=Spy))
     for name in ("majority", "tfidf", "scratch"):
         for labels in (6, 12):
             run_cell(terms, Contestant.parse(name), None, labels=labels, seed=3)

@@ -211,6 +211,20 @@ def test_a_story_told_twice_is_kept_once_and_other_encodings_are_said(placed):
     )
 
 
+def test_its_articles_can_be_paired(placed):
+    fetched = fetch_demo("pair")
+    assert fetched.train.classes == ["other", "same"]
+    assert (len(fetched.train), len(fetched.test)) == (12, 6)
+    assert {len(text.split()) for pair in fetched.train.texts for text in pair} == {32}
+    assert fetched.train.source.startswith("BBC News: two passages of 32 words")
+    assert "BBC News: 1 documents are too short for two passages" in fetched.train.notes
+    texts = fetch_demo()
+    assert fetched.corpus.fingerprint() == texts.corpus.fingerprint()
+    in_corpus = " ".join(" ".join(fetched.corpus.texts()).split())
+    assert all(text in in_corpus for pair in fetched.train.texts for text in pair)
+    assert not any(first in in_corpus for first, _ in fetched.test.texts)
+
+
 def test_a_second_call_needs_no_wheels_and_gives_the_same(placed):
     first = fetch_demo()
     shutil.rmtree(placed)

@@ -11,6 +11,7 @@ from headstart.cli.options import (
     Debug,
     Json,
     LabelColumn,
+    PairColumns,
     TextColumn,
     comma_list,
     save_settings,
@@ -85,10 +86,19 @@ def compare(
             metavar="SIZE", help="Of CoVe, ELMo, BERT, GPT made here: tiny, mini, small, .."
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="classification (the default), or pair."),
+    ] = None,
+    demo: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="Without DATA: the demo of classification or of pair."),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer budgets and seeds, unless given: a first look.")
     ] = False,
     text_column: TextColumn = None,
+    pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Processes; without it, all cores.")
@@ -108,6 +118,7 @@ def compare(
     For example:
 
         headstart compare train.csv --methods scratch,tfidf,word2vec:frozen
+        headstart compare pairs.csv --task pair
     """
     from headstart.cli.bars import Bars
     from headstart.compare.study import compare as compare_methods
@@ -125,7 +136,10 @@ def compare(
         minutes=minutes,
         pretrain_minutes=pretrain_minutes,
         pretrain_size=pretrain_size,
+        task=task,
+        demo=demo,
         text_column=text_column,
+        pair_columns=pair_columns,
         label_column=label_column,
         workers=workers,
         progress=Bars(),

@@ -69,7 +69,7 @@ def degenerate(summary: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{method} learned nothing in {', '.join(runs)}." for method, runs in found.items()]
 
 
-def truncated(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+def truncated(cells: Sequence[Mapping[str, Any]], example: str = "text") -> list[str]:
     """Say in a sentence that texts were cut, and by which methods, if any were."""
     cut = [cell for cell in cells if cell["truncated"]]
     if not cut:
@@ -77,8 +77,9 @@ def truncated(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     most = max(cut, key=lambda cell: int(cell["truncated"]))
     methods = ", ".join(dict.fromkeys(cell["method"] for cell in cut))
     return [
-        f"Long texts are cut: of {most['method']} {most['truncated']:,} of {most['labels']:,} "
-        f"training texts of one run were, and their ends were not read; concerned are {methods}."
+        f"Long {example}s are cut: of {most['method']} {most['truncated']:,} of {most['labels']:,} "
+        f"training {example}s of one run were, and their ends were not read; concerned are "
+        f"{methods}."
     ]
 
 

@@ -25,13 +25,15 @@ from headstart.compare.processes import for_new_processes, settle
 from headstart.compare.reading import (
     MAX_TOKENS,
     Texts,
+    reads_at_once,
     reads_frozen,
     remember,
+    remember_pairs,
     seconds_a_text,
 )
 from headstart.compare.schedule import Job, Limits, Schedule, Spent
 from headstart.compare.statistics import degenerate
-from headstart.data.labelled import Dataset
+from headstart.compare.tasks import CLASSIFICATION, ComparedTask, Examples
 from headstart.data.splits import nested_subsets
 from headstart.errors import FormatError, HeadstartError
 from headstart.hub.bundle import Pretrained
@@ -40,7 +42,6 @@ from headstart.progress import SILENT, Advance, Progress
 from headstart.storage import fingerprint, read_json, write_json
 from headstart.tasks.classification import macro_f1
 from headstart.training.runs import has_fast_bf16
-from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.features import quick_reading
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import Method, as_plain, method_of, with_defaults
@@ -54,6 +55,7 @@ class Terms:
     """What all cells of a comparison have in common.
 
     Attributes:
+        task: What is compared on.
         train: Labelled rows to draw from.
         test: The fixed test rows.
         data_print: The fingerprint of both.
@@ -63,10 +65,12 @@ class Terms:
         widths: The width of each encoder that replaces the whole model, by name.
         in_context: The encoders that replace the embedding layer and read words in context.
         states: The file of what each encoder says of all texts, where some method needs it.
+        pair_states: That of what it says of all pairs, having read both texts at once.
     """
 
-    train: Dataset
-    test: Dataset
+    task: ComparedTask = CLASSIFICATION
+    train: Examples
+    test: Examples
     data_print: str
     encoders: dict[str, Path]
     prints: dict[str, str]
@@ -74,6 +78,7 @@ class Terms:
     widths: Mapping[str, int | None] = field(default_factory=dict)
     in_context: frozenset[str] = frozenset()
     states: Mapping[str, Path] = field(default_factory=dict)
+    pair_states: Mapping[str, Path] = field(default_factory=dict)
 
     def method(self, contestant: Contestant) -> Method:
         """Return a contestant's method with every setting filled in."""
@@ -224,6 +229,8 @@ def _encoder(name: str) -> Pretrained:
     encoder = load_encoder(terms.encoders[name])
     if name in terms.states:
         remember(encoder, _texts(), terms.states[name])
+    if name in terms.pair_states:
+        remember_pairs(encoder, _texts(), terms.pair_states[name])
     return encoder
 
 
@@ -264,7 +271,7 @@ def _do(work: _Work) -> Spent | None:
     encoder = _encoder(contestant.encoder) if contestant.encoder else None
     try:
         if work.save_to is not None:
-            classifier = TextClassifier(encoder, contestant.transfer, random_state=seed)
+            classifier = terms.task.estimator(encoder, contestant.transfer, random_state=seed)
             given = _given(terms, labels, seed)
             classifier.fit(given.texts, given.labels)
             classifier.save(work.save_to, overwrite=True)
@@ -280,7 +287,7 @@ def _do(work: _Work) -> Spent | None:
         raise type(error)(f"{where}: {error}") from None
 
 
-def _given(terms: Terms, labels: int, seed: int) -> Dataset:
+def _given(terms: Terms, labels: int, seed: int) -> Examples:
     """Return the labelled rows of a budget: all, or a stratified part of them."""
     if labels == len(terms.train):
         return terms.train
@@ -303,7 +310,7 @@ def run_cell(
     """
     started = time.perf_counter()
     given = terms.train.select(nested_subsets(terms.train.labels, [labels], seed=seed)[labels])
-    classifier = TextClassifier(
+    classifier = terms.task.estimator(
         encoder, contestant.transfer, max_tokens=MAX_TOKENS, random_state=seed
     )
     classifier.fit(given.texts, given.labels, progress=progress)
@@ -323,7 +330,7 @@ def run_cell(
         "method": contestant.name,
         "labels": labels,
         "seed": seed,
-        "metric": "accuracy",
+        "metric": terms.task.metric,
         "value": float(correct.mean()),
         "macro_f1": macro_f1(terms.test.labels, predicted),
         "validation": report["validation_accuracy"],
@@ -341,8 +348,10 @@ def run_cell(
 
 
 def _reading(terms: Terms, contestant: Contestant, encoder: Pretrained | None) -> float:
-    """Return the seconds a text that the encoder saved by having read all texts beforehand."""
-    known = contestant.encoder in terms.states and reads_frozen(contestant, encoder)
+    """Return the seconds an example that the encoder saved by having read all beforehand."""
+    at_once = terms.task.pairs is not None and reads_at_once(contestant, encoder)
+    files = terms.pair_states if at_once else terms.states
+    known = contestant.encoder in files and reads_frozen(contestant, encoder)
     return _seconds_a_text(encoder, terms) if known and encoder else 0.0
 
 
@@ -352,6 +361,6 @@ _SPEEDS: dict[str, float] = {}  # seconds a text, by the encoder's fingerprint, 
 
 def _seconds_a_text(encoder: Pretrained, terms: Terms) -> float:
     if encoder.fingerprint not in _SPEEDS:
-        some = terms.test.texts[:_TIMED_TEXTS]
+        some = terms.task.as_texts(terms.test).texts[:_TIMED_TEXTS]
         _SPEEDS[encoder.fingerprint] = seconds_a_text(encoder, some)
     return _SPEEDS[encoder.fingerprint]

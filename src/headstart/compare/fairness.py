@@ -7,9 +7,10 @@ from typing import Any
 
 from headstart.compare.contestants import ADAPTED, Contestant
 from headstart.compare.reading import num_weights
+from headstart.compare.tasks import ComparedTask, Examples
 from headstart.data.contamination import SeenRows
 from headstart.data.labelled import Dataset
-from headstart.data.overlap import find_conflicts, find_duplicates
+from headstart.data.overlap import find_conflicts, find_duplicates, text_key
 from headstart.hub.bundle import Pretrained
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import (
@@ -125,7 +126,19 @@ def warnings(train: Dataset, seen: SeenRows) -> list[str]:
     return found
 
 
-def data_facts(train: Dataset, test: Dataset) -> dict[str, Any]:
+def shared_texts(task: ComparedTask, train: Examples, test: Examples, seen: SeenRows) -> list[str]:
+    """Say how many test pairs are not in training, but one of their texts, or each of them, is."""
+    if task.pairs is None:
+        return []
+    known, leaked = set(map(text_key, task.texts(train.texts))), set(seen.leaks.test_indices)
+    shared = sum(
+        row not in leaked and any(text_key(text) in known for text in pair)
+        for row, pair in enumerate(test.texts)
+    )
+    return [f"test pairs with a text of other training pairs: {shared:,}"] if shared else []
+
+
+def data_facts(train: Examples, test: Examples) -> dict[str, Any]:
     """Return what a report tells about the labelled data."""
     counts = dict(sorted(Counter(train.labels).items()))
     return {

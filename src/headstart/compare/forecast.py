@@ -9,7 +9,7 @@ from scipy.stats import kendalltau
 
 from headstart.compare.contestants import Contestant
 from headstart.compare.ranking import ESTIMATES, rank_encoders
-from headstart.data.labelled import Dataset
+from headstart.compare.tasks import CLASSIFICATION, ComparedTask, Examples
 from headstart.data.splits import nested_subsets
 from headstart.hub.bundle import Pretrained
 from headstart.progress import Progress
@@ -23,9 +23,10 @@ _FEWEST_ENCODERS = 4  # to correlate their orders
 def forecast(
     contestants: Sequence[Contestant],
     encoders: Mapping[str, Pretrained],
-    train: Dataset,
+    train: Examples,
     budgets: Sequence[int],
     *,
+    task: ComparedTask = CLASSIFICATION,
     progress: Progress,
 ) -> dict[str, Any] | None:
     """Rank the encoders of a comparison by what their frozen features tell of a few labels.
@@ -37,6 +38,7 @@ def forecast(
         encoders: Those that may be read, by name.
         train: The labelled rows.
         budgets: The label budgets, rising.
+        task: What is compared on.
         progress: Where progress goes.
 
     Returns:
@@ -49,7 +51,7 @@ def forecast(
     started = time.perf_counter()
     labels = min(budgets[len(budgets) // 2], max(_MOST_TEXTS, len(train.classes)))
     given = train.select(nested_subsets(train.labels, [labels], seed=0)[labels])
-    found = rank_encoders(chosen, given, total=len(chosen), seed=0, progress=progress)
+    found = rank_encoders(chosen, given, task=task, total=len(chosen), seed=0, progress=progress)
     return {**found, "seconds": time.perf_counter() - started}
 
 

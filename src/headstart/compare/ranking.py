@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.compare.reading import MAX_TOKENS
 from headstart.compare.statistics import RESAMPLES, interval
+from headstart.compare.tasks import CLASSIFICATION, ComparedTask, Examples
 from headstart.data.labelled import Dataset, check_trainable, read_labelled
 from headstart.data.splits import nested_subsets
 from headstart.errors import HeadstartError, NonFiniteError, SettingsError
@@ -18,6 +19,7 @@ from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.seeds import generator
 from headstart.tasks.classification import encode_labels
+from headstart.tasks.pairs import combined
 from headstart.transfer.layer_features import layer_features
 from headstart.transfer.transferability import Array, Estimate, transferability
 
@@ -163,17 +165,21 @@ def _load(sources: Mapping[str, Source], progress: Progress) -> Iterator[tuple[s
 
 def rank_encoders(
     encoders: Iterable[tuple[str, Pretrained]],
-    given: Dataset,
+    given: Examples,
     *,
+    task: ComparedTask = CLASSIFICATION,
     total: int,
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Estimate how well every layer of some encoders suits the labels of some texts.
+    """Estimate how well every layer of some encoders suits the labels of some texts, or pairs.
+
+    The features of a pair are those that a probe combines of both its texts, each read by itself.
 
     Args:
         encoders: Names and encoders.
         given: The texts and labels.
+        task: What the labels are of.
         total: The number of encoders.
         seed: Of folds and intervals.
         progress: Where progress goes.
@@ -184,12 +190,13 @@ def rank_encoders(
         encoder to try first, the second, and the probability that the first is better.
     """
     _, labels_N = encode_labels(given.labels)
+    texts = task.texts(given.texts)
     rows: list[dict[str, Any]] = []
     estimates: list[dict[str, Estimate]] = []
     with progress.stage("ranking encoders", total, "encoders") as advance:
         for name, encoder in encoders:
             started = time.perf_counter()
-            layers = layer_features(encoder, given.texts, max_tokens=MAX_TOKENS, progress=progress)
+            layers = layer_features(encoder, texts, max_tokens=MAX_TOKENS, progress=progress)
             with progress.stage(f"{name}: estimating", len(layers), "layers") as estimated:
                 for layer, pooling, features in layers:
                     if not np.isfinite(features).all():
@@ -197,7 +204,7 @@ def rank_encoders(
                             f"encoder {name!r}: layer {layer} says infinite or undefined numbers; "
                             "its weights are damaged"
                         )
-                    x_ND = features.astype(np.float64)
+                    x_ND = combined(features, task.pairs).astype(np.float64)
                     estimates.append(transferability(x_ND, labels_N, seed=seed))
                     rows.append({"encoder": name, "layer": layer, "pooling": pooling})
                     estimated(1)

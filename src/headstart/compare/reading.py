@@ -6,7 +6,7 @@ The states lie in a file of the comparison's folder, which every process maps in
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ import torch
 
 from headstart.compare.contestants import Contestant
 from headstart.compare.schedule import spoken
-from headstart.data.labelled import Dataset
+from headstart.compare.tasks import PAIR, Examples, sides
+from headstart.data.pairs import PairDataset
+from headstart.data.parallel import Pair
 from headstart.hub.bundle import Pretrained
 from headstart.models.gpt import Gpt
 from headstart.progress import Progress
@@ -38,17 +40,21 @@ class Texts:
 
     Attributes:
         texts: Each text once.
-        print: Their fingerprint.
+        pairs: Each pair once, of a task that is about pairs: some encoders read both texts at once.
+        print: The fingerprint of all.
     """
 
     texts: tuple[str, ...]
+    pairs: tuple[Pair, ...]
     print: str
 
     @classmethod
-    def of(cls, train: Dataset, test: Dataset) -> "Texts":
+    def of(cls, train: Examples, test: Examples) -> "Texts":
         """Collect the texts of both parts."""
-        texts = tuple(dict.fromkeys([*train.texts, *test.texts]))
-        return cls(texts, fingerprint(texts))
+        examples = tuple(dict.fromkeys([*train.texts, *test.texts]))
+        if isinstance(train, PairDataset):
+            return cls(tuple(dict.fromkeys(sides(examples))), examples, fingerprint(examples))
+        return cls(examples, (), fingerprint(examples))
 
 
 def reads_frozen(one: Contestant, encoder: Pretrained | None) -> bool:
@@ -65,17 +71,24 @@ def reads_frozen(one: Contestant, encoder: Pretrained | None) -> bool:
     return not (one.trains_encoder and isinstance(encoder.model, Gpt))
 
 
+def reads_at_once(one: Contestant, encoder: Pretrained | None) -> bool:
+    """Whether a method's encoder reads both texts of a pair at once, and not each by itself."""
+    return bool(whole_model_width(encoder)) and one.transfer != "probe"
+
+
 @dataclass(frozen=True)
 class Read:
     """What became of reading all texts.
 
     Attributes:
-        files: The file of each encoder's states, by the encoder's name.
+        files: The file of each encoder's states of texts, by the encoder's name.
+        pair_files: Those of its states of pairs that it read at once.
         unread: Why there are none, of those that would have taken too long.
     """
 
-    files: dict[str, Path]
-    unread: dict[str, str]
+    files: dict[str, Path] = field(default_factory=dict)
+    pair_files: dict[str, Path] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
 
 
 def read_texts(
@@ -97,16 +110,16 @@ def read_texts(
         deadline: On the clock of `time.time`; no reading may take more than half of what is left.
         progress: Where progress goes.
     """
-    names = dict.fromkeys(
-        one.encoder
+    asked = {
+        (one.encoder, bool(texts.pairs) and reads_at_once(one, encoders[one.encoder]))
         for one in contestants
         if one.encoder and reads_frozen(one, encoders[one.encoder])
-    )
-    found = Read({}, {})
-    for name in sorted(names, key=lambda name: num_weights(encoders[name])):
+    }
+    found = Read()
+    for name, at_once in sorted(asked, key=lambda each: (num_weights(encoders[each[0]]), each)):
         encoder = encoders[name]
         key = fingerprint(_CODE, encoder.fingerprint, texts.print, MAX_TOKENS, has_fast_bf16(_CPU))
-        file = folder / f"{key}.npy"
+        file = folder / f"{key}{'-pairs' * at_once}.npy"
         if not file.exists():
             if not math.isinf(deadline):
                 took = seconds_a_text(encoder, texts.texts[:_TIMED_TEXTS]) * len(texts.texts)
@@ -115,16 +128,21 @@ def read_texts(
                         f"to read all texts once, {name} would have taken about {spoken(took)}"
                     )
                     continue
-            with progress.stage(f"{name} reads all texts"):
-                _read_all(encoder, texts, file, progress)
-        found.files[name] = file
+            with progress.stage(f"{name} reads all {'pairs' if at_once else 'texts'}"):
+                _read_all(encoder, texts, file, progress, at_once=at_once)
+        (found.pair_files if at_once else found.files)[name] = file
     return found
 
 
-def _read_all(encoder: Pretrained, texts: Texts, file: Path, progress: Progress) -> None:
+def _read_all(
+    encoder: Pretrained, texts: Texts, file: Path, progress: Progress, *, at_once: bool
+) -> None:
     if not reads_in_context(encoder):
+        read, pairs = (sides(texts.pairs), PAIR.pairs) if at_once else (texts.texts, None)
         with quick_reading():
-            states = text_states(encoder, texts.texts, max_tokens=MAX_TOKENS, progress=progress)
+            states = text_states(
+                encoder, read, max_tokens=MAX_TOKENS, pairs=pairs, progress=progress
+            )
         with new_file(file) as target:
             np.save(target, states)
         return
@@ -144,10 +162,18 @@ def remember(encoder: Pretrained, texts: Texts, file: Path) -> None:
     """Let `text_states` or `token_states` look up what the encoder said of these texts."""
     if reads_in_context(encoder):
         vars(encoder)["memory"] = TokenMemory.load(file, texts.texts, MAX_TOKENS)
-        return
-    rows = {text: row for row, text in enumerate(texts.texts)}
+    else:
+        vars(encoder)["memory"] = _states_memory(texts.texts, file)
+
+
+def remember_pairs(encoder: Pretrained, texts: Texts, file: Path) -> None:
+    """Let `text_states` look up what the encoder said of the pairs that it read at once."""
+    vars(encoder)["pair_memory"] = _states_memory(texts.pairs, file)
+
+
+def _states_memory(read: Sequence[str] | Sequence[Pair], file: Path) -> StatesMemory:
     states: Floats = np.load(file, mmap_mode="r").view(np.ndarray)
-    vars(encoder)["memory"] = StatesMemory(rows, states, MAX_TOKENS)
+    return StatesMemory({each: row for row, each in enumerate(read)}, states, MAX_TOKENS)
 
 
 def seconds_a_text(encoder: Pretrained, texts: Sequence[str]) -> float:

@@ -15,7 +15,9 @@ def best_by_validation(rows: Sequence[Row]) -> Row:
     return min(rows, key=lambda row: (-row["validation"], row["validation_loss"]))
 
 
-def recommend(rows: Sequence[Row], *, labels: int, left_out: Sequence[Row] = ()) -> dict[str, Any]:
+def recommend(
+    rows: Sequence[Row], *, labels: int, left_out: Sequence[Row] = (), example: str = "text"
+) -> dict[str, Any]:
     """Say what to use with so many labels, why, and what to use with any fewer.
 
     The label count that was compared and is nearest to `labels`, on a logarithmic axis, decides,
@@ -25,6 +27,7 @@ def recommend(rows: Sequence[Row], *, labels: int, left_out: Sequence[Row] = ())
         rows: The summary.
         labels: The labels there are.
         left_out: The `method` and `labels` of what was not run.
+        example: What has a label.
 
     Returns:
         `method`, `labels` (the count that decides), `given` (the user's), `why` in sentences, and
@@ -39,7 +42,11 @@ def recommend(rows: Sequence[Row], *, labels: int, left_out: Sequence[Row] = ())
         "labels": best["labels"],
         "given": labels,
         "why": " ".join(
-            [_scores(best, rivals, labels), *_cost(best), *_not_run(left_out, best["labels"])]
+            [
+                _scores(best, rivals, labels),
+                *_cost(best, example),
+                *_not_run(left_out, best["labels"]),
+            ]
         ),
         "by_labels": choices,
     }
@@ -69,12 +76,12 @@ def _scores(best: Row, rivals: Sequence[Row], labels: int) -> str:
     )
 
 
-def _cost(best: Row) -> list[str]:
+def _cost(best: Row, example: str) -> list[str]:
     costs = [best[name] for name in ("seconds", "megabytes", "predictions_per_second")]
     if None in costs:
         return []
     seconds, megabytes, speed = costs
     return [
-        f"It fits in {seconds:.2g} s, keeps {megabytes:.2g} MB and predicts {speed:,.0f} texts a "
-        "second on one core."
+        f"It fits in {seconds:.2g} s, keeps {megabytes:.2g} MB and predicts {speed:,.0f} "
+        f"{example}s a second on one core."
     ]

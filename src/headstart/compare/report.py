@@ -115,6 +115,7 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
     run_methods = list(dict.fromkeys(row["method"] for row in rows))
     return {
         **{name: result.get(name) for name in _OPTIONAL},
+        "example": (result.get("data") or {}).get("example", "text"),
         "title": result.get("title", "Comparison"),
         "metric": result.get("metric", "score"),
         "warnings": [*result.get("warnings", ()), *([_ONE_SEED] if len(seeds) == 1 else [])],

@@ -29,24 +29,20 @@ from headstart.compare.clean_rows import (
 )
 from headstart.compare.contestants import IN_CONTEXT, Contestant, parse_all
 from headstart.compare.encoders import Encoders, make_encoders, num_pretrained
-from headstart.compare.fairness import data_facts, differences, warnings
+from headstart.compare.fairness import data_facts, differences, shared_texts, warnings
 from headstart.compare.forecast import forecast, hold_against
 from headstart.compare.head_start import HeadStart, headline
 from headstart.compare.picture import learning_curves_svg
-from headstart.compare.reading import Read, Texts, read_texts, remember
+from headstart.compare.reading import Read, Texts, read_texts, remember, remember_pairs
 from headstart.compare.recommendation import recommend
 from headstart.compare.report import render_report
 from headstart.compare.schedule import Limits, report_left_out
 from headstart.compare.summary import gains, ranking_changes, summarize
+from headstart.compare.tasks import TASKS, Columns, ComparedTask, Examples, choose_task
 from headstart.compare.winner import affordable_labels, fit_and_inspect
 from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.demo import Demo, fetch_demo
-from headstart.data.labelled import (
-    Dataset,
-    check_known_labels,
-    check_trainable,
-    read_labelled,
-)
+from headstart.data.labelled import check_known_labels, check_trainable
 from headstart.data.parallel import Pair, ParallelText, as_parallel
 from headstart.data.splits import split_test
 from headstart.devices import available_cores
@@ -81,6 +77,7 @@ SEEDS, QUICK_SEEDS = 5, 3
 DEMO_MINUTES, QUICK_DEMO_MINUTES = 20.0, 3.0
 PRETRAIN_SIZE = "tiny"  # of BERT and GPT: minutes on a task's own corpus teach no larger one
 _OCCURRENCES = 60  # of the word that the report shows
+_DEMOS = {"classification": "BBC News", "pair": "pairs of BBC News passages"}
 _TEST_SHARE = 0.3
 _SPLIT_SEED = 0
 _OF_THE_DEMO = (
@@ -135,9 +132,9 @@ class Comparison:
 
 
 def compare(  # noqa: PLR0913 - what a user may decide, each by its name
-    data: str | Path | Dataset | None = None,
+    data: str | Path | Examples | None = None,
     *,
-    test: str | Path | Dataset | None = None,
+    test: str | Path | Examples | None = None,
     corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus | None = None,
     parallel: str | Path | Sequence[str | Path] | Sequence[Pair] | ParallelText | None = None,
     methods: Sequence[str] | None = None,
@@ -148,7 +145,10 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     minutes: float | None = None,
     pretrain_minutes: float | None = None,
     pretrain_size: str | None = None,
+    task: str | None = None,
+    demo: str | None = None,
     text_column: str | None = None,
+    pair_columns: Sequence[str] | None = None,
     label_column: str | None = None,
     workers: int | None = None,
     progress: Progress = SILENT,
@@ -156,7 +156,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     """Compare methods on the same labels, test rows and seeds, and keep the winner.
 
     Args:
-        data: Labelled texts; without them, the demo (BBC News, GloVe 6B 50d, all-MiniLM-L6-v2).
+        data: Labelled texts or pairs; without them, the demo of the task (on BBC News, with GloVe
+            6B 50d and all-MiniLM-L6-v2).
         test: Test rows; without them, a fixed stratified 30 % of `data`.
         corpus: Unlabelled text to pretrain on: a file, folder or glob, a list of such paths, or a
             list of documents; without it, the training texts without labels.
@@ -177,7 +178,10 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
             5 by default, and never more than its share of `minutes`.
         pretrain_size: Of CoVe, ELMo, BERT and GPT, if they are pretrained here: `tiny` (the
             default), `mini`, `small`, `medium` or `base`.
+        task: `classification` (the default) of texts, or `pair`: two texts and one label.
+        demo: The task whose demo is run, instead of data.
         text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table.
+        pair_columns: The two columns of a pair's texts.
         label_column: The column of the labels.
         workers: Processes; as many as cores by default.
         progress: Where progress goes.
@@ -202,7 +206,10 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "minutes": minutes,
         "pretrain_minutes": pretrain_minutes,
         "pretrain_size": pretrain_size,
+        "task": task,
+        "demo": demo,
         "text_column": text_column,
+        "pair_columns": list(pair_columns) if pair_columns else None,
         "label_column": label_column,
         "out": str(out),
     }
@@ -218,15 +225,19 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     size = PRETRAIN_SIZE if pretrain_size is None else pretrain_size
     if size not in SIZES:
         raise SettingsError(f"no size {size!r} to pretrain; there are {', '.join(SIZES)}")
+    chosen = choose_task(task, demo, has_data=data is not None)
+    columns = Columns(text_column, pair_columns, label_column)
     if data is not None:
-        train, test_rows = _labelled(data, test, text_column, label_column, progress)
+        train, test_rows = _labelled(chosen, data, test, columns, progress)
         title = f"How many labels does pretraining save on {train.source}?"
-        text, pairs, defaults, usual = None, None, METHODS, math.inf
-    elif test is None and text_column is None and label_column is None:
-        demo = fetch_demo(progress=progress)
-        train, test_rows, text, pairs = demo.train, demo.test, demo.corpus, demo.parallel
-        defaults = _demo_methods(demo, translations=bool(parallel or pairs), quick=quick)
-        title = "How many labels does pretraining save on BBC News?"
+        text, translations, defaults, usual = None, None, METHODS, math.inf
+    elif test is None and columns == Columns():
+        fetched = fetch_demo(chosen.name, progress=progress)
+        train, test_rows, text, translations = (
+            *(fetched.train, fetched.test, fetched.corpus, fetched.parallel),
+        )
+        defaults = _demo_methods(fetched, translations=bool(parallel or translations), quick=quick)
+        title = f"How many labels does pretraining save on {_DEMOS[chosen.name]}?"
         usual = QUICK_DEMO_MINUTES if quick else DEMO_MINUTES
     else:
         raise SettingsError(
@@ -236,14 +247,15 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     if corpus is not None:
         text = as_corpus(corpus, text_column=text_column)
     if parallel is not None:
-        pairs = as_parallel(parallel)
+        translations = as_parallel(parallel)
     check_known_labels(test_rows, train.classes)
     plan = _Plan(
         title=title,
+        task=chosen,
         train=train,
         test=test_rows,
         corpus=text,
-        parallel=pairs,
+        parallel=translations,
         contestants=parse_all(list(methods or defaults)),
         budgets=_budgets(label_budgets, train, quick=quick),
         seeds=seeds,
@@ -272,8 +284,9 @@ class _Plan:
     """What a comparison is about, read and checked."""
 
     title: str
-    train: Dataset
-    test: Dataset
+    task: ComparedTask
+    train: Examples
+    test: Examples
     corpus: Corpus | None
     parallel: ParallelText | None
     contestants: Sequence[Contestant]
@@ -289,12 +302,13 @@ class _Plan:
 def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Make the encoders, run the cells, keep the winner; return the results as plain values."""
     started = time.perf_counter()
-    train, test, contestants = plan.train, plan.test, plan.contestants
-    corpus = plan.corpus or as_corpus(train.texts)
+    task, train, test, contestants = plan.task, plan.train, plan.test, plan.contestants
+    corpus = plan.corpus or as_corpus(_all_texts(task, train))
     translations = plan.parallel.notes if plan.parallel else ()
     notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes, *translations)))
-    seen = look_for_seen(train, test, corpus, contestants, progress=progress)
-    cautions = warnings(train, seen)
+    read_as_one = task.as_texts(train), task.as_texts(test)
+    seen = look_for_seen(*read_as_one, corpus, contestants, progress=progress)
+    cautions = [*warnings(read_as_one[0], seen), *shared_texts(task, train, test, seen)]
     if plan.corpus is None:
         cautions = [
             "No corpus was given: encoders are pretrained on the training texts.",
@@ -342,7 +356,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     reordered = changed_rankings(changes, seen.num_clean)
     for warning in reordered:
         progress.note(warning)
-    choice = recommend(summary, labels=len(train), left_out=left_out)
+    choice = recommend(summary, labels=len(train), left_out=left_out, example=task.example)
     winner = next(one for one in contestants if one.name == choice["method"])
     run = [row["labels"] for row in summary if row["method"] == winner.name]
     labels = affordable_labels(schedule, winner, run, len(train), plan.allowance.models_end)
@@ -357,9 +371,10 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     )
     return {
         "title": plan.title,
-        "task": "classification",
+        "task": task.name,
         "metric": cells[0]["metric"],
         "data": {
+            "example": task.example,
             **data_facts(train, test),
             "notes": notes,
             "corpus": corpus_facts(corpus, contestants, made.loaded),
@@ -376,7 +391,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "differences": differences({one: terms.method(one) for one in contestants}, made.loaded),
         "warnings": [
             *(*cautions, *reordered, *made.notes),
-            *(*degenerate(summary), *truncated(cells)),
+            *(*degenerate(summary), *truncated(cells, task.example)),
         ],
         "clean": clean_facts(seen, contestants),
         "ranking_changes": changes,
@@ -408,8 +423,12 @@ def _forecast(
     """Rank the encoders that can read so much in time, before any cell is run."""
     for name, file in read.files.items():
         remember(made.loaded[name], texts, file)
+    for name, file in read.pair_files.items():
+        remember_pairs(made.loaded[name], texts, file)
     readable = {name: each for name, each in made.loaded.items() if name not in read.unread}
-    return forecast(plan.contestants, readable, plan.train, plan.budgets, progress=progress)
+    return forecast(
+        plan.contestants, readable, plan.train, plan.budgets, task=plan.task, progress=progress
+    )
 
 
 def _senses(
@@ -435,6 +454,7 @@ def _senses(
 def _terms(plan: _Plan, made: Encoders, read: Read) -> Terms:
     train, test = plan.train, plan.test
     return Terms(
+        task=plan.task,
         train=train,
         test=test,
         data_print=fingerprint(train.texts, train.labels, test.texts, test.labels),
@@ -446,6 +466,7 @@ def _terms(plan: _Plan, made: Encoders, read: Read) -> Terms:
             name for name, encoder in made.loaded.items() if reads_in_context(encoder)
         ),
         states=read.files,
+        pair_states=read.pair_files,
     )
 
 
@@ -454,7 +475,7 @@ def _limits(plan: _Plan, terms: Terms, made: Encoders, read: Read) -> Limits:
         plan.allowance,
         {one: terms.method(one) for one in plan.contestants},
         made.loaded,
-        plan.test.texts,
+        plan.task.as_texts(plan.test).texts,
         labels=plan.budgets[0],
         test_rows=len(plan.test),
         unread=read.unread,
@@ -475,19 +496,29 @@ def _demo_methods(demo: Demo, *, translations: bool, quick: bool) -> tuple[str, 
     return (*METHODS, *(method.format(**published) for method in chosen))
 
 
+def _all_texts(task: ComparedTask, examples: Examples) -> list[str]:
+    """Return the texts as a corpus; a text of several pairs is in it once."""
+    texts = task.texts(examples.texts)
+    return texts if task.pairs is None else list(dict.fromkeys(texts))
+
+
 def _labelled(
-    data: str | Path | Dataset,
-    test: str | Path | Dataset | None,
-    text_column: str | None,
-    label_column: str | None,
+    task: ComparedTask,
+    data: str | Path | Examples,
+    test: str | Path | Examples | None,
+    columns: Columns,
     progress: Progress,
-) -> tuple[Dataset, Dataset]:
-    def read(source: str | Path | Dataset) -> Dataset:
-        if isinstance(source, Dataset):
-            return source
-        return read_labelled(
-            source, text_column=text_column, label_column=label_column, progress=progress
-        )
+) -> tuple[Examples, Examples]:
+    def read(source: str | Path | Examples) -> Examples:
+        if isinstance(source, str | Path):
+            return task.read(source, columns, progress)
+        if not isinstance(source, task.dataset):
+            fitting = next(name for name, each in TASKS.items() if isinstance(source, each.dataset))
+            raise SettingsError(
+                f"{source.source}: is a {type(source).__name__}, and the task is {task.name!r}; "
+                f"compare with task={fitting!r}"
+            )
+        return source
 
     given = read(data)
     check_trainable(given)
@@ -498,7 +529,7 @@ def _labelled(
     return replace(given.select(train), notes=(*given.notes, note)), given.select(held_out)
 
 
-def _budgets(asked: Sequence[int] | None, train: Dataset, *, quick: bool) -> tuple[int, ...]:
+def _budgets(asked: Sequence[int] | None, train: Examples, *, quick: bool) -> tuple[int, ...]:
     classes = len(train.classes)
     if asked:
         if over := [labels for labels in asked if labels > len(train)]:

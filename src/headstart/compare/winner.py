@@ -46,7 +46,8 @@ def fit_and_inspect(
 ) -> dict[str, Any] | None:
     """Fit the winner; look at the words' neighbors in scratch, pretrained and tuned vectors.
 
-    Of the word vectors that are compared the winner's are looked at, or else the first that are
+    Words are looked at where texts have labels: of a pair, no word by itself tells the label. Of
+    the word vectors that are compared the winner's are looked at, or else the first that are
     fine-tuned, or the first.
     """
     models = [winner]
@@ -54,7 +55,8 @@ def fit_and_inspect(
         (
             one
             for one in contestants
-            if isinstance(encoders.get(one.encoder), PretrainedWordVectors)
+            if terms.task.pairs is None
+            and isinstance(encoders.get(one.encoder), PretrainedWordVectors)
         ),
         key=lambda one: (one.encoder != winner.contestant.encoder, one.transfer != "finetune"),
     )
@@ -74,5 +76,7 @@ def fit_and_inspect(
     learnt = {model.folder.name: load_model(model.folder).fitted_vectors() for model in models[1:]}
     columns = {"scratch": learnt.get("scratch"), "pretrained": encoder, **learnt}
     spaces = {name: vectors.space for name, vectors in columns.items() if vectors}
-    found = inspect_words(terms.train.texts, terms.train.labels, encoder.tokenizer, spaces)
+    found = inspect_words(
+        terms.task.texts(terms.train.texts), terms.train.labels, encoder.tokenizer, spaces
+    )
     return {**found, "encoder": shown.encoder}

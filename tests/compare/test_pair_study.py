@@ -1,0 +1,174 @@
+"""A comparison on pairs of texts, from the file to the winner and the report."""
+
+import json
+
+import numpy as np
+import pytest
+
+from headstart.compare import reading
+from headstart.compare.cells import Terms, run_cell
+from headstart.compare.contestants import Contestant
+from headstart.compare.fairness import shared_texts, warnings
+from headstart.compare.reading import Texts, read_texts, remember, remember_pairs
+from headstart.compare.study import compare
+from headstart.compare.tasks import CLASSIFICATION, PAIR
+from headstart.data.contamination import find_seen
+from headstart.data.pairs import PairDataset, read_labelled_pairs
+from headstart.progress import SILENT
+from headstart.transfer import features
+from headstart.transfer.loading import load
+from headstart.transfer.pairs import PairClassifier
+
+
+@pytest.fixture(scope="module")
+def make_pairs(rows):
+    """The maker of pairs, which are alike if both are of one topic: `make_pairs(60, seed=1)`."""
+
+    def make(count, seed=0):
+        first, second = rows(2 * count, seed=seed), rows(2 * count, seed=seed + 10)
+        order = np.random.default_rng(seed).permutation(2 * count)
+        both = [(at, at if row % 2 else at + 1) for row, at in enumerate(order[:count] // 3 * 3)]
+        return PairDataset(
+            [(first.texts[a], second.texts[b]) for a, b in both],
+            ["same" if first.labels[a] == second.labels[b] else "other" for a, b in both],
+        )
+
+    return make
+
+
+@pytest.fixture
+def pair_files(files, make_pairs):
+    for name, part in (("train", make_pairs(60)), ("test", make_pairs(40, seed=1))):
+        lines = [
+            f"{first},{second},{label}"
+            for (first, second), label in zip(part.texts, part.labels, strict=True)
+        ]
+        (files / f"{name}.csv").write_text("\n".join(["text_a,text_b,label", *lines]) + "\n")
+    return files
+
+
+@pytest.mark.slow
+def test_a_comparison_of_pairs_from_file_to_winner(pair_files):
+    methods = ["majority", "tfidf", "scratch", f"vectors={pair_files / 'vectors.txt'}:probe"]
+    found = compare(
+        pair_files / "train.csv",
+        test=pair_files / "test.csv",
+        task="pair",
+        methods=methods,
+        label_budgets=[8, 40],
+        seeds=2,
+        workers=1,
+        out=pair_files / "out",
+    )
+    results = json.loads((pair_files / "out" / "results.json").read_text())
+    assert (results["task"], results["metric"]) == ("pair", "accuracy")
+    assert {len(cell["correct"]) for cell in results["cells"]} == {40}
+    assert results["knowledge"] is None, "no word by itself tells the label of a pair"
+    assert not (pair_files / "out" / "inspected").exists()
+    assert "pairs a second" in found.best["why"]
+    assert "texts a second" not in found.best["why"]
+    assert "--task pair" in results["command"]
+    report = (pair_files / "out" / "report.html").read_text()
+    assert "Labeled pairs" in report
+    assert "Labeled texts" not in report
+    scores = {(row["method"], row["labels"]): row["mean"] for row in found.table}
+    assert scores["vectors:probe", 40] > scores["majority", 40] + 0.2
+
+    model = load(pair_files / "out" / "best")
+    assert isinstance(model, PairClassifier)
+    test = read_labelled_pairs(pair_files / "test.csv")
+    assert set(model.predict(test.texts)) <= {"same", "other"}
+    assert model.fit_report_["labels"] == 60
+
+
+@pytest.mark.slow
+def test_encoders_are_ranked_by_both_texts(pair_files):
+    source = pair_files / "vectors.txt"
+    found = compare(
+        pair_files / "train.csv",
+        task="pair",
+        methods=[f"one={source}:probe", f"two={source}:probe"],
+        label_budgets=[40],
+        seeds=1,
+        workers=1,
+        out=pair_files / "out",
+    )
+    told = found.results["forecast"]["encoders"]
+    assert [row["encoder"] for row in told] == ["one", "two"]
+    assert told[0]["probe"]["value"] == told[1]["probe"]["value"] > 0.6
+    assert "a pair’s label" in (pair_files / "out" / "report.html").read_text()
+
+
+@pytest.fixture
+def forgetful(bert, monkeypatch):
+    """An encoder with numbers of full length, which forgets what a test let it remember."""
+    for module in (reading, features):
+        monkeypatch.setattr(module, "has_fast_bf16", lambda device: False)
+    yield bert
+    for name in ("memory", "pair_memory"):
+        vars(bert).pop(name, None)
+
+
+def test_pairs_are_read_at_once_but_for_probes(forgetful, make_pairs, tmp_path):
+    texts = Texts.of(make_pairs(12), make_pairs(6, seed=1))
+
+    def read(*transfers):
+        asked = [Contestant.parse(f"bert:{transfer}") for transfer in transfers]
+        found = read_texts(texts, asked, {"bert": forgetful}, tmp_path, progress=SILENT)
+        return len(found.files), len(found.pair_files)
+
+    assert read("probe") == (1, 0)
+    assert read("frozen", "finetune") == (0, 1)
+    assert read("probe", "lora") == (1, 1)
+    assert read("scratch") == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transfer", ["probe", "frozen", "finetune"])
+def test_a_cell_of_pairs_comes_out_as_without_a_memory(forgetful, make_pairs, tmp_path, transfer):
+    train, test = make_pairs(60), make_pairs(30, seed=1)
+    one = Contestant.parse(f"bert:{transfer}")
+    terms = Terms(
+        task=PAIR, train=train, test=test, data_print="", encoders={}, prints={}, folder=tmp_path,
+        widths={"bert": forgetful.model.width},
+    )  # fmt: skip
+    without = run_cell(terms, one, forgetful, labels=24, seed=0)
+    texts = Texts.of(train, test)
+    found = read_texts(texts, [one], {"bert": forgetful}, tmp_path, progress=SILENT)
+    for file in found.files.values():
+        remember(forgetful, texts, file)
+    for file in found.pair_files.values():
+        remember_pairs(forgetful, texts, file)
+    terms = Terms(**{**vars(terms), "states": found.files, "pair_states": found.pair_files})
+    remembered = run_cell(terms, one, forgetful, labels=24, seed=0)
+    for name in ("value", "macro_f1", "validation", "correct", "chosen"):
+        assert remembered[name] == without[name], name
+    assert remembered["validation_loss"] == pytest.approx(without["validation_loss"], rel=1e-4)
+
+
+def test_states_of_pairs_are_looked_up(forgetful, make_pairs, tmp_path, monkeypatch):
+    train = make_pairs(12)
+    texts = Texts.of(train, train)
+    asked = [Contestant.parse("bert:frozen")]
+    file = read_texts(texts, asked, {"bert": forgetful}, tmp_path, progress=SILENT).pair_files
+    given = {"max_tokens": reading.MAX_TOKENS, "pairs": "ordered"}
+    expected = features.text_states(forgetful, PAIR.texts(train.texts[::-1]), **given)
+    remember_pairs(forgetful, texts, file["bert"])
+    monkeypatch.setattr(forgetful.model, "forward", None)  # it cannot read any more
+    found = features.text_states(forgetful, PAIR.texts(train.texts[::-1]), **given)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_pairs_that_repeat_or_share_texts_are_said():
+    train = PairDataset([("a", "b"), ("a", "b"), ("c", "d"), ("a", "e")], ["x", "y", "x", "y"])
+    test = PairDataset([("c", "d"), ("z", "c"), ("y", "z")], ["x", "x", "y"])
+    as_texts = PAIR.as_texts(train)
+    seen = find_seen(as_texts, PAIR.as_texts(test))
+    duplicates, conflicts, leaks = warnings(as_texts, seen)
+    assert "'a | b' on lines 1, 2" in duplicates
+    assert conflicts.startswith("data in memory: texts with several labels: 1, in 2 rows")
+    assert leaks.startswith("test rows that are in the training rows too: 1, 33.3%")
+    shared = shared_texts(PAIR, train, test, seen)
+    assert shared == ["test pairs with a text of other training pairs: 1"]
+    assert shared_texts(PAIR, train.select([3]), test.select([2]), seen) == []
+    assert shared_texts(CLASSIFICATION, as_texts, as_texts, seen) == []

@@ -1,0 +1,79 @@
+"""Which task is compared, and what a comparison knows of it."""
+
+import pickle
+
+import pytest
+
+from headstart.compare.study import compare
+from headstart.compare.tasks import CLASSIFICATION, PAIR, TASKS, Columns, choose_task
+from headstart.data.labelled import Dataset
+from headstart.data.pairs import PairDataset
+from headstart.errors import DataError, SettingsError
+from headstart.progress import SILENT
+
+
+def test_a_task_goes_by_its_name_or_that_of_its_demo():
+    assert choose_task(None, None, has_data=True) is CLASSIFICATION
+    assert choose_task(None, None, has_data=False) is CLASSIFICATION
+    assert choose_task("pair", None, has_data=True) is PAIR
+    assert choose_task(None, "pair", has_data=False) is PAIR
+    assert choose_task("pair", "pair", has_data=False) is PAIR
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("pairs", None, True), "no task 'pairs' to compare; there are classification, pair"),
+        ((None, "news", False), "no task 'news' to compare; there are classification, pair"),
+        ((None, "pair", True), "a demo brings its own data; give data or a demo, not both"),
+        (("classification", "pair", False), "of another task than 'classification'; leave one out"),
+    ],
+)
+def test_what_does_not_go_together_is_said(asked, message):
+    task, demo, has_data = asked
+    with pytest.raises(SettingsError, match=message):
+        choose_task(task, demo, has_data=has_data)
+
+
+def test_processes_can_be_given_any_task():
+    for task in TASKS.values():
+        again = pickle.loads(pickle.dumps(task))  # noqa: S301 - our own
+        assert (again.name, again.estimator) == (task.name, task.estimator)
+        assert again.as_text(("a", "b")) == task.as_text(("a", "b"))
+
+
+def test_examples_read_as_one_text():
+    texts = Dataset(["a b", "c"], ["x", "y"])
+    assert CLASSIFICATION.as_texts(texts) is texts
+    pairs = PairDataset([("a b", "c"), ("", "d")], ["x", "y"], "pairs.csv", [2, 5])
+    assert PAIR.texts(pairs.texts) == ["a b", "", "c", "d"]
+    assert PAIR.as_texts(pairs) == Dataset(["a b | c", " | d"], ["x", "y"], "pairs.csv", [2, 5])
+
+
+def test_files_of_pairs_are_not_taken_for_texts(tmp_path):
+    file = tmp_path / "pairs.csv"
+    file.write_text("text_a,text_b,label\na,b,x\nc,d,y\n")
+    with pytest.raises(DataError) as caught:
+        compare(file, out=tmp_path / "out")
+    assert str(caught.value) == (
+        f"{file}: has columns 'text_a' and 'text_b', as pairs have; compare with task='pair' "
+        "(--task pair), or name one column with text_column (--text-column)"
+    )
+    one = CLASSIFICATION.read(file, Columns(text="text_b"), SILENT)
+    assert one.texts == ["b", "d"]
+    assert PAIR.read(file, Columns(), SILENT).texts == [("a", "b"), ("c", "d")]
+
+
+def test_columns_and_data_of_another_task_are_refused(tmp_path):
+    file = tmp_path / "texts.csv"
+    file.write_text("text,label\na,x\nb,y\n")
+    with pytest.raises(SettingsError, match=r"pair columns are for pairs; .*--task pair"):
+        compare(file, pair_columns=["a", "b"], out=tmp_path / "out")
+    pairs = PairDataset([("a", "b"), ("c", "d")] * 2, ["x", "y"] * 2)
+    with pytest.raises(SettingsError, match=r"a PairDataset, .* 'classification'.*task='pair'"):
+        compare(pairs, out=tmp_path / "out")
+    texts = Dataset(["a", "b"] * 2, ["x", "y"] * 2)
+    with pytest.raises(SettingsError, match=r"a Dataset, .* 'pair'.*task='classification'"):
+        compare(texts, task="pair", out=tmp_path / "out")
+    with pytest.raises(DataError, match="which columns are the two texts of a pair"):
+        compare(file, task="pair", out=tmp_path / "out")
