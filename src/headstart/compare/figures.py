@@ -105,7 +105,7 @@ def head_start_bars(rows: Sequence[Row]) -> list[Figure]:
         **_AXIS,
         "range": [low - 0.1, high + 0.1],
         "tickvals": powers,
-        "ticktext": [f"{2.0**power:g}×" for power in powers],
+        "ticktext": [f"1/{2**-power}×" if power < 0 else f"{2**power}×" for power in powers],
         "tickangle": 0,
         "zeroline": True,
         "zerolinecolor": "@muted",
