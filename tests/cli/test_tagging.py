@@ -29,7 +29,7 @@ def tagger(run, names):
 def test_a_tagger_is_fitted(run, names):
     code, out, _ = run(
         *("fit", "tagging", "names.conll", "--encoder", "words.vec", "--transfer", "probe"),
-        *("--out", "probed"),
+        *("--out", "unknown-words"),
     )
     assert code == 2, "the encoder knows none of these names"
     (names / "known.conll").write_text("team B-T\ngoal O\n\ncup O\nteam B-T\nmatch O\n\n" * 4)
