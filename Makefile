@@ -36,8 +36,8 @@ demo-full: $(READY)  ## The demo without its limit of 20 minutes: every method w
 	$(BIN)/headstart compare --minutes inf --out runs/demo-full
 	@echo; echo "The report is runs/demo-full/report.html: open it in a browser."
 
-test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest -q
+test: $(READY)  ## Run the tests, a process a core
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(READY)  ## Check format, style, types and the order of the imports
 	$(BIN)/ruff format --check $(SOURCES)

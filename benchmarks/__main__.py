@@ -20,6 +20,7 @@ JOBS = (
     "generation",
     "language_models",
     "published_encoder",
+    "all_labels",
     "pairs",
     "tagging",
     "combined_loss",
