@@ -1,13 +1,20 @@
 """What the machine has, and how its cores are kept busy in bounded memory."""
 
+import ctypes
 import os
+import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # their numbers in glibc's malloc.h
+_KEPT = 1 << 30  # bytes
+_LARGEST_REUSED = 32 << 20  # bytes; glibc takes no more
 
 
 def available_cores() -> int:
@@ -31,3 +38,17 @@ def map_in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+@cache
+def reuse_freed_memory() -> None:
+    """Let the C library keep the memory of freed tensors for the next ones, up to a gigabyte.
+
+    As it comes, glibc returns what a step's tensors held to the kernel, which hands it out anew,
+    cleared, page by page, to the one thread that asks, while the others wait: a sixth of a training
+    step on two threads. Other C libraries are left as they are.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MMAP_THRESHOLD, _LARGEST_REUSED)
+        mallopt(_TRIM_THRESHOLD, _KEPT)

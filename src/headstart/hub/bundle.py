@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from headstart.devices import reuse_freed_memory
 from headstart.errors import FormatError
 from headstart.hub.cards import card
 from headstart.hub.proof import hash_tensors
@@ -354,6 +355,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         FormatError: It is no folder of ours, or was damaged since.
     """
+    reuse_freed_memory()
     check_manifest(folder)
     config = read_json(folder / CONFIG)
     if isinstance(config.get(OURS), dict):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus, read_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.devices import available_cores
+from headstart.devices import available_cores, reuse_freed_memory
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -83,6 +83,7 @@ def load_encoder(
         MissingExtraError: The encoder needs `transformers`, and it is not installed.
         TransferError: Nothing in the file belongs to the model.
     """
+    reuse_freed_memory()
     path = Path(source)
     if vectors is not None or published_cove.is_state_dict(path):
         return _load_published_cove(path, vectors, vocabulary, progress)

@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from headstart.devices import reuse_freed_memory
 from headstart.errors import NonFiniteError
 from headstart.seeds import derive
 from headstart.training.distributed import rank_and_size, sum_over_processes
@@ -65,6 +66,7 @@ def train(
         NonFiniteError: A loss or gradient is infinite or not a number; no weight has changed. Names
             the micro-batches at fault if they can `describe()` themselves.
     """
+    reuse_freed_memory()
     rank, _ = rank_and_size()
     base_rates = [group["lr"] for group in optimizer.param_groups]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
