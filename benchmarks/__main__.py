@@ -18,6 +18,7 @@ JOBS = (
     "gpt_pretraining",
     "fine_tuning",
     "generation",
+    "time_to_loss",
     "language_models",
     "published_encoder",
     "all_labels",

@@ -70,13 +70,13 @@ def ours(arguments: argparse.Namespace) -> Figures:
             pass
 
     packed, natural = read_masked("packed"), read_masked("natural")
-    of_packed = [_batch(packed, rows) for rows in in_order(packed, ROWS)]
+    of_packed = [batch_of(packed, rows) for rows in packed.in_order(ROWS)]
     in_rows = pack_examples(natural.lengths, TOKENS, np.random.default_rng(0))
     of_rows = [
-        _batch(natural, np.concatenate(in_rows[at : at + ROWS]))
+        batch_of(natural, np.concatenate(in_rows[at : at + ROWS]))
         for at in range(0, len(in_rows), ROWS)
     ]
-    same_steps = [_batch(natural, rows) for rows in in_order(natural, ROWS)]
+    same_steps = [batch_of(natural, rows) for rows in natural.in_order(ROWS)]
     figures: Figures = {"others": 0.0}
     for name, first in (("packed", of_packed[0]), ("natural", same_steps[0])):
         figures |= _at_start(name, objective, first)
@@ -104,7 +104,8 @@ def ours(arguments: argparse.Namespace) -> Figures:
     return figures
 
 
-def _batch(examples: Masked, rows: np.ndarray) -> "Batch":
+def batch_of(examples: Masked, rows: np.ndarray) -> "Batch":
+    """Return some examples as a batch of headstart's."""
     from headstart.pretrain.masked_lm import Batch
     from headstart.tokenize.batches import Encoded, pack
 
@@ -160,7 +161,7 @@ def their_best(arguments: argparse.Namespace) -> Figures:
 
 
 def _padded(examples: Masked) -> list[dict[str, np.ndarray]]:
-    return [examples.padded(rows) for rows in in_order(examples, ROWS)]
+    return [examples.padded(rows) for rows in examples.in_order(ROWS)]
 
 
 def _peer_figures(
@@ -186,11 +187,6 @@ def _peer_figures(
     if name == "natural":
         for rate in ("tokens_per_second", "tokens_per_cpu_second"):
             figures[f"natural_same_steps_{rate}"] = figures[f"natural_{rate}"]
-
-
-def in_order(examples: Masked, size: int) -> list[np.ndarray]:
-    rows = np.arange(len(examples.random))
-    return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 if __name__ == "__main__":

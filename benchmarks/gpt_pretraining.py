@@ -62,7 +62,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
         for _ in train(parts, loss, optimizer, schedule=lambda step: 1.0, seed=arguments.seed):
             pass
 
-    batches = [_batch(rows) for rows in _of_steps()]
+    batches = [batch_of(rows) for rows in _of_steps()]
     model.eval()
     total, count = objective.loss(batches[0])
     (total / count).backward()
@@ -88,7 +88,8 @@ def ours(arguments: argparse.Namespace) -> Figures:
     return figures
 
 
-def _batch(rows: np.ndarray) -> "Batch":
+def batch_of(rows: np.ndarray) -> "Batch":
+    """Return rows, each with the token after it, as a batch of headstart's."""
     from headstart.pretrain.causal_lm import Batch
 
     ids = rows[:, :-1]
@@ -99,6 +100,16 @@ def _batch(rows: np.ndarray) -> "Batch":
         positions_BT=np.broadcast_to(np.arange(ids.shape[1]), ids.shape).copy(),
         documents=np.arange(len(rows)),
     )
+
+
+def peer_arrays(rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return them under the names that transformers has for them."""
+    after = np.ascontiguousarray(rows[:, 1:])
+    return {
+        "input_ids": np.ascontiguousarray(rows[:, :-1]),
+        "labels": after,
+        "shift_labels": after,
+    }
 
 
 def theirs(arguments: argparse.Namespace) -> Figures:
@@ -124,11 +135,7 @@ def _peer_figures(arguments: argparse.Namespace, activation: str = "gelu", **how
     config.attn_pdrop = arguments.attention_dropout
     config.use_cache = False
     model = GPT2LMHeadModel.from_pretrained(folder("gpt"), config=config)
-    batches = []
-    for rows in _of_steps():
-        after = np.ascontiguousarray(rows[:, 1:])
-        arrays = {"input_ids": np.ascontiguousarray(rows[:, :-1]), "labels": after}
-        batches.append(as_tensors({**arrays, "shift_labels": after}))
+    batches = [as_tensors(peer_arrays(rows)) for rows in _of_steps()]
     loss, norm = at_start(model, batches[0])
     figures: Figures = {"packed_start_loss": loss, "packed_start_norm": norm}
     tokens = sum(batch["input_ids"].numel() for batch in batches)

@@ -54,6 +54,11 @@ class Masked:
     def lengths(self) -> NDArray[np.int64]:
         return np.diff(self.offsets)
 
+    def in_order(self, size: int) -> list[NDArray[np.int64]]:
+        """Return the examples in batches of a size."""
+        rows = np.arange(len(self.random))
+        return [rows[at : at + size] for at in range(0, len(rows), size)]
+
     def padded(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         """Return some examples, one a row, under the names that transformers has for them."""
         lengths = self.lengths[rows]

@@ -1,5 +1,6 @@
 """How transformers trains; runs in the peers' interpreter."""
 
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,13 +41,16 @@ def trainer(
     bf16: bool = False,
     compiled: bool = False,
     fused: bool = False,
+    rate: float = 1e-4,
+    rise: Callable[[int], float] = lambda step: 1.0,
 ) -> Callable[[Sequence[Mapping[str, Any]]], None]:
-    """Return what trains the model on batches, with AdamW."""
+    """Return what trains the model on batches, with AdamW at a rate times `rise` of the step."""
     import torch
 
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=1e-4, weight_decay=0.01, fused=fused or None
+        model.parameters(), lr=rate, weight_decay=0.01, fused=fused or None
     )
+    numbers = itertools.count(1)
     forward = torch.compile(model) if compiled else model
     model.train()
 
@@ -55,6 +59,7 @@ def trainer(
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 loss = forward(**batch).loss
             loss.backward()
+            optimizer.param_groups[0]["lr"] = rate * rise(next(numbers))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 

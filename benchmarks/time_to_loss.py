@@ -1,0 +1,195 @@
+"""How long GPT and BERT take to a given loss on text that they do not train on.
+
+All train the same mini model from the same weights on the same examples in the same order, 8 rows
+of 128 tokens a step, at a rate that rises for 100 steps and stays. headstart has the rates of its
+defaults. The peers: `transformers` as its Trainer comes (fp32, AdamW at 5e-5), `transformers-rate`,
+the same at headstart's rate, and `transformers-best`: headstart's rate, bf16, fused AdamW and
+torch.compile, which compiles before the clock starts. The clock stands still while held-out rows
+are scored. Who has not arrived after `--minutes` is given up: its figure is a lower bound, and
+`.._reached` says where it stood.
+
+    python benchmarks/time_to_loss.py --kinds gpt
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bert_pretraining import batch_of as bert_batch
+from gpt_pretraining import batch_of as gpt_batch
+from gpt_pretraining import peer_arrays as gpt_arrays
+from harness import OURS, Figures, Metric, argument_parser, main
+from language_model_inputs import corpus, folder, prepare_bert, prepare_gpt, read_masked, read_rows
+from peers import as_tensors, trainer
+
+ROWS, WARM_UP = 8, 100
+RATES = {"gpt": 1e-3, "bert": 5e-4}
+TRAINERS_RATE = 5e-5
+HELD_OUT = 32  # batches
+Steps = Callable[[Sequence[Any]], object]
+
+
+def seconds_to(
+    loss: float,
+    batches: list[Any],
+    steps: Steps,
+    score: Callable[[Any], float],
+    arguments: argparse.Namespace,
+) -> tuple[float, float]:
+    """Train to a held-out loss; return the seconds it took, between two looks linearly, and it."""
+
+    def look() -> float:
+        return sum(map(score, batches[:HELD_OUT])) / HELD_OUT
+
+    spent, found, at = 0.0, look(), HELD_OUT
+    before, higher = spent, found
+    while found > loss and spent < 60 * arguments.minutes:
+        before, higher = spent, found
+        started = time.perf_counter()
+        while time.perf_counter() - started < arguments.look:
+            steps(batches[at : at + 1])
+            at = at + 1 if at + 1 < len(batches) else HELD_OUT
+        spent += time.perf_counter() - started
+        found = look()
+    if found <= loss < higher:
+        spent = before + (spent - before) * (higher - loss) / (higher - found)
+    return spent, found
+
+
+def rise(step: int) -> float:
+    return min(1.0, step / WARM_UP)
+
+
+def ours(arguments: argparse.Namespace) -> Figures:
+    import torch
+
+    from headstart.hub.store import load_encoder
+    from headstart.pretrain import causal_lm, masked_lm
+    from headstart.training.loop import train
+    from headstart.training.optimizers import adamw
+    from headstart.training.runs import has_fast_bf16
+
+    torch.set_num_threads(arguments.threads)
+    bf16, figures = has_fast_bf16(torch.device("cpu")), Figures()
+    for kind in arguments.kinds:
+        model = load_encoder(folder(kind)).model
+        batches: list[Any]
+        objective: Any
+        if kind == "gpt":
+            tokenizer, documents = corpus(arguments, "bpe")
+            settings = causal_lm.CausalLm()
+            objective = causal_lm.Objective(model, documents, tokenizer, settings, seed=0)
+            rows = read_rows()
+            batches = [gpt_batch(rows[at : at + ROWS]) for at in range(0, len(rows), ROWS)]
+        else:
+            tokenizer, documents = corpus(arguments, "wordpiece")
+            masked = masked_lm.MaskedLm()
+            objective = masked_lm.Objective(model, documents, tokenizer, masked, seed=0)
+            examples = read_masked("packed")
+            batches = [bert_batch(examples, each) for each in examples.in_order(ROWS)]
+        optimizer = adamw(model, learning_rate=RATES[kind])
+        queue: list[Any] = []
+
+        def loss_of(batch: Any, objective: Any = objective) -> Any:  # noqa: ANN401
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                return objective.loss(batch)
+
+        def score(batch: Any, model: Any = model, loss_of: Any = loss_of) -> float:  # noqa: ANN401
+            model.eval()
+            with torch.inference_mode():
+                total, count = loss_of(batch)
+            model.train()
+            return float(total / count)
+
+        queued = ([queue.pop()] for _ in iter(int, 1))
+        trained = train(queued, loss_of, optimizer, schedule=rise, seed=arguments.seed)
+
+        def steps(batches: Sequence[Any], queue: Any = queue, trained: Any = trained) -> None:  # noqa: ANN401
+            queue.extend(batches)
+            next(trained)
+
+        model.train()
+        reached = seconds_to(getattr(arguments, f"{kind}_loss"), batches, steps, score, arguments)
+        figures[f"{kind}_seconds"], figures[f"{kind}_reached"] = reached
+    return figures
+
+
+def peer(*, own_rate: bool = False, best: bool = False) -> Callable[[argparse.Namespace], Figures]:
+    """Return what trains with transformers."""
+
+    def figures_of(arguments: argparse.Namespace) -> Figures:
+        import torch
+        from transformers import BertForPreTraining, GPT2LMHeadModel
+
+        torch.set_num_threads(arguments.threads)
+        figures = Figures()
+        for kind in arguments.kinds:
+            model: Any
+            if kind == "gpt":
+                model = GPT2LMHeadModel.from_pretrained(folder(kind))
+                rows = read_rows()
+                arrays = [gpt_arrays(rows[at : at + ROWS]) for at in range(0, len(rows), ROWS)]
+            else:
+                model = BertForPreTraining.from_pretrained(folder(kind))
+                examples = read_masked("packed")
+                arrays = [examples.padded(each) for each in examples.in_order(ROWS)]
+            model.config.use_cache = False
+            batches = [as_tensors(each) for each in arrays]
+            rate = TRAINERS_RATE if own_rate else RATES[kind]
+            how = {"bf16": best, "fused": best, "compiled": best and not arguments.quick}
+            start = {name: value.clone() for name, value in model.state_dict().items()}
+            steps = trainer(model, rate=rate, rise=rise, **how)
+            if best:
+                steps(batches[:1])
+                model.load_state_dict(start)
+
+            def score(batch: Any, model: Any = model) -> float:  # noqa: ANN401
+                model.eval()
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=best):
+                    loss = float(model(**batch).loss)
+                model.train()
+                return loss
+
+            loss = getattr(arguments, f"{kind}_loss")
+            reached = seconds_to(loss, batches, steps, score, arguments)
+            figures[f"{kind}_seconds"], figures[f"{kind}_reached"] = reached
+        return figures
+
+    return figures_of
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    if "gpt" in arguments.kinds:
+        prepare_gpt(arguments)
+    if "bert" in arguments.kinds:
+        prepare_bert(arguments)
+
+
+if __name__ == "__main__":
+    parser = argument_parser(__doc__)
+    parser.add_argument("--kinds", nargs="+", choices=RATES, default=list(RATES))
+    parser.add_argument("--gpt-loss", type=float, default=6.0, help="nats a token")
+    parser.add_argument("--bert-loss", type=float, default=7.7, help="of masks and pairs, in nats")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--look", type=float, default=5.0, help="seconds between two looks")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=600, help="times 32 rows to train on")
+    parser.set_defaults(repetitions=1, sentences=64)
+    main(
+        "time_to_loss",
+        {
+            OURS: ours,
+            "transformers": peer(own_rate=True),
+            "transformers-rate": peer(),
+            "transformers-best": peer(best=True),
+        },
+        [
+            Metric(f"{kind}_{what}", compare)
+            for kind in RATES
+            for what, compare in (("seconds", "ratio"), ("reached", "difference"))
+        ],
+        parser,
+        prepare=prepare,
+        quick={"minutes": 0.05, "look": 1.0, "steps": 12},
+    )
