@@ -223,8 +223,24 @@ def test_training_stops_early_where_nothing_can_be_learnt(encoder, make_task):
     searched = steps.done["finding the number of steps"]
     assert searched < 100
     best = searched - training.patience * training.evaluate_every
-    assert report["steps"] == max(3, round(best * 40 / 32))  # as many passes, over all the labels
+    least = -(-3 * 40 // training.batch_size)  # three passes
+    assert report["steps"] == max(least, round(best * 40 / 32))  # as many, over all the labels
     assert steps.done["fitting on all labels"] == report["steps"]
+
+
+def test_many_texts_are_looked_at_twice_a_pass(encoder, make_task, monkeypatch):
+    seen = []
+
+    def search(*_, every, **__):
+        seen.append(every)
+        raise InterruptedError
+
+    monkeypatch.setattr("headstart.transfer.fitting.search_steps", search)
+    texts, labels = make_task(40, first=0, last=40)
+    for number in (1, 40):
+        with pytest.raises(InterruptedError):
+            TextClassifier(encoder, "frozen").fit(texts * number, list(labels) * number)
+    assert seen == [10, 1280 // 32 // 2]
 
 
 def test_few_steps_are_evaluated_too(encoder, task):

@@ -152,3 +152,17 @@ def test_narrow_models_are_trained_at_higher_rates_than_wide_ones():
     assert narrow.learning_rate == pytest.approx(6 * wide.learning_rate)
     assert wide.learning_rate == pytest.approx(5e-5, rel=0.1)
     assert with_defaults(FineTune(), whole_model=None).learning_rate > narrow.learning_rate
+
+
+def test_rates_of_the_pipeline_fall_with_the_root_of_many_labels():
+    rates = {
+        labels: with_defaults(FineTune(), whole_model=None, labels=labels).learning_rate
+        for labels in (10, 500, 2_000)
+    }
+    assert rates == {10: 2e-2, 500: 2e-2, 2_000: 1e-2}
+    scratch = with_defaults(Scratch(), whole_model=None, labels=2_000)
+    assert (scratch.learning_rate, scratch.embedding_rate) == (2e-3, 0.1)
+    mine = with_defaults(FineTune(learning_rate=0.5), whole_model=None, labels=2_000)
+    assert mine.learning_rate == 0.5
+    whole = [with_defaults(FineTune(), whole_model=64, labels=n) for n in (10, 10_000)]
+    assert whole[0] == whole[1]

@@ -64,14 +64,15 @@ def fit_in_context(
             steps=training.max_steps,
             schedule=lambda step: warm_up(step, _WARM_UP_STEPS),
         )
-        every, least = training.evaluate_every, training.min_steps
-        if task.pairs:  # which take longer to learn than texts (docs/log.md)
-            every = steps_between_looks(training, len(rows))
-            least = max(least, least_passes(training, len(task)))
         best_step, validation = search_steps(
-            steps, validate, training, every=every, progress=progress
+            steps,
+            validate,
+            training,
+            every=steps_between_looks(training, len(rows)),
+            progress=progress,
         )
-        num_steps = max(least, round(best_step * len(task) / len(rows)))
+        found = round(best_step * len(task) / len(rows))
+        num_steps = max(training.min_steps, found, least_passes(training, len(task)))
         final = start.fresh()
         proof = start.proof()
         proof.check()

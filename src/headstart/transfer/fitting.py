@@ -297,12 +297,10 @@ def _search_steps(
         steps=training.max_steps,
         schedule=lambda step: warm_up(step, _WARM_UP_STEPS),
     )
-    every, least = training.evaluate_every, training.min_steps
-    if task.pairs:  # which take longer to learn than texts (docs/log.md)
-        every = steps_between_looks(training, len(rows))
-        least = max(least, least_passes(training, len(task)))
+    every = steps_between_looks(training, len(rows))
     best_step, best = search_steps(steps, validate, training, every=every, progress=progress)
-    return max(least, round(best_step * len(task) / len(rows))), best
+    found = round(best_step * len(task) / len(rows))
+    return max(training.min_steps, found, least_passes(training, len(task))), best
 
 
 def _training(method: Scratch | Features | FineTune) -> Training:

@@ -86,12 +86,6 @@ def learn(
         method: Method = Scratch() if encoder is None else FineTune()
     else:
         method = method_of(estimator.transfer)
-    method = with_defaults(
-        method,
-        whole_model=whole_model_width(encoder),
-        in_context=reads_in_context(encoder),
-        pairs=pairs is not None,
-    )
     started = time.perf_counter()
     task = Task(
         texts=texts,
@@ -99,6 +93,13 @@ def learn(
         seed=int(estimator.random_state),
         max_tokens=estimator.max_tokens,
         pairs=pairs,
+    )
+    method = with_defaults(
+        method,
+        whole_model=whole_model_width(encoder),
+        in_context=reads_in_context(encoder),
+        pairs=pairs is not None,
+        labels=len(task),
     )
     result = fit(method, encoder, task, progress=progress)
     report = {

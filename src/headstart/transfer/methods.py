@@ -70,7 +70,7 @@ class Training:
     dropout: float = 0.3
     batch_size: int = 32
     min_steps: int = 50
-    max_steps: int = 600
+    max_steps: int = 4000
     evaluate_every: int = 10
     patience: int = 4
 
@@ -288,11 +288,17 @@ NO_ENCODER = (Majority, TfIdf, Scratch)
 
 _TUNING = Training(hidden=256, dropout=0.1, batch_size=16, min_steps=60, max_steps=2000)
 _HEAD = Training(hidden=256, dropout=0.3, min_steps=100, max_steps=1000)
+_FEW_LABELS = 500
 _RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768, as in the paper; narrower models take more
 
 
 def with_defaults(
-    method: Method, *, whole_model: int | None, in_context: bool = False, pairs: bool = False
+    method: Method,
+    *,
+    whole_model: int | None,
+    in_context: bool = False,
+    pairs: bool = False,
+    labels: int = 0,
 ) -> Method:
     """Return the method with every setting that depends on the encoder filled in.
 
@@ -302,11 +308,17 @@ def with_defaults(
             pipeline.
         in_context: Whether the encoder replaces the embedding layer and reads words in context.
         pairs: Whether the shared pipeline reads pairs of texts.
+        labels: How many there are: with many, the shared pipeline learns at lower rates.
     """
-    rate = 8e-3 if pairs else 2e-2
+    slower = min(1.0, math.sqrt(_FEW_LABELS / max(1, labels)))  # docs/log.md
+    rate = _rounded(slower * (8e-3 if pairs else 2e-2))
     defaults: dict[str, Any] = {}
     if isinstance(method, Scratch):
-        defaults = {"learning_rate": 2e-3, "embedding_rate": 0.2, "training": Training()}
+        defaults = {
+            "learning_rate": 2e-3,
+            "embedding_rate": _rounded(slower * 0.2),
+            "training": Training(),
+        }
         if whole_model:
             defaults = {
                 "embedding_rate": 0.2,
@@ -330,6 +342,10 @@ def with_defaults(
         if each.name in defaults and getattr(method, each.name) is None
     }
     return replace(method, **missing)
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.2g}")
 
 
 def method_of(transfer: str | Method) -> Method:
