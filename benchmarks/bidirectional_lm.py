@@ -6,6 +6,10 @@ All parts read Wikipedia articles, cut into sentences and words.
   direction, a vocabulary of 30,000, 32 rows of 20 words. `plain` is the same model as one would
   write it: convolutions over all 50 characters of every running word, `nn.LSTM(proj_size=..)` for
   each direction, the full softmax by `F.cross_entropy`, AdamW; `plain-bf16` the same in bfloat16.
+- `--part exact`: the same, where headstart, too, computes the whole softmax and not a sample's.
+- `--part race`: seconds until unread rows have a perplexity of `exp(--loss)`, by the exact softmax;
+  all train at the same `--rate`, headstart on samples. Who has not arrived after `--minutes` is
+  given up, and its figure is a lower bound.
 - `--part encode`: sentences a second, the same model in float32 without gradients. `plain` takes
   the sentences in their order, 32 at a time, padded.
 - `--part perplexity`: `headstart.pretrain("elmo")` for so many minutes, then its perplexity on
@@ -16,6 +20,7 @@ All parts read Wikipedia articles, cut into sentences and words.
   the ends of sentences.
 
     python benchmarks/bidirectional_lm.py --part step
+    python benchmarks/bidirectional_lm.py --part race --minutes 20 --repetitions 1
     python benchmarks/bidirectional_lm.py --part encode
     python benchmarks/bidirectional_lm.py --part perplexity --minutes 30 --repetitions 1
 """
@@ -23,9 +28,11 @@ All parts read Wikipedia articles, cut into sentences and words.
 import argparse
 import math
 import tempfile
+import time
 import warnings
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +40,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import OURS, Figures, Metric, argument_parser, main, measure, measure_repeated
+from harness import (
+    OURS,
+    Contender,
+    Figures,
+    Metric,
+    argument_parser,
+    main,
+    measure,
+    measure_repeated,
+)
 from public_data import articles
 
 if TYPE_CHECKING:
@@ -47,6 +63,7 @@ ROWS, WORDS, VOCABULARY = 32, 20, 30_000
 FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 128))
 ORDER = 5
 SCORED_ROW = 256
+SCORED = 8  # batches of unread rows that a look reads
 Ids = NDArray[np.int64]
 
 
@@ -80,7 +97,15 @@ def model_of(arguments: argparse.Namespace) -> "Elmo":
 # Steps of training
 
 
-def our_step(arguments: argparse.Namespace) -> Figures:
+@dataclass(frozen=True)
+class Trained:
+    """A model under training: a step of it, and its loss a word on unread rows, exactly."""
+
+    step: Callable[[], object]
+    held_out: Callable[[], float]
+
+
+def our_training(arguments: argparse.Namespace, *, exact: bool = False) -> Trained:
     import torch
 
     from headstart.pretrain.bidirectional_lm import Batch, BidirectionalLm, Objective
@@ -92,27 +117,35 @@ def our_step(arguments: argparse.Namespace) -> Figures:
     every, documents = corpus(arguments.data, arguments.articles)
     settings = BidirectionalLm(words_per_row=WORDS, rows_per_step=ROWS, rows_at_once=ROWS)
     objective = Objective(model, documents, every.vocabulary, settings, seed=arguments.seed)
-    optimizer = adamw(model, learning_rate=1e-3)
+    optimizer = adamw(model, learning_rate=arguments.rate)
     bf16 = has_fast_bf16(torch.device("cpu"))
-    batches = objective.batches(1)
 
     def loss(batch: "Batch") -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return objective.loss(batch)
+            if not exact:
+                return objective.loss(batch)
+            top_DNP, targets_DN = objective.predict(batch)
+            total = model.prediction_loss(top_DNP.flatten(0, 1), targets_DN.flatten())
+            return total, torch.tensor(float(batch.predictions))
 
-    steps = train(batches, loss, optimizer, schedule=lambda step: 1.0, seed=arguments.seed)
+    def held_out() -> float:
+        model.eval()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            found = objective.score(objective.validation[:SCORED])["loss"]
+        model.train()
+        return found
+
+    batches, seed = objective.batches(1), arguments.seed
+    steps = train(batches, loss, optimizer, schedule=lambda step: 1.0, seed=seed)
     model.train()
-    for _ in range(3):
-        next(steps)
-    timed = measure_repeated(lambda: next(steps), least_seconds=arguments.seconds)
-    return {"words_per_second": ROWS * WORDS / timed.seconds, "others": timed.others}
+    return Trained(lambda: next(steps), held_out)
 
 
-def plain_step(arguments: argparse.Namespace, *, bf16: bool = False) -> Figures:
+def plain_training(arguments: argparse.Namespace, *, bf16: bool = False) -> Trained:
     import torch
     from torch.nn import functional as F
 
-    from headstart.pretrain.bidirectional_lm import BidirectionalLm, Objective
+    from headstart.pretrain.bidirectional_lm import Batch, BidirectionalLm, Objective
     from headstart.tokenize.characters import BEGIN, END, words_to_characters
 
     warnings.filterwarnings("ignore", "LSTM with projections")
@@ -124,32 +157,84 @@ def plain_step(arguments: argparse.Namespace, *, bf16: bool = False) -> Figures:
         torch.nn.LSTM(128, 512, 2, proj_size=128, dropout=0.1) for _ in range(2)
     )
     parts = torch.nn.ModuleList([model.tokens, model.softmax, lstms])
-    optimizer = torch.optim.AdamW(parts.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(parts.parameters(), lr=arguments.rate)
     batches = objective.batches(1)
     letters = np.concatenate([np.stack([BEGIN, END]), words_to_characters(every.vocabulary[1:])])
 
-    def step() -> None:
-        (batch,) = next(batches)
-        total: Any = 0.0
+    def mean_loss(batch: "Batch", dropout: float) -> torch.Tensor:
+        total = torch.zeros(())
         for direction, lstm in enumerate(lstms):
             ids = batch.ids_BT if direction == 0 else batch.ids_BT[:, ::-1].copy()
             known = torch.from_numpy(np.where(ids < VOCABULARY, ids, 1))
             places = np.where(ids == 0, direction, ids + 1)
+            rows, words = len(ids), ids.shape[1] - 1
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 characters = torch.from_numpy(letters[places[:, :-1].T].astype(np.int64))
-                tokens = plain_tokens(model, characters.flatten(0, 1)).unflatten(0, (WORDS, ROWS))
-                states, _ = lstm(F.dropout(tokens, 0.1))
-                scores = model.softmax(F.dropout(states, 0.1))
+                tokens = plain_tokens(model, characters.flatten(0, 1)).unflatten(0, (words, rows))
+                states, _ = lstm(F.dropout(tokens, dropout))
+                scores = model.softmax(F.dropout(states, dropout))
             targets = known[:, 1:].T
             total = total + F.cross_entropy(scores.flatten(0, 1).float(), targets.flatten())
-        total.backward()
+        return total
+
+    def step() -> None:
+        (batch,) = next(batches)
+        mean_loss(batch, 0.1).backward()
         torch.nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    step()
-    timed = measure_repeated(step, least_seconds=arguments.seconds)
-    return {"words_per_second": ROWS * WORDS / timed.seconds, "others": timed.others}
+    def held_out() -> float:
+        parts.eval()
+        unread = objective.validation[:SCORED]
+        with torch.inference_mode():
+            losses = [float(mean_loss(batch, 0.0)) / 2 for batch in unread]
+        parts.train()
+        counts = [batch.predictions for batch in unread]
+        return float(np.average(losses, weights=counts))
+
+    return Trained(step, held_out)
+
+
+CONTENDERS: dict[str, Callable[[argparse.Namespace], Trained]] = {
+    OURS: our_training,
+    "plain": plain_training,
+    "plain-bf16": lambda arguments: plain_training(arguments, bf16=True),
+}
+
+
+def speed(training: Callable[[argparse.Namespace], Trained]) -> Contender:
+    """Return what times steps."""
+
+    def figures(arguments: argparse.Namespace) -> Figures:
+        step = training(arguments).step
+        for _ in range(3):
+            step()
+        timed = measure_repeated(step, least_seconds=arguments.seconds)
+        return {"words_per_second": ROWS * WORDS / timed.seconds, "others": timed.others}
+
+    return figures
+
+
+def race(training: Callable[[argparse.Namespace], Trained]) -> Contender:
+    """Return what trains to a held-out loss, or for `--minutes` at most, looks not counted."""
+
+    def figures(arguments: argparse.Namespace) -> Figures:
+        trained = training(arguments)
+        spent, found = 0.0, trained.held_out()
+        before, higher = spent, found
+        while found > arguments.loss and spent < 60 * arguments.minutes:
+            before, higher = spent, found
+            started = time.perf_counter()
+            while time.perf_counter() - started < arguments.seconds:
+                trained.step()
+            spent += time.perf_counter() - started
+            found = trained.held_out()
+        if found <= arguments.loss < higher:  # between two looks linearly
+            spent = before + (spent - before) * (higher - arguments.loss) / (higher - found)
+        return {"seconds": spent, "reached": found}
+
+    return figures
 
 
 def plain_tokens(model: "Elmo", characters: "torch.Tensor") -> "torch.Tensor":
@@ -378,11 +463,12 @@ def _turned(documents: "EncodedDocuments", vocabulary: int, side: str) -> tuple[
 
 
 PARTS = {
-    "step": {
-        OURS: our_step,
-        "plain": plain_step,
-        "plain-bf16": lambda arguments: plain_step(arguments, bf16=True),
+    "step": {name: speed(training) for name, training in CONTENDERS.items()},
+    "exact": {
+        name: speed(partial(our_training, exact=True) if name == OURS else training)
+        for name, training in CONTENDERS.items()
     },
+    "race": {name: race(training) for name, training in CONTENDERS.items()},
     "encode": {OURS: our_encoding, "plain": plain_encoding},
     "perplexity": {OURS: perplexity},
 }
@@ -397,17 +483,22 @@ if __name__ == "__main__":
     parser.add_argument("--sentences", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=30.0, help="of pretraining")
     parser.add_argument("--steps", type=int, help="of pretraining, instead of minutes")
+    parser.add_argument("--rate", type=float, default=4e-3, help="of training steps")
+    parser.add_argument("--loss", type=float, default=6.0, help="nats a word, to race to")
     parser.add_argument("--size", default="mini")
     parser.add_argument("--encoder", type=Path, help="a folder with an ELMo, not to pretrain one")
     parser.add_argument("--out", type=Path, help="where the pretrained ELMo is saved")
     chosen = parser.parse_known_args()[0].part
-    names = ["words_per_second", "sentences_per_second"]
+    names = ["words_per_second", "seconds", "reached", "sentences_per_second"]
     names += [f"elmo_{name}perplexity" for name in ("", "forward_", "backward_")]
     names += [f"5gram_{name}perplexity" for name in ("", "forward_", "backward_")]
     main(
         f"bidirectional_lm_{chosen}",
         PARTS[chosen],
-        [Metric(name) for name in [*names, "margin_nats", "words_read"]],
+        [
+            Metric(name, "difference" if name == "reached" else "ratio")
+            for name in [*names, "margin_nats", "words_read"]
+        ],
         parser,
         prepare=lambda arguments: articles(arguments.data, "test"),
         ours=tuple(PARTS[chosen]),
