@@ -46,7 +46,8 @@ def reuse_freed_memory() -> None:
 
     As it comes, glibc returns what a step's tensors held to the kernel, which hands it out anew,
     cleared, page by page, to the one thread that asks, while the others wait: on two threads a
-    twentieth of GPT's training step, a seventh of MiniLM's reading. Other C libraries are left as they are.
+    twentieth of GPT's training step, a seventh of MiniLM's reading. Other C libraries are left as
+    they are.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
