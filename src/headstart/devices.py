@@ -3,11 +3,17 @@
 import ctypes
 import os
 import platform
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
+
+from headstart.errors import MemoryLimitError
+
+_NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory", re.IGNORECASE)
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -22,6 +28,24 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def memory_errors(stage: str, hint: str) -> Iterator[None]:
+    """Turn the errors of memory that is not there into one that says when, and what to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's allocator raises the latter
+        if not is_out_of_memory(error) or isinstance(error, MemoryLimitError):
+            raise
+        raise MemoryLimitError(f"{stage}: not enough memory; {hint}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error is that of memory that is not there."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
+    )
 
 
 def map_in_order(

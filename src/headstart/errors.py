@@ -48,6 +48,12 @@ class TransferError(HeadstartError, RuntimeError):
     exit_code = 70
 
 
+class MemoryLimitError(HeadstartError, MemoryError):
+    """There is too little memory; what was saved before is untouched."""
+
+    exit_code = 70
+
+
 class LockedError(HeadstartError, RuntimeError):
     """Another process is using the folder."""
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from headstart.errors import FormatError, HeadstartError, LockedError, StorageEr
 
 MANIFEST = "manifest.json"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LONGEST_NAME = 200  # bytes; most file systems know no name above 255
 
 
 def cache_folder() -> Path:
@@ -43,8 +45,13 @@ def file_sha256(path: Path) -> str:
 
 
 @contextmanager
-def disk_errors(target: Path) -> Iterator[None]:
-    """Turn the system's disk errors into a `StorageError` that says what to do."""
+def disk_errors(target: Path, *, needed: int = 0) -> Iterator[None]:
+    """Turn the system's disk errors into a `StorageError` that says what to do.
+
+    Args:
+        target: What is written.
+        needed: Its bytes, if they are known, for the message.
+    """
     try:
         yield
     except HeadstartError:  # some are an OSError too, and none is the disk's
@@ -52,8 +59,9 @@ def disk_errors(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
-            free = shutil.disk_usage(_existing_parent(target)).free / 2**20
-            hint = f"{free:.0f} MiB are free there; free some space or choose another folder"
+            wanted = f"{_mib(needed)} are needed and " if needed else ""
+            free = f"{wanted}{_mib(free_bytes(target))} are free there"
+            hint = f"{free}; free some space or choose another folder"
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             hint = "choose a folder you may write to"
         else:
@@ -61,11 +69,16 @@ def disk_errors(target: Path) -> Iterator[None]:
         raise StorageError(f"{target}: cannot write: {reason}; {hint}") from error
 
 
-def _existing_parent(path: Path) -> Path:
-    path = path.absolute()
+def free_bytes(target: Path) -> int:
+    """Return how many bytes are free on the disk where `target` is, or will be."""
+    path = target.absolute()
     while not path.exists():
         path = path.parent
-    return path
+    return shutil.disk_usage(path).free
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
 
 
 def _sync(path: Path) -> None:
@@ -87,10 +100,15 @@ def check_new(target: Path) -> None:
 
 
 @contextmanager
-def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Iterator[Path]:
     """Yield an empty folder beside `target`; rename it to `target` once the block ends well.
 
     The block's files get a manifest with their SHA-256 sums. If the block fails, nothing is left.
+
+    Args:
+        target: The folder to be.
+        overwrite: Replace one that exists.
+        needed: The bytes that it will take, if they are known, for errors.
 
     Raises:
         StorageError: `target` exists and `overwrite` is false, or the disk refuses.
@@ -98,9 +116,9 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     target = Path(target).absolute()
     if not overwrite:
         check_new(target)
-    with disk_errors(target):
+    with disk_errors(target, needed=needed):
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        folder = Path(tempfile.mkdtemp(prefix=_beside(target), dir=target.parent))
         try:
             folder.chmod(0o777 & ~_umask())
             yield folder
@@ -110,10 +128,10 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 file.chmod(0o666 & ~_umask())
             sums = {str(file.relative_to(folder)): file_sha256(file) for file in _files(folder)}
             write_json(folder / MANIFEST, {"sha256": sums})
-            for path in (*_files(folder), folder):
+            for path in (*_files(folder), *_folders(folder), folder):
                 _sync(path)
             if target.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+                old = Path(tempfile.mkdtemp(prefix=f"{_beside(target)}old.", dir=target.parent))
                 os.rename(target, old / target.name)
                 os.rename(folder, target)
                 shutil.rmtree(old)
@@ -124,6 +142,11 @@ def new_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _beside(target: Path) -> str:
+    """Return how names beside `target` begin: with its own, unless they would get too long."""
+    return f".{target.name}." if len(os.fsencode(target.name)) <= _LONGEST_NAME else "."
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -132,6 +155,10 @@ def _umask() -> int:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MANIFEST)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_dir()]
 
 
 def check_manifest(folder: Path) -> Mapping[str, Any]:
@@ -167,7 +194,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file beside `path` that takes its name once the block ends well."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_beside(path), dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
@@ -175,6 +202,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
+            _sync(path.parent)
         finally:
             Path(name).unlink(missing_ok=True)
 
@@ -213,7 +241,7 @@ def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold `folder` for this process while the block runs; with `wait`, once it is free.
 
     Raises:
-        LockedError: Another process holds it; the message names the host and the process.
+        LockedError: Another process holds it; the message names it, its host and since when.
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -228,7 +256,8 @@ def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
             ) from None
     try:
         with disk_errors(folder):
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {since}")
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -22,12 +22,12 @@ FLAGS = {
     ),
     "pretrain": (
         "method --corpus --parallel --vectors --out --size --epochs --minutes --tokens --steps "
-        "--cbow --tokenizer --min-count --set --text-column --seed --threads --track --config "
-        "--json --debug"
+        "--cbow --tokenizer --min-count --set --text-column --seed --threads --save-minutes "
+        "--skip-bad-batches --track --config --json --debug"
     ),
     "adapt": (
         "encoder --corpus --out --epochs --minutes --tokens --steps --set --text-column --seed "
-        "--threads --track --config --json --debug"
+        "--threads --save-minutes --skip-bad-batches --track --config --json --debug"
     ),
     "fill-mask": "encoder text --top --json --debug",
     "generate": (

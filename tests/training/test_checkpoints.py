@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from headstart.errors import FormatError, SettingsError, StorageError
 from headstart.training import checkpoints
-from headstart.training.optimizers import adamw
+from headstart.training.optimizers import adamw, state_tensors
 
 
 class Notes:
@@ -27,9 +27,11 @@ def _save(folder, model, *steps):
     model(torch.zeros(1, 3, dtype=torch.long)).sum().backward()
     optimizer.step()
     for step in steps:
-        checkpoints.save_checkpoint(
-            folder, step, model=model, optimizer=optimizer, state={"at": step}
-        )
+        files = {
+            checkpoints.WEIGHTS: checkpoints.model_tensors(model),
+            checkpoints.OPTIMIZER: state_tensors(optimizer),
+        }
+        checkpoints.save_checkpoint(folder, step, files=files, state={"at": step})
     return optimizer
 
 
@@ -43,7 +45,7 @@ def test_there_and_back(tmp_path, tiny, model):
     assert (found.step, found.state["at"]) == (7, 7)
     other = tiny.TinyModel()
     fresh = adamw(other, learning_rate=0.1)
-    checkpoints.load_checkpoint(found, other, fresh)
+    checkpoints.load_checkpoint(found, checkpoints.model_tensors(other), fresh)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
     saved = optimizer.state[model.tokens.weight]
@@ -125,7 +127,7 @@ def test_other_shapes_name_the_tensor(tmp_path, tiny, model, width):
     found = checkpoints.newest_checkpoint(tmp_path, Notes())
     message = rf"model.safetensors: tensor 'tokens.weight' is .* \[11, 8\], .* \[11, {width}\]"
     with pytest.raises(FormatError, match=message):
-        checkpoints.load_checkpoint(found, tiny.TinyModel(width=width))
+        checkpoints.load_checkpoint(found, checkpoints.model_tensors(tiny.TinyModel(width=width)))
 
 
 def test_other_names_and_types_name_the_tensor(tmp_path, tiny, model):
@@ -134,15 +136,15 @@ def test_other_names_and_types_name_the_tensor(tmp_path, tiny, model):
     before = model.tokens.weight.detach().clone()
     model.mix.to(torch.float64)
     with pytest.raises(FormatError, match=r"'mix.(weight|bias)' is torch.float32"):
-        checkpoints.load_checkpoint(found, model)
+        checkpoints.load_checkpoint(found, checkpoints.model_tensors(model))
     model.norm = None
     model.mix.to(torch.float32)
     with pytest.raises(FormatError, match=r"'norm.(weight|bias)' is unknown"):
-        checkpoints.load_checkpoint(found, model)
+        checkpoints.load_checkpoint(found, checkpoints.model_tensors(model))
     model.norm = torch.nn.LayerNorm(8)
     model.more = torch.nn.Linear(1, 1)
     with pytest.raises(FormatError, match=r"'more.weight' is missing"):
-        checkpoints.load_checkpoint(found, model)
+        checkpoints.load_checkpoint(found, checkpoints.model_tensors(model))
     assert torch.equal(model.tokens.weight, before)
 
 

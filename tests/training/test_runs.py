@@ -92,7 +92,7 @@ def _ask_to_stop(number):
 
 
 def _ours(number):
-    return getattr(signal.getsignal(number), "__qualname__", "").startswith("_noted_signals")
+    return getattr(signal.getsignal(number), "__qualname__", "").startswith("noted_signals")
 
 
 def _digest(model, folder):

@@ -10,7 +10,9 @@ from headstart.cli.options import (
     Debug,
     Json,
     MoreSettings,
+    SaveMinutes,
     Seed,
+    SkipBadBatches,
     TextColumn,
     Track,
     read_more_settings,
@@ -44,6 +46,8 @@ def adapt(
         int | None,
         typer.Option(metavar="N", min=1, help="Threads; with 1 the result is always the same."),
     ] = None,
+    save_minutes: SaveMinutes = 5.0,
+    skip_bad_batches: SkipBadBatches = 0,
     track: Track = None,
     config: Config = None,
     as_json: Json = False,
@@ -56,26 +60,29 @@ def adapt(
         headstart adapt runs/bert --corpus reviews.txt --minutes 10 --out runs/bert-reviews
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.running import keep_run, run_folder, told
+    from headstart.cli.running import keep_run, resumable, run_folder, told
     from headstart.hub import store
     from headstart.storage import check_new
 
     check_new(out)
-    adapted = store.adapt(
-        encoder,
-        corpus,
-        text_column=text_column,
-        epochs=epochs,
-        minutes=minutes,
-        tokens=tokens,
-        steps=steps,
-        options=read_more_settings(more) or None,
-        seed=seed,
-        threads=threads,
-        run_folder=run_folder(out),
-        track=track,
-        progress=Bars(),
-    )
+    with resumable(out):
+        adapted = store.adapt(
+            encoder,
+            corpus,
+            text_column=text_column,
+            epochs=epochs,
+            minutes=minutes,
+            tokens=tokens,
+            steps=steps,
+            options=read_more_settings(more) or None,
+            seed=seed,
+            threads=threads,
+            run_folder=run_folder(out),
+            save_minutes=save_minutes,
+            skip_bad_batches=skip_bad_batches,
+            track=track,
+            progress=Bars(),
+        )
     if not keep_run(adapted, out, context):
         return
     if as_json:

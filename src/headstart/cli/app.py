@@ -27,9 +27,12 @@ from headstart.cli import (
     rank,
 )
 from headstart.cli.terminal import say, tell
+from headstart.devices import is_out_of_memory
 from headstart.errors import HeadstartError
 
 INTERRUPTED, TERMINATED, CLOSED_PIPE, OUR_FAULT = 130, 143, 141, 70  # 128 + the signal's number
+
+_NO_MEMORY = "error: not enough memory; end other programs, or choose smaller sizes or fewer texts"
 
 app = typer.Typer(name="headstart", add_completion=False, rich_markup_mode=None)
 
@@ -122,11 +125,15 @@ def _end(error: BaseException) -> int:
         case typer.TyperException():
             tell(f"error: {error.format_message()}{_help_hint(error)}")
             return error.exit_code
-    tell(
+    tell(_NO_MEMORY if is_out_of_memory(error) else _internal(error))
+    return OUR_FAULT
+
+
+def _internal(error: BaseException) -> str:
+    return (
         f"internal error: {type(error).__name__}: {error}; "
         "this is headstart's fault: --debug shows the traceback to report"
     )
-    return OUR_FAULT
 
 
 def _help_hint(error: typer.TyperException) -> str:

@@ -113,6 +113,18 @@ Track = Annotated[
     Path | None,
     typer.Option("--track", metavar="DIR", help="Write TensorBoard's files (extra 'track')."),
 ]
+SaveMinutes = Annotated[
+    float, typer.Option("--save-minutes", metavar="N", help="Minutes between checkpoints.")
+]
+SkipBadBatches = Annotated[
+    int,
+    typer.Option(
+        "--skip-bad-batches",
+        metavar="N",
+        min=0,
+        help="Leave out so many batches whose loss is not finite before the run stops.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Config = Annotated[

@@ -10,7 +10,9 @@ from headstart.cli.options import (
     Debug,
     Json,
     MoreSettings,
+    SaveMinutes,
     Seed,
+    SkipBadBatches,
     TextColumn,
     Track,
     read_more_settings,
@@ -77,6 +79,8 @@ def pretrain(
         int | None,
         typer.Option(metavar="N", min=1, help="Threads; with 1 the result is always the same."),
     ] = None,
+    save_minutes: SaveMinutes = 5.0,
+    skip_bad_batches: SkipBadBatches = 0,
     track: Track = None,
     config: Config = None,
     as_json: Json = False,
@@ -84,8 +88,8 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder on unlabelled text, or cove on translations.
 
-    A run of cove, elmo, gpt or bert that was stopped goes on with the same command. Under torchrun
-    the same command trains on several processes.
+    A run that was stopped goes on with the same command. Under torchrun the same command trains
+    cove, elmo, gpt and bert on several processes.
 
     For example:
 
@@ -96,33 +100,35 @@ def pretrain(
         headstart pretrain cove --parallel train.en --parallel train.de --out runs/cove
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.running import keep_run, run_folder, told
+    from headstart.cli.running import keep_run, resumable, run_folder, told
     from headstart.hub import store
-    from headstart.hub.kinds import RUNS
     from headstart.storage import check_new
 
     check_new(out)
     options = read_more_settings(more) | ({"cbow": True} if cbow else {})
-    encoder = store.pretrain(
-        method,
-        corpus,
-        parallel=parallel,
-        vectors=vectors,
-        text_column=text_column,
-        size=size,
-        epochs=epochs,
-        minutes=minutes,
-        tokens=tokens,
-        steps=steps,
-        tokenizer=tokenizer,
-        min_count=min_count,
-        options=options or None,
-        seed=seed,
-        threads=threads,
-        run_folder=run_folder(out) if method in RUNS else None,
-        track=track,
-        progress=Bars(),
-    )
+    with resumable(out):
+        encoder = store.pretrain(
+            method,
+            corpus,
+            parallel=parallel,
+            vectors=vectors,
+            text_column=text_column,
+            size=size,
+            epochs=epochs,
+            minutes=minutes,
+            tokens=tokens,
+            steps=steps,
+            tokenizer=tokenizer,
+            min_count=min_count,
+            options=options or None,
+            seed=seed,
+            threads=threads,
+            run_folder=run_folder(out),
+            save_minutes=save_minutes,
+            skip_bad_batches=skip_bad_batches,
+            track=track,
+            progress=Bars(),
+        )
     if not keep_run(encoder, out, context):
         return
     if as_json:

@@ -2,12 +2,16 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
 
 from headstart.cli.options import save_settings
+from headstart.errors import InterruptedRunError
 from headstart.hub.bundle import Pretrained
+from headstart.training.signals import SECOND
 
 _LOG = "log.jsonl"
 
@@ -15,6 +19,22 @@ _LOG = "log.jsonl"
 def run_folder(out: Path) -> Path:
     """Return where checkpoints and log are kept until the encoder is saved in `out`."""
     return out.with_name(f"{out.name}.run")
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """Let a signal that comes before the first step, or after the last, end in the same way.
+
+    Between them the run answers it. A second signal stops at once, as it would any program.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if SECOND in getattr(stop, "__notes__", ()):
+            raise
+        raise InterruptedRunError(
+            f"stopped between its steps; the same command goes on from {run_folder(out)}"
+        ) from None
 
 
 def keep_run(encoder: Pretrained, out: Path, context: typer.Context) -> bool:

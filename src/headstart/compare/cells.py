@@ -21,7 +21,7 @@ import torch
 
 from headstart import __version__
 from headstart.compare.contestants import Contestant
-from headstart.compare.processes import for_new_processes, settle
+from headstart.compare.processes import end, for_new_processes, settle
 from headstart.compare.reading import (
     MAX_TOKENS,
     Texts,
@@ -189,7 +189,7 @@ def _in_processes(
 ) -> Iterator[tuple[_Work, Spent | None]]:
     """Do the work in processes, yielding each part as it ends; each keeps its own result.
 
-    No process has anything in waiting, so who stops the run waits for one part at the most.
+    No process has anything in waiting, and one that is at work is ended with the run.
     """
     resource_tracker.ensure_running()  # starting it would unblock interrupts
     waiting = iter(work)
@@ -206,6 +206,9 @@ def _in_processes(
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield running.pop(future), future.result()
+    except KeyboardInterrupt:
+        end(pool)  # what runs is lost, and what is finished is on the disk
+        raise
     except BrokenProcessPool:
         raise HeadstartError(
             "a process of the comparison was killed, perhaps for want of memory; run the same "

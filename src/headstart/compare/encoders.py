@@ -19,7 +19,7 @@ from headstart.storage import cache_folder, fingerprint, folder_lock
 
 PRETRAIN_EPOCHS = {"word2vec": 30, "glove": 50}
 MIN_COUNT = 3  # corpora of a task are small
-_CODE = 2  # raise it when the same corpus and limits would give another encoder
+_CODE = 3  # raise it when the same corpus and limits would give another encoder
 
 Make = Callable[[Path | None, dict[str, Any]], Pretrained]
 
@@ -140,8 +140,6 @@ def _add(
     key = fingerprint(_CODE, corpus.fingerprint(), limits, __version__)
 
     def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
-        if name in WORD_VECTORS:
-            return pretrain(name, corpus, **limits, progress=progress)
         return pretrain(
             name,
             corpus,

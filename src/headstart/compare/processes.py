@@ -9,10 +9,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+_PATIENCE_SECONDS = 0.5
 
 
 @contextmanager
@@ -27,6 +30,13 @@ def settle() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+
+
+def end(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool at once; those that are about to end may do so."""
+    for process in list((pool._processes or {}).values()):
+        process.join(_PATIENCE_SECONDS)
+        process.kill()
 
 
 @contextmanager

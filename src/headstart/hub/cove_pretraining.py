@@ -26,7 +26,7 @@ from headstart.tokenize.encoded import in_batches
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import PAD_ID, UNKNOWN_ID, WordTokenizer
 from headstart.training.distributed import process_group, rank_and_size
-from headstart.training.runs import RunSettings, run
+from headstart.training.runs import run
 
 SIZES = {  # units of a direction, and numbers of a word vector; the last is the paper's
     "tiny": (64, 50),
@@ -115,12 +115,7 @@ def pretrain_cove(
         report = run(
             model,
             objective,
-            settings=RunSettings(
-                budget=plan.budget,
-                learning_rate=settings.learning_rate,
-                seed=plan.seed,
-                track=plan.track,
-            ),
+            settings=plan.run_settings(settings.learning_rate),
             folder=plan.run_folder,
             identity={
                 "sizes": sizes,

@@ -55,6 +55,8 @@ class Plan:
         options: Settings of the objective, by the names of `MaskedLm` or `CausalLm`; and for a new
             model `vocabulary_size`, `lowercase` and `dropout`.
         run_folder: Where checkpoints and log are kept; a run that was stopped goes on there.
+        save_minutes: Minutes between checkpoints, besides those of the best validations.
+        skip_bad_batches: How many batches with bad numbers are left out before a model stops.
         track: A folder for TensorBoard's files.
         progress: Where progress goes.
     """
@@ -64,8 +66,21 @@ class Plan:
     threads: int | None
     options: Mapping[str, Any]
     run_folder: Path | None
+    save_minutes: float
+    skip_bad_batches: int
     track: Path | None
     progress: Progress
+
+    def run_settings(self, learning_rate: float) -> RunSettings:
+        """Return the settings of a model's run."""
+        return RunSettings(
+            budget=self.budget,
+            learning_rate=learning_rate,
+            seed=self.seed,
+            save_minutes=self.save_minutes,
+            skip_bad_batches=self.skip_bad_batches,
+            track=self.track,
+        )
 
 
 def pretrain_model(
@@ -218,12 +233,7 @@ def run_plan(
     report = run(
         model,
         objective,
-        settings=RunSettings(
-            budget=plan.budget,
-            learning_rate=settings.learning_rate,
-            seed=plan.seed,
-            track=plan.track,
-        ),
+        settings=plan.run_settings(settings.learning_rate),
         folder=plan.run_folder,
         identity={**identity, "objective": asdict(settings), "corpus": text.fingerprint()},
         progress=plan.progress,

@@ -1,5 +1,6 @@
 """Where encoders come from: loaded from what others published or we saved, or pretrained here."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -40,10 +41,11 @@ from headstart.models.word_vectors import WordVectors
 from headstart.pretrain import glove, skip_gram
 from headstart.progress import SILENT, Progress
 from headstart.settings import suggestion
-from headstart.storage import cache_folder, disk_errors, read_json
+from headstart.storage import cache_folder, disk_errors, fingerprint, read_json
 from headstart.tokenize.encoded import encode_corpus
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
+from headstart.training.array_runs import SAVE_MINUTES
 
 WIDTHS = {"tiny": 25, "mini": 50, "small": 100, "medium": 200, "base": 300}
 EPOCHS = {"word2vec": 5, "glove": 25}
@@ -227,6 +229,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     min_count: int | None = None,
     options: Mapping[str, Any] | None = None,
     run_folder: str | Path | None = None,
+    save_minutes: float = SAVE_MINUTES,
+    skip_bad_batches: int = 0,
     track: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Pretrained:
@@ -258,7 +262,10 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         options: More settings of the method, by the names of `SkipGram`, `GloVe`, `Translation`,
             `BidirectionalLm`, `MaskedLm` or `CausalLm`; for CoVe and models `vocabulary_size` (of
             CoVe's target) and `dropout`, too, and for models `lowercase`.
-        run_folder: Where a model's checkpoints and log go; a run that was stopped goes on there.
+        run_folder: Where checkpoints go, and a model's log; a run that was stopped goes on there.
+        save_minutes: Minutes between checkpoints, besides those of a model's best validations.
+        skip_bad_batches: How many batches whose loss or gradient is not finite are left out before
+            the training stops, for CoVe and models.
         track: A folder for TensorBoard's files, for models.
         progress: Where progress goes.
 
@@ -279,7 +286,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         corpus=corpus,
         parallel=parallel,
         vectors=vectors,
-        of_runs={"steps": steps, "run_folder": run_folder, "track": track},
+        of_runs={"steps": steps, "track": track, "skip_bad_batches": skip_bad_batches or None},
     )
     plan = Plan(
         budget=_budget(limits, {"minutes": MINUTES} if model else {"epochs": EPOCHS[method]}),
@@ -287,6 +294,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         threads=threads,
         options=options or {},
         run_folder=None if run_folder is None else Path(run_folder),
+        save_minutes=save_minutes,
+        skip_bad_batches=skip_bad_batches,
         track=None if track is None else Path(track),
         progress=progress,
     )
@@ -358,6 +367,7 @@ def _source_vectors(
     if vectors is not None:
         return _word_vectors(vectors, progress=plan.progress)
     kept = None if plan.run_folder is None else plan.run_folder / _VECTORS
+    run_folder = kept and kept.with_name(f"{_VECTORS}.run")
     if kept is not None and kept.exists():
         return _word_vectors(kept, progress=plan.progress)
     config = _configure("glove", {"dim": vector_width(size)})
@@ -365,13 +375,15 @@ def _source_vectors(
     trained = _pretrain_vectors(
         "glove",
         read_corpus(texts=pairs.sources),
-        replace(plan, budget=budget),
+        replace(plan, budget=budget, run_folder=run_folder),
         config,
         "words",
         min_count,
     )
     if kept is not None:
         trained.save(kept)
+    if run_folder is not None:
+        shutil.rmtree(run_folder, ignore_errors=True)
     return _word_vectors(trained, progress=plan.progress)
 
 
@@ -388,6 +400,8 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
     threads: int | None = None,
     options: Mapping[str, Any] | None = None,
     run_folder: str | Path | None = None,
+    save_minutes: float = SAVE_MINUTES,
+    skip_bad_batches: int = 0,
     track: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Pretrained:
@@ -407,6 +421,9 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
         threads: How many to train with; all cores by default.
         options: More settings, by the names of `MaskedLm` or `CausalLm`.
         run_folder: Where checkpoints and log go; a run that was stopped goes on there.
+        save_minutes: Minutes between checkpoints, besides those of the best validations.
+        skip_bad_batches: How many batches whose loss or gradient is not finite are left out before
+            the training stops.
         track: A folder for TensorBoard's files.
         progress: Where progress goes.
 
@@ -428,6 +445,8 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
         threads=threads,
         options=options or {},
         run_folder=None if run_folder is None else Path(run_folder),
+        save_minutes=save_minutes,
+        skip_bad_batches=skip_bad_batches,
         track=None if track is None else Path(track),
         progress=progress,
     )
@@ -489,6 +508,9 @@ def _pretrain_vectors(
     with disk_errors(cache_folder()):
         cache_folder().mkdir(parents=True, exist_ok=True)
         working = tempfile.TemporaryDirectory(prefix="corpus-", dir=cache_folder())
+    identity: dict[str, Any] = {"tokenizer": fingerprint(tokenizer.vocabulary), "min_count": min_count}
+    if plan.run_folder is not None:
+        identity["corpus"] = text.fingerprint()
     with working as folder:
         encoded = encode_corpus(text.texts(), tokenizer, Path(folder), progress=plan.progress)
         result = _OBJECTIVES[method].train(
@@ -497,6 +519,9 @@ def _pretrain_vectors(
             budget=plan.budget,
             seed=plan.seed,
             threads=threads,
+            run_folder=plan.run_folder,
+            identity=identity,
+            save_minutes=plan.save_minutes,
             progress=plan.progress,
         )
     matrix = result.vectors

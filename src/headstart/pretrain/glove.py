@@ -13,8 +13,9 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from headstart.progress import SILENT, Advance, Progress
 from headstart.seeds import generator
 from headstart.storage import disk_errors
 from headstart.tokenize.encoded import EncodedCorpus
+from headstart.training.array_runs import SAVE_MINUTES, ArrayRun, array_run
 
 Floats = NDArray[np.float32]
 
@@ -90,6 +92,9 @@ def train(
     seed: int = 0,
     threads: int = 1,
     folder: Path | None = None,
+    run_folder: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    save_minutes: float = SAVE_MINUTES,
     progress: Progress = SILENT,
 ) -> Result:
     """Count pairs, then fit vectors; with one thread the result is the same bit for bit.
@@ -104,11 +109,17 @@ def train(
         seed: Decides everything random.
         threads: How many count and train, without locks (Recht et al. 2011).
         folder: Where counts are kept meanwhile; beside the mapped corpus by default.
+        run_folder: Where checkpoints of the fit go; a training that was stopped counts again, which
+            gives the same counts, and goes on there.
+        identity: What makes this training another than one with the same settings; plain values.
+        save_minutes: Minutes between checkpoints.
         progress: Where progress goes.
 
     Raises:
         DataError: Fewer than two words occur, or no two in one document.
         NonFiniteError: Training diverged.
+        SettingsError: `run_folder` holds another training.
+        InterruptedRunError: It was stopped; the same call goes on.
         StorageError: The disk refuses.
     """
     if np.count_nonzero(corpus.counts) < 2:
@@ -127,9 +138,24 @@ def train(
         )
         counting_seconds = time.perf_counter() - started
         fit = _Fit(corpus, counts, config, budget, seed, started)
-        with progress.stage("fitting GloVe", 1.0, "of the budget") as advance:
-            fit.run(threads, advance)
-    training_seconds = time.perf_counter() - started - counting_seconds
+        with (
+            array_run(
+                fit.arrays(),
+                folder=run_folder,
+                description={
+                    **(identity or {}),
+                    "settings": asdict(config),
+                    "budget": asdict(budget),
+                    "seed": seed,
+                },
+                save_minutes=save_minutes,
+                progress=progress,
+            ) as kept,
+            progress.stage("fitting GloVe", 1.0, "of the budget") as advance,
+        ):
+            fit.take_up(kept.place)
+            fit.run(threads, kept, advance)
+    training_seconds = time.perf_counter() - fit.started - counting_seconds
     vectors = fit.vectors.sum(axis=0)[:, : config.dim]
     vectors[corpus.counts == 0] = 0.0
     report = {
@@ -179,33 +205,61 @@ class _Fit:
         self.corpus, self.counts, self.config = corpus, counts, config
         self.budget, self.seed, self.started = budget, seed, started
         self.costs: list[float] = []  # mean cost of each whole iteration
+        self.cost = 0.0  # of this iteration, so far
+        self.visited = 0  # its chunks that are done
         self.done = 0  # pairs fitted, over all iterations
         self.share = 0.0  # of the budget, as progress was last told
+        self.stopped = False
         self.lock = threading.Lock()
 
-    def run(self, threads: int, advance: Advance) -> None:
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what is trained, by name."""
+        names = ("vectors", "biases", "squares", "bias_squares")
+        return {name: getattr(self, name) for name in names}
+
+    def place(self) -> dict[str, Any]:
+        """Return how far the training is."""
+        names = ("costs", "cost", "visited", "done")
+        seconds = time.perf_counter() - self.started
+        return {**{name: getattr(self, name) for name in names}, "seconds": seconds}
+
+    def take_up(self, place: Mapping[str, Any]) -> None:
+        """Go on from a place."""
+        if place:
+            self.costs, self.cost = list(place["costs"]), place["cost"]
+            self.visited, self.done = place["visited"], place["done"]
+            self.started -= place["seconds"]
+
+    def run(self, threads: int, kept: ArrayRun, advance: Advance) -> None:
         """Iterate until the budget is spent; the first iteration is always whole."""
-        sizes = np.diff(self.counts.offsets)
         while not self.costs or self.spent() < 1.0:
-            order = generator(self.seed, "tiles", len(self.costs)).permutation(2 * len(sizes))
-            cuts = np.flatnonzero(np.diff(np.cumsum(sizes[order >> 1]) // _CHUNK)) + 1
-            chunks = deque(np.split(order, cuts))
-            before, cost = self.done, [0.0]
+            chunks = self.chunks()
             with ThreadPoolExecutor(threads) as pool:
-                workers = [pool.submit(self.work, chunks, cost, advance) for _ in range(threads)]
+                workers = [pool.submit(self.work, chunks, kept, advance) for _ in range(threads)]
                 try:
                     for worker in workers:
                         worker.result()
                 finally:  # when one fails, or a user interrupts, the others end soon
-                    chunks.clear()
-            if not np.isfinite(cost[0]):
+                    self.stopped = True
+            self.stopped = False
+            if not np.isfinite(self.cost):
                 raise NonFiniteError(
                     f"GloVe diverged: the cost of iteration {len(self.costs) + 1} is not finite; "
                     f"lower learning_rate ({self.config.learning_rate})"
                 )
-            if self.done - before < self.counts.pairs:
-                return
-            self.costs.append(cost[0] / self.counts.pairs)
+            if not chunks:
+                self.costs.append(self.cost / self.counts.pairs)
+                self.cost, self.visited = 0.0, 0
+            if kept.rest_is_due():
+                kept.save(self.done, self.place())
+        kept.save(self.done, self.place())
+
+    def chunks(self) -> deque[NDArray[np.int64]]:
+        """Return the visits of this iteration that are still to come, in random order."""
+        sizes = np.diff(self.counts.offsets)
+        order = generator(self.seed, "tiles", len(self.costs)).permutation(2 * len(sizes))
+        cuts = np.flatnonzero(np.diff(np.cumsum(sizes[order >> 1]) // _CHUNK)) + 1
+        return deque(np.split(order, cuts)[self.visited :])
 
     def spent(self) -> float:
         """Return the share of the budget used up."""
@@ -217,10 +271,12 @@ class _Fit:
             seconds=time.perf_counter() - self.started,
         )
 
-    def work(self, chunks: deque[NDArray[np.int64]], cost: list[float], advance: Advance) -> None:
-        """Fit chunk after chunk until the iteration or the budget ends."""
+    def work(self, chunks: deque[NDArray[np.int64]], kept: ArrayRun, advance: Advance) -> None:
+        """Fit chunk after chunk until the iteration or the budget ends, or it is time to save."""
         config, records = self.config, self.counts.records
-        while chunks and not (self.costs and self.spent() >= 1.0):
+        while chunks and not (self.stopped or (self.costs and self.spent() >= 1.0)):
+            if kept.rest_is_due():
+                return
             try:
                 chunk = chunks.popleft()
             except IndexError:  # another thread took the last
@@ -236,7 +292,8 @@ class _Fit:
                 np.float32(config.learning_rate),
             )
             with self.lock:
-                cost[0] += error
+                self.cost += error
+                self.visited += 1
                 self.done += pairs
                 share = min(self.spent(), 1.0)
                 advance(share - self.share)

@@ -11,8 +11,10 @@ paper does not say, `[ours]` where we differ.
 
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -20,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.budget import Budget
-from headstart.errors import DataError, NonFiniteError, SettingsError
+from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Advance, Progress
 from headstart.seeds import derive, generator
 from headstart.tokenize.batches import Ids
 from headstart.tokenize.encoded import EncodedCorpus
+from headstart.training.array_runs import SAVE_MINUTES, ArrayRun, array_run
 
 Floats = NDArray[np.float32]
 
@@ -99,13 +102,30 @@ def train(
     budget: Budget,
     seed: int = 0,
     threads: int = 1,
+    run_folder: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    save_minutes: float = SAVE_MINUTES,
     progress: Progress = SILENT,
 ) -> Result:
     """Train word vectors; with one thread the result is the same bit for bit.
 
+    Args:
+        corpus: The text.
+        config: The settings.
+        budget: When to stop.
+        seed: Decides everything random.
+        threads: How many train, without locks (Recht et al. 2011).
+        run_folder: Where checkpoints go; a training that was stopped goes on there.
+        identity: What makes this training another than one with the same settings; plain values.
+        save_minutes: Minutes between checkpoints.
+        progress: Where progress goes.
+
     Raises:
         DataError: Fewer than two words occur.
         NonFiniteError: Training diverged.
+        SettingsError: `run_folder` holds another training.
+        InterruptedRunError: It was stopped; the same call goes on.
+        StorageError: The disk refuses.
     """
     if np.count_nonzero(corpus.counts) < 2:
         raise DataError("word2vec needs a corpus with two different words or more")
@@ -117,23 +137,35 @@ def train(
     inputs[corpus.counts == 0] = 0.0
     outputs = np.zeros((vocabulary + 1, width), np.float32)  # the spare row takes no part
     run = _Run(corpus, config, budget, seed, inputs, outputs)
-    started = time.perf_counter()
     label = "CBOW" if config.cbow else "skip-gram"
     with (
+        array_run(
+            {"inputs": inputs, "outputs": outputs},
+            folder=run_folder,
+            description={
+                **(identity or {}),
+                "settings": asdict(config),
+                "budget": asdict(budget),
+                "seed": seed,
+            },
+            save_minutes=save_minutes,
+            progress=progress,
+        ) as kept,
         progress.stage(f"training {label}", 1.0, "of the budget") as advance,
         ThreadPoolExecutor(threads) as pool,
     ):
-        workers = [pool.submit(run.work, number, advance) for number in range(threads)]
-        try:
-            for worker in workers:
-                worker.result()
-        finally:
-            run.stopped = True  # by an error in one thread, or by Ctrl-C in this one
-    if not (np.isfinite(inputs).all() and np.isfinite(outputs).all()):
-        raise NonFiniteError(
-            f"word2vec diverged: a vector is not finite; lower learning_rate ({config.rate})"
-        )
-    seconds = time.perf_counter() - started
+        run.take_up(kept.place)
+        advance(min(1.0, run.spent()))
+        while run.spent() < 1.0:
+            workers = [pool.submit(run.work, kept, advance) for _ in range(threads)]
+            try:
+                for worker in workers:
+                    worker.result()
+            finally:
+                run.stopped = True  # by an error in one thread, or by Ctrl-C in this one
+            run.stopped = False
+            kept.save(run.handed_out, run.place())
+    seconds = time.perf_counter() - run.started
     words = float(run.done * corpus.counts.sum() / len(corpus.ids))
     report = {
         "epochs": round(run.done / len(corpus.ids), 3),
@@ -185,13 +217,24 @@ class _Run:
             seconds=time.perf_counter() - self.started,
         )
 
-    def work(self, number: int, advance: Advance) -> None:
+    def place(self) -> dict[str, Any]:
+        """Return how far the training is."""
+        seconds = time.perf_counter() - self.started
+        return {"stretches": self.handed_out, "ids": self.done, "seconds": seconds}
+
+    def take_up(self, place: Mapping[str, Any]) -> None:
+        """Go on from a place."""
+        if place:
+            self.handed_out, self.done = place["stretches"], place["ids"]
+            self.started -= place["seconds"]
+
+    def work(self, kept: ArrayRun, advance: Advance) -> None:
+        """Train on one stretch after another until the budget is spent, or it is time to save."""
         kernel = _cbow if self.config.cbow else _skip_gram
-        state = derive(self.seed, "thread", number) | 1
-        while (chunk := self.next_chunk(advance)) is not None:
-            ids, share = chunk
+        while (chunk := self.next_chunk(kept, advance)) is not None:
+            number, ids, share = chunk
             rate = np.float32(self.config.rate * max(1.0 - share, _FINAL_RATE))
-            state = kernel(
+            kernel(
                 ids,
                 self.keep,
                 self.noise,
@@ -200,11 +243,13 @@ class _Run:
                 self.config.window,
                 self.config.negatives,
                 rate,
-                np.uint64(state),
+                np.uint64(derive(self.seed, "stretch", number) | 1),
             )
 
-    def next_chunk(self, advance: Advance) -> tuple[Ids, float] | None:
-        """Return a stretch of the corpus and the share of the budget spent; None at the end.
+    def next_chunk(self, kept: ArrayRun, advance: Advance) -> tuple[int, Ids, float] | None:
+        """Return the number of a stretch of the corpus, its ids, and the share of the budget spent.
+
+        None at the end, and when it is time to save.
 
         [ours] The stretches of an epoch come in random order, so that threads meet on the same
         words no more often than chance has it, and no part of the corpus always has the last word.
@@ -213,17 +258,18 @@ class _Run:
         per_epoch = -(-len(ids) // _CHUNK)
         with self.lock:
             share = self.spent()
-            if share >= 1.0 or self.stopped:
+            if share >= 1.0 or self.stopped or kept.rest_is_due():
                 return None
-            epoch, place = divmod(self.handed_out, per_epoch)
-            if place == 0:
+            number = self.handed_out
+            epoch, place = divmod(number, per_epoch)
+            if place == 0 or not len(self.order):
                 self.order = generator(self.seed, "order", epoch).permutation(per_epoch)
             start = int(self.order[place]) * _CHUNK
             chunk = ids[start : start + _CHUNK]
             self.handed_out += 1
             self.done += len(chunk)
             advance(max(0.0, min(1.0, self.spent()) - share))
-        return chunk, share
+        return number, chunk, share
 
 
 _compiled = numba.njit(fastmath=True, nogil=True, cache=True, error_model="numpy")

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from headstart.errors import FormatError, SettingsError
 from headstart.progress import Progress
-from headstart.storage import check_manifest, new_folder, read_json, write_json
-from headstart.training.optimizers import load_state_tensors, state_tensors
+from headstart.storage import MANIFEST, check_manifest, new_folder, read_json, write_json
+from headstart.training.optimizers import load_state_tensors
 
 FORMAT = 1
 WEIGHTS, OPTIMIZER, STATE, RUN = (
@@ -31,6 +31,8 @@ WEIGHTS, OPTIMIZER, STATE, RUN = (
     "run.json",
 )
 _NAME = re.compile(r"step-(\d{8,})")
+
+Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -94,30 +96,33 @@ def _told(values: Mapping[str, object], name: str) -> str:
 
 
 def save_checkpoint(
-    run_folder: Path,
-    step: int,
-    *,
-    model: nn.Module,
-    optimizer: torch.optim.AdamW,
-    state: Mapping[str, Any],
+    run_folder: Path, step: int, *, files: Mapping[str, Tensors], state: Mapping[str, Any]
 ) -> None:
     """Write the checkpoint of a step, whole or not at all, and read it back.
+
+    Args:
+        run_folder: The run's; this process holds its lock.
+        step: After which it is taken.
+        files: The tensors of each file by name: `WEIGHTS`, and `OPTIMIZER` where there is one.
+        state: What else goes on; plain values.
 
     Raises:
         StorageError: The disk refuses; earlier checkpoints are untouched.
         FormatError: The disk returns other bytes than it was given.
     """
     target = run_folder / f"step-{step:08}"
-    with new_folder(target) as folder:
-        for name, tensors in (
-            (WEIGHTS, model_tensors(model)),
-            (OPTIMIZER, state_tensors(optimizer)),
-        ):
+    with new_folder(target, needed=num_bytes(*files.values())) as folder:
+        for name, tensors in files.items():
             # Bytes that Python writes: the library's own writer numbers disk errors in words only.
             whole = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
             (folder / name).write_bytes(save(whole))
         write_json(folder / STATE, {"format": FORMAT, "step": step, **state})
     check_manifest(target)
+
+
+def num_bytes(*files: Tensors) -> int:
+    """Return how many bytes the tensors of some files take."""
+    return sum(t.numel() * t.element_size() for tensors in files for t in tensors.values())
 
 
 def prune_checkpoints(run_folder: Path, *, keep: int, best: int | None) -> None:
@@ -155,7 +160,7 @@ def checkpoint_at(run_folder: Path, step: int, progress: Progress) -> Checkpoint
         return None
     try:
         names = check_manifest(folder)["sha256"]
-        for name in (WEIGHTS, OPTIMIZER, STATE):
+        for name in {WEIGHTS, STATE, *(file.name for file in folder.iterdir())} - {MANIFEST}:
             if name not in names:
                 raise FormatError(f"{folder / name}: not in the manifest")
         state = read_json(folder / STATE)
@@ -179,27 +184,27 @@ def _found(run_folder: Path) -> list[tuple[int, Path]]:
 
 
 def load_checkpoint(
-    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.AdamW | None = None
+    checkpoint: Checkpoint, into: Tensors, optimizer: torch.optim.AdamW | None = None
 ) -> None:
-    """Set the model's weights, and the optimizer's state where it is given.
+    """Copy the weights `into` a model's tensors; set the optimizer's state where it is given.
 
     Raises:
         FormatError: A tensor is missing, unknown, or of another shape or type.
     """
     file = checkpoint.folder / WEIGHTS
-    tensors, expected = _read(file), model_tensors(model)
-    for name in (*expected, *tensors):
-        if name not in tensors or name not in expected:
-            what = "missing" if name in expected else "unknown to the model"
+    tensors = _read(file)
+    for name in (*into, *tensors):
+        if name not in tensors or name not in into:
+            what = "missing" if name in into else "unknown to the model"
             raise FormatError(f"{file}: tensor {name!r} is {what}")
-        theirs, ours = tensors[name], expected[name]
+        theirs, ours = tensors[name], into[name]
         if theirs.shape != ours.shape or theirs.dtype != ours.dtype:
             raise FormatError(
                 f"{file}: tensor {name!r} is {theirs.dtype} {list(theirs.shape)}, "
                 f"expected {ours.dtype} {list(ours.shape)}"
             )
     with torch.no_grad():
-        for name, tensor in expected.items():
+        for name, tensor in into.items():
             tensor.copy_(tensors[name])
     if optimizer is not None:
         file = checkpoint.folder / OPTIMIZER

@@ -29,12 +29,19 @@ class Step:
         loss: The mean loss of its batch before the update.
         norm: The gradient's L2 norm before it was cut.
         rate: The learning rate of the optimizer's first group.
+        skipped: Whether the batch had bad numbers and was left out.
     """
 
     number: int
     loss: float
     norm: float
     rate: float
+    skipped: bool = False
+
+
+def _never(message: str) -> bool:
+    del message
+    return False
 
 
 def train(
@@ -46,6 +53,7 @@ def train(
     max_norm: float = 1.0,
     first_step: int = 1,
     seed: int | None = None,
+    skip_bad: Callable[[str], bool] = _never,
 ) -> Iterator[Step]:
     """Train on each batch in turn, yielding after every update.
 
@@ -61,6 +69,7 @@ def train(
         first_step: The number of the first step.
         seed: Sets torch's global stream anew at each step, as a function of the seed, the step and
             the process, so that a resumed run drops the same units; None leaves it alone.
+        skip_bad: Told of a batch with bad numbers, says whether to go on without it.
 
     Raises:
         NonFiniteError: A loss or gradient is infinite or not a number; no weight has changed. Names
@@ -88,18 +97,21 @@ def train(
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients) / count
         mean_loss, size = (total / count).item(), norm.item()
-        if not (math.isfinite(mean_loss) and math.isfinite(size)):
+        good = math.isfinite(mean_loss) and math.isfinite(size)
+        if not good:
             where = _place(optimizer, micro_batches, sums)
-            raise NonFiniteError(
-                f"step {number}: loss {mean_loss}, gradient norm {size}{where}; "
-                "the weights are as before the step; try a lower learning rate"
-            )
-        torch._foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp(max=1.0) / count)
+            bad = f"step {number}: loss {mean_loss}, gradient norm {size}{where}"
+            if not skip_bad(bad):
+                raise NonFiniteError(
+                    f"{bad}; the weights are as before the step; try a lower learning rate"
+                )
         factor = schedule(number)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
-        optimizer.step()
-        yield Step(number, mean_loss, size, base_rates[0] * factor)
+        if good:
+            torch._foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp(max=1.0) / count)
+            optimizer.step()
+        yield Step(number, mean_loss, size, base_rates[0] * factor, skipped=not good)
 
 
 def _seed_streams(seed: int, parameters: Sequence[Tensor]) -> None:

@@ -7,29 +7,30 @@ without minutes, a run that was stopped is bit for bit one that was not.
 """
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from statistics import fmean, pstdev
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from headstart.budget import Budget
+from headstart.devices import memory_errors
 from headstart.errors import FormatError, InterruptedRunError, NonFiniteError, SettingsError
 from headstart.progress import SILENT, Progress
-from headstart.storage import folder_lock
+from headstart.storage import folder_lock, free_bytes
 from headstart.training import checkpoints
+from headstart.training.array_runs import SAVE_MINUTES
 from headstart.training.distributed import copy_from_first, from_first, rank_and_size, sum_numbers
 from headstart.training.journal import Journal, open_journal
 from headstart.training.loop import Step, train
-from headstart.training.optimizers import adamw
+from headstart.training.optimizers import adamw, state_tensors
 from headstart.training.schedules import rise_and_fall
+from headstart.training.signals import Signals, noted_signals
 
 Batch = TypeVar("Batch")
 
@@ -37,6 +38,8 @@ _LOG = "log.jsonl"
 _VALIDATIONS = 20  # in a run, unless the settings say after how many steps
 _MOST_ASIDE = 0.1  # of a budget in minutes, before validations become rarer
 _LAST_LOSSES = 100  # steps whose mean loss the report calls the training loss
+_FEWEST_LOSSES = 50  # before one can be told to be a spike
+_SPIKE = 6.0  # standard deviations above the mean of the losses before it
 _NOT_THE_RUN = ("validate_every", "save_every", "save_minutes", "keep", "track")
 
 
@@ -84,6 +87,8 @@ class RunSettings:
             would take over a tenth of its minutes.
         save_every: Steps between checkpoints, besides those of the best validations; None: no such.
         save_minutes: Minutes between checkpoints.
+        skip_bad_batches: How many batches, over the whole run, are left out because their loss or
+            gradient is not finite; the next one stops the run.
         keep: How many of the newest checkpoints stay, besides the best.
         track: A folder for TensorBoard's files; None: none.
     """
@@ -98,7 +103,8 @@ class RunSettings:
     bf16: bool | None = None
     validate_every: int | None = None
     save_every: int | None = None
-    save_minutes: float = 5.0
+    save_minutes: float = SAVE_MINUTES
+    skip_bad_batches: int = 0
     keep: int = 2
     track: Path | None = None
 
@@ -115,6 +121,10 @@ class RunSettings:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
                 raise SettingsError(f"{name} must be a whole number above 0, got {value!r}")
+        if type(self.skip_bad_batches) is not int or self.skip_bad_batches < 0:
+            raise SettingsError(
+                f"skip_bad_batches must be a whole number from 0, got {self.skip_bad_batches!r}"
+            )
 
 
 def run(
@@ -148,6 +158,7 @@ def run(
         FormatError: `folder` holds checkpoints, and none is whole or fits the model.
         LockedError: Another process is at work in `folder`.
         InterruptedRunError: SIGTERM or Ctrl-C came; the same call goes on where this one stopped.
+        MemoryLimitError: There is too little memory for a step, or to save.
         NonFiniteError: Training diverged; the last good checkpoint is in `folder`.
         MissingExtraError: `settings.track` is given and TensorBoard is not installed.
     """
@@ -165,6 +176,7 @@ def run(
             checkpoints.open_run(folder, {"identity": dict(identity or {}), "settings": same})
         state = _Run(model, objective, settings, folder, progress)
         state.resume()
+        state.check_disk()
         log = None if folder is None or rank else folder / _LOG
         after = state.place.step
         journal = stack.enter_context(open_journal(log, track=settings.track, after=after))
@@ -196,6 +208,10 @@ class _Place:
         aside: Those of them that went into validating and saving.
         losses: Of the last steps.
         curve: Every validation's step and scores.
+        to_validate: Whether the step's validation is still to come: a signal had cut it short.
+        skipped: Batches left out for their bad numbers.
+        spikes: Step and loss of those that stood out.
+        bit_exact: Whether all of it was computed in the same way, to the last bit.
     """
 
     step: int = 0
@@ -204,6 +220,10 @@ class _Place:
     aside: float = 0.0
     losses: list[float] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
+    to_validate: bool = False
+    skipped: int = 0
+    spikes: list[dict[str, float]] = field(default_factory=list)
+    bit_exact: bool = True
 
     @property
     def best(self) -> dict[str, float] | None:
@@ -235,6 +255,7 @@ class _Run(Generic[Batch]):
         self.place = _Place()
         self.resumed_at = self.saved_at = 0
         self.best_weights: dict[str, Tensor] = {}  # for a run without a folder
+        self.signals = Signals()
         self.step_tokens = 0  # of the step under way, in this process
         self.start_clock()
 
@@ -264,7 +285,8 @@ class _Run(Generic[Batch]):
         if found is None:
             copy_from_first(list(checkpoints.model_tensors(self.model).values()))
             return
-        checkpoints.load_checkpoint(found, self.model, self.optimizer)
+        weights = checkpoints.model_tensors(self.model)
+        checkpoints.load_checkpoint(found, weights, self.optimizer)
         try:
             self.place = _Place(**found.state["place"])
             machine = dict(found.state["machine"])
@@ -279,8 +301,21 @@ class _Run(Generic[Batch]):
         now = self.machine()
         changes = [f"{k}: {machine.get(k)} -> {now[k]}" for k in now if machine.get(k) != now[k]]
         if changes:
+            self.place.bit_exact = False
             self.progress.note(
                 f"the last bits will differ from a run at one go: {', '.join(changes)}"
+            )
+
+    def check_disk(self) -> None:
+        """Say so before the first step if checkpoints will not fit on the disk."""
+        if self.folder is None or self.rank or self.share >= 1.0:
+            return
+        weights = checkpoints.num_bytes(checkpoints.model_tensors(self.model))
+        needed, free = 3 * weights * (self.settings.keep + 2), free_bytes(self.folder)
+        if needed > free:  # AdamW keeps two numbers for each weight
+            self.progress.note(
+                f"{self.folder}: checkpoints may take {needed / 2**20:,.0f} MiB, and "
+                f"{free / 2**20:,.0f} MiB are free there"
             )
 
     def machine(self) -> dict[str, Any]:
@@ -294,6 +329,12 @@ class _Run(Generic[Batch]):
 
     def train(self, journal: Journal, description: str) -> None:
         """Step until the budget is spent, or a signal comes."""
+        if self.place.to_validate:
+            with noted_signals(active=self.folder is not None) as self.signals:
+                self.model.train()
+                self.validate(journal)
+            if self.place.to_validate:
+                raise InterruptedRunError(self.stopped_where())
         if self.share >= 1.0:
             return
         steps = train(
@@ -304,34 +345,71 @@ class _Run(Generic[Batch]):
             max_norm=self.settings.max_norm,
             first_step=self.place.step + 1,
             seed=self.settings.seed,
+            skip_bad=self.skip_bad,
         )
         self.model.train()
         with (
             self.progress.stage(description, 1.0, "of the budget") as advance,
-            _noted_signals(active=self.folder is not None) as signals,
+            noted_signals(active=self.folder is not None) as self.signals,
         ):
             advance(self.share)
             before = replace(self.place), self.share
-            for step in steps:
+            while (step := self.next_step(steps)) is not None:
                 self.note(step, before[0], journal)
                 advance(min(1.0, self.share) - before[1])
                 improved = self.validation_is_due(before[1]) and self.validate(journal)
-                stopped = sum_numbers(len(signals)) != [0]
+                stopped = sum_numbers(len(self.signals.received)) != [0]
                 if improved or stopped or self.share >= 1.0 or self.save_is_due():
                     self.save(journal)
                 if stopped:
-                    raise InterruptedRunError(
-                        f"stopped by {signals[0] if signals else 'a signal'} after step "
-                        f"{step.number:,}, {min(1.0, self.share):.0%} of the budget; the same "
-                        f"call or command goes on from {self.folder}"
-                    )
+                    raise InterruptedRunError(self.stopped_where())
                 if self.share >= 1.0:
                     break
                 before = replace(self.place), self.share
 
+    def next_step(self, steps: Iterator[Step]) -> Step | None:
+        number = self.place.step + 1
+        hint = "fewer at once take less and change nothing: --set rows_at_once=4 (or pairs_at_once)"
+        with memory_errors(f"step {number:,}", hint):
+            return next(steps, None)
+
+    def stopped_where(self) -> str:
+        by = self.signals.received[0] if self.signals.received else "a signal"
+        return (
+            f"stopped by {by} after step {self.place.step:,}, {min(1.0, self.share):.0%} of the "
+            f"budget; the same call or command goes on from {self.folder}"
+        )
+
+    def skip_bad(self, bad: str) -> bool:
+        """Count a batch with bad numbers, and say whether the run goes on without it."""
+        most = self.settings.skip_bad_batches
+        if self.place.skipped >= most:
+            return False
+        self.place.skipped += 1
+        self.progress.note(
+            f"{bad}; this batch is left out, {self.place.skipped} of {most} that may"
+        )
+        return True
+
+    def look_for_spike(self, step: Step) -> None:
+        """Take note of a loss far above those before it."""
+        losses = self.place.losses
+        if len(losses) < _FEWEST_LOSSES or step.loss <= (usual := fmean(losses)):
+            return
+        if step.loss > usual + _SPIKE * pstdev(losses, usual):
+            self.place.spikes.append({"step": step.number, "loss": step.loss})
+            self.progress.note(
+                f"step {step.number:,}: loss {step.loss:.4g} is far above the {usual:.4g} of the "
+                f"{len(losses)} steps before"
+            )
+
     def note(self, step: Step, before: _Place, journal: Journal) -> None:
         """Write a step down."""
         place = self.place
+        if step.skipped:
+            journal.write(step.number, "skipped", {"loss": step.loss, "norm": step.norm})
+            return
+        self.look_for_spike(step)
         place.losses = [*place.losses[1 - _LAST_LOSSES :], step.loss]
         took = (place.seconds - place.aside) - (before.seconds - before.aside)
         values = {
@@ -381,9 +459,10 @@ class _Run(Generic[Batch]):
         if self.rank == 0:
             self.model.eval()
             with torch.no_grad(), self.precision():
-                scores = self.objective.validate()
+                scores = self.signals.unless_stopped(self.objective.validate)
             self.model.train()
-        scores = from_first(scores)
+        cut_short = scores is None and bool(self.signals.received)
+        scores, self.place.to_validate = from_first((scores, cut_short))
         self.place.aside += time.perf_counter() - started
         if scores is None:
             return False
@@ -419,13 +498,16 @@ class _Run(Generic[Batch]):
         if self.folder is None or self.rank:
             return
         journal.sync()
-        checkpoints.save_checkpoint(
-            self.folder,
-            step,
-            model=self.model,
-            optimizer=self.optimizer,
-            state={"place": asdict(self.place), "machine": self.machine()},
-        )
+        with memory_errors("saving a checkpoint", "end other programs, or choose a smaller --size"):
+            checkpoints.save_checkpoint(
+                self.folder,
+                step,
+                files={
+                    checkpoints.WEIGHTS: checkpoints.model_tensors(self.model),
+                    checkpoints.OPTIMIZER: state_tensors(self.optimizer),
+                },
+                state={"place": asdict(self.place), "machine": self.machine()},
+            )
         best = self.place.best
         checkpoints.prune_checkpoints(
             self.folder, keep=self.settings.keep, best=None if best is None else int(best["step"])
@@ -453,6 +535,9 @@ class _Run(Generic[Batch]):
             "resumed_at": self.resumed_at,
             "bf16": self.settings.bf16,
             "processes": self.processes,
+            "bit_exact": place.bit_exact,
+            "skipped_batches": place.skipped,
+            "loss_spikes": place.spikes,
         }
 
     def restore(self, step: int) -> bool:
@@ -467,28 +552,5 @@ class _Run(Generic[Batch]):
             found = checkpoints.checkpoint_at(self.folder, step, self.progress)
         found = from_first(found)
         if found is not None:
-            checkpoints.load_checkpoint(found, self.model)
+            checkpoints.load_checkpoint(found, checkpoints.model_tensors(self.model))
         return found is not None
-
-
-@contextmanager
-def _noted_signals(*, active: bool) -> Iterator[list[str]]:
-    """Yield a list to which the first SIGINT or SIGTERM adds its name; the second acts as ever."""
-    received: list[str] = []
-    before: dict[int, Any] = {}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
-        received.append("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    if active and threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, note)
-    try:
-        yield received
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
