@@ -7,7 +7,7 @@ PEERS   := .bench-venv/.ready
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-full test lint format bench bench-quick clean
+.PHONY: help setup demo demo-full test soak lint format bench bench-quick clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ demo-full: $(READY)  ## The demo without its limit of 20 minutes: every method w
 
 test: $(READY)  ## Run the tests, a process a core
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+soak: $(READY)  ## Kill each objective's runs fifty times, and count how many go on exactly
+	$(BIN)/python -m benchmarks.soak --kills 50
 
 lint: $(READY)  ## Check format, style, types and the order of the imports
 	$(BIN)/ruff format --check $(SOURCES)

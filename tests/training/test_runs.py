@@ -379,46 +379,6 @@ def test_settings_check_themselves(change, name):
         replace(RunSettings(budget=Budget(steps=1)), **change)
 
 
-@pytest.mark.slow
-def test_a_kill_at_any_touch_of_the_disk_costs_nothing(start, tmp_path):
-    """Kill a child at every n-th file event in the folder; its parent goes on from what is left."""
-    whole, *_ = start(tmp_path / "whole")
-    expected = _digest(whole, tmp_path / "whole")
-    kills = 0
-    for number in range(1, 400, 9):
-        folder = tmp_path / f"run{number}"
-        child = os.fork()
-        if child == 0:
-            try:
-                _kill_at_event(folder, number)
-                start(folder)
-            finally:
-                os._exit(0)
-        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-        kills += killed
-        model, *_ = start(folder)
-        assert _digest(model, folder) == expected, number
-        assert not [path for path in folder.glob(".*") if not path.name.startswith(".lock")]
-        if not killed:
-            break
-    assert kills > 10
-    assert not killed
-
-
-def _kill_at_event(folder, number):
-    events = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
-    count = 0
-
-    def watch(event, arguments):
-        nonlocal count
-        if event in events and arguments and isinstance(arguments[0], str | bytes | os.PathLike):
-            count += str(folder) in os.fsdecode(arguments[0])
-            if count == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(watch)
-
-
 def _program(*arguments):
     program = os.path.join(os.path.dirname(__file__), "tiny_run.py")
     return subprocess.Popen(

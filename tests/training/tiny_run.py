@@ -1,9 +1,13 @@
 """A tiny language model, its objective, and a program that pretrains it: what the tests run."""
 
 import argparse
+import hashlib
 import json
+import os
+import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,6 +21,7 @@ from headstart.training.distributed import process_group, rank_and_size
 from headstart.training.runs import RunSettings, run
 
 VOCABULARY, WIDTH, ROWS, TOKENS = 11, 8, 64, 9
+CLOCK = {"tokens_per_second", "seconds"}
 
 
 class TinyModel(nn.Module):
@@ -86,6 +91,71 @@ def settings(**changes):
     return RunSettings(**{**given, "validate_every": 4, "save_every": 2, **changes})
 
 
+class Notes:
+    """Progress that remembers what it was told."""
+
+    def __init__(self):
+        self.notes = []
+
+    @contextmanager
+    def stage(self, description, total=None, unit=""):
+        yield lambda amount: None
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process at once."""
+
+
+def start(folder=None, *, act=None, at_step=None, progress=None, identity=None, **changes):
+    """Run a model of its own, `act` being done as a step's loss is computed."""
+    model = TinyModel(width=changes.pop("width", WIDTH))
+    objective = TinyObjective(model, held_out=changes.pop("held_out", True))
+    loss = objective.loss
+
+    def acting(batch):
+        if torch.is_grad_enabled() and objective.seen[-1][0] == at_step:
+            act()
+        return loss(batch)
+
+    objective.loss = loss if act is None else acting
+    report = run(
+        model,
+        objective,
+        settings=settings(**changes),
+        folder=folder,
+        identity=identity or {"corpus": "counting"},
+        progress=progress or Notes(),
+    )
+    return model, objective, report
+
+
+def digest(model, folder):
+    """What a run leaves: weights, optimizer state, and the log without its clock."""
+    weights = b"".join(p.detach().numpy().tobytes() for p in model.parameters())
+    newest = max(path for path in folder.glob("step-*") if path.name[5:].isdigit())
+    optimizer = (newest / "optimizer.safetensors").read_bytes()
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    log = [{name: v for name, v in line.items() if name not in CLOCK} for line in lines]
+    return hashlib.sha256(weights + optimizer).hexdigest(), log
+
+
+def kill_this_process_once(objective, rank, step):
+    """Let process `rank` of a torchrun die at a step, unless it was started again."""
+    loss = objective.loss
+
+    def dying(batch):
+        first = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0"
+        if first and torch.is_grad_enabled() and objective.seen[-1][0] == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss(batch)
+
+    if rank_and_size()[0] == rank:
+        objective.loss = dying
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path)
@@ -93,11 +163,15 @@ def main():
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--dropout", type=float, default=0.2)
+    parser.add_argument("--kill", type=int, nargs=2, metavar=("RANK", "STEP"))
+    parser.add_argument("--batch-size", type=int, default=8)
     given = parser.parse_args()
     torch.set_num_threads(1)
     with process_group():
         model = TinyModel(dropout=given.dropout)
-        objective = TinyObjective(model, pause=given.pause)
+        objective = TinyObjective(model, pause=given.pause, batch_size=given.batch_size)
+        if given.kill:
+            kill_this_process_once(objective, *given.kill)
         how = settings(budget=Budget(steps=given.steps))
         try:
             report = run(model, objective, settings=how, folder=given.folder)
@@ -105,7 +179,9 @@ def main():
             print(error, file=sys.stderr)
             return error.exit_code
         if given.result is not None and rank_and_size()[0] == 0:
-            given.result.write_text(json.dumps(report))
+            weights = b"".join(p.detach().numpy().tobytes() for p in model.parameters())
+            more = {"weights": hashlib.sha256(weights).hexdigest(), "seen": objective.seen}
+            given.result.write_text(json.dumps({**report, **more}))
     return 0
 
 

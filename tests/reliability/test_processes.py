@@ -1,0 +1,105 @@
+"""C1 to C3: two processes that train one model, one of them killed, stopped, or alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny_run
+import torch
+
+from headstart.budget import Budget
+from headstart.training import checkpoints
+
+PROGRAM = Path(tiny_run.__file__)
+pytestmark = pytest.mark.slow
+
+
+def torchrun(folder, *arguments, restarts=0, shutdown=30):
+    """Start two processes, and again after one died."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("--max-restarts", str(restarts), "--shutdown-timeout", str(shutdown)),
+        *(PROGRAM, "--folder", folder, "--result", folder.with_suffix(".json"), *arguments),
+    ]
+    return subprocess.Popen(
+        list(map(str, command)),
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def result(folder, process):
+    _, told = process.communicate(timeout=400)
+    assert process.returncode == 0, told
+    return json.loads(folder.with_suffix(".json").read_text())
+
+
+@pytest.fixture(scope="module")
+def unkilled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two") / "run"
+    return result(folder, torchrun(folder))
+
+
+def test_C1_a_process_that_dies_is_started_again_and_nothing_differs(tmp_path, unkilled):
+    folder = tmp_path / "run"
+    again = result(folder, torchrun(folder, "--kill", "1", "4", restarts=1))
+    assert again["resumed_at"] == 2
+    assert again["weights"] == unkilled["weights"]
+    assert again["curve"] == unkilled["curve"]
+
+
+def test_C2_sigterm_to_the_agent_is_one_save_and_the_run_goes_on(tmp_path, unkilled):
+    folder = tmp_path / "run"
+    with torchrun(folder, "--pause", "0.2") as process:
+        while process.poll() is None and not list(folder.glob("step-*")):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=400)
+    steps = sorted(path.name for path in folder.glob("step-*"))
+    assert steps[-1] < "step-00000012"
+    assert not list(folder.glob(".step-*"))
+    assert result(folder, torchrun(folder))["weights"] == unkilled["weights"]
+
+
+def in_share(rank, batch_size, monkeypatch):
+    """Return what a process of two is given in a step."""
+    monkeypatch.setattr(tiny_run, "rank_and_size", lambda: (rank, 2))
+    objective = tiny_run.TinyObjective(tiny_run.TinyModel(), batch_size=batch_size)
+    return next(objective.batches(1))
+
+
+def test_C3_two_processes_then_one_then_two_read_the_same_batches(tmp_path, monkeypatch):
+    """A batch that cannot be halved is shared as it goes: losses are sums over counts."""
+    whole = tiny_run.TinyObjective(tiny_run.TinyModel(), batch_size=6)
+    everything = torch.cat(next(whole.batches(1)))
+    parts = [part for rank in (0, 1) for part in in_share(rank, 6, monkeypatch)]
+    assert sorted(torch.cat(parts).tolist()) == sorted(everything.tolist())
+    monkeypatch.undo()
+    flat = ("--dropout", "0", "--batch-size", "6")
+    folder = tmp_path / "run"
+    two = result(folder, torchrun(folder, *flat))
+    assert [step for step, _ in two["seen"]] == list(range(1, 13))
+    for name in ("step-00000010", "step-00000012"):
+        (folder / name).rename(tmp_path / name)
+    (tmp_path / "step-00000010").rename(folder / "step-00000010")
+    model = tiny_run.TinyModel(dropout=0.0)
+    objective = tiny_run.TinyObjective(model, batch_size=6)
+    alone = tiny_run.run(model, objective, settings=tiny_run.settings(), folder=folder)
+    assert alone["resumed_at"] == 10
+    assert [list(each) for each in objective.seen] == two["seen"][10:]
+    assert alone["training_loss"] == pytest.approx(two["training_loss"], rel=1e-5)
+    assert alone["bit_exact"] is False
+    one = tiny_run.TinyModel(dropout=0.0)
+    lonely = tiny_run.TinyObjective(one, batch_size=6)
+    report = tiny_run.run(
+        one, lonely, settings=tiny_run.settings(budget=Budget(steps=12)), folder=tmp_path / "one"
+    )
+    assert report["training_loss"] == pytest.approx(two["training_loss"], rel=1e-5)
+    assert checkpoints.newest_checkpoint(folder, tiny_run.Notes()).step == 12
