@@ -199,6 +199,7 @@ def glove_vectors() -> Train:
             text,
             glove.GloVe(dim=8, window=4),
             budget=Budget(epochs=3),
+            folder=folder.parent,
             run_folder=folder,
             save_minutes=1e-9,
         )
@@ -274,8 +275,10 @@ def is_saving(folder: Path) -> bool:
 def soak(name: str, kills: int, folder: Path, *, seed: int = 0) -> dict[str, int]:
     """Kill runs of an objective until there were so many kills; count how they ended."""
     train, draw = OBJECTIVES[name](), random.Random(seed)
-    started = time.perf_counter()
     expected = train(folder / f"{name}-whole")
+    started = time.perf_counter()
+    if train(folder / f"{name}-again") != expected:
+        raise RuntimeError(f"{name}: two runs at one go differ")
     whole_seconds = time.perf_counter() - started
     counts = {"runs": 0, "kills": 0, "while_saving": 0, "resumed_exactly": 0, "kills_resumed": 0}
     while counts["kills"] < kills:

@@ -97,6 +97,8 @@ def test_B1_bad_batches_are_skipped_counted_and_limited(tmp_path, monkeypatch):
     assert [(line["step"], line["loss"]) for line in skipped] == [(3, None), (7, None)]
     with pytest.raises(NonFiniteError, match="step 7: "):
         start(tmp_path / "one", skip_bad_batches=1)
+    _, _, report = start(tmp_path / "one", skip_bad_batches=2)  # who stopped on one may go on
+    assert report["skipped_batches"] == 2
 
 
 def test_B1_the_count_survives_a_kill(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def resumable(out: Path) -> Iterator[None]:
         if SECOND in getattr(stop, "__notes__", ()):
             raise
         raise InterruptedRunError(
-            f"stopped between its steps; the same command goes on from {run_folder(out)}"
+            f"stopped while nothing was trained; the same command goes on from {run_folder(out)}"
         ) from None
 
 

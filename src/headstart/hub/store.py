@@ -508,7 +508,7 @@ def _pretrain_vectors(
     with disk_errors(cache_folder()):
         cache_folder().mkdir(parents=True, exist_ok=True)
         working = tempfile.TemporaryDirectory(prefix="corpus-", dir=cache_folder())
-    identity: dict[str, Any] = {"tokenizer": fingerprint(tokenizer.vocabulary), "min_count": min_count}
+    identity = {"tokenizer": fingerprint(tokenizer.vocabulary)}
     if plan.run_folder is not None:
         identity["corpus"] = text.fingerprint()
     with working as folder:

@@ -66,8 +66,11 @@ def open_journal(path: Path | None, *, track: Path | None, after: int) -> Iterat
         _drop_lines(path, after)
         with disk_errors(path):
             file = path.open("a", encoding="utf-8")
-        with file:
+        try:
             yield Journal(file, writer)
+        finally:
+            with disk_errors(path):  # closing tries again what did not fit
+                file.close()
     finally:
         if writer is not None:
             writer.close()

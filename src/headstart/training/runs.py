@@ -40,7 +40,10 @@ _MOST_ASIDE = 0.1  # of a budget in minutes, before validations become rarer
 _LAST_LOSSES = 100  # steps whose mean loss the report calls the training loss
 _FEWEST_LOSSES = 50  # before one can be told to be a spike
 _SPIKE = 6.0  # standard deviations above the mean of the losses before it
-_NOT_THE_RUN = ("validate_every", "save_every", "save_minutes", "keep", "track")
+_NOT_THE_RUN = (
+    *("validate_every", "save_every", "save_minutes", "keep", "track"),
+    "skip_bad_batches",  # who stopped on one may go on without it
+)
 
 
 class Objective(Protocol[Batch]):
