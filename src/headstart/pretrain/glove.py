@@ -275,8 +275,6 @@ class _Fit:
         """Fit chunk after chunk until the iteration or the budget ends, or it is time to save."""
         config, records = self.config, self.counts.records
         while chunks and not (self.stopped or (self.costs and self.spent() >= 1.0)):
-            if kept.rest_is_due():
-                return
             try:
                 chunk = chunks.popleft()
             except IndexError:  # another thread took the last
@@ -298,6 +296,8 @@ class _Fit:
                 share = min(self.spent(), 1.0)
                 advance(share - self.share)
                 self.share = share
+            if kept.rest_is_due():
+                return
 
 
 @numba.njit(

@@ -231,7 +231,7 @@ class _Run:
     def work(self, kept: ArrayRun, advance: Advance) -> None:
         """Train on one stretch after another until the budget is spent, or it is time to save."""
         kernel = _cbow if self.config.cbow else _skip_gram
-        while (chunk := self.next_chunk(kept, advance)) is not None:
+        while (chunk := self.next_chunk(advance)) is not None:
             number, ids, share = chunk
             rate = np.float32(self.config.rate * max(1.0 - share, _FINAL_RATE))
             kernel(
@@ -245,11 +245,11 @@ class _Run:
                 rate,
                 np.uint64(derive(self.seed, "stretch", number) | 1),
             )
+            if kept.rest_is_due():
+                return
 
-    def next_chunk(self, kept: ArrayRun, advance: Advance) -> tuple[int, Ids, float] | None:
-        """Return the number of a stretch of the corpus, its ids, and the share of the budget spent.
-
-        None at the end, and when it is time to save.
+    def next_chunk(self, advance: Advance) -> tuple[int, Ids, float] | None:
+        """Return the number of a stretch, its ids, and the share of the budget spent; None at the end.
 
         [ours] The stretches of an epoch come in random order, so that threads meet on the same
         words no more often than chance has it, and no part of the corpus always has the last word.
@@ -258,7 +258,7 @@ class _Run:
         per_epoch = -(-len(ids) // _CHUNK)
         with self.lock:
             share = self.spent()
-            if share >= 1.0 or self.stopped or kept.rest_is_due():
+            if share >= 1.0 or self.stopped:
                 return None
             number = self.handed_out
             epoch, place = divmod(number, per_epoch)
