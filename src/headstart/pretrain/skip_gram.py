@@ -249,7 +249,7 @@ class _Run:
                 return
 
     def next_chunk(self, advance: Advance) -> tuple[int, Ids, float] | None:
-        """Return the number of a stretch, its ids, and the share of the budget spent; None at the end.
+        """Return a stretch's number, its ids, and the share of the budget spent; None at the end.
 
         [ours] The stretches of an epoch come in random order, so that threads meet on the same
         words no more often than chance has it, and no part of the corpus always has the last word.
