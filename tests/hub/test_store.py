@@ -1,17 +1,20 @@
 import gzip
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
 
 from headstart.budget import Budget
 from headstart.data.corpora import read_corpus
-from headstart.errors import DataError, FormatError, SettingsError
+from headstart.errors import DataError, FormatError, InterruptedRunError, SettingsError
 from headstart.hub.bundle import PretrainedWordVectors, write_folder
 from headstart.hub.kinds import KINDS
 from headstart.hub.store import WIDTHS, load_encoder, pretrain
-from headstart.pretrain import glove
+from headstart.pretrain import glove, skip_gram
 from headstart.tokenize.words import WordTokenizer
+from headstart.training import array_runs
 
 VECTORS = ("word2vec", "glove")
 
@@ -269,3 +272,30 @@ def test_files_and_documents_are_told_apart(tmp_path, sentences):
     assert by_path.words == by_list.words == by_text.words
     with pytest.raises(SettingsError, match=r"names of files, such as .*corpus\.txt"):
         pretrain("word2vec", [str(file)], size="tiny")
+
+
+@pytest.mark.parametrize("method", ["word2vec", "glove"])
+def test_vectors_that_were_stopped_go_on_and_others_are_refused(method, tmp_path, monkeypatch):
+    texts = ["the cat sat on the mat and the dog sat on the rug"] * 60
+    module = {"word2vec": skip_gram, "glove": glove}[method]
+    monkeypatch.setattr(module, "_CHUNK", 50)
+    how = {"size": "tiny", "epochs": 3, "threads": 1, "min_count": 1}
+    whole = pretrain(method, texts, **how)
+    save = array_runs.checkpoints.save_checkpoint
+
+    def stopping(folder, step, **what):
+        os.kill(os.getpid(), signal.SIGTERM)
+        save(folder, step, **what)
+
+    kept = {"run_folder": tmp_path / "run", "save_minutes": 1e-9}
+    with monkeypatch.context() as patch:
+        patch.setattr(array_runs.checkpoints, "save_checkpoint", stopping)
+        with pytest.raises(InterruptedRunError, match="goes on from"):
+            pretrain(method, texts, **how, **kept)
+    assert len(list((tmp_path / "run").glob("step-*"))) == 1
+    with pytest.raises(SettingsError, match="seed: 0 -> 1"):
+        pretrain(method, texts, seed=1, **how, **kept)
+    with pytest.raises(SettingsError, match="corpus"):
+        pretrain(method, [*texts, "the cat"], **how, **kept)
+    again = pretrain(method, texts, **how, **kept)
+    assert again.fingerprint == whole.fingerprint

@@ -153,7 +153,8 @@ def train(
             ) as kept,
             progress.stage("fitting GloVe", 1.0, "of the budget") as advance,
         ):
-            fit.take_up(kept.place)
+            if kept.place:
+                fit.take_up(kept.place)
             fit.run(threads, kept, advance)
     training_seconds = time.perf_counter() - fit.started - counting_seconds
     vectors = fit.vectors.sum(axis=0)[:, : config.dim]
@@ -225,10 +226,9 @@ class _Fit:
 
     def take_up(self, place: Mapping[str, Any]) -> None:
         """Go on from a place."""
-        if place:
-            self.costs, self.cost = list(place["costs"]), place["cost"]
-            self.visited, self.done = place["visited"], place["done"]
-            self.started -= place["seconds"]
+        self.costs, self.cost = list(place["costs"]), place["cost"]
+        self.visited, self.done = place["visited"], place["done"]
+        self.started -= place["seconds"]
 
     def run(self, threads: int, kept: ArrayRun, advance: Advance) -> None:
         """Iterate until the budget is spent; the first iteration is always whole."""

@@ -154,8 +154,9 @@ def train(
         progress.stage(f"training {label}", 1.0, "of the budget") as advance,
         ThreadPoolExecutor(threads) as pool,
     ):
-        run.take_up(kept.place)
-        advance(min(1.0, run.spent()))
+        if kept.place:
+            run.take_up(kept.place)
+            advance(min(1.0, run.spent()))
         while run.spent() < 1.0:
             workers = [pool.submit(run.work, kept, advance) for _ in range(threads)]
             try:
@@ -224,9 +225,8 @@ class _Run:
 
     def take_up(self, place: Mapping[str, Any]) -> None:
         """Go on from a place."""
-        if place:
-            self.handed_out, self.done = place["stretches"], place["ids"]
-            self.started -= place["seconds"]
+        self.handed_out, self.done = place["stretches"], place["ids"]
+        self.started -= place["seconds"]
 
     def work(self, kept: ArrayRun, advance: Advance) -> None:
         """Train on one stretch after another until the budget is spent, or it is time to save."""
