@@ -6,7 +6,7 @@ Labels are strings, byte for byte: `1`, `01`, `1.0` and `True` are four classes.
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -55,12 +55,11 @@ class Labelled(Generic[Label]):
     def select(self, indices: Iterable[int]) -> Self:
         """Return the examples at `indices`, in that order."""
         chosen = [int(index) for index in indices]
-        return type(self)(
-            [self.texts[index] for index in chosen],
-            [self.labels[index] for index in chosen],
-            self.source,
-            [self.lines[index] for index in chosen],
-            self.notes,
+        return replace(
+            self,
+            texts=[self.texts[index] for index in chosen],
+            labels=[self.labels[index] for index in chosen],
+            lines=[self.lines[index] for index in chosen],
         )
 
 

@@ -7,13 +7,14 @@ byte for byte.
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 from headstart.data.columns import listed
+from headstart.data.labelled import Labelled
 from headstart.data.lines import STDIN, read_lines
 from headstart.data.tables import file_format, json_records
 from headstart.errors import DataError, SettingsError
@@ -28,13 +29,12 @@ _CONLLU_NO_WORD = re.compile(r"\d+[-.]\d+\t")  # two words written as one, and w
 
 
 @dataclass(frozen=True)
-class TaggedSentences:
+class TaggedSentences(Labelled[list[str]]):
     """Sentences as lists of words, and the tags of their words.
 
     Attributes:
-        sentences: The words of each.
-        tags: As many tags.
-        source: Where they come from: a path, or what they are.
+        texts: The words of each.
+        labels: As many tags.
         lines: The line of each sentence's first word (in memory: its number from 1).
         line_a_word: Whether each word stands on a line of its own.
 
@@ -44,45 +44,37 @@ class TaggedSentences:
         (2, 4, 'data in memory line 2, word 2')
     """
 
-    sentences: list[list[str]]
-    tags: list[list[str]]
-    source: str = "data in memory"
-    lines: list[int] = field(default_factory=list)
+    texts: list[list[str]]  # type: ignore[assignment]  # lists of words, none empty
     line_a_word: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.sentences) != len(self.tags):
+        if len(self.texts) != len(self.labels):
             raise DataError(
-                f"{self.source}: {len(self.sentences):,} sentences, "
-                f"but the tags of {len(self.tags):,}"
+                f"{self.source}: {len(self.texts):,} sentences, "
+                f"but the tags of {len(self.labels):,}"
             )
-        if not self.lines:
-            object.__setattr__(self, "lines", list(range(1, len(self.sentences) + 1)))
+        super().__post_init__()
 
-    def __len__(self) -> int:
-        return len(self.sentences)
+    @property
+    def sentences(self) -> list[list[str]]:
+        """The words of each sentence."""
+        return self.texts
+
+    @property
+    def tags(self) -> list[list[str]]:
+        """The tags of each sentence's words."""
+        return self.labels
 
     @property
     def words(self) -> int:
         """How many words there are."""
-        return sum(map(len, self.sentences))
+        return sum(map(len, self.texts))
 
     def place(self, row: int, word: int) -> str:
         """Say where a word of a sentence stands, for messages."""
         if self.line_a_word:
             return f"{self.source} line {self.lines[row] + word}"
         return f"{self.source} line {self.lines[row]}, word {word + 1}"
-
-    def select(self, indices: Iterable[int]) -> Self:
-        """Return the sentences at `indices`, in that order."""
-        chosen = [int(index) for index in indices]
-        return type(self)(
-            [self.sentences[index] for index in chosen],
-            [self.tags[index] for index in chosen],
-            self.source,
-            [self.lines[index] for index in chosen],
-            self.line_a_word,
-        )
 
 
 def read_tagged(

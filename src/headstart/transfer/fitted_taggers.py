@@ -28,7 +28,7 @@ from headstart.tasks.taggers import (
     decoder_of,
 )
 from headstart.tokenize.batches import Rows, inference_batches
-from headstart.tokenize.windows import Windows
+from headstart.tokenize.windows import Windows, ranges
 from headstart.transfer.contextual import reading_of
 from headstart.transfer.methods import Layers
 from headstart.transfer.tag_task import (
@@ -38,7 +38,7 @@ from headstart.transfer.tag_task import (
     window_inputs,
     word_ids,
 )
-from headstart.transfer.token_states import reads_in_context, states_of
+from headstart.transfer.token_states import TokenMemory, reads_in_context, states_of_words
 
 _TOKENS_AT_ONCE = 4096
 _SENTENCES_AT_ONCE = 256  # whose words' states are held at once
@@ -114,7 +114,7 @@ class PipelineTagger:
             some = sentences[start : start + _SENTENCES_AT_ONCE]
             given = pipeline_inputs(self.encoder, some, spelled=self.pipeline.spelling is not None)
             if self.frozen and reads_in_context(self.encoder):  # rounded, as it was fitted
-                states = states_of(self.encoder, given.encoded)
+                states = states_of_words(self.encoder, some, given.encoded)
                 given = type(given)(given.encoded, given.spelling, states)
             found += decode(self.pipeline, given, np.arange(len(some)))
         return found
@@ -220,13 +220,15 @@ def decode(tagger: Any, given: Any, rows: Rows) -> Found:  # noqa: ANN401 - a Ta
 def word_states(
     encoder: Pretrained, sentences: Sentences, *, max_tokens: int, progress: Progress = SILENT
 ) -> WordStates:
-    """Return what an encoder says of every word: of a whole model, of its first piece."""
+    """Return what an encoder says of every word: of a whole model, of its first piece.
+
+    Sentences that the encoder remembers (`word_memory`) are looked up.
+    """
     if not replaces_embedding(encoder):
-        windows = window_inputs(encoder, sentences, max_tokens)
-        return _first_pieces(encoder, windows, progress)
+        return _first_pieces(encoder, sentences, max_tokens, progress)
     encoded = word_ids(encoder, sentences)
     if reads_in_context(encoder):
-        values = states_of(encoder, encoded, progress=progress).values
+        values = states_of_words(encoder, sentences, encoded, progress=progress).values
         return WordStates(values.mean(1, dtype=np.float32), encoded.offsets)
     with torch.inference_mode():
         ids_1N = torch.from_numpy(encoded.ids).long()[None]
@@ -234,7 +236,22 @@ def word_states(
     return WordStates(layer_1ND[0].numpy(), encoded.offsets)
 
 
-def _first_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> WordStates:
+def _first_pieces(
+    encoder: Pretrained, sentences: Sentences, max_tokens: int, progress: Progress
+) -> WordStates:
+    memory: TokenMemory | None = getattr(encoder, "word_memory", None)
+    if memory is None or memory.max_tokens != max_tokens:
+        return _read_pieces(encoder, window_inputs(encoder, sentences, max_tokens), progress)
+    offsets = np.cumsum([0, *map(len, sentences)])
+    states = WordStates(np.zeros((offsets[-1], encoder.model.width), np.float32), offsets)
+    missing = memory.recall(list(map(tuple, sentences)), states.values, offsets)
+    if len(missing):
+        windows = window_inputs(encoder, [sentences[row] for row in missing], max_tokens)
+        states.values[ranges(offsets, missing)] = _read_pieces(encoder, windows, progress).values
+    return states
+
+
+def _read_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> WordStates:
     values = np.zeros((len(windows.window_N), encoder.model.width), np.float32)
     everything = np.arange(len(windows.lengths))
     pieces = np.add.reduceat(windows.encoded.lengths, windows.first[:-1])

@@ -32,7 +32,7 @@ from headstart.transfer.starting_point import (
 )
 from headstart.transfer.tag_task import TagTask, pipeline_inputs, word_coverage
 from headstart.transfer.tag_training import tag_loss
-from headstart.transfer.token_states import states_of
+from headstart.transfer.token_states import states_of_words
 
 _LEAST_PASSES = 8
 
@@ -132,7 +132,7 @@ class ContextualStart:
         self.training: Training = _training(method)
         self.is_frozen = isinstance(method, Features)
         given = pipeline_inputs(encoder, task.sentences, spelled=self.task.spelled)
-        states = states_of(encoder, given.encoded, progress=progress)
+        states = states_of_words(encoder, task.sentences, given.encoded, progress=progress)
         self.scale_LD = layer_scales(encoder, states.values)
         self.given = replace(given, states=states) if self.is_frozen else given
 

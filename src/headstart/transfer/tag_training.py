@@ -4,9 +4,9 @@ A validation part of the sentences finds the number of steps, by the loss; then 
 trained anew on all of them, for as many passes, with a rate that falls to zero.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from headstart.hub.proof import Proof
 from headstart.progress import Progress
+from headstart.tasks.tagging import score_tags
 from headstart.tokenize.batches import Rows, endless_batches, inference_batches, pad
 from headstart.training.loop import train
 from headstart.training.schedules import warm_up, warm_up_then_decay
@@ -35,12 +36,25 @@ class WordScores:
     Attributes:
         loss: Mean negative log-likelihood of a word's tag.
         accuracy: Share of words with the right tag.
+        score: The strict F1 of spans; of plain tags the accuracy.
         tags: Different tags given; a tagger that gives one has learned nothing.
     """
 
     loss: float
     accuracy: float
+    score: float
     tags: int
+
+    @classmethod
+    def of(cls, task: TagTask, rows: Rows, found: Sequence[Sequence[int]], loss: float) -> Self:
+        """Score the tags that were given to some sentences, as indices."""
+        gold, given = (
+            [[task.tags[tag] for tag in tags] for tags in some]
+            for some in ((task.targets[row].tolist() for row in rows), found)
+        )
+        scores = score_tags(gold, given, task.scheme)
+        score = scores.accuracy if task.scheme == "plain" else scores.f1
+        return cls(loss, scores.accuracy, score, len({tag for tags in given for tag in tags}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,21 +183,21 @@ def tag_loss(
 
 
 def validate(tagger: Any, given: Any, task: TagTask, rows: Rows) -> WordScores:  # noqa: ANN401
-    """Score a tagger on some sentences: each word counts the same."""
+    """Score a tagger on some sentences; in the loss each word counts the same."""
     tagger.eval()
-    total = words = right = 0.0
-    answers: set[int] = set()
+    total = words = 0.0
+    lengths = task.targets.lengths[rows]
+    found: list[list[int]] = [[] for _ in rows]
     with torch.inference_mode():
-        for batch in inference_batches(task.targets.lengths[rows], max_tokens=_WORDS_AT_ONCE):
+        for batch in inference_batches(lengths, max_tokens=_WORDS_AT_ONCE):
             chosen = rows[batch]
             scores_BTK, mask_BT = tagger.scores(given, chosen)
             loss, count = tag_loss(tagger, scores_BTK, mask_BT, task, chosen)
-            found_BT = tagger.decoder.viterbi(scores_BTK, mask_BT)
-            tags_BT = torch.from_numpy(pad(task.targets, chosen)[0])
             total, words = total + float(loss), words + float(count)
-            right += float(((found_BT == tags_BT) & mask_BT).sum())
-            answers.update(found_BT[mask_BT].tolist())
-    return WordScores(total / words, right / words, len(answers))
+            tags_BT = tagger.decoder.viterbi(scores_BTK, mask_BT).tolist()
+            for row, tags in zip(batch.tolist(), tags_BT, strict=True):
+                found[row] = tags[: lengths[row]]
+    return WordScores.of(task, rows, found, total / words)
 
 
 def _train(

@@ -51,22 +51,27 @@ from headstart.transfer.tag_training import (
     validate,
 )
 from headstart.transfer.tag_whole_models import WholeStart
-from headstart.transfer.token_states import reads_in_context
 
 _PIPELINE = Training(hidden=100, dropout=0.3, batch_size=16, min_steps=300, max_steps=20_000)
 _HEAD = Training(hidden=256, dropout=0.3, batch_size=16, min_steps=200, max_steps=10_000)
 _WHOLE = Training(hidden=256, dropout=0.1, batch_size=16, min_steps=60, max_steps=10_000)
 
 
-def tagging_defaults(method: Method, encoder: Pretrained | None) -> Method:
-    """Return the method with every setting filled in that it leaves open, as tagging needs them."""
-    whole = None if encoder is None or replaces_embedding(encoder) else encoder.model.width
-    defaults: dict[str, Any] = {"training": _WHOLE if whole else _PIPELINE}
-    if isinstance(method, Features) and whole:
+def tagging_defaults(
+    method: Method, *, whole_model: int | None, in_context: bool = False
+) -> Method:
+    """Return the method with every setting filled in that it leaves open, as tagging needs them.
+
+    Args:
+        method: The method.
+        whole_model: The width of an encoder that replaces the whole model, if it does.
+        in_context: Whether the encoder replaces the embedding layer and reads words in context.
+    """
+    defaults: dict[str, Any] = {"training": _WHOLE if whole_model else _PIPELINE}
+    if isinstance(method, Features) and whole_model:
         defaults["training"] = _HEAD
-    elif not whole:
+    elif not whole_model:
         defaults["learning_rate"] = 3e-3
-        in_context = encoder is not None and reads_in_context(encoder)
         defaults["encoder_rate"] = 5e-4 if in_context else 3e-3
         defaults["embedding_rate"] = 1e-2
     missing = {
@@ -74,7 +79,7 @@ def tagging_defaults(method: Method, encoder: Pretrained | None) -> Method:
         for each in fields(method)
         if each.name in defaults and getattr(method, each.name) is None
     }
-    return with_defaults(replace(method, **missing), whole_model=whole)
+    return with_defaults(replace(method, **missing), whole_model=whole_model)
 
 
 def fit_tagger(
@@ -127,11 +132,8 @@ def _in_pipeline(
 def _fit_majority(task: TagTask) -> TagFit:
     rows, held_out = task.parts()
     trial = _frequent_tags(task, rows)
-    expected = [task.targets[row] for row in held_out]
-    found = trial.predict([task.sentences[row] for row in held_out])
-    right = np.concatenate(found) == np.concatenate(expected)
-    answers = len(np.unique(np.concatenate(found)))
-    validation = WordScores(math.nan, float(right.mean()), answers)  # it gives no probabilities
+    found = [tags.tolist() for tags in trial.predict([task.sentences[row] for row in held_out])]
+    validation = WordScores.of(task, held_out, found, math.nan)  # it gives no probabilities
     model = _frequent_tags(task, np.arange(len(task)))
     return TagFit(model=model, validation=validation, chosen={})
 

@@ -3,9 +3,10 @@
 Shapes: N words of all texts, L layers, D width, B batch, T words of a text.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,22 +73,34 @@ class TokenMemory:
     """What an encoder says of texts that it has read before.
 
     Attributes:
-        rows: The row of each text.
+        rows: The row of each text; of a sentence that is cut into words, of the tuple of them.
         states: Of these texts.
         max_tokens: How much of a text was read.
     """
 
-    rows: dict[str, int]
+    rows: dict[Hashable, int]
     states: TokenStates
     max_tokens: int
 
     @classmethod
-    def load(cls, file: Path, texts: Sequence[str], max_tokens: int) -> "TokenMemory":
+    def load(cls, file: Path, texts: Sequence[Hashable], max_tokens: int) -> "TokenMemory":
         """Map what `TokenStates.save` wrote of the first of these texts into memory."""
         offsets = np.load(file.with_suffix(".offsets.npy"))
         values = np.load(file, mmap_mode="r").view(np.ndarray)
         rows = {text: row for row, text in enumerate(texts[: len(offsets) - 1])}
         return cls(rows, TokenStates(values, offsets), max_tokens)
+
+    def recall(self, texts: Sequence[Hashable], into: NDArray[Any], offsets: Rows) -> Rows:
+        """Fill in the states of the texts that are remembered; return the rows of the others."""
+        missing = []
+        for row, text in enumerate(texts):
+            known = self.rows.get(text)
+            if known is None:
+                missing.append(row)
+            else:
+                start, end = self.states.offsets[known : known + 2]
+                into[offsets[row] : offsets[row + 1]] = self.states.values[start:end]
+        return np.array(missing, np.int64)
 
 
 def reads_in_context(encoder: Pretrained | None) -> bool:
@@ -111,29 +124,42 @@ def token_states(
     if memory is not None and memory.max_tokens != max_tokens:
         memory = None
     encoded, _ = encoder.inputs(texts, max_tokens)
+    return _states(encoder, texts, encoded, memory, progress)
+
+
+def states_of_words(
+    encoder: Pretrained,
+    sentences: Sequence[Sequence[str]],
+    encoded: Encoded,
+    *,
+    progress: Progress = SILENT,
+) -> TokenStates:
+    """Return what the encoder says of every word of sentences that are cut into words.
+
+    Args:
+        encoder: The encoder; sentences that it remembers (`word_memory`) are looked up.
+        sentences: The sentences.
+        encoded: The same, a word a token.
+        progress: Where progress goes.
+    """
+    memory: TokenMemory | None = getattr(encoder, "word_memory", None)
+    return _states(encoder, list(map(tuple, sentences)), encoded, memory, progress)
+
+
+def _states(
+    encoder: Pretrained,
+    texts: Sequence[Hashable],
+    encoded: Encoded,
+    memory: TokenMemory | None,
+    progress: Progress,
+) -> TokenStates:
     states = TokenStates(
         np.zeros((len(encoded.ids), *task_shape(encoder.model)), np.float16), encoded.offsets
     )
-    missing = []
-    for row, text in enumerate(texts):
-        known = None if memory is None else memory.rows.get(text)
-        if memory is None or known is None:
-            missing.append(row)
-        else:
-            start, end = memory.states.offsets[known : known + 2]
-            states.values[encoded.offsets[row] : encoded.offsets[row + 1]] = memory.states.values[
-                start:end
-            ]
-    _read_into(states, encoder, encoded, np.array(missing, np.int64), progress)
-    return states
-
-
-def states_of(encoder: Pretrained, encoded: Encoded, *, progress: Progress = SILENT) -> TokenStates:
-    """Return what the encoder says of every token of encoded texts."""
-    states = TokenStates(
-        np.zeros((len(encoded.ids), *task_shape(encoder.model)), np.float16), encoded.offsets
-    )
-    _read_into(states, encoder, encoded, np.arange(len(encoded)), progress)
+    missing = np.arange(len(texts))
+    if memory is not None:
+        missing = memory.recall(texts, states.values, states.offsets)
+    _read_into(states, encoder, encoded, missing, progress)
     return states
 
 

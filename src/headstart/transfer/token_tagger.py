@@ -1,6 +1,7 @@
 """The scikit-learn surface for tagging: a tag for every word, with any encoder and any transfer."""
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -33,6 +34,7 @@ from headstart.tasks.tagging import (
     score_tags,
 )
 from headstart.transfer.fitted_taggers import folder_parts, rebuild
+from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.learning import as_encoder, check_max_tokens
 from headstart.transfer.methods import (
     FineTune,
@@ -45,6 +47,7 @@ from headstart.transfer.methods import (
 )
 from headstart.transfer.tag_task import TagTask
 from headstart.transfer.tagging import fit_tagger, tagging_defaults
+from headstart.transfer.token_states import reads_in_context
 
 TAGGER = "tagger"
 Words = Sequence[Sequence[str]]
@@ -136,7 +139,9 @@ class TokenTagger(BaseEstimator):
             method: Method = Scratch() if encoder is None else FineTune()
         else:
             method = method_of(self.transfer)
-        method = tagging_defaults(method, encoder)
+        method = tagging_defaults(
+            method, whole_model=whole_model_width(encoder), in_context=reads_in_context(encoder)
+        )
         numbers = {tag: number for number, tag in enumerate(names)}
         started = time.perf_counter()
         task = TagTask(
@@ -150,6 +155,7 @@ class TokenTagger(BaseEstimator):
             spelled=self.characters,
         )
         result = fit_tagger(method, encoder, task, progress=progress)
+        loss = result.validation.loss
         self.scheme_: Scheme = scheme
         self.tags_ = names
         self.classes_ = classes
@@ -159,7 +165,9 @@ class TokenTagger(BaseEstimator):
             "sentences": len(sentences),
             "words": len(task.labels),
             "seconds": time.perf_counter() - started,
+            "validation_loss": None if math.isnan(loss) else loss,
             "validation_accuracy": result.validation.accuracy,
+            "validation_score": result.validation.score,
             "validation_tags": result.validation.tags,
             **result.chosen,
         }
