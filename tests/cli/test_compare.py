@@ -139,6 +139,19 @@ def test_a_demo_goes_by_the_name_of_its_task(run, given):
     assert (given["data"], given["demo"]) == (None, "pair")
 
 
+def test_budgets_of_taggers_are_sentences(run, given, monkeypatch):
+    found = SimpleNamespace(
+        results={"clean": CLEAN, "data": {"train_rows": 9}, "wording": {"labels": "sentences"}},
+        table=SUMMARY,
+        headline="None.",
+        best={"method": "scratch", "fitted_labels": 5},
+    )
+    monkeypatch.setattr(study, "compare", lambda data, **options: found)
+    _, out, _ = run("compare", "train.conll", "--task", "tagging", "--out", "runs/t")
+    assert out.splitlines()[0].split() == ["method", "50", "sentences", "1,000", "sentences"]
+    assert "winner: scratch, fitted to 5 sentences, for want of time" in out
+
+
 def test_the_settings_are_saved_and_replay_the_run(run, given, files):
     run("compare", "train.csv", "--labels", "5,10", "--corpus", "articles.txt", "--out", "runs/d")
     saved = files / "runs" / "d" / "settings.toml"

@@ -6,6 +6,7 @@ import torch
 
 from headstart.compare.contestants import parse_all
 from headstart.compare.fairness import data_facts, differences, warnings
+from headstart.compare.tasks import CLASSIFICATION
 from headstart.data.contamination import find_seen
 from headstart.data.corpora import read_corpus
 from headstart.data.labelled import Dataset
@@ -97,7 +98,9 @@ def test_rows_that_mislead_are_counted():
 
 
 def test_the_facts_of_the_data():
-    facts = data_facts(Dataset(["a", "b", "c"], ["y", "x", "y"], "t.csv"), Dataset(["d"], ["x"]))
+    facts = data_facts(
+        CLASSIFICATION, Dataset(["a", "b", "c"], ["y", "x", "y"], "t.csv"), Dataset(["d"], ["x"])
+    )
     assert facts == {
         "source": "t.csv",
         "train_rows": 3,

@@ -23,8 +23,14 @@ def test_a_task_goes_by_its_name_or_that_of_its_demo():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (("pairs", None, True), "no task 'pairs' to compare; there are classification, pair"),
-        ((None, "news", False), "no task 'news' to compare; there are classification, pair"),
+        (
+            ("pairs", None, True),
+            "no task 'pairs' to compare; there are classification, pair, tagging",
+        ),
+        (
+            (None, "news", False),
+            "no task 'news' to compare; there are classification, pair, tagging",
+        ),
         ((None, "pair", True), "a demo brings its own data; give data or a demo, not both"),
         (("classification", "pair", False), "of another task than 'classification'; leave one out"),
     ],
@@ -56,7 +62,7 @@ def test_files_of_pairs_are_not_taken_for_texts(tmp_path):
     with pytest.raises(DataError) as caught:
         compare(file, out=tmp_path / "out")
     assert str(caught.value) == (
-        f"{file}: has columns 'text_a' and 'text_b', as pairs have; compare with task='pair' "
+        f"{file}: has columns 'text_a' and 'text_b', as pair data have; compare with task='pair' "
         "(--task pair), or name one column with text_column (--text-column)"
     )
     one = CLASSIFICATION.read(file, Columns(text="text_b"), SILENT)

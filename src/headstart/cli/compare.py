@@ -60,7 +60,9 @@ def compare(
     ] = None,
     labels: Annotated[
         Sequence[int] | None,
-        typer.Option(parser=comma_list(int), metavar="N,N,..", help="Label budgets."),
+        typer.Option(
+            parser=comma_list(int), metavar="N,N,..", help="Label budgets; of taggers in sentences."
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
@@ -88,11 +90,13 @@ def compare(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(metavar="TASK", help="classification (the default), or pair."),
+        typer.Option(metavar="TASK", help="classification (the default), pair, or tagging."),
     ] = None,
     demo: Annotated[
         str | None,
-        typer.Option(metavar="TASK", help="Without DATA: the demo of classification or of pair."),
+        typer.Option(
+            metavar="TASK", help="Without DATA: the demo of classification, pair or tagging."
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer budgets and seeds, unless given: a first look.")
@@ -119,6 +123,7 @@ def compare(
 
         headstart compare train.csv --methods scratch,tfidf,word2vec:frozen
         headstart compare pairs.csv --task pair
+        headstart compare train.conll --task tagging --test test.conll
     """
     from headstart.cli.bars import Bars
     from headstart.compare.study import compare as compare_methods
@@ -148,21 +153,22 @@ def compare(
     if as_json:
         print_json({name: value for name, value in found.results.items() if name != "cells"})
         return
-    print_table(_by_method(found.table, found.results.get("left_out", ())))
+    what = found.results.get("wording", {}).get("labels", "labels")
+    print_table(_by_method(found.table, found.results.get("left_out", ()), what))
     say("")
     say(found.headline, found.results["clean"]["sentence"])
     best = found.best
     labels = best.get("fitted_labels")
     everything = labels is None or labels == found.results["data"]["train_rows"]
-    to = "all labels" if everything else f"{labels:,} labels, for want of time"
+    to = f"all {what}" if everything else f"{labels:,} {what}, for want of time"
     say(f"winner: {best['method']}, fitted to {to}, in {out / 'best'}")
     say(f"report: {out / 'report.html'}")
 
 
 def _by_method(
-    rows: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, Any]], what: str
 ) -> list[dict[str, str]]:
-    """Return one row for each method: its mean and half its interval at each label budget."""
+    """Return one row for each method: its mean and half its interval at each budget of `what`."""
     budgets = sorted({row["labels"] for row in (*rows, *left_out)})
     scores = {(row["method"], row["labels"]): "left out" for row in left_out}
     scores |= {
@@ -170,6 +176,6 @@ def _by_method(
         for row in rows
     }
     return [
-        {"method": method, **{f"{n:,} labels": scores.get((method, n), "") for n in budgets}}
+        {"method": method, **{f"{n:,} {what}": scores.get((method, n), "") for n in budgets}}
         for method in dict.fromkeys(method for method, _ in scores)
     ]

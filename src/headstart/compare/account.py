@@ -11,6 +11,7 @@ from headstart import __version__
 from headstart.compare.cells import Terms
 from headstart.compare.contestants import WORD_VECTORS, Contestant
 from headstart.compare.encoders import Encoders
+from headstart.compare.wording import TEXTS, Wording
 from headstart.data.corpora import Corpus
 from headstart.hub.bundle import Pretrained
 from headstart.storage import fingerprint
@@ -59,13 +60,15 @@ def corpus_facts(
     return facts
 
 
-def degenerate(summary: Sequence[Mapping[str, Any]]) -> list[str]:
+def degenerate(summary: Sequence[Mapping[str, Any]], wording: Wording = TEXTS) -> list[str]:
     """Say in a sentence a method which runs learned nothing."""
     found: dict[str, list[str]] = {}
     for row in summary:
         if row["degenerate"] and row["method"] != "majority":
             runs = f"{row['degenerate']} run{'s' if row['degenerate'] > 1 else ''}"
-            found.setdefault(row["method"], []).append(f"{runs} with {row['labels']:,} labels")
+            found.setdefault(row["method"], []).append(
+                f"{runs} with {row['labels']:,} {wording.labels}"
+            )
     return [f"{method} learned nothing in {', '.join(runs)}." for method, runs in found.items()]
 
 

@@ -64,6 +64,7 @@ def limits(
     labels: int,
     test_rows: int,
     unread: Mapping[str, str],
+    by_word: bool = False,
 ) -> Limits:
     """Return when cells have to end, and a guess of what those take that train an encoder.
 
@@ -76,6 +77,7 @@ def limits(
         test_rows: How many texts a cell predicts.
         unread: Why encoders could not read all texts, by name; their methods are left out, unless
             there are no others.
+        by_word: Whether every word has an answer.
     """
     if math.isinf(allowance.minutes):
         return Limits()
@@ -91,7 +93,7 @@ def limits(
     barred = {
         one.name: unread[one.encoder]
         for one in methods
-        if one.encoder in unread and reads_frozen(one, encoders[one.encoder])
+        if one.encoder in unread and reads_frozen(one, encoders[one.encoder], by_word=by_word)
     }
     if len(barred) == len(methods):
         barred = {}

@@ -16,7 +16,6 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from headstart import __version__
@@ -32,7 +31,6 @@ from headstart.compare.reading import (
     seconds_a_text,
 )
 from headstart.compare.schedule import Job, Limits, Schedule, Spent
-from headstart.compare.statistics import degenerate
 from headstart.compare.tasks import CLASSIFICATION, ComparedTask, Examples
 from headstart.data.splits import nested_subsets
 from headstart.errors import FormatError, HeadstartError
@@ -40,11 +38,12 @@ from headstart.hub.bundle import Pretrained
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Advance, Progress
 from headstart.storage import fingerprint, read_json, write_json
-from headstart.tasks.classification import macro_f1
 from headstart.training.runs import has_fast_bf16
+from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.features import quick_reading
 from headstart.transfer.fitting import whole_model_width
-from headstart.transfer.methods import Method, as_plain, method_of, with_defaults
+from headstart.transfer.methods import Method, as_plain, method_of
+from headstart.transfer.token_tagger import TokenTagger
 
 _CODE = 4  # raise it when the same cell would come out differently
 _TIMED_TEXTS = 32  # that an encoder reads once more, to say how fast it is
@@ -82,7 +81,7 @@ class Terms:
 
     def method(self, contestant: Contestant) -> Method:
         """Return a contestant's method with every setting filled in."""
-        return with_defaults(
+        return self.task.defaults(
             method_of(contestant.transfer),
             whole_model=self.widths.get(contestant.encoder),
             in_context=contestant.encoder in self.in_context,
@@ -274,10 +273,9 @@ def _do(work: _Work) -> Spent | None:
     encoder = _encoder(contestant.encoder) if contestant.encoder else None
     try:
         if work.save_to is not None:
-            classifier = terms.task.estimator(encoder, contestant.transfer, random_state=seed)
             given = _given(terms, labels, seed)
-            classifier.fit(given.texts, given.labels)
-            classifier.save(work.save_to, overwrite=True)
+            model = _estimator(terms.task, contestant, encoder, seed)
+            model.fit(given.texts, given.labels).save(work.save_to, overwrite=True)
             return None
         progress = SILENT if math.isinf(work.deadline) else _Until(work.deadline)
         cell = run_cell(terms, contestant, encoder, labels=labels, seed=seed, progress=progress)
@@ -294,7 +292,20 @@ def _given(terms: Terms, labels: int, seed: int) -> Examples:
     """Return the labelled rows of a budget: all, or a stratified part of them."""
     if labels == len(terms.train):
         return terms.train
-    return terms.train.select(nested_subsets(terms.train.labels, [labels], seed=seed)[labels])
+    return _subset(terms, labels, seed)
+
+
+def _subset(terms: Terms, labels: int, seed: int) -> Examples:
+    strata = terms.task.strata(terms.train)
+    return terms.train.select(nested_subsets(strata, [labels], seed=seed)[labels])
+
+
+def _estimator(
+    task: ComparedTask, contestant: Contestant, encoder: Pretrained | None, seed: int
+) -> TextClassifier | TokenTagger:
+    return task.estimator(
+        encoder, contestant.transfer, max_tokens=MAX_TOKENS, random_state=seed, **task.settings
+    )
 
 
 def run_cell(
@@ -312,20 +323,17 @@ def run_cell(
     the encoder's states were known beforehand, the time to read the texts is measured and added.
     """
     started = time.perf_counter()
-    given = terms.train.select(nested_subsets(terms.train.labels, [labels], seed=seed)[labels])
-    classifier = terms.task.estimator(
-        encoder, contestant.transfer, max_tokens=MAX_TOKENS, random_state=seed
-    )
-    classifier.fit(given.texts, given.labels, progress=progress)
+    given = _subset(terms, labels, seed)
+    model = _estimator(terms.task, contestant, encoder, seed)
+    model.fit(given.texts, given.labels, progress=progress)
     fitted = time.perf_counter()
     if whole_model_width(encoder):
         with quick_reading():
-            predicted = classifier.predict(terms.test.texts)
+            predicted = model.predict(terms.test.texts)
     else:
-        predicted = classifier.predict(terms.test.texts)
+        predicted = model.predict(terms.test.texts)
     seconds = time.perf_counter() - fitted
-    correct = predicted == np.array(terms.test.labels)
-    report = classifier.fit_report_
+    report = model.fit_report_
     reading = _reading(terms, contestant, encoder)
     if not contestant.trains_encoder:
         seconds += reading * len(predicted)
@@ -334,18 +342,15 @@ def run_cell(
         "labels": labels,
         "seed": seed,
         "metric": terms.task.metric,
-        "value": float(correct.mean()),
-        "macro_f1": macro_f1(terms.test.labels, predicted),
-        "validation": report["validation_accuracy"],
+        **terms.task.score(terms.test.labels, predicted).as_cell(),
+        "validation": report[terms.task.validation],
         "validation_loss": report["validation_loss"],
         "seconds": report["seconds"] + reading * labels,
         "predictions_per_second": len(predicted) / seconds,
-        "megabytes": classifier.megabytes,
-        "correct": correct.astype(int).tolist(),
-        "degenerate": degenerate(predicted.tolist(), terms.test.labels),
+        "megabytes": model.megabytes,
         "chosen": {name: report[name] for name in _CHOSEN if name in report},
-        "truncated": report["truncated"],
-        "proof": asdict(classifier.proof_) if classifier.proof_ else None,
+        "truncated": report.get("truncated", 0),  # taggers read long sentences in windows
+        "proof": asdict(model.proof_) if model.proof_ else None,
         "spent": [fitted - started, time.perf_counter() - fitted],
     }
 
@@ -354,7 +359,9 @@ def _reading(terms: Terms, contestant: Contestant, encoder: Pretrained | None) -
     """Return the seconds an example that the encoder saved by having read all beforehand."""
     at_once = terms.task.pairs is not None and reads_at_once(contestant, encoder)
     files = terms.pair_states if at_once else terms.states
-    known = contestant.encoder in files and reads_frozen(contestant, encoder)
+    known = contestant.encoder in files and reads_frozen(
+        contestant, encoder, by_word=terms.task.by_word
+    )
     return _seconds_a_text(encoder, terms) if known and encoder else 0.0
 
 

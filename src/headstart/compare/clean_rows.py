@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.compare.contestants import Contestant
 from headstart.compare.tallies import as_tallies
+from headstart.compare.wording import TEXTS, Wording
 from headstart.data.contamination import SeenRows, find_seen
 from headstart.data.corpora import Corpus
 from headstart.data.labelled import Dataset
@@ -75,12 +76,15 @@ def clean_value(cell: Mapping[str, Any], clean: Sequence[bool]) -> float | None:
     return float(kept.values().mean())
 
 
-def changed_rankings(changes: Sequence[Mapping[str, Any]], num_clean: int) -> list[str]:
+def changed_rankings(
+    changes: Sequence[Mapping[str, Any]], num_clean: int, *, wording: Wording = TEXTS
+) -> list[str]:
     """Say where the ranking of methods changes on clean rows, a sentence a number of labels.
 
     Args:
         changes: What `ranking_changes` returns.
         num_clean: How many rows are clean.
+        wording: What budgets count.
     """
     found = []
     for labels, group in groupby(changes, key=lambda row: row["labels"]):
@@ -88,8 +92,8 @@ def changed_rankings(changes: Sequence[Mapping[str, Any]], num_clean: int) -> li
         pairs = "; ".join(map(_pair, rows[:_MOST_PAIRS]))
         more = f"; and {len(rows) - _MOST_PAIRS:,} more pairs" if rows[_MOST_PAIRS:] else ""
         found.append(
-            f"With {labels:,} labels the ranking changes on the {num_clean:,} clean test rows: "
-            f"{pairs}{more}."
+            f"With {labels:,} {wording.labels} the ranking changes on the {num_clean:,} clean test "
+            f"rows: {pairs}{more}."
         )
     return found
 

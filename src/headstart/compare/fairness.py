@@ -138,9 +138,9 @@ def shared_texts(task: ComparedTask, train: Examples, test: Examples, seen: Seen
     return [f"test pairs with a text of other training pairs: {shared:,}"] if shared else []
 
 
-def data_facts(train: Examples, test: Examples) -> dict[str, Any]:
+def data_facts(task: ComparedTask, train: Examples, test: Examples) -> dict[str, Any]:
     """Return what a report tells about the labelled data."""
-    counts = dict(sorted(Counter(train.labels).items()))
+    counts = dict(sorted(Counter(task.kinds(train)).items()))
     return {
         "source": train.source,
         "train_rows": len(train),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from headstart.compare.head_start import REFERENCE, HeadStart, Multiple
 from headstart.compare.styles import Style, family, shortened, styles, visible
+from headstart.compare.wording import TEXTS, Wording
 
 Row = Mapping[str, Any]
 Parts = dict[str, Any]
@@ -50,16 +51,20 @@ def curve_panels(rows: Sequence[Row]) -> dict[str, list[str]]:
     return {name: members + references for name, members in (panels or {REFERENCE: []}).items()}
 
 
-def learning_curves(rows: Sequence[Row]) -> list[Figure]:
+def learning_curves(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Figure]:
     """Draw score against labels, one panel an encoder, with the references in each."""
-    layout = _layout(xaxis=_label_axis(rows), yaxis=score_axis(rows), hovermode="x unified")
+    layout = _layout(
+        xaxis=_label_axis(rows, wording), yaxis=score_axis(rows), hovermode="x unified"
+    )
     return [
         Figure(f"curves-{number}", title, methods, _curves(rows, methods), layout)
         for number, (title, methods) in enumerate(curve_panels(rows).items())
     ]
 
 
-def head_start_gap(rows: Sequence[Row], headline: Mapping[str, Any]) -> Figure | None:
+def head_start_gap(
+    rows: Sequence[Row], headline: Mapping[str, Any], *, wording: Wording = TEXTS
+) -> Figure | None:
     """Draw the quoted head start as what it is: the sideways gap between two learning curves."""
     method, labels = headline.get("method"), headline.get("labels")
     pair = [row for row in rows if row["method"] in (method, REFERENCE)]
@@ -80,7 +85,7 @@ def head_start_gap(rows: Sequence[Row], headline: Mapping[str, Any]) -> Figure |
         "font": {"color": "@accent", "size": 17, "weight": 700},
     }  # fmt: skip
     layout = _layout(
-        xaxis=_label_axis(pair),
+        xaxis=_label_axis(pair, wording),
         yaxis=score_axis(pair),
         hovermode="x unified",
         annotations=[arrow, label],
@@ -89,7 +94,7 @@ def head_start_gap(rows: Sequence[Row], headline: Mapping[str, Any]) -> Figure |
     return Figure("gap", "", methods, _curves(rows, methods), layout)
 
 
-def head_start_bars(rows: Sequence[Row]) -> list[Figure]:
+def head_start_bars(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Figure]:
     """Draw the head starts, one panel a label budget, but for budgets where none can be seen."""
     started = [row for row in rows if row["head_start"] is not None and row["method"] != "majority"]
     if not started:
@@ -124,7 +129,7 @@ def head_start_bars(rows: Sequence[Row]) -> list[Figure]:
             annotations=[_bar_label(row) for row in panel],
         )
         methods = [row["method"] for row in panel]
-        title = f"{labels:,} labels"
+        title = f"{labels:,} {wording.labels}"
         figures.append(Figure(f"starts-{labels}", title, methods, _bars(panel, look), layout))
     return figures
 
@@ -211,7 +216,7 @@ def _layout(**own: Any) -> Parts:  # noqa: ANN401 - plotly's own names and value
     }
 
 
-def _label_axis(rows: Iterable[Row]) -> Parts:
+def _label_axis(rows: Iterable[Row], wording: Wording) -> Parts:
     budgets = sorted({row["labels"] for row in rows})
     return {
         **_AXIS,
@@ -219,8 +224,8 @@ def _label_axis(rows: Iterable[Row]) -> Parts:
         "range": [math.log10(budgets[0]) - 0.08, math.log10(budgets[-1]) + 0.08],
         "tickvals": budgets,
         "ticktext": [f"{labels:,}" for labels in budgets],
-        "title": {"text": "labels", "standoff": 6},
-        "unifiedhovertitle": {"text": "%{x:,d} labels"},
+        "title": {"text": wording.labels, "standoff": 6},
+        "unifiedhovertitle": {"text": f"%{{x:,d}} {wording.labels}"},
     }
 
 

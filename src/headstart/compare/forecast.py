@@ -49,8 +49,9 @@ def forecast(
     if len(chosen) < 2:
         return None
     started = time.perf_counter()
-    labels = min(budgets[len(budgets) // 2], max(_MOST_TEXTS, len(train.classes)))
-    given = train.select(nested_subsets(train.labels, [labels], seed=0)[labels])
+    strata = task.strata(train)
+    labels = min(budgets[len(budgets) // 2], max(_MOST_TEXTS, len(set(strata))))
+    given = train.select(nested_subsets(strata, [labels], seed=0)[labels])
     found = rank_encoders(chosen, given, task=task, total=len(chosen), seed=0, progress=progress)
     return {**found, "seconds": time.perf_counter() - started}
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.compare.recommendation import best_by_validation
 from headstart.compare.statistics import RESAMPLES, deviations
 from headstart.compare.tallies import Array, Tallies, as_tallies
+from headstart.compare.wording import TEXTS, Wording
 from headstart.errors import DataError
 
 REFERENCE = "scratch"
@@ -178,7 +179,7 @@ def transfers(method: str) -> bool:
     return method not in (REFERENCE, *BASELINES) and not method.endswith(f":{REFERENCE}")
 
 
-def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def headline(rows: Sequence[Mapping[str, Any]], *, wording: Wording = TEXTS) -> dict[str, Any]:
     """Return the head start to quote and the sentence a manager reads first.
 
     The rule, fixed before any result, so that nothing is picked for its luck: quoted is the largest
@@ -189,6 +190,7 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Args:
         rows: The summary that `summarize` returns.
+        wording: What budgets count.
 
     Returns:
         `sentence`, and `method`, `labels`, `factor`, `low`, `high`, `bound`, `low_bound` and
@@ -198,11 +200,11 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     pretrained = [row for row in rows if row["labels"] == labels and transfers(row["method"])]
     measured = any((row["method"], row["labels"]) == (REFERENCE, labels) for row in rows)
     if not (pretrained and measured):
-        return {"sentence": _not_measured(rows, labels), **dict.fromkeys(_QUOTED)}
+        return {"sentence": _not_measured(rows, labels, wording), **dict.fromkeys(_QUOTED)}
     best = best_by_validation(pretrained)
     if not _is_claim(best):
-        return {"sentence": _no_head_start(best, rows), **dict.fromkeys(_QUOTED)}
-    sentence = _claim(best) + _better_baseline(best, rows)
+        return {"sentence": _no_head_start(best, rows, wording), **dict.fromkeys(_QUOTED)}
+    sentence = _claim(best, wording) + _better_baseline(best, rows, wording)
     return {"sentence": sentence, **{key: best[name] for key, name in _QUOTED.items()}}
 
 
@@ -235,7 +237,7 @@ def _is_claim(row: Mapping[str, Any]) -> bool:
     )
 
 
-def _claim(row: Mapping[str, Any]) -> str:
+def _claim(row: Mapping[str, Any], wording: Wording) -> str:
     factor, low, high = (_spoken(row, name) for name in ("", "_low", "_high"))
     needed = row["head_start"] * row["labels"]
     if row["head_start_bound"]:
@@ -244,7 +246,8 @@ def _claim(row: Mapping[str, Any]) -> str:
         gain = f"scores as well as training from scratch with about {float(f'{needed:.2g}'):,.0f}"
     between = "" if low == factor == high else f" (95% interval: {low} to {high})"
     return (
-        f"With {row['labels']:,} labels, {row['method']} {gain}: a head start of {factor}{between}."
+        f"With {row['labels']:,} {wording.labels}, {row['method']} {gain}: a head start of "
+        f"{factor}{between}."
     )
 
 
@@ -253,29 +256,33 @@ def _spoken(row: Mapping[str, Any], part: str) -> str:
     return f"more than {times}" if row[f"head_start{part}_bound"] == ">" else times
 
 
-def _better_baseline(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def _better_baseline(
+    best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], wording: Wording
+) -> str:
     rivals = [row for row in rows if row["method"] in BASELINES and row["labels"] == best["labels"]]
     rival = max(rivals, key=lambda row: row["mean"], default=None)
     if rival is None or rival["mean"] < best["mean"]:
         return ""
     return (
         f" But {rival['method']}, which needs no pretraining, does at least as well with the same "
-        f"labels: {rival['mean']:.3f} against {best['mean']:.3f}."
+        f"{wording.labels}: {rival['mean']:.3f} against {best['mean']:.3f}."
     )
 
 
-def _no_head_start(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def _no_head_start(
+    best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], wording: Wording
+) -> str:
     (scratch,) = (
         row["mean"] for row in rows if (row["method"], row["labels"]) == (REFERENCE, best["labels"])
     )
     return (
-        f"With {best['labels']:,} labels there is no head start to claim: {best['method']}, the "
-        f"pretrained method that validation chooses, scores {best['mean']:.3f}, training from "
-        f"scratch {scratch:.3f}. {_highest(rows)}"
+        f"With {best['labels']:,} {wording.labels} there is no head start to claim: "
+        f"{best['method']}, the pretrained method that validation chooses, scores "
+        f"{best['mean']:.3f}, training from scratch {scratch:.3f}. {_highest(rows, wording)}"
     )
 
 
-def _not_measured(rows: Sequence[Mapping[str, Any]], labels: int) -> str:
+def _not_measured(rows: Sequence[Mapping[str, Any]], labels: int, wording: Wording) -> str:
     at_all = [row["method"] for row in rows]
     there = [row["method"] for row in rows if row["labels"] == labels]
     if REFERENCE not in there:
@@ -284,11 +291,11 @@ def _not_measured(rows: Sequence[Mapping[str, Any]], labels: int) -> str:
     else:
         missing = "no pretrained method was compared"
         ran = any(map(transfers, at_all))
-    where = f" with {labels:,} labels" if ran else ""
-    return f"No head start was measured, for {missing}{where}. {_highest(rows)}"
+    where = f" with {labels:,} {wording.labels}" if ran else ""
+    return f"No head start was measured, for {missing}{where}. {_highest(rows, wording)}"
 
 
-def _highest(rows: Sequence[Mapping[str, Any]]) -> str:
+def _highest(rows: Sequence[Mapping[str, Any]], wording: Wording) -> str:
     most = max(row["labels"] for row in rows)
     best = max((row for row in rows if row["labels"] == most), key=lambda row: row["mean"])
-    return f"With {most:,} labels {best['method']} scores best: {best['mean']:.3f}."
+    return f"With {most:,} {wording.labels} {best['method']} scores best: {best['mean']:.3f}."

@@ -16,13 +16,18 @@ _SHORT_NAME = 22  # letters of a method's name that leave room for another besid
 
 
 def learning_curves_svg(
-    rows: Sequence[Row], *, metric: str = "score", left_out: Sequence[Row] = ()
+    rows: Sequence[Row],
+    *,
+    metric: str = "score",
+    labels: str = "labels",
+    left_out: Sequence[Row] = (),
 ) -> str:
     """Return the learning curves of a summary as SVG: one panel an encoder, 95% bands.
 
     Args:
         rows: The summary that `summarize` returns.
         metric: The name of the score.
+        labels: What budgets count.
         left_out: The `method` and `labels` of what was not run; the legend says how far a method
             got instead.
     """
@@ -44,6 +49,7 @@ def learning_curves_svg(
         .render(
             tones=(FOLDER / "tones.css").read_text("utf-8"),
             metric=metric,
+            labels=labels,
             panels=[{**panel, "place": place} for panel, place in zip(drawn, places, strict=True)],
             width=columns * _WIDTH,
             height=math.ceil(len(drawn) / columns) * _HEIGHT,

@@ -8,15 +8,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from headstart.compare.contestants import Contestant
 from headstart.compare.schedule import spoken
-from headstart.compare.tasks import PAIR, Examples, sides
+from headstart.compare.tasks import PAIR, TAGGING, Examples, sides
 from headstart.data.pairs import PairDataset
 from headstart.data.parallel import Pair
+from headstart.data.tagged import TaggedSentences
 from headstart.hub.bundle import Pretrained
 from headstart.models.gpt import Gpt
 from headstart.progress import Progress
@@ -24,8 +27,16 @@ from headstart.storage import fingerprint, new_file
 from headstart.tasks.pipelines import task_shape
 from headstart.training.runs import has_fast_bf16
 from headstart.transfer.features import Floats, StatesMemory, quick_reading, text_states
+from headstart.transfer.fitted_taggers import word_states
 from headstart.transfer.fitting import whole_model_width
-from headstart.transfer.token_states import TokenMemory, reads_in_context, token_states
+from headstart.transfer.tag_task import word_ids
+from headstart.transfer.token_states import (
+    TokenMemory,
+    TokenStates,
+    reads_in_context,
+    states_of_words,
+    token_states,
+)
 
 MAX_TOKENS = 512  # of a text, as `TextClassifier` reads by default
 MOST_BYTES = 4_000_000_000  # of an encoder's states of words, on the disk
@@ -41,34 +52,41 @@ class Texts:
     Attributes:
         texts: Each text once.
         pairs: Each pair once, of a task that is about pairs: some encoders read both texts at once.
+        sentences: The words of each text, of a task that is about words.
         print: The fingerprint of all.
     """
 
     texts: tuple[str, ...]
     pairs: tuple[Pair, ...]
     print: str
+    sentences: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def of(cls, train: Examples, test: Examples) -> "Texts":
         """Collect the texts of both parts."""
-        examples = tuple(dict.fromkeys([*train.texts, *test.texts]))
+        both: list[Any] = [*train.texts, *test.texts]
+        if isinstance(train, TaggedSentences):
+            sentences = tuple(dict.fromkeys(map(tuple, both)))
+            texts = tuple(TAGGING.texts(sentences))
+            return cls(texts, (), fingerprint(sentences), sentences)
+        examples = tuple(dict.fromkeys(both))
         if isinstance(train, PairDataset):
             return cls(tuple(dict.fromkeys(sides(examples))), examples, fingerprint(examples))
         return cls(examples, (), fingerprint(examples))
 
 
-def reads_frozen(one: Contestant, encoder: Pretrained | None) -> bool:
+def reads_frozen(one: Contestant, encoder: Pretrained | None, *, by_word: bool = False) -> bool:
     """Whether a method asks what its encoder, as it was pretrained, says of the texts.
 
     Fine-tuning starts from a linear layer on it, but for GPT: its start and its end of a text are
-    new tokens, which differ from seed to seed. What reads words in context is brought to scale by
-    what it says before it is fine-tuned.
+    new tokens, which differ from seed to seed. Of words (`by_word`) it starts so for GPT, too. What
+    reads words in context is brought to scale by what it says before it is fine-tuned.
     """
     if reads_in_context(encoder):
         return True
     if not whole_model_width(encoder) or encoder is None or one.transfer == "scratch":
         return False
-    return not (one.trains_encoder and isinstance(encoder.model, Gpt))
+    return by_word or not (one.trains_encoder and isinstance(encoder.model, Gpt))
 
 
 def reads_at_once(one: Contestant, encoder: Pretrained | None) -> bool:
@@ -113,7 +131,7 @@ def read_texts(
     asked = {
         (one.encoder, bool(texts.pairs) and reads_at_once(one, encoders[one.encoder]))
         for one in contestants
-        if one.encoder and reads_frozen(one, encoders[one.encoder])
+        if one.encoder and reads_frozen(one, encoders[one.encoder], by_word=bool(texts.sentences))
     }
     found = Read()
     for name, at_once in sorted(asked, key=lambda each: (num_weights(encoders[each[0]]), each)):
@@ -137,6 +155,9 @@ def read_texts(
 def _read_all(
     encoder: Pretrained, texts: Texts, file: Path, progress: Progress, *, at_once: bool
 ) -> None:
+    if texts.sentences:
+        _read_words(encoder, texts.sentences, file, progress)
+        return
     if not reads_in_context(encoder):
         read, pairs = (sides(texts.pairs), PAIR.pairs) if at_once else (texts.texts, None)
         with quick_reading():
@@ -148,9 +169,30 @@ def _read_all(
         return
     layers, width = task_shape(encoder.model)
     encoded, _ = encoder.inputs(texts.texts, MAX_TOKENS)
-    most = MOST_BYTES // (2 * layers * width)  # words; of the other texts they are computed anew
-    known = int(np.searchsorted(encoded.offsets, most, "right")) - 1
+    known = _known(encoded.offsets, 2 * layers * width)
     token_states(encoder, texts.texts[:known], max_tokens=MAX_TOKENS, progress=progress).save(file)
+
+
+def _read_words(
+    encoder: Pretrained, sentences: Sequence[Sequence[str]], file: Path, progress: Progress
+) -> None:
+    """Keep what a tagger asks of an encoder: all layers of words in context, or the last one."""
+    offsets = np.cumsum([0, *map(len, sentences)])
+    layers, width = task_shape(encoder.model)
+    if reads_in_context(encoder):
+        some = sentences[: _known(offsets, 2 * layers * width)]
+        states = states_of_words(encoder, some, word_ids(encoder, some), progress=progress)
+    else:
+        some = sentences[: _known(offsets, 4 * width)]
+        with quick_reading():
+            read = word_states(encoder, some, max_tokens=MAX_TOKENS, progress=progress)
+        states = TokenStates(read.values, read.offsets)
+    states.save(file)
+
+
+def _known(offsets: NDArray[np.int64], word_bytes: int) -> int:
+    """Return how many texts' words are kept; of the others they are computed anew."""
+    return int(np.searchsorted(offsets, MOST_BYTES // word_bytes, "right")) - 1
 
 
 def num_weights(encoder: Pretrained) -> int:
@@ -159,7 +201,10 @@ def num_weights(encoder: Pretrained) -> int:
 
 
 def remember(encoder: Pretrained, texts: Texts, file: Path) -> None:
-    """Let `text_states` or `token_states` look up what the encoder said of these texts."""
+    """Let what asks the encoder for states of these texts look up what it said of them."""
+    if texts.sentences:
+        vars(encoder)["word_memory"] = TokenMemory.load(file, texts.sentences, MAX_TOKENS)
+        return
     if reads_in_context(encoder):
         vars(encoder)["memory"] = TokenMemory.load(file, texts.texts, MAX_TOKENS)
     else:

@@ -7,16 +7,26 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.compare.wording import TEXTS, Wording
+
 Row = Mapping[str, Any]
 
 
 def best_by_validation(rows: Sequence[Row]) -> Row:
-    """Return the row of best validation score; of equals, the one of lowest validation loss."""
-    return min(rows, key=lambda row: (-row["validation"], row["validation_loss"]))
+    """Return the row of best validation score; of equals, the one of lowest validation loss.
+
+    What gives no probabilities has no loss, and comes after its equals.
+    """
+
+    def place(row: Row) -> tuple[float, float]:
+        loss = row["validation_loss"]
+        return -row["validation"], math.inf if loss is None else loss
+
+    return min(rows, key=place)
 
 
 def recommend(
-    rows: Sequence[Row], *, labels: int, left_out: Sequence[Row] = (), example: str = "text"
+    rows: Sequence[Row], *, labels: int, left_out: Sequence[Row] = (), wording: Wording = TEXTS
 ) -> dict[str, Any]:
     """Say what to use with so many labels, why, and what to use with any fewer.
 
@@ -27,7 +37,7 @@ def recommend(
         rows: The summary.
         labels: The labels there are.
         left_out: The `method` and `labels` of what was not run.
-        example: What has a label.
+        wording: What the things of the task are called.
 
     Returns:
         `method`, `labels` (the count that decides), `given` (the user's), `why` in sentences, and
@@ -43,26 +53,27 @@ def recommend(
         "given": labels,
         "why": " ".join(
             [
-                _scores(best, rivals, labels),
-                *_cost(best, example),
-                *_not_run(left_out, best["labels"]),
+                _scores(best, rivals, labels, wording),
+                *_cost(best, wording),
+                *_not_run(left_out, best["labels"], wording),
             ]
         ),
         "by_labels": choices,
     }
 
 
-def _not_run(left_out: Sequence[Row], labels: int) -> list[str]:
+def _not_run(left_out: Sequence[Row], labels: int, wording: Wording) -> list[str]:
     methods = [row["method"] for row in left_out if row["labels"] == labels]
     if not methods:
         return []
     return [
-        f"With {labels:,} labels there was no time for {', '.join(methods)}, which may be better."
+        f"With {labels:,} {wording.labels} there was no time for {', '.join(methods)}, which may "
+        "be better."
     ]
 
 
-def _scores(best: Row, rivals: Sequence[Row], labels: int) -> str:
-    given = f"You have {labels:,} labels"
+def _scores(best: Row, rivals: Sequence[Row], labels: int, wording: Wording) -> str:
+    given = f"You have {labels:,} {wording.labels}"
     if best["labels"] != labels:
         given += f", and {best['labels']:,} is the nearest count compared"
     second = ""
@@ -76,12 +87,12 @@ def _scores(best: Row, rivals: Sequence[Row], labels: int) -> str:
     )
 
 
-def _cost(best: Row, example: str) -> list[str]:
+def _cost(best: Row, wording: Wording) -> list[str]:
     costs = [best[name] for name in ("seconds", "megabytes", "predictions_per_second")]
     if None in costs:
         return []
     seconds, megabytes, speed = costs
     return [
         f"It fits in {seconds:.2g} s, keeps {megabytes:.2g} MB and predicts {speed:,.0f} "
-        f"{example}s a second on one core."
+        f"{wording.example}s a second on one core."
     ]

@@ -28,6 +28,7 @@ from headstart.compare.figures import (
 from headstart.compare.head_start import REFERENCE, Multiple
 from headstart.compare.ranking import ESTIMATES
 from headstart.compare.styles import styles, visible
+from headstart.compare.wording import Wording
 from headstart.inspect.senses_page import picture
 
 FOLDER = Path(__file__).parent
@@ -37,6 +38,7 @@ _OPTIONAL = (
     *("data", "clean", "differences", "proofs", "layers", "knowledge", "command", "seconds"),
 )
 _SHOWN_OCCURRENCES = 6
+_NOT_FOUND = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 _ONE_SEED = (
     "One seed was run: intervals and p-values speak for other test rows, not for other seeds or "
     "other choices of the labels."
@@ -48,7 +50,7 @@ def render_report(result: Mapping[str, Any]) -> str:
 
     Args:
         result: A comparison's results as JSON holds them. `summary`, the rows of `summarize`, is
-            needed; `title`, `metric`, `data`, `clean`, `cells`, `headline`, `best`,
+            needed; `title`, `metric`, `wording`, `data`, `clean`, `cells`, `headline`, `best`,
             `recommendation`, `left_out`, `gains`, `differences`, `warnings`, `proofs`, `layers`,
             `forecast`, `knowledge`, `senses`, `settings`, `command`, `versions` and `seconds` are
             shown where they are given.
@@ -100,11 +102,12 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
     recommended = result.get("recommendation")
     labels = recommended["labels"] if recommended else max(row["labels"] for row in rows)
     at_cost = [row for row in rows if row["labels"] == labels and row["method"] != "majority"]
-    gap = head_start_gap(rows, headline)
+    wording = Wording(**(result.get("wording") or {}))
+    gap = head_start_gap(rows, headline, wording=wording)
     figures = {
         "gap": [gap] if gap else [],
-        "curves": learning_curves(rows),
-        "starts": head_start_bars(rows),
+        "curves": learning_curves(rows, wording=wording),
+        "starts": head_start_bars(rows, wording=wording),
         "costs": cost_against_quality(at_cost),
     }
     seeds = {cell["seed"] for cell in result.get("cells", ())}
@@ -115,7 +118,7 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
     run_methods = list(dict.fromkeys(row["method"] for row in rows))
     return {
         **{name: result.get(name) for name in _OPTIONAL},
-        "example": (result.get("data") or {}).get("example", "text"),
+        "wording": wording,
         "title": result.get("title", "Comparison"),
         "metric": result.get("metric", "score"),
         "warnings": [*result.get("warnings", ()), *([_ONE_SEED] if len(seeds) == 1 else [])],
@@ -123,7 +126,8 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
         "quoted": _quoted(headline),
         "recommended": recommended,
         "kept_in": best.get("folder"),
-        "fitted_to": _fitted_to(best, result.get("data") or {}),
+        "fitted_to": _fitted_to(best, result.get("data") or {}, wording),
+        "types": _types(result.get("cells", ()), recommended),
         "figures": figures,
         "plots": {
             figure.name: {"data": figure.data, "layout": figure.layout}
@@ -194,11 +198,31 @@ def _quoted(headline: Mapping[str, Any]) -> dict[str, str] | None:
     return {"factor": f"{factor}×", "interval": f"{low}× to {high}×"}
 
 
-def _fitted_to(best: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+def _fitted_to(best: Mapping[str, Any], data: Mapping[str, Any], wording: Wording) -> str:
     labels = best.get("fitted_labels")
     if labels is None or labels == data.get("train_rows"):
-        return "all labels"
-    return f"{labels:,} labels, as there was no time for all,"
+        return f"all {wording.labels}"
+    return f"{labels:,} {wording.labels}, as there was no time for all,"
+
+
+def _types(
+    cells: Sequence[Row], recommended: Mapping[str, Any] | None
+) -> list[dict[str, str | float]]:
+    """Return how well the recommended method does on each type: the mean over its seeds."""
+    if recommended is None:
+        return []
+    chosen = recommended["method"], recommended["labels"]
+    runs = [
+        {each["type"]: each for each in cell.get("types", ())}
+        for cell in cells
+        if (cell["method"], cell["labels"]) == chosen
+    ]
+    rows: list[dict[str, str | float]] = []
+    for name in sorted({name for run in runs for name in run}):
+        own = [run.get(name, _NOT_FOUND) for run in runs]
+        means = {key: sum(each[key] for each in own) / len(own) for key in _NOT_FOUND}
+        rows.append({"type": name, **means, "support": max(each["support"] for each in own)})
+    return rows
 
 
 def _left_out(left_out: Sequence[Row]) -> Iterator[dict[str, Any]]:

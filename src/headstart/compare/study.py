@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from headstart.compare.clean_rows import (
     clean_value,
     look_for_seen,
 )
-from headstart.compare.contestants import IN_CONTEXT, Contestant, parse_all
+from headstart.compare.contestants import Contestant
 from headstart.compare.encoders import Encoders, make_encoders, num_pretrained
 from headstart.compare.fairness import data_facts, differences, shared_texts, warnings
 from headstart.compare.forecast import forecast, hold_against
@@ -36,15 +36,15 @@ from headstart.compare.picture import learning_curves_svg
 from headstart.compare.reading import Read, Texts, read_texts, remember, remember_pairs
 from headstart.compare.recommendation import recommend
 from headstart.compare.report import render_report
+from headstart.compare.rows import choose_budgets, read_rows
 from headstart.compare.schedule import Limits, report_left_out
 from headstart.compare.summary import gains, ranking_changes, summarize
-from headstart.compare.tasks import TASKS, Columns, ComparedTask, Examples, choose_task
+from headstart.compare.tasks import Columns, ComparedTask, Examples, choose_task, settled
+from headstart.compare.usual import DEMOS, demo_methods, parse_for, usual_methods
 from headstart.compare.winner import affordable_labels, fit_and_inspect
 from headstart.data.corpora import Corpus, as_corpus
-from headstart.data.demo import Demo, fetch_demo
-from headstart.data.labelled import check_known_labels, check_trainable
+from headstart.data.demo import fetch_demo
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.data.splits import split_test
 from headstart.devices import available_cores
 from headstart.errors import DataError, InterruptedRunError, SettingsError
 from headstart.hub.bundle import Pretrained
@@ -63,29 +63,13 @@ from headstart.storage import (
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.token_states import reads_in_context
 
-METHODS: tuple[str, ...] = (
-    "majority",
-    "tfidf",
-    "scratch",
-    "word2vec:probe",
-    "word2vec:frozen",
-    "word2vec:finetune",
-)
-BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
-QUICK_BUDGETS = (10, 25, 250)
 SEEDS, QUICK_SEEDS = 5, 3
 DEMO_MINUTES, QUICK_DEMO_MINUTES = 20.0, 3.0
 PRETRAIN_SIZE = "tiny"  # of BERT and GPT: minutes on a task's own corpus teach no larger one
-_OCCURRENCES = 60  # of the word that the report shows
-_DEMOS = {"classification": "BBC News", "pair": "pairs of BBC News passages"}
-_TEST_SHARE = 0.3
-_SPLIT_SEED = 0
-_OF_THE_DEMO = (
-    *("glove={glove}:probe", "glove={glove}:frozen", "glove={glove}:finetune"),
-    *("cove:frozen", "elmo:frozen", "elmo:finetune"),
-    *("gpt:finetune", "bert:probe", "bert:frozen", "bert:finetune", "bert:scratch"),
-    *("minilm={minilm}:probe", "minilm={minilm}:frozen", "minilm={minilm}:finetune"),
+_NOT_RANKED = (
+    "Encoders are not ranked beforehand: LogME, the H-score and the probe look at one label a text."
 )
+_OCCURRENCES = 60  # of the word that the report shows
 
 
 @dataclass(frozen=True)
@@ -156,8 +140,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     """Compare methods on the same labels, test rows and seeds, and keep the winner.
 
     Args:
-        data: Labelled texts or pairs; without them, the demo of the task (on BBC News, with GloVe
-            6B 50d and all-MiniLM-L6-v2).
+        data: Labelled texts, pairs or tagged sentences; without them, the demo of the task (with
+            GloVe 6B 50d and all-MiniLM-L6-v2).
         test: Test rows; without them, a fixed stratified 30 % of `data`.
         corpus: Unlabelled text to pretrain on: a file, folder or glob, a list of such paths, or a
             list of documents; without it, the training texts without labels.
@@ -166,7 +150,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         methods: `NAME[+adapt][=SOURCE][:TRANSFER]`; a good selection by default. CoVe, ELMo, BERT
             and GPT take minutes of pretraining and more of training, so on your own data they are
             named or not run: `bert:finetune`, and `bert:scratch` beside it.
-        label_budgets: Numbers of labels; by default those of a usual ladder that there are.
+        label_budgets: Numbers of labels, or of tagged sentences; by default those of a usual
+            ladder that there are.
         seeds: Runs of each method at each budget, each on other labels; 5 by default.
         out: The folder for results, report and winner. A comparison that was stopped goes on there.
         quick: Three budgets and three seeds, where none are given: a first look.
@@ -178,11 +163,13 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
             5 by default, and never more than its share of `minutes`.
         pretrain_size: Of CoVe, ELMo, BERT and GPT, if they are pretrained here: `tiny` (the
             default), `mini`, `small`, `medium` or `base`.
-        task: `classification` (the default) of texts, or `pair`: two texts and one label.
+        task: `classification` (the default) of texts, `pair`: two texts and one label, or
+            `tagging`: a tag for every word.
         demo: The task whose demo is run, instead of data.
-        text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table.
+        text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table; of
+            tagged sentences that of the words.
         pair_columns: The two columns of a pair's texts.
-        label_column: The column of the labels.
+        label_column: The column of the labels, or of the tags.
         workers: Processes; as many as cores by default.
         progress: Where progress goes.
 
@@ -228,16 +215,18 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     chosen = choose_task(task, demo, has_data=data is not None)
     columns = Columns(text_column, pair_columns, label_column)
     if data is not None:
-        train, test_rows = _labelled(chosen, data, test, columns, progress)
-        title = f"How many labels does pretraining save on {train.source}?"
-        text, translations, defaults, usual = None, None, METHODS, math.inf
+        chosen, train, test_rows = read_rows(chosen, data, test, columns, progress)
+        about = train.source
+        text, translations, defaults, usual = None, None, usual_methods(chosen), math.inf
     elif test is None and columns == Columns():
         fetched = fetch_demo(chosen.name, progress=progress)
         train, test_rows, text, translations = (
             *(fetched.train, fetched.test, fetched.corpus, fetched.parallel),
         )
-        defaults = _demo_methods(fetched, translations=bool(parallel or translations), quick=quick)
-        title = f"How many labels does pretraining save on {_DEMOS[chosen.name]}?"
+        chosen, about = settled(chosen, train), DEMOS[chosen.name]
+        defaults = demo_methods(
+            chosen, fetched, translations=bool(parallel or translations), quick=quick
+        )
         usual = QUICK_DEMO_MINUTES if quick else DEMO_MINUTES
     else:
         raise SettingsError(
@@ -248,16 +237,16 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         text = as_corpus(corpus, text_column=text_column)
     if parallel is not None:
         translations = as_parallel(parallel)
-    check_known_labels(test_rows, train.classes)
+    chosen.check_test(test_rows, train)
     plan = _Plan(
-        title=title,
+        title=f"How many {chosen.wording.labels} does pretraining save on {about}?",
         task=chosen,
         train=train,
         test=test_rows,
         corpus=text,
         parallel=translations,
-        contestants=parse_all(list(methods or defaults)),
-        budgets=_budgets(label_budgets, train, quick=quick),
+        contestants=parse_for(chosen, list(methods or defaults)),
+        budgets=choose_budgets(label_budgets, chosen, train, quick=quick),
         seeds=seeds,
         allowance=now(usual if minutes is None else minutes),
         pretrain_minutes=pretrain_minutes,
@@ -306,6 +295,8 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     corpus = plan.corpus or as_corpus(_all_texts(task, train))
     translations = plan.parallel.notes if plan.parallel else ()
     notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes, *translations)))
+    if task.by_word:
+        notes.append(_NOT_RANKED)
     read_as_one = task.as_texts(train), task.as_texts(test)
     seen = look_for_seen(*read_as_one, corpus, contestants, progress=progress)
     cautions = [*warnings(read_as_one[0], seen), *shared_texts(task, train, test, seen)]
@@ -353,10 +344,11 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         gained = gains(cells)
         changes = ranking_changes(cells, seen.clean)
         advance(1)
-    reordered = changed_rankings(changes, seen.num_clean)
+    reordered = changed_rankings(changes, seen.num_clean, wording=task.wording)
     for warning in reordered:
         progress.note(warning)
-    choice = recommend(summary, labels=len(train), left_out=left_out, example=task.example)
+    wording = task.wording
+    choice = recommend(summary, labels=len(train), left_out=left_out, wording=wording)
     winner = next(one for one in contestants if one.name == choice["method"])
     run = [row["labels"] for row in summary if row["method"] == winner.name]
     labels = affordable_labels(schedule, winner, run, len(train), plan.allowance.models_end)
@@ -372,14 +364,14 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     return {
         "title": plan.title,
         "task": task.name,
-        "metric": cells[0]["metric"],
+        "metric": task.metric,
+        "wording": asdict(wording),
         "data": {
-            "example": task.example,
-            **data_facts(train, test),
+            **data_facts(task, train, test),
             "notes": notes,
             "corpus": corpus_facts(corpus, contestants, made.loaded),
         },
-        "headline": headline(summary),
+        "headline": headline(summary, wording=wording),
         "best": {
             **{name: choice[name] for name in ("method", "labels", "why")},
             "fitted_labels": labels,
@@ -391,7 +383,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "differences": differences({one: terms.method(one) for one in contestants}, made.loaded),
         "warnings": [
             *(*cautions, *reordered, *made.notes),
-            *(*degenerate(summary), *truncated(cells, task.example)),
+            *(*degenerate(summary, wording), *truncated(cells, wording.example)),
         ],
         "clean": clean_facts(seen, contestants),
         "ranking_changes": changes,
@@ -426,6 +418,8 @@ def _forecast(
     for name, file in read.pair_files.items():
         remember_pairs(made.loaded[name], texts, file)
     readable = {name: each for name, each in made.loaded.items() if name not in read.unread}
+    if plan.task.by_word:
+        return None
     return forecast(
         plan.contestants, readable, plan.train, plan.budgets, task=plan.task, progress=progress
     )
@@ -479,73 +473,14 @@ def _limits(plan: _Plan, terms: Terms, made: Encoders, read: Read) -> Limits:
         labels=plan.budgets[0],
         test_rows=len(plan.test),
         unread=read.unread,
+        by_word=plan.task.by_word,
     )
-
-
-def _demo_methods(demo: Demo, *, translations: bool, quick: bool) -> tuple[str, ...]:
-    """Return the demo's methods.
-
-    The quick one is without CoVe and ELMo: seconds of pretraining teach them nothing, and their
-    cells would only take the others' time.
-    """
-    published = {"glove": demo.glove, "minilm": demo.minilm}
-    dropped: tuple[str, ...] = () if translations else ("cove",)
-    if quick:
-        dropped = IN_CONTEXT
-    chosen = [one for one in _OF_THE_DEMO if not one.startswith(dropped)]
-    return (*METHODS, *(method.format(**published) for method in chosen))
 
 
 def _all_texts(task: ComparedTask, examples: Examples) -> list[str]:
     """Return the texts as a corpus; a text of several pairs is in it once."""
     texts = task.texts(examples.texts)
     return texts if task.pairs is None else list(dict.fromkeys(texts))
-
-
-def _labelled(
-    task: ComparedTask,
-    data: str | Path | Examples,
-    test: str | Path | Examples | None,
-    columns: Columns,
-    progress: Progress,
-) -> tuple[Examples, Examples]:
-    def read(source: str | Path | Examples) -> Examples:
-        if isinstance(source, str | Path):
-            return task.read(source, columns, progress)
-        if not isinstance(source, task.dataset):
-            fitting = next(name for name, each in TASKS.items() if isinstance(source, each.dataset))
-            raise SettingsError(
-                f"{source.source}: is a {type(source).__name__}, and the task is {task.name!r}; "
-                f"compare with task={fitting!r}"
-            )
-        return source
-
-    given = read(data)
-    check_trainable(given)
-    if test is not None:
-        return given, read(test)
-    train, held_out = split_test(given.labels, test_share=_TEST_SHARE, seed=_SPLIT_SEED)
-    note = f"No test file was given: {len(held_out):,} of {len(given):,} rows are kept to test on."
-    return replace(given.select(train), notes=(*given.notes, note)), given.select(held_out)
-
-
-def _budgets(asked: Sequence[int] | None, train: Examples, *, quick: bool) -> tuple[int, ...]:
-    classes = len(train.classes)
-    if asked:
-        if over := [labels for labels in asked if labels > len(train)]:
-            raise SettingsError(
-                f"a budget of {over[0]:,} labels is above the {len(train):,} training rows of "
-                f"{train.source}; choose smaller budgets or give more data"
-            )
-        if under := [labels for labels in asked if labels < classes]:
-            raise SettingsError(
-                f"a budget of {under[0]} labels is below the {classes} classes of {train.source}; "
-                "each class needs one label"
-            )
-        return tuple(sorted(set(asked)))
-    ladder = QUICK_BUDGETS if quick else BUDGETS
-    fitting = tuple(labels for labels in ladder if 2 * classes <= labels <= len(train))
-    return fitting or (len(train),)
 
 
 def _finite(minutes: float) -> float | None:
@@ -562,11 +497,14 @@ def _as_setting(source: object) -> str | list[str] | None:
 def _write(comparison: Comparison) -> None:
     results, folder = comparison.results, comparison.folder
     write_json(folder / "results.json", results)
-    dropped = ("correct", "total", "proof", "chosen", "spent")
+    dropped = ("correct", "total", "types", "proof", "chosen", "spent")
     flat = [{k: v for k, v in cell.items() if k not in dropped} for cell in results["cells"]]
     pq.write_table(pa.Table.from_pylist(flat), folder / "results.parquet")
     comparison.save_report(folder / "report.html")
     picture = learning_curves_svg(
-        results["summary"], metric=results["metric"], left_out=results["left_out"]
+        results["summary"],
+        metric=results["metric"],
+        labels=results["wording"]["labels"],
+        left_out=results["left_out"],
     )
     write_text(folder / "learning_curves.svg", picture)

@@ -1,21 +1,30 @@
 """The tasks that can be compared, and what a comparison has to know of each."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headstart.data.labelled import Dataset, read_labelled
+from headstart.compare.scoring import Score, score_classes, score_spans, score_words
+from headstart.compare.sentences import check_known_tags, check_taggable, kinds, strata
+from headstart.compare.wording import PAIRS, SPANS, TEXTS, WORDS, Wording
+from headstart.data.labelled import Dataset, check_known_labels, check_trainable, read_labelled
 from headstart.data.pairs import PairDataset, read_labelled_pairs
 from headstart.data.parallel import Pair
-from headstart.data.tables import table_columns
+from headstart.data.tables import file_format, table_columns
+from headstart.data.tagged import TaggedSentences, read_tagged
 from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress
 from headstart.tasks.pairs import Pairs
+from headstart.tasks.tagging import Scheme, detect_scheme
 from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.methods import Method, with_defaults
 from headstart.transfer.pairs import PairClassifier
+from headstart.transfer.tagging import tagging_defaults
+from headstart.transfer.token_tagger import TokenTagger
 
-Examples = Dataset | PairDataset
+Examples = Dataset | PairDataset | TaggedSentences
 
 
 class Columns(NamedTuple):
@@ -32,44 +41,66 @@ class ComparedTask:
 
     Attributes:
         name: What it is called: `classification`, ..
-        example: What has a label: a `text`, ..
         metric: What a method is scored by.
+        wording: What a report calls its things.
         pairs: How the texts of an example belong together, if it has two.
+        by_word: Whether every word has an answer, and not the text as a whole.
         dataset: What labelled examples are, once they are read.
         read: Reads them from a file.
+        check: Refuses those that cannot be trained on.
+        check_test: Refuses test examples that these training examples do not prepare for.
+        kinds: What is counted in examples: classes, types of spans, ..
+        strata: What each example counts as where examples are drawn.
         estimator: What is fitted to them.
+        settings: How the estimator is made, beside an encoder and a method.
+        defaults: Fills in the settings that a method leaves open.
+        validation: The score in an estimator's report that chooses among methods.
+        score: Scores answers to the test examples.
         texts: All texts of some examples, as an encoder reads them.
         as_text: An example as one text, where it is looked for, timed and shown.
+        unfit: The methods that are not for this task, and why.
     """
 
     name: str
-    example: str
     metric: str
-    pairs: Pairs
+    wording: Wording
+    pairs: Pairs = None
+    by_word: bool = False
     dataset: type[Examples]
     read: Callable[[str | Path, Columns, Progress], Examples]
-    estimator: type[TextClassifier]
+    check: Callable[[Any], None] = check_trainable
+    check_test: Callable[[Any, Any], None]
+    kinds: Callable[[Any], list[str]]
+    strata: Callable[[Any], list[str]]
+    estimator: type[TextClassifier | TokenTagger]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Callable[..., Method] = with_defaults
+    validation: str = "validation_accuracy"
+    score: Score = score_classes
     texts: Callable[[Sequence[Any]], list[str]]
     as_text: Callable[[Any], str]
+    unfit: Mapping[str, str] = field(default_factory=dict)
 
     def as_texts(self, examples: Examples) -> Dataset:
         """Return labelled examples as labelled texts, one text an example."""
         if isinstance(examples, Dataset):
             return examples
-        texts = list(map(self.as_text, examples.texts))
-        return Dataset(texts, examples.labels, examples.source, examples.lines, examples.notes)
+        texts, labels = list(map(self.as_text, examples.texts)), examples.labels
+        as_labels = [one if isinstance(one, str) else " ".join(one) for one in labels]
+        return Dataset(texts, as_labels, examples.source, examples.lines, examples.notes)
 
 
 def _read_texts(path: str | Path, columns: Columns, progress: Progress) -> Dataset:
-    if columns.pair is not None:
-        raise SettingsError("pair columns are for pairs; compare with task='pair' (--task pair)")
+    _refuse_pairs(columns)
     if columns.text is None:
-        there = table_columns(Path(path))
-        if "text" not in there and {"text_a", "text_b"} <= set(there):
-            raise DataError(
-                f"{path}: has columns 'text_a' and 'text_b', as pairs have; compare with "
-                "task='pair' (--task pair), or name one column with text_column (--text-column)"
-            )
+        there = set(table_columns(Path(path)))
+        for task, theirs in ((PAIR, ("text_a", "text_b")), (TAGGING, ("tokens", "tags"))):
+            if "text" not in there and there.issuperset(theirs):
+                raise DataError(
+                    f"{path}: has columns {theirs[0]!r} and {theirs[1]!r}, as {task.name} data "
+                    f"have; compare with task={task.name!r} (--task {task.name}), or name one "
+                    "column with text_column (--text-column)"
+                )
     return read_labelled(
         path, text_column=columns.text, label_column=columns.label, progress=progress
     )
@@ -81,34 +112,95 @@ def _read_pairs(path: str | Path, columns: Columns, progress: Progress) -> PairD
     )
 
 
+def _read_sentences(path: str | Path, columns: Columns, progress: Progress) -> TaggedSentences:
+    _refuse_pairs(columns)
+    if (form := file_format(Path(path))) in ("csv", "parquet", "hub"):
+        what = "data of the hub" if form == "hub" else f"a {form} table"
+        raise DataError(
+            f"{path}: is {what}, and the task is 'tagging'; give columns of words and tags as in "
+            "CoNLL, or JSONL with tokens and tags"
+        )
+    return read_tagged(path, word_column=columns.text, tag_column=columns.label, progress=progress)
+
+
+def _refuse_pairs(columns: Columns) -> None:
+    if columns.pair is not None:
+        raise SettingsError("pair columns are for pairs; compare with task='pair' (--task pair)")
+
+
+def _check_labels(test: Dataset | PairDataset, train: Dataset | PairDataset) -> None:
+    check_known_labels(test, train.classes)
+
+
+def _labels(examples: Dataset | PairDataset) -> list[str]:
+    return examples.labels
+
+
 def sides(pairs: Sequence[Pair]) -> list[str]:
     """Return all the first texts, and then all the second ones."""
     return [first for first, _ in pairs] + [second for _, second in pairs]
 
 
+def _joined(sentences: Sequence[Sequence[str]]) -> list[str]:
+    return list(map(" ".join, sentences))
+
+
 CLASSIFICATION = ComparedTask(
     name="classification",
-    example="text",
     metric="accuracy",
-    pairs=None,
+    wording=TEXTS,
     dataset=Dataset,
     read=_read_texts,
+    check_test=_check_labels,
+    kinds=_labels,
+    strata=_labels,
     estimator=TextClassifier,
     texts=list,
     as_text=str,
 )
 PAIR = ComparedTask(
     name="pair",
-    example="pair",
     metric="accuracy",
+    wording=PAIRS,
     pairs="ordered",
     dataset=PairDataset,
     read=_read_pairs,
+    check_test=_check_labels,
+    kinds=_labels,
+    strata=_labels,
     estimator=PairClassifier,
     texts=sides,
     as_text=" | ".join,
 )
-TASKS = {task.name: task for task in (CLASSIFICATION, PAIR)}
+
+
+def tagging(scheme: Scheme) -> ComparedTask:
+    """Return the task of tagging, with spans that are written in a scheme, or with plain tags."""
+    plain = scheme == "plain"
+    return ComparedTask(
+        name="tagging",
+        metric="token accuracy" if plain else "span F1",
+        wording=WORDS if plain else SPANS,
+        by_word=True,
+        dataset=TaggedSentences,
+        read=_read_sentences,
+        check=check_taggable,
+        check_test=partial(check_known_tags, scheme=scheme),
+        kinds=partial(kinds, plain=plain),
+        strata=partial(strata, plain=plain),
+        estimator=TokenTagger,
+        settings={"scheme": scheme},
+        defaults=tagging_defaults,
+        validation="validation_score",
+        score=score_words if plain else score_spans,
+        texts=_joined,
+        as_text=" ".join,
+        unfit={"tfidf": "counts the words of a text, and gives no word a tag"},
+    )
+
+
+TAGGING = tagging("IOB2")
+TASKS = {task.name: task for task in (CLASSIFICATION, PAIR, TAGGING)}
 
 
 def choose_task(task: str | None, demo: str | None, *, has_data: bool) -> ComparedTask:
@@ -125,3 +217,10 @@ def choose_task(task: str | None, demo: str | None, *, has_data: bool) -> Compar
     if name not in TASKS:
         raise SettingsError(f"no task {name!r} to compare; there are {', '.join(TASKS)}")
     return TASKS[name]
+
+
+def settled(task: ComparedTask, given: Examples) -> ComparedTask:
+    """Return the task as the data have it: whether tags are spans or plain is seen in them."""
+    if isinstance(given, TaggedSentences):
+        return tagging(detect_scheme(given.tags))
+    return task

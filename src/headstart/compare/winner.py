@@ -8,6 +8,7 @@ from typing import Any
 from headstart.compare.cells import Model, Terms, fit_models
 from headstart.compare.contestants import Contestant
 from headstart.compare.schedule import Schedule
+from headstart.compare.tasks import CLASSIFICATION
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.inspect.neighbors import inspect_words
 from headstart.progress import Progress
@@ -46,16 +47,16 @@ def fit_and_inspect(
 ) -> dict[str, Any] | None:
     """Fit the winner; look at the words' neighbors in scratch, pretrained and tuned vectors.
 
-    Words are looked at where texts have labels: of a pair, no word by itself tells the label. Of
-    the word vectors that are compared the winner's are looked at, or else the first that are
-    fine-tuned, or the first.
+    Words are looked at where texts have labels: of a pair, no word by itself tells the label, and
+    of tags, each word has its own. Of the word vectors that are compared the winner's are looked
+    at, or else the first that are fine-tuned, or the first.
     """
     models = [winner]
     order = sorted(
         (
             one
             for one in contestants
-            if terms.task.pairs is None
+            if terms.task is CLASSIFICATION
             and isinstance(encoders.get(one.encoder), PretrainedWordVectors)
         ),
         key=lambda one: (one.encoder != winner.contestant.encoder, one.transfer != "finetune"),

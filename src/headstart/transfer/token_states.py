@@ -33,11 +33,11 @@ class TokenStates:
     and what it then predicts by, is rounded alike, whether it was computed just now or kept.
 
     Attributes:
-        values: `[N, L, D]`.
+        values: `[N, L, D]`; of models that are read for their last layer alone `[N, D]`, in full.
         offsets: Where each text begins, and the end `[texts + 1]`.
     """
 
-    values: Halves
+    values: NDArray[Any]
     offsets: Rows
 
     @property

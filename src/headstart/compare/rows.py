@@ -1,0 +1,83 @@
+"""The labelled rows of a comparison: read, checked, parted; and how many have labels."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from headstart.compare.tasks import TASKS, Columns, ComparedTask, Examples, settled
+from headstart.data.splits import split_test
+from headstart.errors import SettingsError
+from headstart.progress import Progress
+
+BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
+QUICK_BUDGETS = (10, 25, 250)
+_TEST_SHARE = 0.3
+_SPLIT_SEED = 0
+_FEWEST = 2  # that one can learn from and validate by
+
+
+def read_rows(
+    task: ComparedTask,
+    data: str | Path | Examples,
+    test: str | Path | Examples | None,
+    columns: Columns,
+    progress: Progress,
+) -> tuple[ComparedTask, Examples, Examples]:
+    """Return the task as the data have it, the training rows and the test rows.
+
+    Raises:
+        DataError: The data cannot be used as they are.
+        SettingsError: They are of another task.
+    """
+
+    def read(source: str | Path | Examples) -> Examples:
+        if isinstance(source, str | Path):
+            return task.read(source, columns, progress)
+        if not isinstance(source, task.dataset):
+            fitting = next(name for name, each in TASKS.items() if isinstance(source, each.dataset))
+            raise SettingsError(
+                f"{source.source}: is a {type(source).__name__}, and the task is {task.name!r}; "
+                f"compare with task={fitting!r}"
+            )
+        return source
+
+    given = read(data)
+    task = settled(task, given)
+    task.check(given)
+    if test is not None:
+        return task, given, read(test)
+    train, held_out = split_test(task.strata(given), test_share=_TEST_SHARE, seed=_SPLIT_SEED)
+    note = f"No test file was given: {len(held_out):,} of {len(given):,} rows are kept to test on."
+    kept = replace(given.select(train), notes=(*given.notes, note))
+    return task, kept, given.select(held_out)
+
+
+def choose_budgets(
+    asked: Sequence[int] | None, task: ComparedTask, train: Examples, *, quick: bool
+) -> tuple[int, ...]:
+    """Return the label budgets, rising: those that are asked for, or the usual ones that there are.
+
+    Raises:
+        SettingsError: A budget is impossible.
+    """
+    strata, wording = len(set(task.strata(train))), task.wording
+    if not asked:
+        ladder = QUICK_BUDGETS if quick else BUDGETS
+        fitting = tuple(labels for labels in ladder if 2 * strata <= labels <= len(train))
+        return fitting or (len(train),)
+    if over := [labels for labels in asked if labels > len(train)]:
+        raise SettingsError(
+            f"a budget of {over[0]:,} {wording.labels} is above the {len(train):,} training rows "
+            f"of {train.source}; choose smaller budgets or give more data"
+        )
+    if task.by_word and min(asked) < _FEWEST:
+        raise SettingsError(
+            f"a budget of {min(asked)} {wording.labels} is below {_FEWEST}: one to learn from and "
+            "one to validate by"
+        )
+    if not task.by_word and min(asked) < strata:
+        raise SettingsError(
+            f"a budget of {min(asked)} labels is below the {strata} classes of {train.source}; "
+            "each class needs one label"
+        )
+    return tuple(sorted(set(asked)))

@@ -1,0 +1,48 @@
+"""What a report calls the things of a task: what has labels, what is counted, what is scored."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """The words of a task.
+
+    Attributes:
+        example: What has a label: a `text`, ..
+        labels: What a budget counts.
+        kind: What an answer is one of: a `class`, ..
+        kinds: Several of them.
+        counted: What there are so many of in the data of each kind.
+        majority: What the method `majority` answers.
+        nothing: When a run has learned nothing.
+    """
+
+    example: str = "text"
+    labels: str = "labels"
+    kind: str = "class"
+    kinds: str = "classes"
+    counted: str = "rows"
+    majority: str = "always the most frequent class"
+    nothing: str = "one class only, or no better than always the most frequent one"
+
+
+TEXTS = Wording()
+PAIRS = Wording(example="pair")
+_SENTENCES = {"example": "sentence", "labels": "sentences"}
+_MAJORITY = "each word’s most frequent tag, and of unknown words the most frequent of all"
+SPANS = Wording(
+    **_SENTENCES,
+    kind="type",
+    kinds="types of spans",
+    counted="spans",
+    majority=_MAJORITY,
+    nothing="no span that is right",
+)
+WORDS = Wording(
+    **_SENTENCES,
+    kind="tag",
+    kinds="tags",
+    counted="words",
+    majority=_MAJORITY,
+    nothing="one tag only, or no better than always the most frequent one",
+)
