@@ -7,6 +7,7 @@ from pathlib import Path
 
 Rows = tuple[list[str], list[str]]  # texts and labels
 PairRows = tuple[list[tuple[str, str]], list[str]]  # pairs of texts and labels
+TaggedRows = tuple[list[list[str]], list[list[str]]]  # sentences as words, and the words' tags
 
 
 def articles(data: Path, part: str) -> list[str]:
@@ -47,6 +48,14 @@ def clinc150(data: Path, part: str) -> Rows:
     with gzip.open(data / "clinc150" / "data_full.json.gz", "rt", encoding="utf-8") as file:
         rows = json.load(file)[part]
     return [text for text, _ in rows], [label for _, label in rows]
+
+
+def conll2000(data: Path, part: str) -> TaggedRows:
+    """Return sentences of news and the chunk that each word is in, as IOB2 tags."""
+    with gzip.open(data / "conll2000" / f"{part}.txt.gz", "rt", encoding="utf-8") as lines:
+        blocks = [block.splitlines() for block in lines.read().split("\n\n") if block.strip()]
+    rows = [[line.split() for line in block] for block in blocks]
+    return [[row[0] for row in its] for its in rows], [[row[-1] for row in its] for its in rows]
 
 
 def sick(data: Path, part: str) -> PairRows:

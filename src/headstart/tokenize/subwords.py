@@ -20,6 +20,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from headstart.errors import DataError, FormatError, SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.tokenize.batches import Encoded, encode_batch
+from headstart.tokenize.piece_memory import PieceMemory, knows_words_apart
 from headstart.tokenize.words import PAD, UNKNOWN, read_tokenizer
 
 CLS, SEP, MASK, END = "[CLS]", "[SEP]", "[MASK]", "<|endoftext|>"
@@ -67,6 +68,7 @@ class SubwordTokenizer:
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
         tokenizer.encode_special_tokens = True  # "[PAD]" in a text is text
         self._tokenizer = tokenizer
+        self._memory = PieceMemory(tokenizer) if knows_words_apart(tokenizer) else None
 
     @classmethod
     def train(
@@ -213,7 +215,9 @@ class SubwordTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> Encoded:
         """Return the ids of all texts, in one flat array, without special tokens."""
-        return encode_batch(self._tokenizer, texts)
+        if self._memory is None:
+            return encode_batch(self._tokenizer, texts)
+        return self._memory.encode_batch(texts)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Join pieces to text again; exact for byte pairs, up to spacing and case for WordPiece."""
