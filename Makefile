@@ -3,7 +3,7 @@
 ENV     := .venv
 BIN     := $(ENV)/bin
 READY   := $(ENV)/.ready
-PEERS   := .bench-venv/.ready
+PEERS   := .bench-venv/.ready .flair-venv/.ready
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
@@ -52,9 +52,11 @@ format: $(READY)  ## Format the code and mend what can be mended
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-$(PEERS): benchmarks/requirements.txt $(READY)
-	$(BIN)/python -m venv --clear .bench-venv
-	.bench-venv/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+.bench-venv/.ready: benchmarks/requirements.txt $(READY)
+.flair-venv/.ready: benchmarks/requirements-flair.txt $(READY)
+$(PEERS):
+	$(BIN)/python -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 bench: $(PEERS)  ## Measure speed and quality side by side with peers (an hour)
@@ -64,4 +66,4 @@ bench-quick: $(PEERS)  ## The same on small inputs (minutes)
 	$(BIN)/python -m benchmarks --quick
 
 clean:  ## Remove the environment and every cache, but no run
-	rm -rf $(ENV) .bench-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(ENV) .bench-venv .flair-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,8 +1,8 @@
 """How long the first thing takes, each in a process of its own.
 
-`help` is `headstart --help`, `import` is `import headstart`, and `predict` is `headstart predict` of
-one text by a saved model: a classifier of SST-2 on GloVe, and one that is a whole MiniLM. All by
-the clock and, since other processes disturb that, by processor time.
+`help` is `headstart --help`, `import` is `import headstart`, and `predict` is `headstart predict`
+of one text by a saved model: a classifier of SST-2 on GloVe, and one on MiniLM. All by the clock
+and, since other processes disturb that, by processor time.
 
     python benchmarks/startup.py
 """

@@ -2,7 +2,7 @@
 
 Both read the same `tokenizer.json` (WordPiece and byte pairs of 8192, trained on the corpus; and
 MiniLM's WordPiece of 30,522) and turn the same Wikipedia articles into ids without special tokens,
-`--megabytes` of them, in batches of 1,000 paragraphs. Headstart's memory of words is empty at first.
+`--megabytes` of them, in batches of 1,000 paragraphs; headstart remembers no word at first.
 `.._checksum` is of all ids: the differences must be 0.
 
     python benchmarks/tokenizing.py

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headstart.hub.store import pretrain as pretrain
     from headstart.transfer.estimators import TextClassifier as TextClassifier
     from headstart.transfer.estimators import TextFeatures as TextFeatures
+    from headstart.transfer.features import quick_reading as quick_reading
     from headstart.transfer.loading import load as load
     from headstart.transfer.methods import Features as Features
     from headstart.transfer.methods import FineTune as FineTune
@@ -56,6 +57,7 @@ _HOMES = {
     "compare": "headstart.compare.study",
     "load": "headstart.transfer.loading",
     "pretrain": "headstart.hub.store",
+    "quick_reading": "headstart.transfer.features",
     "rank": "headstart.compare.ranking",
 }
 __all__ = sorted([*_HOMES, "__version__"])

@@ -35,7 +35,7 @@ FLAGS = {
     ),
     "predict": (
         "model source --text --text-b --out --text-column --pair-columns --label-separator "
-        "--batch-size --config --json --debug"
+        "--batch-size --bf16 --config --json --debug"
     ),
     "evaluate": (
         "model data --text-column --pair-columns --label-column --label-separator --json --debug"

@@ -22,6 +22,15 @@ def test_json(run):
     assert 0.5 < row["probability"] <= 1
 
 
+def test_bfloat16_is_a_thousandth_off_at_most(run):
+    exact, quick = (
+        json.loads(run("predict", "model", "--text", "a late goal", "--json", *more)[1])[0]
+        for more in ([], ["--bf16"])
+    )
+    assert quick["label"] == exact["label"]
+    assert quick["probability"] == pytest.approx(exact["probability"], abs=0.01)
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_file_to_standard_output(run, files, as_json):
     code, out, _ = run("predict", "model", "test.csv", *["--json"] * as_json)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,10 @@ def predict(
     batch_size: Annotated[
         int, typer.Option("--batch-size", metavar="N", min=1, help="Texts in memory at once.")
     ] = 1024,
+    bf16: Annotated[
+        bool,
+        typer.Option("--bf16", help="Multiply in bfloat16: faster, and a thousandth less exact."),
+    ] = False,
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -71,49 +76,51 @@ def predict(
     from headstart.cli.bars import Bars
     from headstart.cli.loading import check_separator, load_model
     from headstart.serve import predictor
+    from headstart.transfer.features import quick_reading
     from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
     loaded = load_model(model, progress=bars)
-    if isinstance(loaded, TokenTagger):
-        settings = {"word_column": text_column, "batch_size": batch_size, "progress": bars}
-        tag_texts(loaded, source, out, text, as_json=as_json, settings=settings)
-        return
-    check_separator(model, loaded, label_separator)
-    columns: dict[str, Any] = {
-        "text_column": text_column,
-        "pair_columns": pair_columns,
-        "batch_size": batch_size,
-    }
-    separator = predictor.SEPARATOR if label_separator is None else label_separator
-    if source is None:
-        (found,) = predictor.predict(loaded, [_typed(loaded, text or [], text_b or [])])
-        rows = [prediction._asdict() for prediction in found]
-        print_json(rows) if as_json else print_table([_joined(row) for row in rows])
-    elif out is None:
-        texts = predictor.read_inputs(loaded, source, **columns, progress=bars)
-        if not as_json:
-            predictor.check_separator(loaded, separator)
-        kind, write = predictor.kind_of(loaded), None
-        for predictions in predictor.predict(loaded, texts):
-            if write is None:  # no head of a table before a first row is read
-                write = (
-                    predictor.write_jsonl(sys.stdout)
-                    if as_json
-                    else predictor.write_csv(sys.stdout, kind, separator)
-                )
-            write(predictions)
-    else:
-        count = predictor.predict_file(
-            loaded,
-            source,
-            out,
-            **columns,
-            separator=separator,
-            progress=bars,
-        )
-        result = {"texts": count, "out": str(out)}
-        print_json(result) if as_json else say(f"{count:,} predictions in {out}")
+    with quick_reading() if bf16 else nullcontext():
+        if isinstance(loaded, TokenTagger):
+            settings = {"word_column": text_column, "batch_size": batch_size, "progress": bars}
+            tag_texts(loaded, source, out, text, as_json=as_json, settings=settings)
+            return
+        check_separator(model, loaded, label_separator)
+        columns: dict[str, Any] = {
+            "text_column": text_column,
+            "pair_columns": pair_columns,
+            "batch_size": batch_size,
+        }
+        separator = predictor.SEPARATOR if label_separator is None else label_separator
+        if source is None:
+            (found,) = predictor.predict(loaded, [_typed(loaded, text or [], text_b or [])])
+            rows = [prediction._asdict() for prediction in found]
+            print_json(rows) if as_json else print_table([_joined(row) for row in rows])
+        elif out is None:
+            texts = predictor.read_inputs(loaded, source, **columns, progress=bars)
+            if not as_json:
+                predictor.check_separator(loaded, separator)
+            kind, write = predictor.kind_of(loaded), None
+            for predictions in predictor.predict(loaded, texts):
+                if write is None:  # no head of a table before a first row is read
+                    write = (
+                        predictor.write_jsonl(sys.stdout)
+                        if as_json
+                        else predictor.write_csv(sys.stdout, kind, separator)
+                    )
+                write(predictions)
+        else:
+            count = predictor.predict_file(
+                loaded,
+                source,
+                out,
+                **columns,
+                separator=separator,
+                progress=bars,
+            )
+            result = {"texts": count, "out": str(out)}
+            print_json(result) if as_json else say(f"{count:,} predictions in {out}")
 
 
 def _joined(row: Mapping[str, object]) -> dict[str, object]:

@@ -373,5 +373,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def read_word_tokenizer(path: Path) -> WordTokenizer | SubwordTokenizer:
     """Read a tokenizer of either kind."""
-    word_level = type(read_tokenizer(path).model).__name__ == "WordLevel"
-    return WordTokenizer.load(path) if word_level else SubwordTokenizer.load(path)
+    tokenizer = read_tokenizer(path)
+    if type(tokenizer.model).__name__ == "WordLevel":
+        return WordTokenizer.of(tokenizer, path)
+    return SubwordTokenizer.of(tokenizer, path)

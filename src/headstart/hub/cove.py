@@ -27,6 +27,7 @@ from headstart.hub.bundle import (
 )
 from headstart.hub.cards import card
 from headstart.hub.translation_report import render_translation_report
+from headstart.models.blank import blank_weights
 from headstart.models.cove import Cove, CoveConfig
 from headstart.models.interface import Encoder
 from headstart.pretrain.translation import end_token, translate
@@ -246,7 +247,7 @@ class PretrainedCove(Pretrained):
 
 def _check_shapes(folder: Path, sizes: CoveConfig, tensors: Mapping[str, Tensor]) -> None:
     """Check the tensors before anything is made of sizes that a file only claims."""
-    with torch.device("meta"):
+    with blank_weights():
         expected = {name: tensor.shape for name, tensor in Cove(sizes).state_dict().items()}
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in expected:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.foreign import elmo
+from headstart.models.blank import blank_weights
 from headstart.models.elmo import Elmo, ElmoConfig, State
 from headstart.progress import SILENT, Progress
 from headstart.tokenize.batches import Encoded
@@ -134,7 +135,7 @@ def read_elmo(config: Mapping[str, Any], tokenizer: WordTokenizer, place: Path) 
             f"{place}: predicts {made.vocabulary_size:,} words, of which the tokenizer has "
             f"{len(tokenizer.vocabulary):,}"
         )
-    with torch.device("meta"):
+    with blank_weights():
         return Elmo(made)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart.errors import SettingsError
+from headstart.models.blank import blank_weights
 
 _MAX_SCORES = 1 << 24  # scores held at once, 64 MiB
 
@@ -55,7 +56,7 @@ class WordVectors(nn.Module):
         weight_VD = torch.as_tensor(matrix_VD, dtype=torch.float32)
         if weight_VD.ndim != 2 or not len(weight_VD) or weight_VD[0].any():
             raise SettingsError("word vectors need a matrix whose first row, padding's, is zero")
-        with torch.device("meta"):  # so that nothing is drawn from the global stream
+        with blank_weights():
             vectors = cls(1, weight_VD.shape[1])
         vectors.embedding = nn.Embedding.from_pretrained(weight_VD, freeze=False, padding_idx=0)
         return vectors

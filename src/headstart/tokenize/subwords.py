@@ -136,7 +136,15 @@ class SubwordTokenizer:
         Raises:
             FormatError: The file is damaged, holds a word vocabulary, or numbers with gaps.
         """
-        tokenizer = read_tokenizer(path)
+        return cls.of(read_tokenizer(path), path)
+
+    @classmethod
+    def of(cls, tokenizer: tokenizers.Tokenizer, path: str | Path) -> Self:
+        """Use what was read from a file.
+
+        Raises:
+            FormatError: It holds a word vocabulary, or numbers with gaps.
+        """
         if isinstance(tokenizer.model, models.WordLevel):
             raise FormatError(f"{path}: a word vocabulary, expected word pieces")
         numbers = sorted(tokenizer.get_vocab().values())

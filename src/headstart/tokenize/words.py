@@ -101,7 +101,15 @@ class WordTokenizer:
         Raises:
             FormatError: The file is not such a tokenizer.
         """
-        tokenizer = read_tokenizer(path)
+        return cls.of(read_tokenizer(path), path)
+
+    @classmethod
+    def of(cls, tokenizer: tokenizers.Tokenizer, path: str | Path) -> Self:
+        """Use what was read from a file.
+
+        Raises:
+            FormatError: It is no word-level vocabulary.
+        """
         ids = [tokenizer.token_to_id(token) for token in (PAD, UNKNOWN)]
         if not isinstance(tokenizer.model, models.WordLevel) or ids != [PAD_ID, UNKNOWN_ID]:
             raise FormatError(f"{path}: not a word vocabulary with {PAD} 0 and {UNKNOWN} 1")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from headstart.hub.bundle import ENCODER, Pretrained, Tokenizer
 from headstart.hub.store import load_encoder
+from headstart.models.blank import blank_weights
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.crf import Legal
@@ -321,7 +322,7 @@ def rebuild(
     num_tags = len(legal.start_K)
     if form == "pipeline":
         layers = Layers(**config["layers"])
-        with torch.device("meta"):  # no numbers are drawn: all come from `tensors`
+        with blank_weights():  # all numbers come from `tensors`
             pipeline = TaggingPipeline(
                 encoder.model,
                 decoder,

@@ -18,6 +18,7 @@ from headstart.hub.language_models import (
 )
 from headstart.hub.store import load_encoder
 from headstart.models.bert import Bert
+from headstart.models.blank import blank_weights
 from headstart.models.word_vectors import WordVectors
 from headstart.tasks.heads import WholeModel, classification_head
 from headstart.tasks.pairs import num_orders
@@ -143,7 +144,7 @@ def _rebuild_pipeline(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], tokenizer: Tokenizer
 ) -> NeuralModel:
     encoder = _word_vectors(tensors, tokenizer)
-    with torch.device("meta"):  # no numbers are drawn: all come from `tensors`
+    with blank_weights():  # all numbers come from `tensors`
         pipeline = TextPipeline(
             encoder,
             len(tensors["classify.bias"]),
@@ -160,7 +161,7 @@ def _rebuild_contextual(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path
 ) -> ContextualModel:
     encoder, layers = load_encoder(folder / ENCODER), Layers(**config["layers"])
-    with torch.device("meta"):  # no numbers are drawn: all come from `tensors`
+    with blank_weights():  # all numbers come from `tensors`
         pipeline = new_pipeline(
             encoder.model,
             len(tensors["classify.bias"]),

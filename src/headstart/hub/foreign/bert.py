@@ -10,6 +10,7 @@ from headstart.errors import FormatError, SettingsError
 from headstart.hub.foreign.sizes import Settings, label_settings
 from headstart.hub.foreign.tensor_names import Report, Table, Translated, fill, to_theirs, translate
 from headstart.models.bert import Bert, BertConfig
+from headstart.models.blank import blank_weights
 from headstart.tokenize.subwords import Specials
 
 Family = Literal["bert", "roberta"]
@@ -181,7 +182,7 @@ def _fill(
         arrange=lambda name, tensor: _cut(name, tensor, skipped),
         restore=lambda name, tensor: _extend(name, tensor, skipped),
     )
-    with torch.device("meta"):
+    with blank_weights():
         whole = Bert(sizes).state_dict()
     has = {part: any(_part(name) == part for name in found.tensors) for part in _PARTS}
     has["nsp"] &= has["pooler"]

@@ -17,6 +17,7 @@ from torch import Tensor
 from headstart.errors import FormatError, MissingExtraError
 from headstart.hub.foreign.sizes import Settings
 from headstart.hub.foreign.tensor_names import Report
+from headstart.models.blank import blank_weights
 from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.storage import read_json
 from headstart.tokenize.characters import CHARACTERS, PER_WORD
@@ -118,7 +119,7 @@ def read_original(options: Path, weights: Path) -> tuple[Elmo, Report]:
         raise MissingExtraError(
             f"{weights}: reading it needs h5py: pip install 'headstart[elmo]'"
         ) from None
-    with torch.device("meta"):
+    with blank_weights():
         model = Elmo(config)
     found: dict[str, Tensor] = {}
     try:

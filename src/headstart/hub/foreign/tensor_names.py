@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.errors import FormatError, TransferError
+from headstart.models.blank import blank_weights
 
 Table = Mapping[str, str | None]
 Model = TypeVar("Model", bound=nn.Module)
@@ -185,7 +186,7 @@ def fill(
         FormatError: A tensor is missing, has another shape, or holds no finite numbers.
     """
     place, tensors = translated.place, translated.tensors
-    with torch.device("meta"):
+    with blank_weights():
         model = make()
     expected = model.state_dict()
     if not tensors.keys() & expected.keys():
@@ -197,8 +198,11 @@ def fill(
         raise FormatError(f"{place}: {len(missing):,} tensors are missing: {', '.join(missing)}")
     for name, like in expected.items():
         _check(translated, name, like)
-    model = model.to_empty(device="cpu")
-    model.load_state_dict({name: tensors[name] for name in expected})
+    own = {
+        name: torch.empty(like.shape, dtype=like.dtype).copy_(tensors[name])
+        for name, like in expected.items()
+    }
+    model.load_state_dict(own, assign=True)
     left = [translated.theirs[name] for name in tensors if name not in expected]
     report = Report(
         matched=len(expected),
