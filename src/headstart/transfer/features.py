@@ -102,10 +102,6 @@ def quick_reading() -> Iterator[None]:
 
     What a model is fitted to may be a thousandth off; what it predicts by is read exactly, unless
     it is asked to predict in here.
-
-    Example:
-        >>> with quick_reading():
-        ...     TextFeatures(bert).transform(texts)  # doctest: +SKIP
     """
     fast = has_fast_bf16(torch.device("cpu"))
     with torch.autocast("cpu", torch.bfloat16, enabled=fast):
