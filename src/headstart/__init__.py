@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headstart.transfer.methods import Scratch as Scratch
     from headstart.transfer.methods import TfIdf as TfIdf
     from headstart.transfer.pairs import PairClassifier as PairClassifier
+    from headstart.transfer.pairs import PairRegressor as PairRegressor
     from headstart.transfer.regressor import TextRegressor as TextRegressor
     from headstart.transfer.token_tagger import TokenTagger as TokenTagger
 
@@ -44,6 +45,7 @@ _HOMES = {
     "LowRank": "headstart.transfer.methods",
     "Majority": "headstart.transfer.methods",
     "PairClassifier": "headstart.transfer.pairs",
+    "PairRegressor": "headstart.transfer.pairs",
     "Pretrained": "headstart.hub.bundle",
     "Probe": "headstart.transfer.methods",
     "Ranking": "headstart.compare.ranking",

@@ -54,8 +54,8 @@ FLAGS = {
         "--debug"
     ),
     "fit pair": (
-        "data --out --encoder --transfer --symmetric --pair-columns --label-column --seed "
-        "--config --json --debug"
+        "data --out --encoder --transfer --symmetric --numbers --pair-columns --label-column "
+        "--seed --config --json --debug"
     ),
     "fit tagging": (
         "data --out --encoder --transfer --scheme --repair --linear --text-column --label-column "
@@ -63,7 +63,9 @@ FLAGS = {
     ),
     "data list": "--json --debug",
     "data get": "--json --debug",
-    "data check": "data --test --corpus --text-column --label-column --json --debug",
+    "data check": (
+        "data --test --corpus --task --text-column --pair-columns --label-column --json --debug"
+    ),
 }
 
 

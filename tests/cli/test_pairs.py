@@ -88,6 +88,53 @@ def test_scores(run, model):
     assert (code, json.loads(out)["accuracy"]) == (0, 1.0)
 
 
+@pytest.fixture(scope="module")
+def similarity(files):
+    """A fitted model of pairs with numbers in the user's folder."""
+    rows = [
+        f"{a} {n},{b},{4 if label == 'yes' else n / 5}" for n in range(5) for a, b, label in SIDES
+    ]
+    (files / "sts.csv").write_text("sentence1,sentence2,score\n" + "\n".join(rows) + "\n")
+    words = ("--numbers", "--symmetric", "--transfer", "tfidf", "--out", files / "similarity")
+    assert main(["fit", "pair", str(files / "sts.csv"), *map(str, words)]) == 0
+    return files / "similarity"
+
+
+def test_pairs_with_numbers_are_scored_and_predicted(run, files, similarity):
+    settings = tomllib.loads((similarity / "settings.toml").read_text())
+    assert (settings["numbers"], settings["symmetric"]) == (True, True)
+    code, out, err = run("evaluate", "similarity", "sts.csv")
+    assert code == 0
+    assert out.startswith("20 rows: R^2 0.9")
+    assert [name in out for name in ("Pearson", "Spearman", "RMSE")] == [True] * 3
+    assert "took column 'score' as the label" in err
+    typed = ("--text", "the dog", "--text-b", "an animal", "--json")
+    (row,) = json.loads(run("predict", "similarity", *typed)[1])
+    assert list(row) == ["text_a", "text_b", "value"]
+    assert row["value"] > 2
+    for ending in ("csv", "parquet"):
+        words = ("predict", "similarity", "sts.csv", "--out", f"values.{ending}")
+        assert run(*words)[:2] == (0, f"20 predictions in values.{ending}\n")
+    rows = pq.read_table(files / "values.parquet").to_pylist()
+    assert list(rows[0]) == ["text_a", "text_b", "value"]
+    read = list(csv.DictReader(io.StringIO((files / "values.csv").read_text())))
+    assert [float(row["value"]) for row in read] == [row["value"] for row in rows]
+
+
+def test_what_is_no_number_is_named_and_what_looks_like_numbers_is_told(run, files, similarity):
+    (files / "odd.csv").write_text("text_a,text_b,label\na,b,1\nc,d,alike\n")
+    code, _, err = run("fit", "pair", "odd.csv", "--numbers", "--out", "x")
+    assert code == 2
+    assert "odd.csv line 3: 'label' is 'alike', not a finite number" in err
+    code, _, err = run("evaluate", "similarity", "odd.csv")
+    assert (code, "odd.csv line 3: 'label' is 'alike'" in err) == (2, True)
+    rows = "".join(f"a {n},b,{n / 2}\n" for n in range(12))
+    (files / "grades.csv").write_text("text_a,text_b,label\n" + 2 * rows)
+    code, _, err = run("fit", "pair", "grades.csv", "--transfer", "majority", "--out", "grades")
+    assert code == 0
+    assert "read as 12 classes; for numbers use headstart fit pair --numbers" in err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -111,6 +158,7 @@ def test_scores(run, model):
             "the transfer 'tfidf' uses no encoder",
         ),
         (("predict", "pair-model", "--text", "a"), "give a --text-b for every --text (1 --text, 0"),
+        (("predict", "similarity", "--text", "a"), "give a --text-b for every --text (1 --text, 0"),
         (("predict", "model", "--text", "a", "--text-b", "b"), "the model takes single texts"),
         (
             ("predict", "model", "pairs.csv", "--pair-columns", "a,b"),
@@ -120,7 +168,7 @@ def test_scores(run, model):
         (("evaluate", "pair-model", "test.csv"), "cannot tell which columns are the two texts"),
     ],
 )
-def test_what_was_asked_wrong(run, model, words, message):
+def test_what_was_asked_wrong(run, model, similarity, words, message):
     code, _, err = run(*words)
     assert code == 2
     assert message in err

@@ -11,17 +11,19 @@ DATA = Dataset(["a b c", "d", "", "e f", "g h i j", "k l"], ["x", "y", "x", "z",
 
 
 def test_balance():
-    found = class_balance(DATA)
+    found = class_balance(DATA.labels)
     assert (found.num_classes, found.most_frequent, found.most_share) == (3, "x", 0.5)
     assert str(found) == (
         "3 classes: 'x' is the most frequent with 50.0% of the rows, 'z' the rarest with 1 row"
     )
-    even = class_balance(Dataset(["a", "b", "c", "d"], ["q", "p", "q", "p"]))
+    even = class_balance(["q", "p", "q", "p"])
     assert (even.most_frequent, even.rarest, even.rarest_rows) == ("p", "p", 2)
 
 
 def test_lengths():
-    assert str(text_lengths(DATA)) == ("texts have 0 to 4 words, 2 in the middle; 1 are empty")
+    assert str(text_lengths(DATA.texts)) == (
+        "texts have 0 to 4 words, 2 in the middle; 1 are empty"
+    )
 
 
 def test_what_is_checked_depends_on_what_is_given():

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.data.labelled import Dataset
-from headstart.data.numbers import note_of_numbers, read_numbers
-from headstart.errors import DataError
+from headstart.data.numbers import note_of_numbers, read_numbers, read_pair_numbers
+from headstart.data.pairs import PairDataset
+from headstart.errors import DataError, SettingsError
 
 
 def test_numbers_of_csv(tmp_path):
@@ -51,6 +52,35 @@ def test_a_missing_number_is_named(tmp_path):
         read_numbers(tmp_path / "a.parquet")
 
 
+def test_numbers_of_pairs(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("sentence1,sentence2,score\na dog,a cat,2.5\na dog,,-1e1\n")
+    found = read_pair_numbers(path)
+    assert (found.texts, found.labels) == ([("a dog", "a cat"), ("a dog", "")], [2.5, -10.0])
+    assert found.lines == [2, 3]
+    columns, label, empty = found.notes
+    assert "took columns 'sentence1' and 'sentence2' as the pair" in columns
+    assert "took column 'score' as the label" in label
+    assert empty == f"{path} line 3: a side is empty, as in 1 of 2 pairs; kept"
+    lines = ({"a": "x", "b": "y", "n": number} for number in (1, 0.1))
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    chosen = {"pair_columns": ["b", "a"], "label_column": "n"}
+    found = read_pair_numbers(tmp_path / "a.jsonl", **chosen)
+    assert (found.texts, found.labels, found.notes) == ([("y", "x")] * 2, [1.0, 0.1], ())
+
+
+@pytest.mark.parametrize("cell", ["alike", "", "nan", "1_000"])
+def test_a_pair_without_a_number_is_named(tmp_path, cell):
+    path = tmp_path / "a.csv"
+    path.write_text(f'text_a,text_b,score\nx,y,1\nx,y,"{cell}"\n')
+    with pytest.raises(
+        DataError, match=rf"a\.csv line 3: 'score' is '{cell}', not a finite number"
+    ):
+        read_pair_numbers(path)
+    with pytest.raises(SettingsError, match="pair columns are two different ones"):
+        read_pair_numbers(path, pair_columns=["text_a"])
+
+
 def test_labels_that_look_like_numbers_are_noted():
     many = [str(number / 2) for number in range(11)]
     found = note_of_numbers(Dataset(["x"] * 22, many * 2, "a.csv"))
@@ -58,5 +88,8 @@ def test_labels_that_look_like_numbers_are_noted():
         "a.csv: the labels look like numbers and are read as 11 classes; for numbers use headstart "
         "fit regression"
     )
+    note = note_of_numbers(PairDataset([("x", "y")] * 11, many))
+    assert note is not None
+    assert note.endswith("for numbers use headstart fit pair --numbers")
     assert note_of_numbers(Dataset(["x"] * 10, many[:10])) is None, "grades, perhaps"
     assert note_of_numbers(Dataset(["x"] * 12, [*many, "unknown"])) is None

@@ -1,14 +1,21 @@
 """`headstart data`: the demo's data, and what is wrong with one's own."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.options import Debug, Json, LabelColumn, TextColumn
+from headstart.cli.options import Debug, Json, LabelColumn, PairColumns, TextColumn
 from headstart.cli.terminal import print_json, print_table, say
+from headstart.errors import SettingsError
+
+if TYPE_CHECKING:
+    from headstart.progress import Progress
 
 app = typer.Typer(help="List, fetch and check data.")
 
@@ -68,8 +75,11 @@ def get(as_json: Json = False, debug: Debug = False) -> None:
 def check(
     data: Annotated[
         Path,
-        typer.Argument(metavar="DATA", help="CSV, TSV, JSONL or Parquet file, or hf:NAME."),
+        typer.Argument(
+            metavar="DATA", help="Labelled data: a table, columns of words and tags, or hf:NAME."
+        ),
     ],
+    *,
     test: Annotated[
         Path | None, typer.Option("--test", metavar="FILE", help="Test data, to look for leaks.")
     ] = None,
@@ -82,7 +92,11 @@ def check(
             "file, folder, glob or hf:NAME; may be repeated.",
         ),
     ] = None,
+    task: Annotated[
+        str, typer.Option("--task", metavar="TASK", help="classification, pair or tagging.")
+    ] = "classification",
     text_column: TextColumn = None,
+    pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -90,29 +104,72 @@ def check(
     """Read labelled data as every command would, and report what is in it.
 
     Duplicate texts, texts with several labels, test rows that are in the training data or nearly
-    so, and rows that overlap with a pretraining corpus are counted and named with their lines.
+    so, and rows that overlap with a pretraining corpus are counted and named with their lines. So
+    are pairs, and sentences with tags; of tags also those that are illegal in their scheme, and
+    those that only the test part has.
 
     For example:
 
         headstart data check train.csv --test test.csv --corpus articles.txt
+
+        headstart data check train.conll --test test.conll --task tagging
     """
     from headstart.cli.bars import Bars
     from headstart.data.checks import check_data
     from headstart.data.corpora import read_corpus
-    from headstart.data.labelled import read_labelled
+    from headstart.data.tagged import TaggedSentences
+    from headstart.tasks.tag_checks import check_tags
 
     bars = Bars()
-    columns = {"text_column": text_column, "label_column": label_column}
-    dataset = read_labelled(data, **columns, progress=bars)
-    test_rows = None if test is None else read_labelled(test, **columns, progress=bars)
-    text = read_corpus(corpus, text_column=text_column) if corpus else None
-    findings = check_data(dataset, test_rows, text, progress=bars)
-    counts = dict(sorted(Counter(dataset.labels).items()))
-    notes = (*dataset.notes, *(text.notes if text else ()))
+    read = _reader(task, text_column, pair_columns, label_column, progress=bars)
+    dataset, test_rows = read(data), None if test is None else read(test)
+    column = None if task == "tagging" else text_column  # of words, which no corpus has
+    text = read_corpus(corpus, text_column=column) if corpus else None
+    if isinstance(dataset, TaggedSentences):
+        findings = check_tags(dataset, test_rows, text, progress=bars)
+        labels, names = [*chain(*dataset.tags)], ("sentences", "tags", "tag", "words")
+    else:
+        findings = check_data(dataset, test_rows, text, progress=bars)
+        labels, names = dataset.labels, ("rows", "classes", "class", "rows")
+    rows, classes, one, of = names
+    notes = (*getattr(dataset, "notes", ()), *(text.notes if text else ()))
+    counts = dict(sorted(Counter(labels).items()))
     if as_json:
         found = {name: asdict(finding) for name, finding in findings.items()}
-        print_json({"rows": len(dataset), "classes": counts, "notes": notes} | found)
+        print_json({rows: len(dataset), classes: counts, "notes": notes} | found)
         return
-    say(f"{data}: {len(dataset):,} rows, {len(counts):,} classes, all readable")
+    say(f"{data}: {len(dataset):,} {rows}, {len(counts):,} {classes}, all readable")
     say(*notes, *map(str, findings.values()))
-    print_table([{"class": label, "rows": count} for label, count in counts.items()])
+    print_table([{one: label, of: count} for label, count in counts.items()])
+
+
+def _reader(
+    task: str,
+    text: str | None,
+    pair: Sequence[str] | None,
+    label: str | None,
+    *,
+    progress: "Progress",
+) -> Callable[[Path], Any]:
+    """Return what reads a task's labelled data from a file.
+
+    Raises:
+        SettingsError: There is no such task, or it has no such columns.
+    """
+    from headstart.data.labelled import read_labelled
+    from headstart.data.pairs import read_labelled_pairs
+    from headstart.data.tagged import read_tagged
+
+    if pair is not None and task != "pair":
+        raise SettingsError("pair columns are for pairs; check them with --task pair")
+    if task == "pair":
+        if text is not None:
+            raise SettingsError("a pair has two texts; name both columns with --pair-columns")
+        return partial(
+            read_labelled_pairs, pair_columns=pair, label_column=label, progress=progress
+        )
+    if task == "tagging":
+        return partial(read_tagged, word_column=text, tag_column=label, progress=progress)
+    if task == "classification":
+        return partial(read_labelled, text_column=text, label_column=label, progress=progress)
+    raise SettingsError(f"no task {task!r} to check; there are classification, pair, tagging")

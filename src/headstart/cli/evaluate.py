@@ -40,10 +40,11 @@ def evaluate(
         load_label_sets,
         load_model,
         load_numbers,
+        load_pair_numbers,
         load_pairs,
     )
     from headstart.serve import evaluation
-    from headstart.transfer.pairs import PairClassifier
+    from headstart.transfer.pairs import PairClassifier, PairRegressor
     from headstart.transfer.regressor import TextRegressor
     from headstart.transfer.token_tagger import TokenTagger
 
@@ -54,16 +55,19 @@ def evaluate(
         return
     check_separator(model, loaded, label_separator)
     read = {"text_column": text_column, "label_column": label_column}
+    read_pairs: dict[str, Any] = {"pair_columns": pair_columns, "label_column": label_column}
     found: Any
-    if isinstance(loaded, TextRegressor):
+    if isinstance(loaded, PairRegressor):
+        numbers = load_pair_numbers(data, **read_pairs, progress=bars)
+        found = evaluation.evaluate_numbers(loaded, numbers, progress=bars)
+    elif isinstance(loaded, TextRegressor):
         found = evaluation.evaluate_numbers(
             loaded, load_numbers(data, **read, progress=bars), progress=bars
         )
     elif isinstance(loaded, PairClassifier):
-        pairs = load_pairs(
-            data, pair_columns=pair_columns, label_column=label_column, progress=bars
+        found = evaluation.evaluate(
+            loaded, load_pairs(data, **read_pairs, progress=bars), progress=bars
         )
-        found = evaluation.evaluate(loaded, pairs, progress=bars)
     elif loaded.thresholds_ is not None:
         dataset = load_label_sets(data, **read, separator=label_separator, progress=bars)
         found = evaluation.evaluate_label_sets(loaded, dataset, progress=bars)

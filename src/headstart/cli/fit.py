@@ -92,7 +92,7 @@ def classification(
 
     check_new(out)
     bars = Bars()
-    dataset: Labelled[Any]
+    dataset: Labelled[Any, Any]
     if label_separator is not None or holds_lists(data, text_column, label_column):
         dataset = load_label_sets(
             data,
@@ -158,6 +158,9 @@ def pair(
     symmetric: Annotated[
         bool, typer.Option("--symmetric", help="Neither text of a pair comes first.")
     ] = False,
+    numbers: Annotated[
+        bool, typer.Option("--numbers", help="A pair has a number, such as a similarity.")
+    ] = False,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     seed: Seed = 0,
@@ -167,22 +170,36 @@ def pair(
 ) -> None:
     """Fit a classifier of pairs of texts: entailment, paraphrases, questions with answers.
 
+    With --numbers the labels are numbers, and what is fitted gives each pair one: how similar its
+    texts are, for instance.
+
     For example:
 
         headstart fit pair train.csv --encoder glove.6B.100d.txt --out runs/pairs
+
+        headstart fit pair sts.csv --numbers --encoder runs/bert --symmetric --out runs/similarity
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import load_pairs
+    from headstart.cli.loading import load_pair_numbers, load_pairs
     from headstart.data.labelled import check_trainable
+    from headstart.data.numbers import note_of_numbers
     from headstart.storage import check_new
-    from headstart.transfer.pairs import PairClassifier
+    from headstart.transfer.pairs import PairClassifier, PairRegressor
 
     check_new(out)
     bars = Bars()
-    dataset = load_pairs(data, pair_columns=pair_columns, label_column=label_column, progress=bars)
-    check_trainable(dataset)
+    columns: dict[str, Any] = {"pair_columns": pair_columns, "label_column": label_column}
+    dataset: Labelled[Any, Any]
+    if numbers:
+        dataset = load_pair_numbers(data, **columns, progress=bars)
+    else:
+        dataset = labelled = load_pairs(data, **columns, progress=bars)
+        if note := note_of_numbers(labelled):
+            bars.note(note)
+        check_trainable(labelled)
     loaded = _load_encoder(encoder, transfer, bars)
-    model = PairClassifier(loaded, transfer, symmetric=symmetric, random_state=seed)
+    kind = PairRegressor if numbers else PairClassifier
+    model = kind(loaded, transfer, symmetric=symmetric, random_state=seed)
     _fit(context, model, dataset, out, bars, as_json=as_json)
 
 
@@ -204,7 +221,7 @@ def _load_encoder(source: str | None, transfer: str, progress: "Progress") -> "P
 def _fit(
     context: typer.Context,
     model: "TextClassifier | TextRegressor",
-    dataset: "Labelled[Any]",
+    dataset: "Labelled[Any, Any]",
     out: Path,
     progress: "Progress",
     *,

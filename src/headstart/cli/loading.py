@@ -6,8 +6,9 @@ from typing import Any
 
 from headstart.data.label_sets import read_label_sets
 from headstart.data.labelled import Dataset, Labelled, read_labelled
-from headstart.data.numbers import read_numbers
+from headstart.data.numbers import read_numbers, read_pair_numbers
 from headstart.data.pairs import PairDataset, read_labelled_pairs
+from headstart.data.parallel import Pair
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.progress import Progress
@@ -35,7 +36,7 @@ def load_label_sets(
     label_column: str | None,
     separator: str | None,
     progress: Progress,
-) -> Labelled[list[str]]:
+) -> Labelled[str, list[str]]:
     """Read texts with several labels each, and say what was guessed about their columns."""
     dataset = read_label_sets(
         path,
@@ -50,7 +51,7 @@ def load_label_sets(
 
 def load_numbers(
     path: Path, *, text_column: str | None, label_column: str | None, progress: Progress
-) -> Labelled[float]:
+) -> Labelled[str, float]:
     """Read texts with a number each, and say what was guessed about their columns."""
     dataset = read_numbers(
         path, text_column=text_column, label_column=label_column, progress=progress
@@ -74,7 +75,22 @@ def load_pairs(
     return dataset
 
 
-def _tell_notes(dataset: Labelled[Any], progress: Progress) -> None:
+def load_pair_numbers(
+    path: Path,
+    *,
+    pair_columns: Sequence[str] | None,
+    label_column: str | None,
+    progress: Progress,
+) -> Labelled[Pair, float]:
+    """Read pairs with a number each, and say what was guessed about their columns."""
+    dataset = read_pair_numbers(
+        path, pair_columns=pair_columns, label_column=label_column, progress=progress
+    )
+    _tell_notes(dataset, progress)
+    return dataset
+
+
+def _tell_notes(dataset: Labelled[Any, Any], progress: Progress) -> None:
     for note in dataset.notes:
         progress.note(note)
 

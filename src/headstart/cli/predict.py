@@ -139,9 +139,9 @@ def _typed(
     Raises:
         SettingsError: A model of pairs lacks second texts, or another one has some.
     """
-    from headstart.transfer.pairs import PairClassifier
+    from headstart.transfer.pairs import PairEstimator
 
-    if not isinstance(model, PairClassifier):
+    if not isinstance(model, PairEstimator):
         if seconds:
             raise SettingsError("the model takes single texts; --text-b is for models of pairs")
         return texts

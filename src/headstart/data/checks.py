@@ -1,14 +1,16 @@
 """Everything that is worth knowing of a dataset before anything is trained on it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from headstart.data.contamination import find_overlap, find_seen
+from headstart.data.contamination import Examples, as_texts, find_overlap, find_seen, texts_of
 from headstart.data.corpora import Corpus
 from headstart.data.labelled import Dataset, check_known_labels, check_trainable
 from headstart.data.overlap import find_conflicts, find_duplicates
+from headstart.data.pairs import PairDataset
 from headstart.progress import SILENT, Progress
 
 
@@ -22,6 +24,8 @@ class Balance:
         most_share: Its part of all rows, the accuracy of always answering it.
         rarest: The class with fewest rows; of equals, the first by name.
         rarest_rows: How many it has.
+        classes: What classes are called.
+        row: What has a class.
     """
 
     num_classes: int
@@ -29,12 +33,14 @@ class Balance:
     most_share: float
     rarest: str
     rarest_rows: int
+    classes: str = "classes"
+    row: str = "row"
 
     def __str__(self) -> str:
         return (
-            f"{self.num_classes:,} classes: {self.most_frequent!r} is the most frequent with "
-            f"{self.most_share:.1%} of the rows, {self.rarest!r} the rarest with "
-            f"{self.rarest_rows:,} row{'s' * (self.rarest_rows != 1)}"
+            f"{self.num_classes:,} {self.classes}: {self.most_frequent!r} is the most frequent "
+            f"with {self.most_share:.1%} of the {self.row}s, {self.rarest!r} the rarest with "
+            f"{self.rarest_rows:,} {self.row}{'s' * (self.rarest_rows != 1)}"
         )
 
 
@@ -78,15 +84,15 @@ class Clean:
 
 
 def check_data(
-    dataset: Dataset,
-    test: Dataset | None = None,
+    dataset: Dataset | PairDataset,
+    test: Dataset | PairDataset | None = None,
     corpus: Corpus | None = None,
     *,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Return what is found in a dataset, by name: findings that are sentences as text.
+    """Return what is found in a dataset of texts or pairs: findings that are sentences as text.
 
-    They are `balance`, `lengths`, `duplicates` and `conflicts`; with test rows `leaks`,
+    By name, they are `balance`, `lengths`, `duplicates` and `conflicts`; with test rows `leaks`,
     `near_leaks` and `clean`; and with a corpus `corpus_overlap`, that of the test rows or, without
     them, of the dataset.
 
@@ -96,16 +102,35 @@ def check_data(
     """
     check_trainable(dataset)
     found: dict[str, Any] = {
-        "balance": class_balance(dataset),
-        "lengths": text_lengths(dataset),
-        "duplicates": find_duplicates(dataset),
-        "conflicts": find_conflicts(dataset),
+        "balance": class_balance(dataset.labels),
+        "lengths": text_lengths(texts_of(dataset)),
+    }
+    if test is not None:
+        check_known_labels(test, dataset.classes)
+    return found | look_for_repeats(dataset, test, corpus, progress=progress)
+
+
+def look_for_repeats(
+    dataset: Examples,
+    test: Examples | None = None,
+    corpus: Corpus | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Return what examples of any task have in common with others, with test rows, and a corpus.
+
+    Raises:
+        DataError: The corpus cannot be read as it is.
+    """
+    texts = as_texts(dataset)
+    found: dict[str, Any] = {
+        "duplicates": find_duplicates(texts),
+        "conflicts": find_conflicts(texts),
     }
     if test is None:
         if corpus is not None:
             found["corpus_overlap"] = find_overlap(corpus, dataset, progress=progress)
         return found
-    check_known_labels(test, dataset.classes)
     seen = find_seen(dataset, test, corpus, progress=progress)
     found |= {"leaks": seen.leaks, "near_leaks": seen.near_leaks}
     if seen.overlap is not None:
@@ -113,16 +138,23 @@ def check_data(
     return found | {"clean": Clean(seen.num_clean, len(test))}
 
 
-def class_balance(dataset: Dataset) -> Balance:
-    """Return the most and the least frequent class of a dataset, which has rows."""
-    counts = sorted(Counter(dataset.labels).items(), key=lambda item: (-item[1], item[0]))
+def class_balance(labels: Sequence[str], *, classes: str = "classes", row: str = "row") -> Balance:
+    """Return the most and the least frequent of labels, of which there are some.
+
+    Args:
+        labels: The labels.
+        classes: What they are called.
+        row: What has one.
+    """
+    counts = sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0]))
     most, most_rows = counts[0]
     rarest_rows = counts[-1][1]
     rarest = next(label for label, count in counts if count == rarest_rows)
-    return Balance(len(counts), most, most_rows / len(dataset), rarest, rarest_rows)
+    share = most_rows / len(labels)
+    return Balance(len(counts), most, share, rarest, rarest_rows, classes, row)
 
 
-def text_lengths(dataset: Dataset) -> Lengths:
-    """Return how long the texts of a dataset are, which has rows."""
-    words = [len(text.split()) for text in dataset.texts]
+def text_lengths(texts: Sequence[str]) -> Lengths:
+    """Return how long texts are, of which there are some."""
+    words = [len(text.split()) for text in texts]
     return Lengths(min(words), float(median(words)), max(words), words.count(0))

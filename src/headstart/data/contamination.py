@@ -2,8 +2,8 @@
 
 A row overlaps with a corpus if a document has a run of its words (`word_runs`), across sentences
 and lines, or if it is nearly a sentence or a whole document (`near_duplicates`). Rows that are too
-short for a run are not looked for in a corpus. The corpus is read once, a batch at a time: what is
-kept in memory are the rows.
+short for a run are not looked for in a corpus. Of a pair, either text is looked for there by
+itself. The corpus is read once, a batch at a time: what is kept in memory are the rows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +17,8 @@ from headstart.data.labelled import Dataset
 from headstart.data.near_duplicates import Matches, index_rows, match
 from headstart.data.normal_text import Encoded, encode, hash_words, normal_words
 from headstart.data.overlap import NUM_EXAMPLES, Leaks, find_leaks, sentence, shortened
+from headstart.data.pairs import PairDataset
+from headstart.data.tagged import TaggedSentences
 from headstart.data.word_runs import RUN, SHORTEST, Hits, index_runs, match_runs
 from headstart.progress import SILENT, Progress
 
@@ -24,6 +26,7 @@ _BATCH_CHARACTERS = 1 << 20
 _LONGEST = 2  # times the longest row: a document beyond it is looked at by its sentences alone
 
 Ints = NDArray[np.int64]
+Examples = Dataset | PairDataset | TaggedSentences
 
 
 @dataclass(frozen=True)
@@ -138,16 +141,29 @@ class SeenRows:
         return sum(self.clean)
 
 
+def as_texts(examples: Examples) -> Dataset:
+    """Return labelled examples as labelled texts, one text an example."""
+    return examples if isinstance(examples, Dataset) else examples.as_texts()
+
+
+def texts_of(examples: Examples) -> list[str]:
+    """Return all texts of examples, in their order: one an example, or of pairs both."""
+    if isinstance(examples, PairDataset):
+        return [text for pair in examples.texts for text in pair]
+    return as_texts(examples).texts
+
+
 def find_seen(
-    train: Dataset, test: Dataset, corpus: Corpus | None = None, *, progress: Progress = SILENT
+    train: Examples, test: Examples, corpus: Corpus | None = None, *, progress: Progress = SILENT
 ) -> SeenRows:
     """Find the test rows that are in the training rows or in the corpus, or nearly are.
 
     Raises:
         DataError: The corpus cannot be read as it is.
     """
-    leaks = find_leaks(train, test)
-    near_leaks = _find_near_leaks(train, test, leaks, progress)
+    learnt, asked = as_texts(train), as_texts(test)
+    leaks = find_leaks(learnt, asked)
+    near_leaks = _find_near_leaks(learnt, asked, leaks, progress)
     seen = {*leaks.test_indices, *near_leaks.test_indices}
     overlap = None
     if corpus is not None:
@@ -183,7 +199,7 @@ def _find_near_leaks(train: Dataset, test: Dataset, leaks: Leaks, progress: Prog
 
 
 def find_overlap(
-    corpus: Corpus, dataset: Dataset, *, rows: str = "rows", progress: Progress = SILENT
+    corpus: Corpus, dataset: Examples, *, rows: str = "rows", progress: Progress = SILENT
 ) -> CorpusOverlap:
     """Count the rows that overlap with a corpus, which is read once.
 
@@ -196,9 +212,11 @@ def find_overlap(
     Raises:
         DataError: The corpus cannot be read as it is.
     """
-    _, offsets = hash_words(encode(dataset.texts))
+    everything = texts_of(dataset)
+    _, offsets = hash_words(encode(everything))
     long = np.flatnonzero(np.diff(offsets) >= SHORTEST)
-    texts = [dataset.texts[row] for row in long]
+    texts = [everything[each] for each in long]
+    row_of = long // max(1, len(everything) // max(1, len(dataset)))  # a pair has two texts
     runs, sets = index_runs(texts), index_rows(texts)
     hits, near = Hits.none(len(long)), Matches.none(len(long))
     longest = _LONGEST * max(map(len, texts), default=0)
@@ -214,30 +232,32 @@ def find_overlap(
             match(sets, documents, numbers, near, longest=longest)
             num_documents += len(batch)
             advance(len(batch))
-    found = np.flatnonzero((hits.numbers >= 0) | (near.numbers >= 0))
+    seen = np.flatnonzero((hits.numbers >= 0) | (near.numbers >= 0))
+    found, first = np.unique(row_of[seen], return_index=True)
     return CorpusOverlap(
         rows=rows,
         corpus=corpus.description,
         num_documents=num_documents,
         num_rows=len(found),
         share=len(found) / max(len(dataset), 1),
-        num_run_rows=int((hits.numbers >= 0).sum()),
-        num_near_rows=int((near.numbers >= 0).sum()),
-        num_short_rows=len(dataset) - len(long),
-        indices=tuple(long[found].tolist()),
+        num_run_rows=len(np.unique(row_of[hits.numbers >= 0])),
+        num_near_rows=len(np.unique(row_of[near.numbers >= 0])),
+        num_short_rows=len(dataset) - len(np.unique(row_of)),
+        indices=tuple(found.tolist()),
         examples=tuple(
-            _shared(dataset, int(long[row]), hits, near, row) for row in found[:NUM_EXAMPLES]
+            _shared(texts[at], dataset.lines[row], hits, near, at)
+            for row, at in zip(found[:NUM_EXAMPLES], seen[first], strict=False)
         ),
     )
 
 
-def _shared(dataset: Dataset, index: int, hits: Hits, near: Matches, row: int) -> CorpusExample:
-    """Return what row `index` of the dataset, `row` of those looked for, shares with a document."""
-    words, document = normal_words(dataset.texts[index]), near.numbers[row]
-    if hits.numbers[row] >= 0:
-        place, document = hits.places[row], hits.numbers[row]
+def _shared(text: str, line: int, hits: Hits, near: Matches, at: int) -> CorpusExample:
+    """Return what a text, number `at` of those looked for, shares with a document."""
+    words, document = normal_words(text), near.numbers[at]
+    if hits.numbers[at] >= 0:
+        place, document = hits.places[at], hits.numbers[at]
         words = words[place : place + RUN]
-    return CorpusExample(" ".join(words), dataset.lines[index], int(document) + 1)
+    return CorpusExample(" ".join(words), line, int(document) + 1)
 
 
 def _batches(documents: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:

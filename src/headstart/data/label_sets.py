@@ -34,7 +34,7 @@ def read_label_sets(
     label_column: str | None = None,
     separator: str | None = None,
     progress: Progress = SILENT,
-) -> Labelled[list[str]]:
+) -> Labelled[str, list[str]]:
     """Read texts with any number of labels each, as `read_labelled` reads those with one.
 
     A list of JSONL or Parquet is the labels, and an empty one is none. A string is split at
@@ -49,7 +49,7 @@ def read_label_sets(
         raise SettingsError("label_separator must hold a character, such as |")
     path = pinned(Path(path))
     text, label, notes = choose_columns(path, text_column, label_column)
-    texts, cells, lines = read_columns(path, text, label, also="lists", progress=progress)
+    (texts,), cells, lines = read_columns(path, [text], label, also="lists", progress=progress)
     labels: list[list[str]] = []
     for line, cell in zip(lines, cells, strict=True):
         if isinstance(cell, str) and separator is None:
@@ -65,7 +65,7 @@ def read_label_sets(
     return Labelled(texts, labels, str(path), lines, notes)
 
 
-def check_known_label_sets(dataset: Labelled[list[str]], classes: list[str]) -> None:
+def check_known_label_sets(dataset: Labelled[str, list[str]], classes: list[str]) -> None:
     """Refuse labels that a trained classifier cannot give.
 
     Raises:

@@ -5,7 +5,7 @@ Labels are strings, byte for byte: `1`, `01`, `1.0` and `True` are four classes.
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -19,23 +19,24 @@ from headstart.data.tables import Also, file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
+Text = TypeVar("Text")
 Label = TypeVar("Label")
 _MAX_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
-class Labelled(Generic[Label]):
-    """Texts with what is to be predicted of them.
+class Labelled(Generic[Text, Label]):
+    """Texts, or pairs of them, with what is to be predicted of them.
 
     Attributes:
-        texts: One text an example; may be empty.
+        texts: One text an example, or two; may be empty.
         labels: The answer for each: a class, a list of labels, or a number.
         source: Where they come from: a path, or what they are.
         lines: The line of each example in its file (of Parquet and in memory: its number from 1).
         notes: What was guessed in reading them, a sentence each.
     """
 
-    texts: list[str]
+    texts: list[Text]
     labels: list[Label]
     source: str = "data in memory"
     lines: list[int] = field(default_factory=list)
@@ -63,7 +64,7 @@ class Labelled(Generic[Label]):
         )
 
 
-class Dataset(Labelled[str]):
+class Dataset(Labelled[str, str]):
     """Labelled texts of a classification task: one class each.
 
     Example:
@@ -97,7 +98,7 @@ def read_labelled(
     """
     path = pinned(Path(path))
     text, label, notes = choose_columns(path, text_column, label_column)
-    texts, labels, lines = read_columns(path, text, label, progress=progress)
+    (texts,), labels, lines = read_columns(path, [text], label, progress=progress)
     check_all_labelled(path, label, labels, lines)
     return Dataset(texts, labels, str(path), lines, notes)
 
@@ -119,13 +120,18 @@ def choose_columns(
 
 
 def read_columns(
-    path: Path, text: str, label: str, *, also: Also | None = None, progress: Progress = SILENT
-) -> tuple[list[str], list[Any], list[int]]:
-    """Return a table's texts, their labels as they stand there, and the line of each.
+    path: Path,
+    texts: Sequence[str],
+    label: str,
+    *,
+    also: Also | None = None,
+    progress: Progress = SILENT,
+) -> tuple[list[list[str]], list[Any], list[int]]:
+    """Return a table's columns of texts, the labels as they stand there, and the line of each row.
 
     Args:
         path: The table.
-        text: The column of texts.
+        texts: The columns of texts.
         label: The column of labels.
         also: What a label may be beside a string.
         progress: Where progress goes.
@@ -133,19 +139,20 @@ def read_columns(
     Raises:
         DataError: A row cannot be read as it is, or there is none; names the line.
     """
-    texts: list[str] = []
+    columns: list[list[str]] = [[] for _ in texts]
     labels: list[Any] = []
     lines: list[int] = []
     with progress.stage(f"reading {path}", unit="rows") as advance:
-        for rows in read_rows(path, [text, label], also={label: also} if also else None):
-            texts += rows.columns[0]
-            # Many rows, few labels: each is kept once.
-            labels += rows.columns[1] if also else map(sys.intern, rows.columns[1])
+        for rows in read_rows(path, [*texts, label], also={label: also} if also else None):
+            *found, its = rows.columns
+            for column, more in zip(columns, found, strict=True):
+                column.extend(more)
+            labels += its if also else map(sys.intern, its)  # many rows, few labels: keep each once
             lines += rows.lines
             advance(len(rows.lines))
     if not lines:
         raise DataError(f"{path}: holds column names and no rows")
-    return texts, labels, lines
+    return columns, labels, lines
 
 
 def check_all_labelled(path: Path, column: str, labels: list[str], lines: list[int]) -> None:
@@ -162,7 +169,7 @@ def check_all_labelled(path: Path, column: str, labels: list[str], lines: list[i
         )
 
 
-def check_trainable(dataset: Labelled[str]) -> None:
+def check_trainable(dataset: Labelled[Any, str]) -> None:
     """Refuse a dataset that no classifier can be trained and validated on.
 
     Raises:
@@ -196,7 +203,7 @@ def check_number_of_classes(source: str | Path, number: int) -> None:
         )
 
 
-def check_known_labels(dataset: Labelled[str], classes: Collection[str]) -> None:
+def check_known_labels(dataset: Labelled[Any, str], classes: Collection[str]) -> None:
     """Refuse labels that a trained classifier cannot answer.
 
     Raises:

@@ -1,10 +1,13 @@
-"""Texts with a number each."""
+"""Texts, or pairs of them, with a number each."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.data.hub_data import pinned
 from headstart.data.labelled import Dataset, Labelled, choose_columns, read_columns
+from headstart.data.pairs import PairDataset, choose_pair_columns, read_pair_columns
+from headstart.data.parallel import Pair
 from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
 
@@ -17,7 +20,7 @@ def read_numbers(
     text_column: str | None = None,
     label_column: str | None = None,
     progress: Progress = SILENT,
-) -> Labelled[float]:
+) -> Labelled[str, float]:
     """Read texts with a number each, as `read_labelled` reads those with a label.
 
     Raises:
@@ -26,24 +29,52 @@ def read_numbers(
     """
     path = pinned(Path(path))
     text, label, notes = choose_columns(path, text_column, label_column)
-    texts, cells, lines = read_columns(path, text, label, also="numbers", progress=progress)
+    (texts,), cells, lines = read_columns(path, [text], label, also="numbers", progress=progress)
+    return Labelled(texts, _numbers(path, label, cells, lines), str(path), lines, notes)
+
+
+def read_pair_numbers(
+    path: str | Path,
+    *,
+    pair_columns: Sequence[str] | None = None,
+    label_column: str | None = None,
+    progress: Progress = SILENT,
+) -> Labelled[Pair, float]:
+    """Read pairs with a number each, as `read_labelled_pairs` reads those with a label.
+
+    Raises:
+        DataError: The file cannot be read exactly as it is, or a label is no finite number; names
+            the line.
+        SettingsError: `pair_columns` are not two.
+    """
+    path = pinned(Path(path))
+    columns, label, notes = choose_pair_columns(path, pair_columns, label_column)
+    pairs, cells, lines, empty = read_pair_columns(
+        path, columns, label, also="numbers", progress=progress
+    )
+    numbers = _numbers(path, label, cells, lines)
+    return Labelled(pairs, numbers, str(path), lines, (*notes, *empty))
+
+
+def note_of_numbers(dataset: Dataset | PairDataset) -> str | None:
+    """Return a sentence for those who give numbers as labels; None where there is no such doubt."""
+    classes = dataset.classes
+    if len(classes) <= _FEW or any(_number(label) is None for label in classes):
+        return None
+    command = "pair --numbers" if isinstance(dataset, PairDataset) else "regression"
+    return (
+        f"{dataset.source}: the labels look like numbers and are read as {len(classes):,} classes; "
+        f"for numbers use headstart fit {command}"
+    )
+
+
+def _numbers(path: Path, label: str, cells: Sequence[str], lines: Sequence[int]) -> list[float]:
     numbers: list[float] = []
     for line, cell in zip(lines, cells, strict=True):
         if (number := _number(cell)) is None:
             raise DataError(f"{path} line {line}: {label!r} is {cell!r:.40}, not a finite number")
         numbers.append(number)
-    return Labelled(texts, numbers, str(path), lines, notes)
-
-
-def note_of_numbers(dataset: Dataset) -> str | None:
-    """Return a sentence for those who give numbers as labels; None where there is no such doubt."""
-    classes = dataset.classes
-    if len(classes) <= _FEW or any(_number(label) is None for label in classes):
-        return None
-    return (
-        f"{dataset.source}: the labels look like numbers and are read as {len(classes):,} classes; "
-        "for numbers use headstart fit regression"
-    )
+    return numbers
 
 
 def _number(text: str) -> float | None:

@@ -3,25 +3,23 @@
 A side may be empty: such pairs are kept, and counted. Labels are strings, byte for byte.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from headstart.data.columns import choose_label, choose_pair
 from headstart.data.hub_data import pinned
-from headstart.data.labelled import Labelled, check_all_labelled
+from headstart.data.labelled import Dataset, Labelled, check_all_labelled, read_columns
 from headstart.data.lines import STDIN, read_lines
 from headstart.data.parallel import Pair
-from headstart.data.tables import file_format, read_rows, table_columns
+from headstart.data.tables import Also, file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
 
-@dataclass(frozen=True)
-class PairDataset(Labelled[str]):
+class PairDataset(Labelled[Pair, str]):
     """Labelled pairs of texts: one class each.
 
     Example:
@@ -30,12 +28,15 @@ class PairDataset(Labelled[str]):
         (2, ('a dog', 'a cat'), [2])
     """
 
-    texts: list[Pair]  # type: ignore[assignment]  # two an example; either may be empty
-
     @cached_property
     def classes(self) -> list[str]:
         """The distinct labels, sorted."""
         return sorted(set(self.labels))
+
+    def as_texts(self) -> Dataset:
+        """Return each pair as one text, as which it is looked for among others."""
+        texts = list(map(" | ".join, self.texts))
+        return Dataset(texts, self.labels, self.source, self.lines, self.notes)
 
 
 def read_labelled_pairs(
@@ -55,29 +56,48 @@ def read_labelled_pairs(
         SettingsError: `pair_columns` are not two.
     """
     path = pinned(Path(path))
-    columns = table_columns(path)
-    (first, second), notes = choose_pair(path, columns, pair_columns, label=label_column)
-    others = {name: is_text for name, is_text in columns.items() if name not in (first, second)}
-    label, label_notes = choose_label(path, others, label_column)
-    pairs: list[Pair] = []
-    labels: list[str] = []
-    lines: list[int] = []
-    with progress.stage(f"reading {path}", unit="rows") as advance:
-        for rows in read_rows(path, [first, second, label]):
-            pairs += zip(rows.columns[0], rows.columns[1], strict=True)
-            labels += map(sys.intern, rows.columns[2])  # many rows, few labels: keep each once
-            lines += rows.lines
-            advance(len(rows.lines))
-    if not lines:
-        raise DataError(f"{path}: holds column names and no rows")
+    columns, label, notes = choose_pair_columns(path, pair_columns, label_column)
+    pairs, labels, lines, empty = read_pair_columns(path, columns, label, progress=progress)
     check_all_labelled(path, label, labels, lines)
+    return PairDataset(pairs, labels, str(path), lines, (*notes, *empty))
+
+
+def choose_pair_columns(
+    path: Path, pair_columns: Sequence[str] | None, label_column: str | None
+) -> tuple[Pair, str, tuple[str, ...]]:
+    """Return the columns of both texts and of labels, and what was guessed about them.
+
+    Raises:
+        DataError: There are no such columns, or several could be meant.
+        SettingsError: `pair_columns` are not two.
+    """
+    columns = table_columns(path)
+    pair, pair_notes = choose_pair(path, columns, pair_columns, label=label_column)
+    others = {name: is_text for name, is_text in columns.items() if name not in pair}
+    label, label_notes = choose_label(path, others, label_column)
+    return pair, label, (*pair_notes, *label_notes)
+
+
+def read_pair_columns(
+    path: Path,
+    columns: Pair,
+    label: str,
+    *,
+    also: Also | None = None,
+    progress: Progress = SILENT,
+) -> tuple[list[Pair], list[Any], list[int], tuple[str, ...]]:
+    """Return a table's pairs, their labels and lines, as `read_columns`; and a note of empty sides.
+
+    Raises:
+        DataError: A row cannot be read as it is, or there is none; names the line.
+    """
+    sides, labels, lines = read_columns(path, columns, label, also=also, progress=progress)
+    pairs: list[Pair] = list(zip(*sides, strict=True))
     empty = [line for line, pair in zip(lines, pairs, strict=True) if not all(map(str.strip, pair))]
-    if empty:
-        place = f"{path} line {empty[0]}"
-        notes.append(
-            f"{place}: a side is empty, as in {len(empty):,} of {len(lines):,} pairs; kept"
-        )
-    return PairDataset(pairs, labels, str(path), lines, (*notes, *label_notes))
+    if not empty:
+        return pairs, labels, lines, ()
+    told = f"a side is empty, as in {len(empty):,} of {len(lines):,} pairs; kept"
+    return pairs, labels, lines, (f"{path} line {empty[0]}: {told}",)
 
 
 def read_pairs(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from headstart.data.columns import listed
-from headstart.data.labelled import Labelled
+from headstart.data.labelled import Dataset, Labelled
 from headstart.data.lines import STDIN, read_lines
 from headstart.data.tables import file_format, json_records
 from headstart.errors import DataError, SettingsError
@@ -75,6 +75,11 @@ class TaggedSentences(Labelled[list[str]]):
         if self.line_a_word:
             return f"{self.source} line {self.lines[row] + word}"
         return f"{self.source} line {self.lines[row]}, word {word + 1}"
+
+    def as_texts(self) -> Dataset:
+        """Return each sentence as one text, labelled by its tags: to be looked for among others."""
+        texts, labels = (list(map(" ".join, lists)) for lists in (self.sentences, self.tags))
+        return Dataset(texts, labels, self.source, self.lines)
 
 
 def read_tagged(

@@ -100,7 +100,7 @@ class NumberEvaluation:
 
 def evaluate(
     model: Classifier,
-    dataset: Labelled[str],
+    dataset: Labelled[Any, str],
     *,
     batch_size: int = 1024,
     progress: Progress = SILENT,
@@ -129,7 +129,7 @@ def evaluate(
 
 def evaluate_label_sets(
     model: TextClassifier,
-    dataset: Labelled[list[str]],
+    dataset: Labelled[str, list[str]],
     *,
     batch_size: int = 1024,
     progress: Progress = SILENT,
@@ -157,12 +157,12 @@ def evaluate_label_sets(
 
 def evaluate_numbers(
     model: TextRegressor,
-    dataset: Labelled[float],
+    dataset: Labelled[Any, float],
     *,
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> NumberEvaluation:
-    """Score a model that gives numbers on texts that have some."""
+    """Score a model that gives numbers on texts, or pairs of them, that have some."""
     predicted = _in_batches(model.predict, dataset, batch_size, progress)
     scores = regression_scores(np.array(dataset.labels, np.float64), predicted)
     return NumberEvaluation(rows=len(dataset), **scores)
@@ -170,7 +170,7 @@ def evaluate_numbers(
 
 def _in_batches(
     answer: Callable[[Sequence[Any]], NDArray[Any]],
-    dataset: Labelled[Any],
+    dataset: Labelled[Any, Any],
     batch_size: int,
     progress: Progress,
 ) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from headstart.data.pairs import read_pairs
 from headstart.errors import SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.storage import disk_errors
-from headstart.transfer.pairs import PairClassifier
+from headstart.transfer.pairs import PairEstimator
 from headstart.transfer.regressor import TextRegressor
 
 _FORMULA_START = tuple("=+-@\t\r\n\0＝＋－＠")  # spreadsheets take full-width signs too
@@ -92,7 +92,22 @@ class NumberPrediction(NamedTuple):
         return csv_cell(self.text), self.value
 
 
-AnyPrediction = Prediction | PairPrediction | LabelSetPrediction | NumberPrediction
+class PairNumberPrediction(NamedTuple):
+    """A pair of texts, and the number the model gives it."""
+
+    text_a: str
+    text_b: str
+    value: float
+
+    def cells(self, separator: str) -> tuple[object, ...]:
+        """Return the row of a table of text; `separator` stands between several labels."""
+        del separator
+        return csv_cell(self.text_a), csv_cell(self.text_b), self.value
+
+
+AnyPrediction = (
+    Prediction | PairPrediction | LabelSetPrediction | NumberPrediction | PairNumberPrediction
+)
 Write = Callable[[Sequence[AnyPrediction]], object]
 _SCHEMAS: dict[type[AnyPrediction], pa.Schema] = {
     Prediction: pa.schema(
@@ -112,14 +127,18 @@ _SCHEMAS: dict[type[AnyPrediction], pa.Schema] = {
         ]
     ),
     NumberPrediction: pa.schema([("text", pa.string()), ("value", pa.float64())]),
+    PairNumberPrediction: pa.schema(
+        [("text_a", pa.string()), ("text_b", pa.string()), ("value", pa.float64())]
+    ),
 }
 
 
 def kind_of(model: Classifier | TextRegressor) -> type[AnyPrediction]:
-    """Return what a model predicts: a label of a text or a pair, several labels, or a number."""
+    """Return what a model predicts: a label or a number of a text or a pair, or several labels."""
+    pairs = isinstance(model, PairEstimator)
     if isinstance(model, TextRegressor):
-        return NumberPrediction
-    if isinstance(model, PairClassifier):
+        return PairNumberPrediction if pairs else NumberPrediction
+    if pairs:
         return PairPrediction
     return Prediction if getattr(model, "thresholds_", None) is None else LabelSetPrediction
 
@@ -129,11 +148,7 @@ def predict(
 ) -> Iterator[list[AnyPrediction]]:
     """Yield the predictions of one batch of texts, or pairs, after the other, in their order."""
     for texts in batches:
-        if isinstance(model, TextRegressor):
-            values = model.predict(texts).tolist()
-            yield [NumberPrediction(*each) for each in zip(texts, values, strict=True)]
-        else:
-            yield _labels(model, texts)
+        yield _numbers(model, texts) if isinstance(model, TextRegressor) else _labels(model, texts)
 
 
 def read_inputs(
@@ -151,7 +166,7 @@ def read_inputs(
         DataError: A line cannot be read; names the line.
         SettingsError: A column is named for what the model does not take.
     """
-    if isinstance(model, PairClassifier):
+    if isinstance(model, PairEstimator):
         if text_column is not None:
             raise SettingsError("the model takes pairs of texts; name both of their columns")
         return read_pairs(
@@ -162,13 +177,20 @@ def read_inputs(
     return read_texts(source, text_column=text_column, batch_size=batch_size, progress=progress)
 
 
+def _numbers(model: TextRegressor, texts: Sequence[Any]) -> list[AnyPrediction]:
+    values = zip(texts, model.predict(texts).tolist(), strict=True)
+    if isinstance(model, PairEstimator):
+        return [PairNumberPrediction(a, b, value) for (a, b), value in values]
+    return [NumberPrediction(*each) for each in values]
+
+
 def _labels(model: Classifier, texts: Sequence[Any]) -> list[AnyPrediction]:
     labels = np.array([str(label) for label in model.classes_], object)
     shares = model.predict_proba(texts)
     thresholds = getattr(model, "thresholds_", None)
     if thresholds is None:
         likeliest = zip(texts, labels[shares.argmax(1)], shares.max(1).tolist(), strict=True)
-        if isinstance(model, PairClassifier):
+        if isinstance(model, PairEstimator):
             return [PairPrediction(a, b, label, chance) for (a, b), label, chance in likeliest]
         return [Prediction(*each) for each in likeliest]
     return [
@@ -197,7 +219,7 @@ def predict_file(
         source: CSV, TSV, JSONL or Parquet with a column of texts, or plain text, one text a line;
             for a model of pairs, with two columns, or a tab in every line.
         target: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file; columns text (or text_a and text_b),
-            label, probability, or text, value for numbers.
+            label, probability, or value for numbers.
         text_column: The column of `source` to read, where it is not `text`.
         pair_columns: The two columns to read, where they are not `text_a` and `text_b`.
         separator: What stands between several labels of a text in CSV and TSV.

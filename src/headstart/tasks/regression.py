@@ -87,11 +87,11 @@ def as_numbers(values: Sequence[Any]) -> Values:
         DataError: One is no finite number, or all are the same.
     """
     if getattr(values, "ndim", 1) != 1:
-        raise DataError(f"numbers must be one per text, got an array of shape {values.shape}")  # type: ignore[attr-defined]
+        raise DataError(f"numbers must be one column, got an array of shape {values.shape}")  # type: ignore[attr-defined]
     numbers = [value.item() if isinstance(value, np.generic) else value for value in values]
     for position, value in enumerate(numbers):
         if type(value) not in (int, float) or not abs(value) < _LARGEST:
-            raise DataError(f"number {position} is {value!r}; give every text a finite number")
+            raise DataError(f"number {position} is {value!r}; give finite numbers only")
     found = np.array(numbers, np.float64)
     if found.size and found.std() <= 1e-12 * np.abs(found).max():
         raise DataError(f"all numbers are {found[0]:g}; there is nothing to learn")

@@ -22,7 +22,13 @@ from headstart.storage import read_json
 from headstart.transfer.estimators import CLASSIFIER, TextClassifier
 from headstart.transfer.folders import rebuild
 from headstart.transfer.methods import from_plain
-from headstart.transfer.pairs import PAIR_CLASSIFIER, PairClassifier
+from headstart.transfer.pairs import (
+    PAIR_CLASSIFIER,
+    PAIR_REGRESSOR,
+    PairClassifier,
+    PairEstimator,
+    PairRegressor,
+)
 from headstart.transfer.regressor import REGRESSOR, TextRegressor
 from headstart.transfer.token_tagger import TAGGER, TokenTagger, load_tagger
 
@@ -96,7 +102,7 @@ def load_model(folder: Path) -> TextClassifier | TextRegressor:
         proof = config["proof"]
         model.proof_ = Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None
         outputs = 1 if isinstance(model, TextRegressor) else len(model.classes_)
-        texts = ["a", "a"] if isinstance(model, PairClassifier) else ["a"]
+        texts = ["a", "a"] if isinstance(model, PairEstimator) else ["a"]
         if model.model_.scores(texts).shape != (1, outputs):
             raise ValueError(f"{outputs} outputs")
     except KeyError as error:
@@ -123,7 +129,8 @@ def _classifier(config: Mapping[str, Any]) -> TextClassifier:
 
 
 def _regressor(config: Mapping[str, Any]) -> TextRegressor:
-    model = TextRegressor(**config["parameters"])
+    pairs = config["kind"] == PAIR_REGRESSOR
+    model = (PairRegressor if pairs else TextRegressor)(**config["parameters"])
     model.mean_, model.scale_ = float(config["mean"]), float(config["scale"])
     return model
 
@@ -132,4 +139,5 @@ _FITTED: dict[str, Callable[[Mapping[str, Any]], TextClassifier | TextRegressor]
     CLASSIFIER: _classifier,
     PAIR_CLASSIFIER: _classifier,
     REGRESSOR: _regressor,
+    PAIR_REGRESSOR: _regressor,
 }

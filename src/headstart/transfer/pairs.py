@@ -1,4 +1,4 @@
-"""The scikit-learn surface for sentence pairs."""
+"""The scikit-learn surface for sentence pairs: a label for each, or a number."""
 
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -13,8 +13,11 @@ from headstart.tasks.pairs import Pairs
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.learning import as_text
 from headstart.transfer.methods import Method
+from headstart.transfer.regressor import TextRegressor
 
 PAIR_CLASSIFIER = "pair classifier"
+PAIR_REGRESSOR = "pair regressor"
+_INSTANCE = '("a text", "another")'
 
 
 class PairClassifier(TextClassifier):
@@ -47,7 +50,7 @@ class PairClassifier(TextClassifier):
     """
 
     kind = PAIR_CLASSIFIER
-    _example, _instance = "pair", '("a text", "another")'
+    _example, _instance = "pair", _INSTANCE
 
     def __init__(
         self,
@@ -77,33 +80,107 @@ class PairClassifier(TextClassifier):
             DataError: The pairs or labels cannot be used.
             SettingsError: The method needs an encoder and there is none.
         """
-        if not isinstance(self.symmetric, bool):
-            raise SettingsError(f"symmetric must be true or false, got {self.symmetric!r}")
         if hasattr(y, "__len__") and holds_label_sets(y):
             raise DataError("a pair has one label; several a pair are for single texts only")
         super().fit(X, y, progress=progress)
-        self.fit_report_["empty"] = sum(not (a.strip() and b.strip()) for a, b in X)
+        self.fit_report_["empty"] = _count_empty(X)
         return self
 
     def _texts_of(self, X: Sequence[Any]) -> list[str]:
-        """Return all the first texts, and then all the second ones.
-
-        Raises:
-            DataError: `X` is no list of pairs of texts; the message has the position.
-        """
-        if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
-            raise DataError(f"pairs must be a list of (first, second), got a {type(X).__name__}")
-        sides: tuple[list[str], list[str]] = ([], [])
-        for position, pair in enumerate(X):
-            if isinstance(pair, str | bytes) or not hasattr(pair, "__len__") or len(pair) != 2:
-                raise DataError(f"pair {position} is not two texts (first, second): {pair!r:.60}")
-            for side, text, name in zip(sides, pair, ("first", "second"), strict=True):
-                side.append(as_text(text, f"the {name} text of pair {position}"))
-        return sides[0] + sides[1]
+        return _as_sides(X)
 
     def _switches(self) -> dict[str, bool]:
         return {**super()._switches(), "symmetric": self.symmetric}
 
     @property
     def _pairs(self) -> Pairs:
-        return "symmetric" if self.symmetric else "ordered"
+        return _pairs_of(self.symmetric)
+
+
+class PairRegressor(TextRegressor):
+    """A number for each pair of texts, such as how similar they are, by any encoder and transfer.
+
+    Args:
+        encoder: As of `PairClassifier`.
+        transfer: As of `PairClassifier`; `majority` always answers with the mean.
+        symmetric: Whether neither text of a pair comes first: then the number is the same if the
+            texts change places.
+        max_tokens: As of `PairClassifier`.
+        random_state: Decides everything random.
+
+    Attributes:
+        fit_report_: As a `TextRegressor` has it, and all other attributes, too; `empty` counts the
+            pairs with an empty side.
+
+    Example:
+        >>> pairs = [("a dog", "a dog"), ("a cat", "a stone")] * 10
+        >>> fitted = PairRegressor(transfer="tfidf", symmetric=True).fit(pairs, [5.0, 0.5] * 10)
+        >>> fitted.predict([("a dog", "the dog"), ("a stone", "a cat")]).round(1)
+        array([4.3, 0.5])
+    """
+
+    kind = PAIR_REGRESSOR
+    _example, _instance = "pair", _INSTANCE
+
+    def __init__(
+        self,
+        encoder: Pretrained | str | Path | None = None,
+        transfer: str | Method = "auto",
+        *,
+        symmetric: bool = False,
+        max_tokens: int = 512,
+        random_state: int = 0,
+    ) -> None:
+        super().__init__(encoder, transfer, max_tokens=max_tokens, random_state=random_state)
+        self.symmetric = symmetric
+
+    def fit(self, X: Sequence[Any], y: Sequence[float], *, progress: Progress = SILENT) -> Self:
+        """Learn from pairs `(first, second)` and their numbers, one a pair.
+
+        Raises:
+            DataError: The pairs or numbers cannot be used.
+            SettingsError: The method needs an encoder and there is none.
+        """
+        super().fit(X, y, progress=progress)
+        self.fit_report_["empty"] = _count_empty(X)
+        return self
+
+    def _texts_of(self, X: Sequence[Any]) -> list[str]:
+        return _as_sides(X)
+
+    def _switches(self) -> dict[str, bool]:
+        return {"symmetric": self.symmetric}
+
+    @property
+    def _pairs(self) -> Pairs:
+        return _pairs_of(self.symmetric)
+
+
+PairEstimator = PairClassifier | PairRegressor
+
+
+def _as_sides(X: Sequence[Any]) -> list[str]:
+    """Return all the first texts, and then all the second ones.
+
+    Raises:
+        DataError: `X` is no list of pairs of texts; the message has the position.
+    """
+    if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
+        raise DataError(f"pairs must be a list of (first, second), got a {type(X).__name__}")
+    sides: tuple[list[str], list[str]] = ([], [])
+    for position, pair in enumerate(X):
+        if isinstance(pair, str | bytes) or not hasattr(pair, "__len__") or len(pair) != 2:
+            raise DataError(f"pair {position} is not two texts (first, second): {pair!r:.60}")
+        for side, text, name in zip(sides, pair, ("first", "second"), strict=True):
+            side.append(as_text(text, f"the {name} text of pair {position}"))
+    return sides[0] + sides[1]
+
+
+def _count_empty(X: Sequence[Any]) -> int:
+    return sum(not (first.strip() and second.strip()) for first, second in X)
+
+
+def _pairs_of(symmetric: object) -> Pairs:
+    if not isinstance(symmetric, bool):
+        raise SettingsError(f"symmetric must be true or false, got {symmetric!r}")
+    return "symmetric" if symmetric else "ordered"

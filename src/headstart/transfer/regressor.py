@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
 from headstart.progress import SILENT, Progress
+from headstart.tasks.pairs import Pairs
 from headstart.tasks.regression import Numbers, as_numbers, regression_scores
 from headstart.transfer.fitted import megabytes, word_vectors
 from headstart.transfer.folders import folder_parts
@@ -52,6 +53,9 @@ class TextRegressor(RegressorMixin, BaseEstimator):
         array([5., 1.])
     """
 
+    kind = REGRESSOR
+    _example, _instance = "text", '"a text"'  # what has a number, for messages and for the card
+
     def __init__(
         self,
         encoder: Pretrained | str | Path | None = None,
@@ -65,17 +69,17 @@ class TextRegressor(RegressorMixin, BaseEstimator):
         self.max_tokens = max_tokens
         self.random_state = random_state
 
-    def fit(self, X: Sequence[str], y: Sequence[float], *, progress: Progress = SILENT) -> Self:
+    def fit(self, X: Sequence[Any], y: Sequence[float], *, progress: Progress = SILENT) -> Self:
         """Learn from texts and their numbers, one a text.
 
         Raises:
             DataError: The texts or numbers cannot be used.
             SettingsError: The method needs an encoder and there is none.
         """
-        texts = as_texts(X)
-        check_targets(texts, y, "number")
+        texts = self._texts_of(X)
+        check_targets(X, y, "number", of=self._example)
         target = Numbers(as_numbers(y))
-        learnt = learn(self, texts, target, progress=progress)
+        learnt = learn(self, texts, target, pairs=self._pairs, progress=progress)
         said = learnt.validation
         predicted = target.mean + target.scale * said.scores[:, 0].astype(np.float64)
         told = regression_scores(target.values[said.rows], predicted)
@@ -84,10 +88,10 @@ class TextRegressor(RegressorMixin, BaseEstimator):
         self.fit_report_ = {**learnt.report, **{f"validation_{n}": v for n, v in told.items()}}
         return self
 
-    def predict(self, X: Sequence[str]) -> NDArray[np.float64]:
+    def predict(self, X: Sequence[Any]) -> NDArray[np.float64]:
         """Return the number of each text `[texts]`."""
         check_is_fitted(self, "mean_")
-        scores = self.model_.scores(as_texts(X))[:, 0].astype(np.float64)
+        scores = self.model_.scores(self._texts_of(X))[:, 0].astype(np.float64)
         found: NDArray[np.float64] = self.mean_ + self.scale_ * scores
         return found
 
@@ -113,9 +117,22 @@ class TextRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "mean_")
         folder, parts = Path(folder), folder_parts(self.model_, ())
         own = {"mean": self.mean_, "scale": self.scale_}
-        about = {"kind": REGRESSOR, **own, **saved_settings(self)}
-        readme = saved_card(self, folder.name, "A text regressor, made with headstart.", own)
+        about = {"kind": self.kind, **own, **saved_settings(self)}
+        about["parameters"] |= self._switches()
+        what = f"A {self._example} regressor, made with headstart."
+        readme = saved_card(self, folder.name, what, own, example=self._instance)
         return write_folder(folder, **parts, config=about, readme=readme, overwrite=overwrite)
+
+    def _texts_of(self, X: Sequence[Any]) -> list[str]:
+        """Return the texts as a `Task` holds them."""
+        return as_texts(X)
+
+    @property
+    def _pairs(self) -> Pairs:
+        return None
+
+    def _switches(self) -> dict[str, bool]:
+        return {}
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
         return text_tags(super().__sklearn_tags__())
