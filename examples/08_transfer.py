@@ -38,6 +38,10 @@ agree = [label == word for label in labels for word in ("sport", "business")]
 judge = hs.PairClassifier(encoder, transfer="frozen").fit(pairs, agree)
 print(judge.predict([("a late goal", "sport news")]), judge.fit_report_["empty"])
 
+alike = [5.0 if label == word else 0.5 for label in labels for word in ("sport", "business")]
+similarity = hs.PairRegressor(encoder, transfer="probe", symmetric=True).fit(pairs, alike)
+print(similarity.predict([("a late goal", "sport news")]), similarity.score(pairs, alike))
+
 elmo = hs.pretrain("elmo", texts * 20, size="tiny", steps=5, threads=1)
 weighed = hs.TextClassifier(elmo, transfer=hs.Features(layers=hs.Layers(output=True)))
 weighed.fit(texts, labels)

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def test_check(run):
     code, out, _ = run("data", "check", "train.csv", "--test", "test.csv")
@@ -52,6 +54,55 @@ def test_check_tells_what_test_rows_were_seen_before(run, files):
     assert found["clean"] == {"num_rows": 1, "num_test_rows": 3}
     _, out, _ = run("data", "check", "train.csv", "--corpus", "articles.txt")
     assert "rows that overlap with the corpus articles.txt: 0; 36 have too few words to tell" in out
+
+
+def test_check_of_pairs(run, files):
+    (files / "pairs-check.csv").write_text("premise,hypothesis,label\na,b,x\na,b,y\n,c,x\nd,e,y\n")
+    words = ("data", "check", "pairs-check.csv", "--task", "pair")
+    code, out, _ = run(*words)
+    assert code == 0
+    assert out.startswith("pairs-check.csv: 4 rows, 2 classes, all readable\n")
+    assert "took columns 'premise' and 'hypothesis' as the pair" in out
+    assert "texts with several labels: 1, in 2 rows (for instance 'a | b' on lines 2, 3)" in out
+    found = json.loads(
+        run(*words, "--test", "pairs-check.csv", "--pair-columns", "hypothesis,premise", "--json")[
+            1
+        ]
+    )
+    assert (found["classes"], found["leaks"]["num_test_rows"]) == ({"x": 2, "y": 2}, 4)
+
+
+def test_check_of_tags(run, files):
+    (files / "check.conll").write_text("Ann B-P\nmet O\n\nso O\nBob I-P\n\nAnn B-P\nmet O\n")
+    (files / "check.test").write_text("Rome B-L\nfell O\n")
+    words = ("data", "check", "check.conll", "--test", "check.test", "--task", "tagging")
+    code, out, _ = run(*words, "--corpus", "articles.txt")
+    assert code == 0
+    assert out.startswith("check.conll: 3 sentences, 3 tags, all readable\n")
+    assert "scheme IOB2, tags that are not legal in it: 1, in 1 sentences, of which 1" in out
+    assert "(for instance 'I-P' at check.conll line 5)" in out
+    assert "not in the training part: 1, 50.0% (for instance 'B-L' at check.test line 1)" in out
+    assert "repeat an earlier text: 1 (for instance 'Ann met' on lines 1, 7)" in out
+    found = json.loads(run(*words, "--json")[1])
+    assert (found["sentences"], found["tags"]) == (3, {"B-P": 2, "I-P": 1, "O": 3})
+    assert found["unknown_tags"]["tags"] == {"B-L": 1}
+    (files / "check.test").write_text("Rome B-L\nfell\n")
+    code, _, err = run(*words)
+    assert (code, "check.test line 2: 1 columns, expected 2" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--task", "poetry"), "no task 'poetry' to check; there are classification, pair, tag"),
+        (("--pair-columns", "a,b"), "pair columns are for pairs; check them with --task pair"),
+        (("--task", "pair", "--text-column", "text"), "a pair has two texts; name both columns"),
+    ],
+)
+def test_check_refuses_what_a_task_has_not(run, words, message):
+    code, _, err = run("data", "check", "train.csv", *words)
+    assert code == 2
+    assert message in err
 
 
 def test_check_refuses_what_every_command_would(run, files):

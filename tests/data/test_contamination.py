@@ -10,6 +10,7 @@ from headstart.data import contamination
 from headstart.data.contamination import find_overlap, find_seen
 from headstart.data.corpora import read_corpus
 from headstart.data.labelled import Dataset
+from headstart.data.pairs import PairDataset
 
 
 def words(count, seed):
@@ -129,3 +130,21 @@ def test_nothing_to_look_for():
     assert str(found.overlap) == "test rows that overlap with the corpus 1 texts in memory: 0"
     short = find_overlap(read_corpus(texts=["some text"]), Dataset(["some text", ""], ["x", "y"]))
     assert (short.num_rows, short.num_short_rows) == (0, 2)
+
+
+def test_either_text_of_a_pair_is_looked_for_in_the_corpus():
+    pairs = [
+        (text(20, 71), "yes"),
+        ("no", text(20, 72)),
+        (text(20, 73), text(20, 74)),  # both in the corpus, and one row
+        (text(20, 75), text(20, 76)),
+        ("too short", "to tell"),
+    ]
+    data = PairDataset(pairs, ["x"] * 5, "pairs.csv", [2, 3, 4, 5, 6])
+    held = [text(20, seed) for seed in (72, 73, 74)]
+    found = find_overlap(read_corpus(texts=held), data)
+    assert found.indices == (1, 2)
+    assert (found.num_rows, found.num_run_rows, found.num_near_rows) == (2, 2, 2)
+    assert (found.share, found.num_short_rows) == (0.4, 1)
+    assert [(each.line, each.document) for each in found.examples] == [(3, 1), (4, 2)]
+    assert find_seen(data, data.select([3]), read_corpus(texts=held)).clean == (False,)
