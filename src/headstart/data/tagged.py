@@ -29,11 +29,11 @@ _CONLLU_NO_WORD = re.compile(r"\d+[-.]\d+\t")  # two words written as one, and w
 
 
 @dataclass(frozen=True)
-class TaggedSentences(Labelled[list[str]]):
+class TaggedSentences(Labelled[list[str], list[str]]):
     """Sentences as lists of words, and the tags of their words.
 
     Attributes:
-        texts: The words of each.
+        texts: The words of each; none is empty.
         labels: As many tags.
         lines: The line of each sentence's first word (in memory: its number from 1).
         line_a_word: Whether each word stands on a line of its own.
@@ -44,7 +44,6 @@ class TaggedSentences(Labelled[list[str]]):
         (2, 4, 'data in memory line 2, word 2')
     """
 
-    texts: list[list[str]]  # type: ignore[assignment]  # lists of words, none empty
     line_a_word: bool = False
 
     def __post_init__(self) -> None:
