@@ -78,6 +78,9 @@ def fit_and_inspect(
     columns = {"scratch": learnt.get("scratch"), "pretrained": encoder, **learnt}
     spaces = {name: vectors.space for name, vectors in columns.items() if vectors}
     found = inspect_words(
-        terms.task.texts(terms.train.texts), terms.train.labels, encoder.tokenizer, spaces
+        terms.task.texts(terms.train.texts),
+        terms.task.strata(terms.train),
+        encoder.tokenizer,
+        spaces,
     )
     return {**found, "encoder": shown.encoder}
