@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from headstart.devices import reuse_freed_memory
@@ -36,6 +35,7 @@ from headstart.tokenize.batches import Encoded
 from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer, read_tokenizer
+from headstart.weights import read_safetensors
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -365,10 +365,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise FormatError(f"{folder / CONFIG}: format {config.get('format')!r}, expected {FORMAT}")
     if not isinstance(config.get("kind"), str):
         raise FormatError(f"{folder / CONFIG}: 'kind' is missing")
-    try:
-        return config, load_file(folder / WEIGHTS)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise FormatError(f"{folder / WEIGHTS}: not readable: {error}") from None
+    return config, read_safetensors(folder / WEIGHTS, finite=True)
 
 
 def read_word_tokenizer(path: Path) -> WordTokenizer | SubwordTokenizer:

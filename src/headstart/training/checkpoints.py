@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from headstart.errors import FormatError, SettingsError
 from headstart.progress import Progress
 from headstart.storage import MANIFEST, check_manifest, new_folder, read_json, write_json
 from headstart.training.optimizers import load_state_tensors
+from headstart.weights import read_safetensors
 
 FORMAT = 1
 WEIGHTS, OPTIMIZER, STATE, RUN = (
@@ -192,7 +192,7 @@ def load_checkpoint(
         FormatError: A tensor is missing, unknown, or of another shape or type.
     """
     file = checkpoint.folder / WEIGHTS
-    tensors = _read(file)
+    tensors = read_safetensors(file)
     for name in (*into, *tensors):
         if name not in tensors or name not in into:
             what = "missing" if name in into else "unknown to the model"
@@ -208,14 +208,7 @@ def load_checkpoint(
             tensor.copy_(tensors[name])
     if optimizer is not None:
         file = checkpoint.folder / OPTIMIZER
-        load_state_tensors(optimizer, _read(file), source=file)
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    try:
-        return dict(load_file(file))
-    except (safetensors.SafetensorError, OSError) as error:
-        raise FormatError(f"{file}: not readable: {error}") from None
+        load_state_tensors(optimizer, read_safetensors(file), source=file)
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:

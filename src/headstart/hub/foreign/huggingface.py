@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from headstart.errors import FormatError, NetworkError
 from headstart.progress import SILENT, Advance, Progress
 from headstart.storage import read_json
+from headstart.weights import read_safetensors
 
 CONFIG = "config.json"
 _SAFETENSORS = "model.safetensors"
@@ -104,10 +103,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         FormatError: The file is damaged, or could run code.
     """
     if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (safetensors.SafetensorError, OSError, ValueError) as error:
-            raise FormatError(f"{path}: not readable: {error}") from None
+        return read_safetensors(path)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -1,0 +1,84 @@
+"""Files of weights: safetensors, whose header is checked before anything it says is believed.
+
+The format holds no code. What it lets a stranger do is waste: a header of a gigabyte, a million
+empty tensors, a name twice of which one wins. Such files are refused before a tensor is looked at;
+shapes, places and types the library itself checks against the size of the file.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from headstart.errors import FormatError
+
+MAX_HEADER_BYTES = 8 << 20
+MAX_TENSORS = 20_000
+_NAME = re.compile(r"[\w.\-]{1,256}", re.ASCII)
+_ABOUT = "__metadata__"
+
+
+def read_safetensors(path: Path, *, finite: bool = False) -> dict[str, Tensor]:
+    """Return the tensors of a file by their names; with `finite`, no NaN or infinity among them.
+
+    Raises:
+        FormatError: The file is missing, damaged, or not such as anybody's library writes.
+    """
+    try:
+        _check_header(path)
+        tensors: dict[str, Tensor] = load_file(path)
+    except FormatError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the library's own, and Python's of many kinds
+        raise FormatError(f"{path}: not readable: {error}") from None
+    if finite:
+        check_finite(path, tensors)
+    return tensors
+
+
+def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Refuse weights that hold NaN or infinity, with which nothing can be computed.
+
+    Raises:
+        FormatError: A tensor holds one; names it.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise FormatError(f"{path}: {name} holds NaN or infinity")
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a header that is too long, or names tensors twice, too many, or oddly."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > MAX_HEADER_BYTES:
+            raise FormatError(
+                f"{path}: not readable: a header of {length:,} bytes, more than "
+                f"{MAX_HEADER_BYTES >> 20} MiB; the file is damaged, or no safetensors file"
+            )
+        header = file.read(length)
+    try:
+        table = json.loads(header, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise FormatError(f"{path}: not readable: its header is nested too deeply") from None
+    names = [name for name in table if name != _ABOUT]
+    if len(names) > MAX_TENSORS:
+        raise FormatError(f"{path}: {len(names):,} tensors, more than {MAX_TENSORS:,}")
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise FormatError(f"{path}: {name!r:.60} is no name of a tensor")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"its header has {twice!r:.60} twice")
+    return table
