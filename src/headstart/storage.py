@@ -23,6 +23,7 @@ import platformdirs
 from headstart.errors import FormatError, HeadstartError, LockedError, StorageError
 
 MANIFEST = "manifest.json"
+MAX_JSON_BYTES = 256 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LONGEST_NAME = 200  # bytes; most file systems know no name above 255
 
@@ -223,12 +224,18 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        FormatError: The file is missing, not JSON, or not an object.
+        FormatError: The file is missing, too large, not JSON, or not an object.
     """
+    if path.exists() and not path.is_file():  # a pipe would keep us waiting
+        raise FormatError(f"{path}: not a file")
     try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise FormatError(f"{path}: more than {MAX_JSON_BYTES >> 20} MiB of JSON; not read")
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file") from None
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(value, dict):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headstart.compare.styles import family, shortened, split_method, styles, visible
+from headstart.compare.styles import family, shortened, split_method, styles
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,6 @@ def test_the_encoder_gives_the_tone_and_the_transfer_the_dash():
 def test_two_sources_of_one_encoder_differ():
     look = styles(["glove=a.txt:probe", "glove=b.txt:probe", "mine:probe"])
     assert len({style.tone for style in look.values()}) == 3
-
-
-def test_hidden_characters_are_spelled_out():
-    assert visible("a\u202eb\x1b[1m\x00\ud800\u2028") == r"a\u202eb\x1b[1m\x00\ud800\u2028"
-    assert visible("naïve — ‘quoted’ 日本 👍\n") == "naïve — ‘quoted’ 日本 👍\n"
 
 
 def test_long_names_lose_their_middle():

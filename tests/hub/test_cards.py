@@ -1,4 +1,10 @@
+import html
+import re
+
+import pytest
+
 from headstart.hub.cards import card
+from headstart.pages import visible
 
 
 def test_a_card_tells_the_facts_and_how_to_use_them():
@@ -27,3 +33,20 @@ def test_what_users_wrote_stays_in_its_cell():
     text = card("m", "What.", {"classes": ["a|b", "two\nlines", "{braces}"]}, "use({'a': 1})")
     assert "| classes | a\\|b, two lines, {braces} |" in text
     assert "use({'a': 1})" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>canary()</script>", "<img src=x onerror=canary()>", "[a](javascript:canary())",
+        "![a](http://x.invalid/a.png)", "`code` *bold* ~~gone~~", "a&lt;b", "x\\|y",
+        "\x1b[2J\u202e",
+    ],
+)  # fmt: skip
+def test_nothing_a_stranger_wrote_is_more_than_text(text):
+    for page in (card(text, "What.", {}, "use()"), card("m", "What.", {text: text}, "use()")):
+        lines = [line for line in page.splitlines() if line.startswith(("# ", "| "))]
+        written = " ".join(lines[0 if lines[0] != "# m" else 1 :])
+        bare = re.sub(r"\\[\\`*\[\]|~]|&(amp|lt|gt);", "", written)
+        assert not set("<>&`*[]~\x1b\u202e") & set(bare)
+        assert html.unescape(re.sub(r"\\([\\`*\[\]|~])", r"\1", written)).count(visible(text))

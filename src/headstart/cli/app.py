@@ -26,7 +26,7 @@ from headstart.cli import (
     pretrain,
     rank,
 )
-from headstart.cli.terminal import say, tell
+from headstart.cli.terminal import printable, say, tell
 from headstart.devices import is_out_of_memory
 from headstart.errors import HeadstartError
 
@@ -90,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(words)
     except BaseException as error:  # noqa: BLE001 - Rust libraries panic outside of Exception
         if "--debug" in words:
-            traceback.print_exception(error)
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                print(printable(line), file=sys.stderr)
         return _end(error)
 
 

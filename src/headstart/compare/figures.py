@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headstart.compare.head_start import REFERENCE, HeadStart, Multiple
-from headstart.compare.styles import Style, family, shortened, styles, visible
+from headstart.compare.styles import Style, family, shortened, styles
 from headstart.compare.wording import TEXTS, Wording
+from headstart.pages import visible
 
 Row = Mapping[str, Any]
 Parts = dict[str, Any]

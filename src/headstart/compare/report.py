@@ -5,15 +5,13 @@ template; the plots' data lie in a script element that is never run; a content s
 admits only the inline blocks whose hashes it names.
 """
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from plotly.offline import get_plotlyjs
 
 from headstart.compare.figures import (
@@ -27,9 +25,11 @@ from headstart.compare.figures import (
 )
 from headstart.compare.head_start import REFERENCE, Multiple
 from headstart.compare.ranking import ESTIMATES
-from headstart.compare.styles import styles, visible
+from headstart.compare.styles import styles
 from headstart.compare.wording import Wording
 from headstart.inspect.senses_page import picture
+from headstart.pages import csp_hash
+from headstart.pages import template_environment as plain_environment
 
 FOLDER = Path(__file__).parent
 # Plotly adds the style sheet of its maps, unless there is an element with the sheet's id already.
@@ -64,35 +64,18 @@ def render_report(result: Mapping[str, Any]) -> str:
             **_view(result),
             style=style,
             scripts=scripts,
-            script_hashes=[_csp_hash(script) for script in scripts],
-            style_hashes=[_csp_hash(style), _csp_hash("")],  # plotly fills an empty one of its own
+            script_hashes=[csp_hash(script) for script in scripts],
+            style_hashes=[csp_hash(style), csp_hash("")],  # plotly fills an empty one of its own
             unwanted_styles=_MAP_STYLES.findall(scripts[0]),
         )
     )
 
 
 def template_environment() -> Environment:
-    """Return jinja's environment: escapes all, refuses missing names, shows hidden characters."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    """Return the environment of all pages, with the report's ways to write numbers."""
+    environment = plain_environment(FOLDER)
     environment.filters.update(_FORMATS)
     return environment
-
-
-def _shown(value: object) -> object:
-    return visible(value) if type(value) is str else value  # markup of our own passes
-
-
-def _csp_hash(block: str) -> str:
-    digest = hashlib.sha256(block.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _view(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,6 @@ _SHAPES = {  # transfer: dash, symbol
     "lora": ("longdash", "triangle-down"),
     "scratch": ("longdashdot", "cross"),
 }
-_CONTROLS = {*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000), 0xFEFF, 0xFFFE, 0xFFFF}
-_DIRECTIONS = {0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070)}
-_SPELLED = {
-    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    for code in (_CONTROLS | _DIRECTIONS) - {ord("\n")}
-}
 
 
 class Style(NamedTuple):
@@ -61,11 +55,6 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
         dash, symbol = _SHAPES[transfer] if transfer else ("solid", "circle")
         result[method] = Style(f"tone-{tones[encoder]}", dash, symbol)
     return result
-
-
-def visible(text: str) -> str:
-    """Return `text` with the characters spelled out that show nothing or turn the writing round."""
-    return text.translate(_SPELLED)
 
 
 def shortened(method: str, *, most: int) -> str:

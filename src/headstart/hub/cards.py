@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sized
 from typing import Any
 
+from headstart.pages import visible
+
 _CARD = """# {title}
 
 {what}
@@ -22,14 +24,24 @@ every file, and loading checks them.
 """
 
 
+# What Markdown, or the HTML in it, would make more of than text; a line of a table has pipes.
+_MEANING = str.maketrans({each: f"\\{each}" for each in "\\`*[]|~"} | {
+    "&": "&amp;", "<": "&lt;", ">": "&gt;",
+})  # fmt: skip
+
+
 def card(title: str, what: str, facts: Mapping[str, Any], use: str) -> str:
-    """Return a model card in Markdown; facts that are empty are left out."""
+    """Return a model card in Markdown; facts that are empty are left out.
+
+    Title and facts may come from strangers' files, and are written as nothing but text. `what` and
+    `use` are ours.
+    """
     rows = "\n".join(
-        f"| {name.replace('_', ' ')} | {_cell(value)} |"
+        f"| {_text(name.replace('_', ' '))} | {_cell(value)} |"
         for name, value in facts.items()
         if value is not None and (not isinstance(value, Sized) or len(value))
     )
-    return _CARD.format(title=title, what=what, rows=rows, use=use)
+    return _CARD.format(title=_text(title), what=what, rows=rows, use=use)
 
 
 def _cell(value: object) -> str:
@@ -39,4 +51,8 @@ def _cell(value: object) -> str:
         value = ", ".join(map(str, value))
     elif isinstance(value, float):
         value = f"{value:.6g}"
-    return " ".join(str(value).replace("|", "\\|").split())
+    return _text(str(value))
+
+
+def _text(value: str) -> str:
+    return visible(" ".join(value.translate(_MEANING).split()))

@@ -247,8 +247,11 @@ class PretrainedCove(Pretrained):
 
 def _check_shapes(folder: Path, sizes: CoveConfig, tensors: Mapping[str, Tensor]) -> None:
     """Check the tensors before anything is made of sizes that a file only claims."""
-    with blank_weights():
-        expected = {name: tensor.shape for name, tensor in Cove(sizes).state_dict().items()}
+    try:
+        with blank_weights():
+            expected = {name: tensor.shape for name, tensor in Cove(sizes).state_dict().items()}
+    except RuntimeError as error:
+        raise FormatError(f"{folder / CONFIG}: the sizes of a CoVe: {error}") from None
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in expected:
             raise FormatError(f"{folder / WEIGHTS}: unexpected tensor {name!r}")

@@ -135,8 +135,13 @@ def read_elmo(config: Mapping[str, Any], tokenizer: WordTokenizer, place: Path) 
             f"{place}: predicts {made.vocabulary_size:,} words, of which the tokenizer has "
             f"{len(tokenizer.vocabulary):,}"
         )
-    with blank_weights():
-        return Elmo(made)
+    if max(made.layers, made.highways, len(made.filters)) > elmo.MOST_LAYERS:
+        raise FormatError(f"{place}: more than {elmo.MOST_LAYERS} layers")
+    try:
+        with blank_weights():
+            return Elmo(made)
+    except RuntimeError as error:
+        raise FormatError(f"{place}: no sizes of an ELMo: {error}") from None
 
 
 def load_saved_elmo(

@@ -4,13 +4,11 @@ The page holds everything it needs, runs no script and asks the network for noth
 security policy says so to the browser. Users' texts are escaped by the template.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from headstart.pages import csp_hash, template_environment
 
 _FOLDER = Path(__file__).parent
 _WIDTH, _HEIGHT, _LEFT, _BELOW = 460, 210, 46, 26  # a curve's panel, and its room for numbers
@@ -31,28 +29,24 @@ def render_translation_report(
         lineage: What the run left: `curve`, and where pairs were held out `bleu` and
             `translations`.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style = (_FOLDER / "translation_report.css").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     curve: Sequence[Mapping[str, float]] = lineage["curve"]
-    return environment.get_template("translation_report.html.j2").render(
-        name=name,
-        style=style,
-        style_hash=f"'sha256-{digest}'",
-        bleu=lineage.get("bleu"),
-        facts=_facts(config, lineage),
-        panels=[
-            _panel(title, [(row["step"], row[key]) for row in curve if key in row])
-            for title, key in (("Loss a held-out token", "loss"), ("BLEU, greedy", "bleu"))
-        ],
-        translations=[_map(each) for each in lineage.get("translations") or ()],
-        settings={**config, "seed": lineage.get("seed"), "threads": lineage.get("threads")},
+    return (
+        template_environment(_FOLDER)
+        .get_template("translation_report.html.j2")
+        .render(
+            name=name,
+            style=style,
+            style_hash=csp_hash(style),
+            bleu=lineage.get("bleu"),
+            facts=_facts(config, lineage),
+            panels=[
+                _panel(title, [(row["step"], row[key]) for row in curve if key in row])
+                for title, key in (("Loss a held-out token", "loss"), ("BLEU, greedy", "bleu"))
+            ],
+            translations=[_map(each) for each in lineage.get("translations") or ()],
+            settings={**config, "seed": lineage.get("seed"), "threads": lineage.get("threads")},
+        )
     )
 
 

@@ -5,15 +5,12 @@ is pointed at, and a content security policy admits no other. Users' texts are e
 template.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from headstart.inspect.occurrences import Occurrence
+from headstart.pages import csp_hash, template_environment
 
 _FOLDER = Path(__file__).parent
 _WIDTH, _HEIGHT, _MARGIN = 420, 300, 16  # of a picture
@@ -22,22 +19,19 @@ _NEAR = 70  # characters on either side of a word that the page shows
 
 def render_senses(found: Mapping[str, Any]) -> str:
     """Return what `word_senses` found as one HTML page."""
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     style, script = ((_FOLDER / name).read_text("utf-8") for name in ("senses.css", "senses.js"))
-    return environment.get_template("senses.html.j2").render(
-        word=found["word"],
-        style=style,
-        style_hash=_csp_hash(style),
-        script=script,
-        script_hash=_csp_hash(script),
-        facts=_facts(found),
-        **picture(found),
+    return (
+        template_environment(_FOLDER)
+        .get_template("senses.html.j2")
+        .render(
+            word=found["word"],
+            style=style,
+            style_hash=csp_hash(style),
+            script=script,
+            script_hash=csp_hash(script),
+            facts=_facts(found),
+            **picture(found),
+        )
     )
 
 
@@ -61,11 +55,6 @@ def picture(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _times(number: float | None) -> str:
     return "–" if number is None else f"{number:.2f}×"
-
-
-def _csp_hash(block: str) -> str:
-    digest = hashlib.sha256(block.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ Shapes: B batch, T tokens.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.errors import FormatError
 from headstart.seeds import generator
 
 Ids = NDArray[np.int32]
@@ -89,9 +91,27 @@ class Encoded:
         return Encoded(ids, np.concatenate([[0], np.cumsum(kept)])), cut
 
 
+@contextmanager
+def library_errors() -> Iterator[None]:
+    """Turn what the `tokenizers` library makes of a bad tokenizer into an error of ours.
+
+    It raises Exception itself, and nothing narrower, or panics, which is no Exception at all.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":
+            raise
+        raise FormatError(
+            f"the tokenizer cannot cut a text: {error}; its tokenizer.json is damaged, or means "
+            "harm"
+        ) from None
+
+
 def encode_batch(tokenizer: Any, texts: Sequence[str]) -> Encoded:  # noqa: ANN401 - a Rust class
     """Encode texts with a tokenizer of the `tokenizers` library, in parallel, without specials."""
-    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    with library_errors():
+        encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return Encoded.from_lists([encoding.ids for encoding in encodings])
 
 

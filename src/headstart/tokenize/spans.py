@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from headstart.tokenize.batches import library_errors
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
 
@@ -19,7 +20,8 @@ def token_spans(
         >>> token_spans(WordTokenizer.from_vocabulary([], lowercase=True), ["It's İzmir!"])
         [[(0, 2), (2, 4), (5, 10), (10, 11)]]
     """
-    encodings = tokenizer._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    with library_errors():
+        encodings = tokenizer._tokenizer.encode_batch(list(texts), add_special_tokens=False)
     return [list(encoding.offsets) for encoding in encodings]
 
 

@@ -19,7 +19,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from headstart.errors import DataError, FormatError, SettingsError
 from headstart.progress import SILENT, Progress
-from headstart.tokenize.batches import Encoded, encode_batch
+from headstart.tokenize.batches import Encoded, encode_batch, library_errors
 from headstart.tokenize.piece_memory import PieceMemory, knows_words_apart
 from headstart.tokenize.words import PAD, UNKNOWN, read_tokenizer
 
@@ -219,7 +219,8 @@ class SubwordTokenizer:
 
     def words(self, text: str) -> list[str]:
         """Cut one text into its pieces."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).tokens)
+        with library_errors():
+            return list(self._tokenizer.encode(text, add_special_tokens=False).tokens)
 
     def encode_batch(self, texts: Sequence[str]) -> Encoded:
         """Return the ids of all texts, in one flat array, without special tokens."""
@@ -229,7 +230,8 @@ class SubwordTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Join pieces to text again; exact for byte pairs, up to spacing and case for WordPiece."""
-        return str(self._tokenizer.decode(list(ids)))
+        with library_errors():
+            return str(self._tokenizer.decode(list(ids)))
 
 
 def _begins_a_word(piece: str) -> bool:

@@ -16,7 +16,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from headstart.errors import DataError, FormatError, SettingsError
 from headstart.progress import SILENT, Advance, Progress
-from headstart.tokenize.batches import Encoded, encode_batch
+from headstart.tokenize.batches import Encoded, encode_batch, library_errors
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
@@ -148,12 +148,14 @@ class WordTokenizer:
 
     def words(self, text: str) -> list[str]:
         """Cut one text into words, as `encode_batch` does before it looks them up."""
-        normal = self._tokenizer.normalizer.normalize_str(text)
-        return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+        with library_errors():
+            normal = self._tokenizer.normalizer.normalize_str(text)
+            return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
 
     def normal(self, word: str) -> str:
         """Return a word as it is looked up."""
-        return str(self._tokenizer.normalizer.normalize_str(word))
+        with library_errors():
+            return str(self._tokenizer.normalizer.normalize_str(word))
 
     def encode_batch(self, texts: Sequence[str]) -> Encoded:
         """Return the ids of all texts, in one flat array."""

@@ -5,7 +5,8 @@ input, new, forget, output, what it reads and what it said in one matrix, and ad
 gate's bias as it computes; we have two matrices, another order, and the 1 in the bias.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from headstart.tokenize.characters import CHARACTERS, PER_WORD
 
 _OPTIONS, _WEIGHTS = "*options.json", "*weights*.hdf5"
 _OURS = ("char_embed", "CNN", "RNN_")  # what the datasets of the encoder itself begin with
-_MOST_LAYERS = 100
+MOST_LAYERS = 100
+_MOST_GROWTH = 20  # of numbers when unpacked: what grows more is a bomb
 
 
 def find_files(folder: Path) -> tuple[Path, Path] | None:
@@ -64,8 +66,8 @@ def read_options(path: Path) -> ElmoConfig:
         raise FormatError(f"{path}: char_cnn: 'embedding' is missing")
     sizes = Settings(lstm, f"{path}: lstm")
     layers = sizes.size("n_layers")
-    if max(layers, letters.number("n_highway", 0)) > _MOST_LAYERS:
-        raise FormatError(f"{path}: more than {_MOST_LAYERS} layers")
+    if max(layers, letters.number("n_highway", 0)) > MOST_LAYERS:
+        raise FormatError(f"{path}: more than {MOST_LAYERS} layers")
     skip = lstm.get("use_skip_connections", False)
     if not isinstance(skip, bool):
         raise FormatError(f"{path}: lstm: 'use_skip_connections' must be true or false")
@@ -126,13 +128,16 @@ def read_original(options: Path, weights: Path) -> tuple[Elmo, Report]:
         with h5py.File(weights, "r") as file:
             names = _datasets(file, h5py)
             expected = dict(_expected(config))
+            _check_total(weights, options, expected.values())
             for name, shape in expected.items():
                 _check(file, name, shape, names, f"{weights}", options.name)
             left = [name for name in names if name not in expected]
             if strangers := [name for name in left if name.startswith(_OURS)]:
                 raise FormatError(f"{weights}: {strangers[0]} is not in {options.name}")
             read = {name: np.asarray(file[name][()], np.float32) for name in expected}
-    except OSError as error:
+    except FormatError:
+        raise
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:  # all h5py's
         raise FormatError(f"{weights}: not readable as HDF5: {error}") from None
     for name, array in read.items():
         if not np.isfinite(array).all():
@@ -141,6 +146,16 @@ def read_original(options: Path, weights: Path) -> tuple[Elmo, Report]:
     model = model.to_empty(device="cpu")
     model.load_state_dict(found)
     return model.eval(), Report(len(read), (), tuple(left))
+
+
+def _check_total(weights: Path, options: Path, shapes: Iterable[tuple[int, ...]]) -> None:
+    """Refuse sizes that the file cannot hold, before memory is taken for them."""
+    total = 4 * sum(map(math.prod, shapes))
+    if total > _MOST_GROWTH * weights.stat().st_size:
+        raise FormatError(
+            f"{weights}: {options.name} asks for {total:,} bytes of numbers, more than a file of "
+            f"{weights.stat().st_size:,} bytes holds"
+        )
 
 
 def _expected(config: ElmoConfig) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -5,6 +5,7 @@ without running code. What a folder says about code of its own is never followed
 """
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from headstart.errors import FormatError, NetworkError
 from headstart.progress import SILENT, Advance, Progress
-from headstart.storage import read_json
+from headstart.storage import file_sha256, read_json
 from headstart.weights import read_safetensors
 
 CONFIG = "config.json"
@@ -25,6 +26,8 @@ _OTHERS = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index", "rust_model.
 _SMALL_FILES = ["*.json", "*.txt", "README.md", "vocab.bpe"]
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 _FILES = {".txt", ".bin", ".vec", ".gz", ".zst", ".npy", ".json", ".safetensors", ".hdf5", ".csv"}
+_HASH = re.compile("[0-9a-f]{64}")
+_ZIP = b"PK\x03\x04"
 _POOLING = Path("1_Pooling", CONFIG)  # of the sentence-transformers package
 
 
@@ -104,6 +107,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return read_safetensors(path)
+    _check_archive(path)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -117,7 +121,37 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
     ):
         raise FormatError(f"{path}: expected tensors by their names")
+    for name, tensor in tensors.items():
+        if not _is_plain(tensor):
+            raise FormatError(f"{path}: {name!r:.60} is no plain tensor that lies in the file")
     return dict(tensors)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a zip archive whose parts are packed: torch packs none, and they may be a bomb.
+
+    Raises:
+        FormatError: It is one.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_ZIP)) != _ZIP:
+            return
+        try:
+            parts = zipfile.ZipFile(file).infolist()
+        except (zipfile.BadZipFile, ValueError) as error:
+            raise FormatError(f"{path}: a damaged zip archive: {error}") from None
+    packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+    if packed or sum(part.file_size for part in parts) > path.stat().st_size:
+        raise FormatError(f"{path}: its parts are packed, which torch never does; not unpacked")
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is dense, here, and no larger than what is stored of it."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_nested:
+        return False
+    if tensor.is_quantized:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def read_pooling(folder: Path) -> str | None:
@@ -146,9 +180,10 @@ def download(
     local_files_only: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
-    """Bring a model of the hub into its cache and return the folder.
+    """Bring a model of the hub into its cache and return the folder, of one commit.
 
-    Pickled weights are fetched only where there are no others.
+    Pickled weights are fetched only where there are no others. The hub's cache calls weights by
+    the hash of their content, which is checked.
 
     Args:
         source: The id, `owner/name`.
@@ -158,6 +193,7 @@ def download(
 
     Raises:
         NetworkError: The hub cannot be reached, or has no such model for us.
+        FormatError: A file is not what its hash promises.
     """
     folder = _snapshot(
         source, [*_SMALL_FILES, "model*.safetensors"], revision, local_files_only, progress
@@ -165,7 +201,22 @@ def download(
     if not any(folder.glob("*.safetensors")):
         commit = folder.name  # the same files, whatever was pushed since
         folder = _snapshot(source, ["pytorch_model*.bin"], commit, local_files_only, progress)
+    for file in sorted(folder.rglob("*")):
+        _check_content(file)
     return folder
+
+
+def _check_content(file: Path) -> None:
+    """Check a file of the hub's cache against its name there, which of weights is their SHA-256.
+
+    Raises:
+        FormatError: It was damaged or changed.
+    """
+    blob = file.resolve()
+    if not (file.is_symlink() and _HASH.fullmatch(blob.name)):
+        return  # a folder, a small file, or a cache without links, where no name tells
+    if file_sha256(blob) != blob.name:
+        raise FormatError(f"{file}: is not what the hub has; remove {blob} and fetch it again")
 
 
 def _silent_bar(advance: Advance) -> type:

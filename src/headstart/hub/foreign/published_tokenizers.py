@@ -14,6 +14,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from headstart.errors import FormatError
 from headstart.storage import read_json, write_json
+from headstart.tokenize.batches import library_errors
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import UNKNOWN, read_tokenizer
 
@@ -71,8 +72,9 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
 
 def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int], list[int]]:
     """Return the ids that a tokenizer of others puts before a text, between two, and after one."""
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
-    whole, pair = tokenizer.encode("a").ids, tokenizer.encode("a", "a").ids
+    with library_errors():
+        bare = tokenizer.encode("a", add_special_tokens=False).ids
+        whole, pair = tokenizer.encode("a").ids, tokenizer.encode("a", "a").ids
     for start in range(len(whole) - len(bare) + 1):
         if whole[start : start + len(bare)] == bare:
             before, after = whole[:start], whole[start + len(bare) :]

@@ -1,6 +1,7 @@
 """Encoders that headstart has no class for: models of `transformers`, the extra `hf`."""
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,10 @@ from headstart.hub.foreign.huggingface import read_weights
 from headstart.hub.foreign.tensor_names import Report, shown
 
 _HIDDEN = "num_hidden_layers"
+_PARTS = re.compile("layers?$|blocks|experts|groups|heads")
+_MOST_PARTS, _MOST = 1000, 10_000_000
+_UNBOUNDED = {"model_max_length"}
+_SPARE_WEIGHTS = 10_000_000  # of parts that a file may lack, such as a pooler
 
 
 class TransformersEncoder(nn.Module):
@@ -93,6 +98,7 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
     if kind not in transformers.CONFIG_MAPPING:
         code = "; headstart runs no code that comes with weights" if "auto_map" in config else ""
         raise FormatError(f"{folder}: transformers has no model of kind {kind!r}{code}")
+    _check_numbers(folder, config)
     tensors = read_weights(folder)
     with quiet(transformers):
         try:
@@ -101,6 +107,7 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
             )
             classes = transformers.MODEL_MAPPING[type(sizes)]
             class_ = classes[0] if isinstance(classes, tuple) else classes
+            _check_size(folder, class_, sizes, tensors)
             model, found = class_.from_pretrained(
                 None,
                 config=sizes,
@@ -109,10 +116,35 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
                 ignore_mismatched_sizes=True,  # we tell them below
                 dtype=torch.float32,
             )
+        except FormatError:
+            raise
         except Exception as error:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise FormatError(f"{folder}: transformers cannot read it: {reason}") from error
     return TransformersEncoder(model.eval()), _report(folder, model, found)
+
+
+def _check_numbers(folder: Path, value: object, name: str = "") -> None:
+    """Refuse numbers that no model has, before a model is made of them."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            _check_numbers(folder, each, str(key))
+    elif type(value) is int:
+        most = _MOST_PARTS if _PARTS.search(name) else _MOST
+        if value > most and name not in _UNBOUNDED:
+            raise FormatError(f"{folder}: {name!r} is {value:,}; no model has more than {most:,}")
+
+
+def _check_size(folder: Path, class_: Any, sizes: Any, tensors: Mapping[str, Tensor]) -> None:  # noqa: ANN401 - of an extra
+    """Refuse a configuration of a model far larger than its file, before it takes memory."""
+    with torch.device("meta"):
+        asked = sum(tensor.numel() for tensor in class_(sizes).state_dict().values())
+    there = sum(tensor.numel() for tensor in tensors.values())
+    if asked > 2 * there + _SPARE_WEIGHTS:
+        raise FormatError(
+            f"{folder}: its configuration is of a model of {asked:,} weights, "
+            f"and its files have {there:,}"
+        )
 
 
 def _report(folder: Path, model: nn.Module, found: Mapping[str, Any]) -> Report:
