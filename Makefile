@@ -4,10 +4,13 @@ ENV     := .venv
 BIN     := $(ENV)/bin
 READY   := $(ENV)/.ready
 PEERS   := .bench-venv/.ready .flair-venv/.ready
+FUZZER  := .fuzz-venv/.ready
+READERS := vectors_text vectors_binary safetensors elmo conll csv jsonl parquet text tokenizer settings config manifest
+SECONDS := 600
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-full test soak lint format bench bench-quick clean
+.PHONY: help setup demo demo-full test soak lint format bench bench-quick fuzz clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,5 +68,17 @@ bench: $(PEERS)  ## Measure speed and quality side by side with peers (an hour)
 bench-quick: $(PEERS)  ## The same on small inputs (minutes)
 	$(BIN)/python -m benchmarks --quick
 
+$(FUZZER): tests/fuzz/requirements.txt $(READY)
+	$(BIN)/python -m venv --clear .fuzz-venv
+	.fuzz-venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/fuzz/requirements.txt
+	@touch $@
+
+fuzz: $(FUZZER)  ## Fuzz every reader for SECONDS=600 each; READERS=csv for one of them
+	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	failed=; for reader in $(READERS); do echo "fuzzing $$reader for $(SECONDS) s"; \
+		PYTHONPATH="src:$$site" OMP_NUM_THREADS=1 .fuzz-venv/bin/python -m tests.fuzz $$reader $(SECONDS) \
+			|| failed="$$failed $$reader"; done; \
+	test -z "$$failed" || { echo "findings:$$failed; see tests/fuzz/corpus"; exit 1; }
+
 clean:  ## Remove the environment and every cache, but no run
-	rm -rf $(ENV) .bench-venv .flair-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(ENV) .bench-venv .flair-venv .fuzz-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ FLAGS = {
     "compare": (
         "data --test --corpus --parallel --methods --labels --seeds --minutes --pretrain-minutes "
         "--pretrain-size --task --demo --quick --text-column --pair-columns --label-column "
-        "--workers --out --config --json --debug"
+        "--workers --max-memory --out --config --json --debug"
     ),
     "rank": (
         "data --encoders --labels --text-column --label-column --seed --config --json --debug"

@@ -85,6 +85,8 @@ def test_every_option_arrives(run, given):
             "mini",
             "--workers",
             "1",
+            "--max-memory",
+            "2",
             "--text-column",
             "text",
             *("--task", "pair", "--pair-columns", "a, b"),
@@ -110,6 +112,7 @@ def test_every_option_arrives(run, given):
         "text_column": "text",
         "pair_columns": ["a", "b"],
         "workers": 1,
+        "max_memory": 2.0,
     }
 
 

@@ -59,6 +59,22 @@ def test_states_are_read_once_and_looked_up(forgetful, rows, tmp_path, monkeypat
     assert read(texts, contestants[1:2], {"bert": forgetful}, tmp_path).files == {}
 
 
+@pytest.mark.parametrize("room", [0, 1])
+def test_no_more_is_kept_than_there_is_room_for(bert, rows, tmp_path, room):
+    texts = Texts.of(rows(6), rows(3))
+    one = [Contestant.parse("mine=f:probe")]
+    needed = len(texts.texts) * 4 * bert.model.width * 4
+    notes = []
+    told = type(SILENT)()
+    told.note = notes.append
+    files = read_texts(
+        texts, one, {"mine": bert}, tmp_path, most_bytes=needed - 1 + room, progress=told
+    ).files
+    assert set(files) == {"mine"} if room else files == {}
+    assert len(notes) == 1 - room
+    assert not notes or "mine: what it says of all texts takes 0.0 GB" in notes[0]
+
+
 def test_other_texts_and_other_encoders_have_files_of_their_own(bert, gpt, rows, tmp_path):
     one = [Contestant.parse("mine=f:probe")]
     files = {

@@ -557,7 +557,7 @@ TOKENIZERS = {
             "pattern": {"Regex": "("},
             "behavior": "Removed",
             "invert": False,
-        }  # fmt: skip
+        }
     ),
     "no unknown word": tokenizer_json(
         model={"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "[UNK]"}
@@ -639,7 +639,9 @@ def bert_cases(good: Path) -> Iterator[Case]:
         "an index of numbers": {
             **parts, "model.safetensors.index.json": b'{"weight_map": {"x": 1}}',
         },
-        "a pickle of code": {**parts, "pytorch_model.bin": b"\x80\x02cos\nsystem\nX\x01\0\0\0x\x85R."},
+        "a pickle of code": {
+            **parts, "pytorch_model.bin": b"\x80\x02cos\nsystem\nX\x01\0\0\0x\x85R.",
+        },
         "a pickle renamed": {**parts, "model.safetensors": b"\x80\x02cos\nsystem\n."},
     }.items():  # fmt: skip
         yield case(what, files, "bad")

@@ -107,6 +107,10 @@ def compare(
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Processes; without it, all cores.")
     ] = None,
+    max_memory: Annotated[
+        float,
+        typer.Option(metavar="GB", help="What one encoder's kept states may take, in gigabytes."),
+    ] = 4.0,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Results; a stopped comparison goes on here.")
     ] = Path("runs/compare"),
@@ -147,6 +151,7 @@ def compare(
         pair_columns=pair_columns,
         label_column=label_column,
         workers=workers,
+        max_memory=max_memory,
         progress=Bars(),
     )
     save_settings(context, out)

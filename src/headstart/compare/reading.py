@@ -24,6 +24,7 @@ from headstart.hub.bundle import Pretrained
 from headstart.models.gpt import Gpt
 from headstart.progress import Progress
 from headstart.storage import fingerprint, new_file
+from headstart.tasks.pairs import num_orders
 from headstart.tasks.pipelines import task_shape
 from headstart.training.runs import has_fast_bf16
 from headstart.transfer.features import Floats, StatesMemory, quick_reading, text_states
@@ -39,7 +40,7 @@ from headstart.transfer.token_states import (
 )
 
 MAX_TOKENS = 512  # of a text, as `TextClassifier` reads by default
-MOST_BYTES = 4_000_000_000  # of an encoder's states of words, on the disk
+MOST_BYTES = 4_000_000_000  # of what an encoder says of all texts
 _TIMED_TEXTS = 24  # that tell how long all will take
 _CODE = 2  # raise it when the same encoder would say something else of the same text
 _CPU = torch.device("cpu")
@@ -116,6 +117,7 @@ def read_texts(
     folder: Path,
     *,
     deadline: float = math.inf,
+    most_bytes: int | None = None,
     progress: Progress,
 ) -> Read:
     """Let every encoder that some method reads frozen read all texts, small encoders first.
@@ -126,8 +128,11 @@ def read_texts(
         encoders: The encoders, by name.
         folder: Where the states are kept.
         deadline: On the clock of `time.time`; no reading may take more than half of what is left.
+        most_bytes: What the states of one encoder may take, in memory and on the disk; of words,
+            those that fit are kept, and of texts all or none. What is not kept is computed anew.
         progress: Where progress goes.
     """
+    most_bytes = MOST_BYTES if most_bytes is None else most_bytes
     asked = {
         (one.encoder, bool(texts.pairs) and reads_at_once(one, encoders[one.encoder]))
         for one in contestants
@@ -139,6 +144,13 @@ def read_texts(
         key = fingerprint(_CODE, encoder.fingerprint, texts.print, MAX_TOKENS, has_fast_bf16(_CPU))
         file = folder / f"{key}{'-pairs' * at_once}.npy"
         if not file.exists():
+            needed = _bytes_of_texts(encoder, texts, at_once=at_once)
+            if needed > most_bytes:
+                progress.note(
+                    f"{name}: what it says of all texts takes {needed / 1e9:.1f} GB, more than "
+                    f"{most_bytes / 1e9:.1f} (--max-memory); every cell reads its texts anew"
+                )
+                continue
             if not math.isinf(deadline):
                 took = seconds_a_text(encoder, texts.texts[:_TIMED_TEXTS]) * len(texts.texts)
                 if took > (deadline - time.time()) / 2:
@@ -147,16 +159,30 @@ def read_texts(
                     )
                     continue
             with progress.stage(f"{name} reads all {'pairs' if at_once else 'texts'}"):
-                _read_all(encoder, texts, file, progress, at_once=at_once)
+                _read_all(encoder, texts, file, most_bytes, progress, at_once=at_once)
         (found.pair_files if at_once else found.files)[name] = file
     return found
 
 
+def _bytes_of_texts(encoder: Pretrained, texts: Texts, *, at_once: bool) -> int:
+    """Return what the states of texts take; 0 of those of words, of which some may be kept."""
+    if reads_in_context(encoder) or texts.sentences:
+        return 0
+    rows = num_orders(PAIR.pairs) * len(texts.pairs) if at_once else len(texts.texts)
+    return rows * 4 * encoder.model.width * np.dtype(np.float32).itemsize
+
+
 def _read_all(
-    encoder: Pretrained, texts: Texts, file: Path, progress: Progress, *, at_once: bool
+    encoder: Pretrained,
+    texts: Texts,
+    file: Path,
+    most_bytes: int,
+    progress: Progress,
+    *,
+    at_once: bool,
 ) -> None:
     if texts.sentences:
-        _read_words(encoder, texts.sentences, file, progress)
+        _read_words(encoder, texts.sentences, file, most_bytes, progress)
         return
     if not reads_in_context(encoder):
         read, pairs = (sides(texts.pairs), PAIR.pairs) if at_once else (texts.texts, None)
@@ -169,30 +195,34 @@ def _read_all(
         return
     layers, width = task_shape(encoder.model)
     encoded, _ = encoder.inputs(texts.texts, MAX_TOKENS)
-    known = _known(encoded.offsets, 2 * layers * width)
+    known = _known(encoded.offsets, 2 * layers * width, most_bytes)
     token_states(encoder, texts.texts[:known], max_tokens=MAX_TOKENS, progress=progress).save(file)
 
 
 def _read_words(
-    encoder: Pretrained, sentences: Sequence[Sequence[str]], file: Path, progress: Progress
+    encoder: Pretrained,
+    sentences: Sequence[Sequence[str]],
+    file: Path,
+    most_bytes: int,
+    progress: Progress,
 ) -> None:
     """Keep what a tagger asks of an encoder: all layers of words in context, or the last one."""
     offsets = np.cumsum([0, *map(len, sentences)])
     layers, width = task_shape(encoder.model)
     if reads_in_context(encoder):
-        some = sentences[: _known(offsets, 2 * layers * width)]
+        some = sentences[: _known(offsets, 2 * layers * width, most_bytes)]
         states = states_of_words(encoder, some, word_ids(encoder, some), progress=progress)
     else:
-        some = sentences[: _known(offsets, 4 * width)]
+        some = sentences[: _known(offsets, 4 * width, most_bytes)]
         with quick_reading():
             read = word_states(encoder, some, max_tokens=MAX_TOKENS, progress=progress)
         states = TokenStates(read.values, read.offsets)
     states.save(file)
 
 
-def _known(offsets: NDArray[np.int64], word_bytes: int) -> int:
+def _known(offsets: NDArray[np.int64], word_bytes: int, most_bytes: int) -> int:
     """Return how many texts' words are kept; of the others they are computed anew."""
-    return int(np.searchsorted(offsets, MOST_BYTES // word_bytes, "right")) - 1
+    return int(np.searchsorted(offsets, most_bytes // word_bytes, "right")) - 1
 
 
 def num_weights(encoder: Pretrained) -> int:

@@ -33,7 +33,7 @@ from headstart.compare.fairness import data_facts, differences, shared_texts, wa
 from headstart.compare.forecast import forecast, hold_against
 from headstart.compare.head_start import HeadStart, headline
 from headstart.compare.picture import learning_curves_svg
-from headstart.compare.reading import Read, Texts, read_texts, remember, remember_pairs
+from headstart.compare.reading import MOST_BYTES, Read, Texts, read_texts, remember, remember_pairs
 from headstart.compare.recommendation import recommend
 from headstart.compare.report import render_report
 from headstart.compare.rows import choose_budgets, read_rows
@@ -69,6 +69,7 @@ PRETRAIN_SIZE = "tiny"  # of BERT and GPT: minutes on a task's own corpus teach 
 _NOT_RANKED = (
     "Encoders are not ranked beforehand: LogME, the H-score and the probe look at one label a text."
 )
+_MOST_GIGABYTES = 1e9  # as good as no limit
 _OCCURRENCES = 60  # of the word that the report shows
 
 
@@ -135,6 +136,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     pair_columns: Sequence[str] | None = None,
     label_column: str | None = None,
     workers: int | None = None,
+    max_memory: float = MOST_BYTES / 1e9,
     progress: Progress = SILENT,
 ) -> Comparison:
     """Compare methods on the same labels, test rows and seeds, and keep the winner.
@@ -171,6 +173,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         pair_columns: The two columns of a pair's texts.
         label_column: The column of the labels, or of the tags.
         workers: Processes; as many as cores by default.
+        max_memory: Gigabytes that what one encoder says of all texts may take where it is kept for
+            all cells; what does not fit is computed anew, and the results are the same.
         progress: Where progress goes.
 
     Raises:
@@ -204,7 +208,11 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     unnamed = any(each is not None and _as_setting(each) is None for each in sources)
     seeds = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
     workers = available_cores() if workers is None else workers
-    numbers: dict[str, float | None] = {"seeds": seeds, "workers": workers}
+    numbers: dict[str, float | None] = {
+        "seeds": seeds,
+        "workers": workers,
+        "max_memory": max_memory,
+    }
     numbers |= {"minutes": minutes, "pretrain_minutes": pretrain_minutes}
     for name, number in numbers.items():
         if number is not None and not number > 0:
@@ -252,6 +260,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         pretrain_minutes=pretrain_minutes,
         pretrain_size=size,
         workers=workers,
+        most_bytes=int(min(max_memory, _MOST_GIGABYTES) * 1e9),
         folder=Path(out),
     )
     settings = {**asked, "methods": list(methods or defaults)}
@@ -285,6 +294,7 @@ class _Plan:
     pretrain_minutes: float | None
     pretrain_size: str
     workers: int
+    most_bytes: int
     folder: Path
 
 
@@ -325,6 +335,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         made.loaded,
         plan.folder / "states",
         deadline=plan.allowance.cells_end,
+        most_bytes=plan.most_bytes,
         progress=progress,
     )
     foretold = _forecast(plan, made, read, texts, progress)

@@ -1,0 +1,48 @@
+"""Fuzz a reader with atheris: `python -m tests.fuzz csv 600`, for ten minutes; see `make fuzz`.
+
+What it learns is kept in `runs/fuzz/READER`, and gone on from. A file on which a reader fails is
+written to `tests/fuzz/corpus/READER`: there the tests read it again, for ever.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["headstart"]):
+    from tests.reliability.readers import make_readers, place_for
+
+ROOT = Path(__file__).resolve().parents[2]
+_MAX_BYTES = 1 << 14
+
+
+def main() -> None:
+    """Fuzz the reader that is named for as many seconds as are said."""
+    name, seconds = sys.argv[1], sys.argv[2]
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    reader, place = make_readers(folder)[name], place_for(name, folder)
+    learnt, found = ROOT / "runs" / "fuzz" / name, ROOT / "tests" / "fuzz" / "corpus" / name
+    for each in (learnt, found):
+        each.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(reader.seeds):
+        (learnt / f"seed-{number}").write_bytes(seed)
+    atheris.Setup(
+        [
+            sys.argv[0],
+            str(learnt),
+            str(found),
+            f"-artifact_prefix={found}/",
+            f"-max_total_time={seconds}",
+            f"-max_len={max(_MAX_BYTES, *map(len, reader.seeds))}",
+            "-timeout=10",
+            "-rss_limit_mb=4096",
+            "-print_final_stats=1",
+        ],
+        lambda content: reader(place, content),
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
