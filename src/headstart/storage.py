@@ -179,7 +179,7 @@ def check_manifest(folder: Path) -> Mapping[str, Any]:
         path = Path(os.path.normpath(name))  # by name: in the hub's cache, files are links
         if path.is_absolute() or path.parts[:1] == ("..",):
             raise FormatError(f"{folder / MANIFEST}: names a file outside its folder: {name!r}")
-        if not file.is_file():
+        if not os.path.isfile(file):  # which a name too long, or with a NUL, is not
             raise FormatError(
                 f"{file}: missing, though the manifest lists it; save the model again"
             )

@@ -23,7 +23,7 @@ _ABOUT = "__metadata__"
 
 
 def read_safetensors(path: Path, *, finite: bool = False) -> dict[str, Tensor]:
-    """Return the tensors of a file by their names; with `finite`, no NaN or infinity among them.
+    """Return the tensors of a file by their names; with `finite`, finite floats all.
 
     Raises:
         FormatError: The file is missing, damaged, or not such as anybody's library writes.
@@ -43,13 +43,16 @@ def read_safetensors(path: Path, *, finite: bool = False) -> dict[str, Tensor]:
 
 
 def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Refuse weights that hold NaN or infinity, with which nothing can be computed.
+    """Refuse weights with which nothing can be computed.
 
     Raises:
-        FormatError: A tensor holds one; names it.
+        FormatError: A tensor holds NaN or infinity, or no floats; names it.
     """
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise FormatError(f"{path}: {name} holds {kind}, expected floats")
+        if not torch.isfinite(tensor).all():
             raise FormatError(f"{path}: {name} holds NaN or infinity")
 
 

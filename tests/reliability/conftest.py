@@ -40,6 +40,7 @@ def good(tmp_path_factory):
     (folder / "train.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
     (folder / "test.csv").write_text("text,label\na goal by the team,sport\nprofit fell,business\n")
     (folder / "articles.txt").write_text("\n".join(text for text, _ in NEWS * 20) + "\n")
+    (folder / "pairs.tsv").write_text("a goal\tein Tor\n" * 8)
     words = sorted({word for text, _ in NEWS for word in text.split()})
     lines = [f"{word} {len(word)} {ord(word[0]) % 7} 1.5" for word in words]
     (folder / "words.vec").write_text(f"{len(words)} 3\n" + "\n".join(lines) + "\n")

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import pickle
-import resource
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,7 +23,7 @@ from tests.reliability.malformed import VECTORS, safetensors_mutants, tokenizer_
 from headstart.cli.app import main
 from headstart.data.labelled import read_texts
 from headstart.errors import DataError, FormatError
-from headstart.hub.foreign.huggingface import read_tensors
+from headstart.hub.foreign.huggingface import read_tensors, read_weights
 from headstart.hub.foreign.vectors import read_vectors
 from headstart.storage import check_manifest, file_sha256, read_json
 from headstart.tokenize.subwords import SubwordTokenizer
@@ -106,10 +106,10 @@ COMMANDS = (
     "pretrain glove --corpus {} --out @/out",
     "pretrain glove --corpus $/articles.txt --tokenizer {} --out @/out",
     "pretrain cove --parallel {} --out @/out",
-    "pretrain cove --parallel $/test.csv --vectors {} --out @/out",
+    "pretrain cove --parallel $/pairs.tsv --vectors {} --out @/out",
     "adapt {} --corpus $/articles.txt --out @/out", "rank {} --encoders $/words.vec",
-    "rank $/train.csv --encoders {}", "compare {} --out @/out",
-    "compare $/train.csv --methods glove={}:probe --labels 10 --seeds 1 --out @/out",
+    "rank $/train.csv --encoders {}", "compare {} --out @/compared",
+    "compare $/train.csv --methods glove={}:probe --labels 10 --seeds 1 --out @/compared",
     "compare --config {}",
 )  # fmt: skip
 
@@ -123,12 +123,12 @@ def test_D1_pickle_canary_in_14_containers(good, tmp_path, capsys):
         (tmp_path / name).write_bytes(content)
         files[name] = tmp_path / name
         folder = tmp_path / f"folder of {name}"
-        folder.mkdir()
-        for part, its in {"config.json": b'{"model_type": "bert"}', "vocab.txt": b"[UNK]"}.items():
-            (folder / part).write_bytes(its)
-        (folder / ("pytorch_model.bin" if "safe" not in name else "model.safetensors")).write_bytes(
-            content
-        )
+        shutil.copytree(good / "bert", folder)
+        weights = folder / "model.safetensors"
+        if name != "renamed.safetensors":
+            weights.unlink()
+            weights = folder / "pytorch_model.bin"
+        weights.write_bytes(content)
         files[folder.name] = folder
     assert len(containers(canary)) == 14
     pickle.loads(containers(canary)["plain.pkl"])  # noqa: S301 - our own, to see that it would work
@@ -198,7 +198,7 @@ def test_D2_hostile_safetensors(weights, tmp_path):
     for what, content in safetensors_mutants(weights.read_bytes()).items():
         path.write_bytes(content)
         read = outcome(path)
-        harmless = what in ("another type", "a tensor missing", "no tensors")
+        harmless = what in ("another shape", "no tensors")
         assert (read is None) or harmless, what
     for what, value in (("NaN", float("nan")), ("infinity", float("-inf"))):
         path.write_bytes(save({"a": torch.tensor([1.0, value])}))
@@ -233,8 +233,6 @@ def test_D2_hostile_safetensors_in_2000_ways(weights, tmp_path):
 
 def test_D2_hostile_safetensors_must_be_the_models(good, tmp_path):
     """Names, shapes and types that are not the model's are refused before they are used."""
-    import shutil
-
     folder = shutil.copytree(good / "model", tmp_path / "model")
     tensors = load_file(folder / "model.safetensors")
     for change in (
@@ -252,54 +250,57 @@ def test_D2_hostile_safetensors_must_be_the_models(good, tmp_path):
             load(folder)
 
 
-BOMB = 400 << 20
-LINE = b"so it goes on and on\n"
-SPACE = b" " * 1000 + b"\n"
+READ_BOMBS = """
+import resource, sys
+from pathlib import Path
+from headstart.data.corpora import read_corpus
+from headstart.data.labelled import read_texts
+from headstart.errors import HeadstartError
+from headstart.hub.foreign.vectors import read_vectors
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+read = {"text": lambda path: sum(1 for _ in read_corpus(path).texts()),
+        "rows": lambda path: sum(map(len, read_texts(path, text_column="text"))),
+        "vectors": read_vectors}
+before = peak()
+for name in sys.argv[1:]:
+    try:
+        read[Path(name).name.split(".")[0]](Path(name))
+        print("read", name)
+    except HeadstartError as error:
+        print(error.exit_code, peak() - before, error)
+"""
 
 
 def packed_bombs():
-    """Return packed files of some hundred kilobytes that are hundreds of megabytes when opened."""
-    body = SPACE * (BOMB // len(SPACE))
+    """Return packed files of a few hundred kilobytes that are 160 MB when opened."""
+    body = (b" " * 1000 + b"\n") * 160_000
     return {
         "text.txt.gz": gzip.compress(body, 6),
         "text.txt.zst": bytes(pa.compress(body, "zstd")),
-        "rows.csv.gz": gzip.compress(b"text,label\n" + b"a,b\n" * (BOMB // 4), 6),
-        "vectors.vec.gz": gzip.compress(b"up 1 2\n" * (BOMB // 16), 6),
+        "rows.csv.gz": gzip.compress(b"text,label\n" + (b"a" * 1000 + b",b\n") * 160_000, 6),
+        "vectors.vec.gz": gzip.compress((b"up" + b" 1" * 500 + b"\n") * 160_000, 6),
     }
 
 
 @pytest.mark.slow
 def test_D3_bombs(tmp_path):
     """What grows without measure is refused at the cap, and never held whole."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    paths = []
     for name, content in packed_bombs().items():
         (tmp_path / name).write_bytes(content)
-    made = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert made > before
-    code = (
-        "import resource, sys; from pathlib import Path;"
-        "from headstart.data.corpora import read_corpus;"
-        "from headstart.data.labelled import read_texts;"
-        "from headstart.hub.foreign.vectors import read_vectors;"
-        "from headstart.errors import HeadstartError;"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
-        "read = {'text': lambda p: sum(1 for _ in read_corpus(p).texts()),"
-        " 'rows': lambda p: sum(1 for _ in read_texts(p, text_column='text')),"
-        " 'vectors': read_vectors}[Path(sys.argv[1]).name.split('.')[0]];"
-        "before = peak()\n"
-        "try: read(Path(sys.argv[1])); print('read')\n"
-        "except HeadstartError as error: print(error.exit_code, (peak() - before) >> 10, error)"
+        paths.append(str(tmp_path / name))
+    done = subprocess.run(
+        [sys.executable, "-c", READ_BOMBS, *paths], capture_output=True, text=True, check=True
     )
-    for name in packed_bombs():
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path / name)],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        number, megabytes, message = done.stdout.strip().split(" ", 2)
-        assert number == "2"
-        assert name in message
+    for path, line in zip(paths, done.stdout.splitlines(), strict=True):
+        code, megabytes, message = line.split(" ", 2)
+        assert code == "2"
+        assert message.startswith(path)
         assert "grows more than" in message
-        assert int(megabytes) < 64, name
+        assert int(megabytes) < 64, path
 
 
 def test_D3_bombs_in_pickles_of_torch(tmp_path):
@@ -317,20 +318,17 @@ def test_D3_bombs_in_pickles_of_torch(tmp_path):
     assert set(read_tensors(path)) == {"weight"}
 
 
-@pytest.mark.parametrize(
-    "tensor",
-    [
-        torch.zeros(1).expand(1 << 20, 1 << 20),
-        torch.zeros(3, 3).to_sparse(),
-        torch.empty(1 << 40, device="meta"),
-        torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
-    ],
-    ids=["a view of 4 TB", "sparse", "nowhere", "quantized"],
-)
-@pytest.mark.filterwarnings("ignore")
-def test_D3_bombs_that_are_views(tmp_path, tensor):
+VIEWS = {
+    "a view of 4 TB": lambda: torch.zeros(1).expand(1 << 20, 1 << 20),
+    "sparse": lambda: torch.zeros(3, 3).to_sparse(),
+    "nowhere": lambda: torch.empty(1 << 40, device="meta"),
+}
+
+
+@pytest.mark.parametrize("make", VIEWS.values(), ids=VIEWS)
+def test_D3_bombs_that_are_views(tmp_path, make):
     """A tensor may claim a shape far larger than what is stored of it."""
-    torch.save({"weight": tensor}, tmp_path / "view.pt")
+    torch.save({"weight": make()}, tmp_path / "view.pt")
     with pytest.raises(FormatError, match=r"view\.pt: .*(no plain tensor|pickle of tensors)"):
         read_tensors(tmp_path / "view.pt")
 
@@ -340,7 +338,7 @@ OUTSIDE = (
 )  # fmt: skip
 NOWHERE = (
     "C:\\windows\\x", "..\\out", "a\0b", "x" * 300, "x" * 5000, "<script>", "CONFIG.JSON", " ",
-    ".", "", "~/x", "$HOME/x", "%2e%2e/out", "\u2025/out", "config.json/", "config.json/x",
+    ".", "", "~/x", "$HOME/x", "%2e%2e/out", "\u2025/out", "config.json/x",
 )  # fmt: skip
 
 
@@ -361,7 +359,7 @@ def test_D4_path_traversal(tmp_path):
             index = folder / "model.safetensors.index.json"
             index.write_text(json.dumps({"weight_map": {"x": name}}))
             with pytest.raises(FormatError, match=r"outside its folder|missing"):
-                load(folder)
+                read_weights(folder)
             index.unlink()
     assert sorted(os.walk(tmp_path)) == before
 

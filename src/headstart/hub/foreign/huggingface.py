@@ -4,6 +4,7 @@ Weights are safetensors, in one file or several; a pickle is read only as far as
 without running code. What a folder says about code of its own is never followed.
 """
 
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -91,7 +92,7 @@ def _read_parts(folder: Path, index: str) -> dict[str, Tensor]:
     for file in sorted(set(files.values())):
         if Path(file).name != file or file.startswith("."):
             raise FormatError(f"{folder / index}: names a file outside its folder: {file!r}")
-        if not (folder / file).is_file():
+        if not os.path.isfile(folder / file):  # which a name too long, or with a NUL, is not
             raise FormatError(f"{folder / file}: missing, though {index} lists it")
         tensors |= read_tensors(folder / file)
     if absent := sorted(files.keys() - tensors.keys()):
