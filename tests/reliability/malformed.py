@@ -538,7 +538,7 @@ def tokenizer_json(**parts: object) -> bytes:
     vocabulary = {"[PAD]": 0, "[UNK]": 1, "a": 2, "b": 3}
     whole = {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
-        "normalizer": None, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None,
+        "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None,
         "decoder": None, "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"},
     }  # fmt: skip
     return json.dumps({**whole, **parts}).encode()
@@ -550,6 +550,7 @@ TOKENIZERS = {
     "a list": b"[]",
     "not UTF-8": b'{"version": "\xff"}',
     "no model": tokenizer_json(model=None),
+    "words that nothing cuts": tokenizer_json(pre_tokenizer=None),
     "an unknown model": tokenizer_json(model={"type": "Magic"}),
     "an unknown normalizer": tokenizer_json(normalizer={"type": "Magic"}),
     "a normalizer of bytes that are none": tokenizer_json(

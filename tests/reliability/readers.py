@@ -20,12 +20,11 @@ from headstart.data.corpora import read_corpus
 from headstart.data.labelled import read_labelled
 from headstart.data.tagged import read_tagged
 from headstart.errors import HeadstartError
+from headstart.hub.bundle import read_word_tokenizer
 from headstart.hub.foreign.elmo import _expected, read_options, read_original
 from headstart.hub.foreign.vectors import read_vectors
 from headstart.settings import read_settings
 from headstart.storage import check_manifest, file_sha256
-from headstart.tokenize.subwords import SubwordTokenizer
-from headstart.tokenize.words import WordTokenizer
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 from headstart.weights import read_safetensors
@@ -70,15 +69,9 @@ class Reader:
 
 
 def _tokenizer(path: Path) -> None:
-    texts = ["a b", "", "\u202ea\x00", "b" * 40]
-    for kind in (WordTokenizer, SubwordTokenizer):
-        try:
-            tokenizer = kind.load(path)
-            tokenizer.encode_batch(texts)
-            tokenizer.words(texts[0])
-        except HeadstartError:
-            if kind is SubwordTokenizer:
-                raise
+    tokenizer = read_word_tokenizer(path)
+    tokenizer.encode_batch(["a b", "", "\u202ea\x00", "b" * 40])
+    tokenizer.words("a b")
 
 
 def _config(path: Path) -> None:

@@ -483,7 +483,7 @@ def test_D7_foreign_configs_and_converters_of_any_model(good, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     for fields, message in (
         ({"num_hidden_layers": 10**9}, "'num_hidden_layers' is 1,000,000,000"),
-        ({"vocab_size": 10**9}, "'vocab_size' is 1,000,000,000"),
+        ({"vocab_size": 10**9}, "is of a model of"),
         ({"hidden_size": 8000, "intermediate_size": 10**6}, "is of a model of"),
         ({"nested": {"deep": [{}], "n_layers": 10**6}}, "'n_layers' is 1,000,000"),
     ):

@@ -113,6 +113,8 @@ class WordTokenizer:
         ids = [tokenizer.token_to_id(token) for token in (PAD, UNKNOWN)]
         if not isinstance(tokenizer.model, models.WordLevel) or ids != [PAD_ID, UNKNOWN_ID]:
             raise FormatError(f"{path}: not a word vocabulary with {PAD} 0 and {UNKNOWN} 1")
+        if tokenizer.normalizer is None or tokenizer.pre_tokenizer is None:
+            raise FormatError(f"{path}: a word vocabulary that does not say how texts are cut")
         return cls(tokenizer)
 
     def save(self, path: str | Path) -> None:

@@ -1,5 +1,6 @@
 """Anything headstart saved, or can read, by its path: one function for encoders and models."""
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from headstart.transfer.pairs import (
 )
 from headstart.transfer.regressor import REGRESSOR, TextRegressor
 from headstart.transfer.token_tagger import TAGGER, TokenTagger, load_tagger
+
+# What parts that do not belong together raise when a model is made of them.
+_UNFIT = (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError)
 
 
 def load(
@@ -68,8 +72,9 @@ def load(
     path = Path(source)
     if path.is_dir() and (path / CONFIG).is_file():
         about = read_json(path / CONFIG)
-        kinds = {about.get("kind"), (about.get(OURS) or {}).get("kind")}
-        if _FITTED.keys() & kinds:
+        ours = about.get(OURS)
+        kinds = [each.get("kind") for each in (about, ours) if isinstance(each, dict)]
+        if any(kind in kinds for kind in _FITTED):
             return load_model(path)
         if TAGGER in kinds:
             return load_tagger(path)
@@ -107,7 +112,7 @@ def load_model(folder: Path) -> TextClassifier | TextRegressor:
             raise ValueError(f"{outputs} outputs")
     except KeyError as error:
         raise FormatError(f"{folder}: {error} is missing from its files") from None
-    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+    except _UNFIT as error:
         raise FormatError(f"{folder / CONFIG}: does not fit the weights: {error}") from None
     return model
 
@@ -120,10 +125,12 @@ def _classifier(config: Mapping[str, Any]) -> TextClassifier:
     model = PairClassifier(**parameters) if pairs else TextClassifier(**parameters)
     model.classes_ = np.array(config["classes"], np.dtype(config["dtype"]))
     model.temperature_ = float(config.get("temperature", 1.0))
+    if not 0 < model.temperature_ < math.inf:
+        raise ValueError(f"a temperature of {model.temperature_}")
     model.thresholds_ = None
     if (thresholds := config.get("thresholds")) is not None:
         model.thresholds_ = np.array(thresholds, np.float64)
-        if model.thresholds_.shape != model.classes_.shape:
+        if model.thresholds_.shape != model.classes_.shape or np.isnan(model.thresholds_).any():
             raise ValueError(f"{len(model.thresholds_)} thresholds")
     return model
 
@@ -132,6 +139,8 @@ def _regressor(config: Mapping[str, Any]) -> TextRegressor:
     pairs = config["kind"] == PAIR_REGRESSOR
     model = (PairRegressor if pairs else TextRegressor)(**config["parameters"])
     model.mean_, model.scale_ = float(config["mean"]), float(config["scale"])
+    if not (math.isfinite(model.mean_) and math.isfinite(model.scale_)):
+        raise ValueError(f"a mean of {model.mean_} and a scale of {model.scale_}")
     return model
 
 

@@ -290,7 +290,9 @@ def load_tagger(folder: Path) -> TokenTagger:
         tagger.predict([["a"]])
     except KeyError as error:
         raise FormatError(f"{folder}: {error} is missing from its files") from None
-    except (AttributeError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except (
+        ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError
+    ) as error:  # fmt: skip
         raise FormatError(f"{folder / CONFIG}: does not fit the weights: {error}") from None
     return tagger
 

@@ -52,7 +52,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(folder / CONFIG)
     if isinstance(config.get("model_type"), str):
         return config
-    architecture = str((config.get("architectures") or [""])[0]).lower()
+    architectures = config.get("architectures")
+    first = architectures[0] if isinstance(architectures, list) and architectures else ""
+    architecture = str(first).lower()
     for name in ("roberta", "bert", "gpt2", "openai-gpt"):
         if architecture.startswith(name.replace("-", "")):
             return config | {"model_type": name}

@@ -16,8 +16,7 @@ from headstart.hub.foreign.tensor_names import Report, shown
 
 _HIDDEN = "num_hidden_layers"
 _PARTS = re.compile("layers?$|blocks|experts|groups|heads")
-_MOST_PARTS, _MOST = 1000, 10_000_000
-_UNBOUNDED = {"model_max_length"}
+_MOST_PARTS = 1000
 _SPARE_WEIGHTS = 10_000_000  # of parts that a file may lack, such as a pooler
 
 
@@ -125,14 +124,14 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
 
 
 def _check_numbers(folder: Path, value: object, name: str = "") -> None:
-    """Refuse numbers that no model has, before a model is made of them."""
+    """Refuse numbers of layers and the like that no model has, before each of them is made."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             _check_numbers(folder, each, str(key))
-    elif type(value) is int:
-        most = _MOST_PARTS if _PARTS.search(name) else _MOST
-        if value > most and name not in _UNBOUNDED:
-            raise FormatError(f"{folder}: {name!r} is {value:,}; no model has more than {most:,}")
+    elif type(value) is int and value > _MOST_PARTS and _PARTS.search(name):
+        raise FormatError(
+            f"{folder}: {name!r} is {value:,}; no model has more than {_MOST_PARTS:,}"
+        )
 
 
 def _check_size(folder: Path, class_: Any, sizes: Any, tensors: Mapping[str, Tensor]) -> None:  # noqa: ANN401 - of an extra
