@@ -538,8 +538,9 @@ def tokenizer_json(**parts: object) -> bytes:
     vocabulary = {"[PAD]": 0, "[UNK]": 1, "a": 2, "b": 3}
     whole = {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
-        "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None,
-        "decoder": None, "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"},
+        "normalizer": {"type": "Lowercase"}, "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": None, "decoder": None,
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"},
     }  # fmt: skip
     return json.dumps({**whole, **parts}).encode()
 
