@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from headstart.compare.study import Comparison as Comparison
     from headstart.compare.study import compare as compare
     from headstart.hub.bundle import Pretrained as Pretrained
+    from headstart.hub.planning import Estimate as Estimate
+    from headstart.hub.planning import plan as plan
     from headstart.hub.store import adapt as adapt
     from headstart.hub.store import pretrain as pretrain
     from headstart.transfer.estimators import TextClassifier as TextClassifier
@@ -38,6 +40,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Comparison": "headstart.compare.study",
+    "Estimate": "headstart.hub.planning",
     "Features": "headstart.transfer.methods",
     "FineTune": "headstart.transfer.methods",
     "GradualUnfreeze": "headstart.transfer.methods",
@@ -58,6 +61,7 @@ _HOMES = {
     "adapt": "headstart.hub.store",
     "compare": "headstart.compare.study",
     "load": "headstart.transfer.loading",
+    "plan": "headstart.hub.planning",
     "pretrain": "headstart.hub.store",
     "quick_reading": "headstart.transfer.features",
     "rank": "headstart.compare.ranking",

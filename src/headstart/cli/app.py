@@ -22,6 +22,7 @@ from headstart.cli import (
     generate,
     inspect,
     neighbors,
+    plan,
     predict,
     pretrain,
     rank,
@@ -63,6 +64,7 @@ def headstart(
 
 app.command()(compare.compare)
 app.command()(rank.rank)
+app.command()(plan.plan)
 app.command()(pretrain.pretrain)
 app.command()(adapt.adapt)
 app.add_typer(fit.app, name="fit")

@@ -522,13 +522,15 @@ class _Run(Generic[Batch]):
         """Give the model the weights of its best validation, and return the report."""
         place, best = self.place, self.place.best
         scores = place.curve[-1] if place.curve else None
+        epochs = self.objective.epochs(place.step)
         if best is not None and best is not scores and self.restore(int(best["step"])):
             scores = best
         self.model.eval()
         return {
             "steps": place.step,
             "tokens": place.tokens,
-            "epochs": round(self.objective.epochs(place.step), 3),
+            "epochs": round(epochs, 3),
+            "tokens_per_epoch": round(place.tokens / epochs) if epochs else None,
             "training_seconds": place.seconds,
             "tokens_per_second": place.tokens / max(place.seconds - place.aside, 1e-9),
             "training_loss": sum(place.losses) / max(len(place.losses), 1),
