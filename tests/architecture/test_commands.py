@@ -20,6 +20,10 @@ FLAGS = {
     "rank": (
         "data --encoders --labels --text-column --label-column --seed --config --json --debug"
     ),
+    "plan": (
+        "method --corpus --parallel --size --tokens --epochs --minutes --set --text-column "
+        "--threads --config --json --debug"
+    ),
     "pretrain": (
         "method --corpus --parallel --vectors --out --size --epochs --minutes --tokens --steps "
         "--cbow --tokenizer --min-count --set --text-column --seed --threads --save-minutes "

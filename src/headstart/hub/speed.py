@@ -29,7 +29,6 @@ from headstart.hub.store import pretrain
 from headstart.progress import SILENT, Advance
 from headstart.storage import cache_folder, disk_errors, read_json, write_json
 
-_SECONDS = 8.0  # of training that are timed
 _LEAST_STEPS = 6
 _FIRST_STEPS = 2  # slower than all others, and not counted
 _WARM_UP_TEXTS = 50  # on which compiled loops are loaded, or compiled
@@ -68,12 +67,19 @@ class Speed:
     work_power: float = 1.0
 
 
-def measure(method: str, texts: Sequence[Any], **settings: Any) -> Speed:  # noqa: ANN401 - plain values
+def measure(
+    method: str,
+    texts: Sequence[Any],
+    *,
+    seconds: float = 8.0,
+    **settings: Any,  # noqa: ANN401 - plain values
+) -> Speed:
     """Pretrain for some seconds in a process of its own, and return what that took.
 
     Args:
         method: What is pretrained.
         texts: Documents; for CoVe sentence pairs.
+        seconds: How long training is timed, and longer where steps are slow.
         settings: Those of `pretrain` besides: size, threads, options; plain values.
 
     Raises:
@@ -88,7 +94,7 @@ def measure(method: str, texts: Sequence[Any], **settings: Any) -> Speed:  # noq
         _write(folder / _TEXTS, texts)
         _write(folder / _HALF, texts[::2])
         _write(folder / _FIRST, texts[:_WARM_UP_TEXTS])
-        write_json(folder / _REQUEST, {"method": method, **settings})
+        write_json(folder / _REQUEST, {"method": method, "seconds": seconds, **settings})
         code = "from headstart.hub.speed import main; main()"
         done = subprocess.run(  # noqa: S603 - our own code
             [sys.executable, "-c", code, name], capture_output=True, text=True, check=False
@@ -109,15 +115,15 @@ def main() -> None:
     """Answer the request in the folder that the command line names."""
     folder = Path(sys.argv[1])
     request = read_json(folder / _REQUEST)
-    method = request.pop("method")
+    method, seconds = request.pop("method"), request.pop("seconds")
     try:
-        timed = (_time_steps if method in RUNS else _time_words)(method, folder, request)
+        timed = (_time_steps if method in RUNS else _time_words)(method, folder, seconds, request)
         write_json(folder / _ANSWER, asdict(timed))
     except HeadstartError as error:
         write_json(folder / _ANSWER, {"error": type(error).__name__, "message": str(error)})
 
 
-def _time_steps(method: str, folder: Path, settings: dict[str, Any]) -> Speed:
+def _time_steps(method: str, folder: Path, seconds: float, settings: dict[str, Any]) -> Speed:
     """Time what is trained in steps by the journal of its run."""
     text: dict[str, Any] = {"corpus": folder / _TEXTS}
     if method == "cove":
@@ -125,7 +131,7 @@ def _time_steps(method: str, folder: Path, settings: dict[str, Any]) -> Speed:
         text = {"parallel": [tuple(json.loads(line)["text"]) for line in lines]}
     watch, began, run = _Watch(), time.perf_counter(), folder / "run"
     encoder = pretrain(
-        method, **text, **settings, minutes=_SECONDS / 60, run_folder=run, progress=watch
+        method, **text, **settings, minutes=seconds / 60, run_folder=run, progress=watch
     )
     preparation = time.perf_counter() - began - encoder.lineage["training_seconds"]
     if encoder.lineage["steps"] < _LEAST_STEPS:
@@ -136,7 +142,7 @@ def _time_steps(method: str, folder: Path, settings: dict[str, Any]) -> Speed:
     journal = map(json.loads, (run / "log.jsonl").read_text().splitlines())
     steps = [line for line in journal if line["kind"] == "training"]
     tokens = [after["tokens"] - before["tokens"] for before, after in pairwise(steps)]
-    seconds = [
+    took = [
         count / step["tokens_per_second"] for count, step in zip(tokens, steps[1:], strict=True)
     ]
     counted = slice(_FIRST_STEPS - 1, None)
@@ -146,7 +152,7 @@ def _time_steps(method: str, folder: Path, settings: dict[str, Any]) -> Speed:
         sum(file.stat().st_size for file in each.iterdir()) for each in run.glob("step-*")
     ]
     return Speed(
-        tokens_per_second=sum(tokens[counted]) / sum(seconds[counted]),
+        tokens_per_second=sum(tokens[counted]) / sum(took[counted]),
         processors=watch.processors,
         others=watch.others,
         preparation_seconds=preparation,
@@ -158,12 +164,12 @@ def _time_steps(method: str, folder: Path, settings: dict[str, Any]) -> Speed:
     )
 
 
-def _time_words(method: str, folder: Path, settings: dict[str, Any]) -> Speed:
+def _time_words(method: str, folder: Path, seconds: float, settings: dict[str, Any]) -> Speed:
     """Time word vectors, which have no steps, by the words read; half of them show what grows."""
     pretrain(method, folder / _FIRST, **settings, min_count=1, epochs=0.01)
     half = pretrain(method, folder / _HALF, **settings, epochs=0.01)
     watch, began = _Watch(), time.perf_counter()
-    encoder = pretrain(method, folder / _TEXTS, **settings, minutes=_SECONDS / 60, progress=watch)
+    encoder = pretrain(method, folder / _TEXTS, **settings, minutes=seconds / 60, progress=watch)
     report = encoder.lineage
     preparation = time.perf_counter() - began - report["training_seconds"]
     words = half.lineage["words"], report["words"]

@@ -11,6 +11,7 @@ Shapes: B rows, T tokens, N targets, P pairs.
 """
 
 import math
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -413,7 +414,8 @@ def make_examples(
     room = tokens - (3 if pairs else 2)
     if pairs and len(chosen) < 2:
         raise DataError("nsp needs two documents or more, to draw random segments from")
-    first, second, is_random, from_document = [], [], [], []
+    first, second, from_document = (array("q") for _ in range(3))  # a tenth of lists
+    is_random = array("b")
     owed = 0  # true segments that there were none for
     sentences = documents.sentences
     for document in random.permutation(chosen).tolist():
@@ -429,8 +431,8 @@ def make_examples(
             full = min(max(end, at + 1), last)  # sentences up to this one fill the example
             stop = min(ends[full], start + target)
             if not pairs:
-                first.append((start, stop))
-                second.append((0, 0))
+                first.extend((start, stop))
+                second.extend((0, 0))
                 is_random.append(False)
                 at = full if stop == ends[full] or full == at + 1 else full - 1
             else:
@@ -442,16 +444,16 @@ def make_examples(
                     drawn, owed = True, owed + 1
                 elif owed and drawn and not only:
                     drawn, owed = False, owed - 1
-                first.append((start, split))
+                first.extend((start, split))
                 if drawn:
-                    second.append(
+                    second.extend(
                         _random_stretch(
                             documents, chosen, document, max(1, target - (split - start)), random
                         )
                     )
                     at = middle
                 else:
-                    second.append((split, stop))
+                    second.extend((split, stop))
                     at = full if stop == ends[full] else max(full - 1, middle)
                 is_random.append(drawn)
             from_document.append(document)

@@ -1,0 +1,177 @@
+"""What a pretraining will take: a sample of the text, timed once, carried on to the whole."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import headstart as hs
+from headstart.errors import DataError, SettingsError
+from headstart.hub import planning
+from headstart.hub.scaling import LAWS
+from headstart.hub.speed import Speed, measure
+
+TEXTS = [
+    f"The cat number {n} sleeps. It likes milk, and the mouse likes cheese." for n in range(80)
+]
+TIMED = Speed(
+    tokens_per_second=1000.0,
+    processors=1.0,
+    others=0.0,
+    preparation_seconds=10.0,
+    validation_seconds=0.5,
+    tokens_per_epoch=100_000,
+    parameters=50_000,
+    memory_bytes=500_000_000,
+    checkpoint_bytes=600_000,
+)
+SMALL = {
+    "size": "tiny",
+    "threads": 1,
+    "options": {"vocabulary_size": 300, "tokens_per_row": 16, "rows_per_step": 2},
+}
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Let timing give these figures at once; the list holds what was timed."""
+    calls = []
+
+    def measure(method, texts, **settings):
+        calls.append((method, list(texts), settings))
+        return TIMED
+
+    monkeypatch.setattr(planning, "measure", measure)
+    return calls
+
+
+def courses(estimate):
+    return {course.name: course for course in estimate.courses}
+
+
+def test_hours_are_those_of_preparation_tokens_and_validations(timed):
+    found = courses(hs.plan("gpt", TEXTS, tokens=1_000_000, epochs=3, minutes=60))
+    assert list(found) == [
+        "one epoch",
+        "3 epochs",
+        "1,000,000 tokens",
+        "compute-optimal",
+        "60 minutes",
+    ]
+    asked = found["1,000,000 tokens"]
+    assert asked.hours == pytest.approx((10 + 1_000_000 / 1000 + 20 * 0.5) / 3600)
+    assert (asked.epochs, found["3 epochs"].tokens) == (10.0, 300_000)
+    assert found["compute-optimal"].tokens == 20 * 50_000
+    assert found["60 minutes"].tokens == (3600 - 20 * 0.5) * 1000
+    assert found["60 minutes"].hours == pytest.approx(1 + 10 / 3600)
+
+
+def test_validations_take_a_tenth_of_few_minutes_at_most(timed):
+    found = courses(hs.plan("gpt", TEXTS, minutes=0.5))
+    assert found["0.5 minutes"].tokens == (30 - 0.1 * 30 - 0.5) * 1000
+
+
+def test_a_text_is_timed_once_for_all_lengths(timed):
+    first = hs.plan("bert", TEXTS, minutes=5, threads=1)
+    again = hs.plan("bert", TEXTS, tokens=5, threads=1)
+    assert len(timed) == 1
+    assert again.speed == first.speed
+    hs.plan("bert", TEXTS, threads=2)
+    hs.plan("bert", TEXTS[1:], threads=1)
+    assert [settings["threads"] for _, _, settings in timed] == [1, 2, 1]
+
+
+def test_a_sample_is_carried_on_to_the_whole(timed, monkeypatch):
+    monkeypatch.setattr(planning, "_SAMPLE", sum(map(len, TEXTS)) // 3)
+    found = hs.plan("gpt", TEXTS, threads=1)
+    ((_, sample, _),) = timed
+    times = sum(map(len, TEXTS)) / sum(map(len, sample))
+    assert sample == TEXTS[::4]
+    assert found.tokens_per_epoch == round(100_000 * times)
+    assert found.preparation_seconds == pytest.approx(10 * times)
+    assert any("times as long" in note for note in found.notes)
+
+
+def test_what_grows_with_the_vocabulary_is_carried_on_too():
+    timed = replace(TIMED, vocabulary_power=0.5, work_power=0.75)
+    whole = planning._carried_on("glove", timed, 16.0)
+    assert whole.parameters == 4 * 50_000
+    assert whole.memory_bytes == 500_000_000 + 24 * 150_000
+    assert whole.tokens_per_second == pytest.approx(1000 * 2)
+
+
+@given(st.lists(st.text(min_size=1, max_size=30), min_size=1), st.integers(1, 200))
+def test_samples_are_spread_over_the_whole_text(texts, most):
+    sample, times = planning.spread(texts, most, lambda _: None)
+    size = sum(map(len, sample))
+    assert size <= most or len(sample) == 1
+    assert times == sum(map(len, texts)) / size
+    every = 2 ** math.ceil(math.log2(len(texts) / len(sample))) if len(sample) > 1 else 1
+    assert len(sample) == 1 or sample in (texts[::every], texts[:: 2 * every])
+
+
+def test_a_number_of_tokens_needs_no_text(timed):
+    found = hs.plan("cove", tokens=1_000_000, threads=1)
+    ((_, sample, _),) = timed
+    assert all(len(pair) == 2 for pair in sample)
+    assert found.tokens_per_epoch is None
+    assert {course.epochs for course in found.courses} == {None}
+    assert found.notes[0] == "without a corpus, timed on text that is made up"
+
+
+def test_made_up_text_is_the_same_every_time_and_has_common_and_rare_words():
+    first, again = (next(planning.made_up(pairs=False)) for _ in range(2))
+    assert first == again
+    words = first.lower().replace(".", "").split()
+    assert len(words) == 300
+    assert 100 < len(set(words)) < 290
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bart", TEXTS), "cannot pretrain 'bart'; there are word2vec,"),
+        (("gpt",), "gpt needs a corpus, or a number of tokens alone"),
+        (("cove", TEXTS), "cove learns from translations"),
+        (("gpt", TEXTS, 0), "tokens must be above 0, got 0"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(arguments, message):
+    method, corpus, tokens = (*arguments, None, None)[:3]
+    with pytest.raises(SettingsError, match=message.replace("(", r"\(")):
+        hs.plan(method, corpus, tokens=tokens)
+
+
+def test_laws_expect_less_of_more():
+    for law in LAWS.values():
+        parameters, tokens = law.parameters[0], law.tokens[0]
+        assert law.loss(2 * parameters, tokens) < law.loss(parameters, tokens)
+        assert law.loss(parameters, 2 * tokens) < law.loss(parameters, tokens)
+        assert law.covers(parameters, tokens)
+        assert not law.covers(parameters, 2 * law.tokens[1])
+
+
+@pytest.mark.slow
+def test_a_model_is_timed_for_real():
+    found = measure("gpt", TEXTS, seconds=0.3, **SMALL)
+    assert found.tokens_per_second > 0
+    assert found.tokens_per_epoch == pytest.approx(80 * 22, rel=0.5)
+    assert 50e6 < found.memory_bytes < 5e9
+    assert found.checkpoint_bytes > 3 * 4 * found.parameters
+    assert 0 < found.validation_seconds < 5
+
+
+@pytest.mark.slow
+def test_word_vectors_are_timed_for_real():
+    found = measure("glove", TEXTS, seconds=0.1, size="tiny", threads=1, options={})
+    assert found.tokens_per_epoch == 80 * 16  # words, and what ends them
+    assert found.parameters % 25 == 0
+    assert 0 <= found.work_power < 1
+
+
+@pytest.mark.slow
+def test_errors_arrive_as_they_were_raised():
+    with pytest.raises(DataError, match="fewer than three tokens"):
+        measure("gpt", ["a"], seconds=0.1, **SMALL)
