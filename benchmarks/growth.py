@@ -29,8 +29,8 @@ PARTS = ("time", "memory")
 MODELS = ("gpt", "bert", "elmo")
 JOBS = ("word2vec", "counts", "glove", *MODELS, "cove", "predict")
 CHARACTERS = {  # of the text that is 1x
-    "time": {"word2vec": 4_000_000, "counts": 4_000_000, "glove": 4_000_000, "cove": 150_000}
-    | dict.fromkeys(MODELS, 300_000),
+    "time": {"word2vec": 2_000_000, "counts": 4_000_000, "glove": 2_000_000, "cove": 100_000}
+    | dict.fromkeys(MODELS, 120_000),
     "memory": dict.fromkeys(JOBS, 4_000_000),
 }
 ROWS = 62_500  # to predict: a million of them are 16x

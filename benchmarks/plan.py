@@ -25,10 +25,12 @@ def predicted(method: str, size: str, tokens: int, corpus: Path, threads: int) -
 
     estimate = hs.plan(method, corpus, size=size, tokens=tokens, threads=threads)
     (course,) = (one for one in estimate.courses if one.name == f"{tokens:,} tokens")
-    seconds = course.hours * 3600
+    seconds, speed = course.hours * 3600, estimate.speed
+    before = estimate.preparation_seconds
+    in_training = (seconds - before) * speed.processors
     figures = {
         "seconds": seconds,
-        "cpu_seconds": seconds * estimate.speed.processors,
+        "cpu_seconds": before * speed.preparation_processors + in_training,
         "megabytes": estimate.memory_bytes / 1e6,
     }
     return figures if course.loss is None else figures | {"loss": course.loss}
@@ -37,12 +39,13 @@ def predicted(method: str, size: str, tokens: int, corpus: Path, threads: int) -
 def measured(method: str, size: str, tokens: int, corpus: Path, threads: int) -> Figures:
     import headstart as hs
 
+    pretrain = hs.pretrain  # imported before the clock is started
     lineage: dict[str, dict[str, float]] = {}
 
     def work() -> None:
         with tempfile.TemporaryDirectory() as name:
             kept = {} if method == "word2vec" else {"run_folder": Path(name, "run")}
-            encoder = hs.pretrain(method, corpus, size=size, tokens=tokens, threads=threads, **kept)
+            encoder = pretrain(method, corpus, size=size, tokens=tokens, threads=threads, **kept)
             lineage.update(encoder.lineage)
 
     timed = measure(work)

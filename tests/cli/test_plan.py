@@ -13,7 +13,12 @@ def timed(monkeypatch):
     """Let timing give these figures at once."""
     figures = {
         **{"tokens_per_second": 1000.0, "processors": 1.0, "others": 1.2},
-        **{"preparation_seconds": 10.0, "validation_seconds": 0.5, "tokens_per_epoch": 100_000},
+        **{
+            "preparation_seconds": 10.0,
+            "preparation_processors": 1.0,
+            "validation_seconds": 0.5,
+            "tokens_per_epoch": 100_000,
+        },
         **{"parameters": 50_000, "memory_bytes": 500_000_000, "checkpoint_bytes": 600_000},
     }
     monkeypatch.setattr(planning, "measure", lambda *_, **__: Speed(**figures))

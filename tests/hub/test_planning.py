@@ -21,6 +21,7 @@ TIMED = Speed(
     processors=1.0,
     others=0.0,
     preparation_seconds=10.0,
+    preparation_processors=1.0,
     validation_seconds=0.5,
     tokens_per_epoch=100_000,
     parameters=50_000,

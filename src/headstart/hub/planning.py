@@ -28,6 +28,7 @@ from headstart.seeds import generator
 from headstart.storage import cache_folder, fingerprint, read_json, write_json
 
 _SAMPLE = 8_000_000  # characters that are timed on; of a longer text, documents spread over it
+_SAMPLE_OF_WORDS = 32_000_000  # for word vectors, whose speed depends on how many words there are
 _VALIDATIONS, _MOST_ASIDE = 20, 0.1  # as runs have them: so many, and this share of minutes at most
 _HELD_OUT, _MOST_HELD_OUT = 0.02, 50_000  # as `tokenize.documents` holds out
 _CHECKPOINTS = 4  # the newest two, the best, and one that is being written
@@ -38,7 +39,7 @@ _BUSY = 0.15  # cores' worth of other work that makes a timing doubtful
 _SIZES = {"word2vec": "small", "glove": "small"}  # by default; the others' is mini
 
 _MADE_UP = 3000  # documents of 300 words
-_CODE = 1  # raise it when the same trial would be timed in another way
+_CODE = 3  # raise it when the same trial would be timed in another way
 
 _Text = TypeVar("_Text", str, Pair)
 
@@ -216,7 +217,8 @@ def _timed(
     else:
         whole = made_up(pairs=method == "cove") if text is None else text.texts()
     with progress.stage("reading the corpus", unit="documents") as advance:
-        sample, times = spread(whole, _SAMPLE, advance)
+        most = _SAMPLE if method in RUNS else _SAMPLE_OF_WORDS
+        sample, times = spread(whole, most, advance)
     with progress.stage(f"timing {method}"):
         speed = measure(method, sample, **settings)
     write_json(kept, {"speed": asdict(speed), "times": times})
@@ -299,7 +301,7 @@ def _wanted(
             yield f"{usual:g} epochs", round(usual * epoch)
     if tokens is not None:
         yield f"{tokens:,} tokens", tokens
-    if method in LAWS:
+    if method in {"elmo", "gpt", "bert"}:
         yield "compute-optimal", TOKENS_A_PARAMETER * parameters
     if minutes is not None or method in RUNS:
         yield f"{minutes or MINUTES:g} minutes", None
@@ -342,7 +344,10 @@ def _notes(
                 f"a loss with ? is beyond the runs behind the law ({law.parameters[0]:,} to "
                 f"{law.parameters[1]:,} parameters, {law.tokens[0]:,} to {law.tokens[1]:,} tokens)"
             )
-        yield "losses are those of English Wikipedia and of the default vocabulary"
+        yield (
+            "losses are those of English Wikipedia and the default vocabulary, to "
+            f"{law.error:.2f} nats within these runs"
+        )
     most = max(courses, key=lambda course: course.epochs or 0)
     if method in RUNS and (most.epochs or 0) > _MANY_EPOCHS:
         yield (

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from torch import nn
 
@@ -42,9 +42,10 @@ class Speed:
 
     Attributes:
         tokens_per_second: Tokens read a second of the clock, validations aside.
-        processors: Processor seconds of the process a second of the clock.
+        processors: Processor seconds of the process, a second of the clock, in training.
         others: Those of all other processes meanwhile; 0 where nobody knows.
         preparation_seconds: Reading the text, learning its vocabulary, encoding, counting.
+        preparation_processors: Processor seconds, a second of it.
         validation_seconds: One validation, with saving what it improved.
         tokens_per_epoch: Tokens of the text.
         parameters: Numbers that are trained.
@@ -58,6 +59,7 @@ class Speed:
     processors: float
     others: float
     preparation_seconds: float
+    preparation_processors: float
     validation_seconds: float
     tokens_per_epoch: int
     parameters: int
@@ -129,11 +131,11 @@ def _time_steps(method: str, folder: Path, seconds: float, settings: dict[str, A
     if method == "cove":
         lines = (folder / _TEXTS).read_text(encoding="utf-8").splitlines()
         text = {"parallel": [tuple(json.loads(line)["text"]) for line in lines]}
-    watch, began, run = _Watch(), time.perf_counter(), folder / "run"
+    watch, run = _Watch(), folder / "run"
     encoder = pretrain(
         method, **text, **settings, minutes=seconds / 60, run_folder=run, progress=watch
     )
-    preparation = time.perf_counter() - began - encoder.lineage["training_seconds"]
+    preparation = watch.preparation()
     if encoder.lineage["steps"] < _LEAST_STEPS:
         run = folder / "longer"
         encoder = pretrain(
@@ -155,7 +157,8 @@ def _time_steps(method: str, folder: Path, seconds: float, settings: dict[str, A
         tokens_per_second=sum(tokens[counted]) / sum(took[counted]),
         processors=watch.processors,
         others=watch.others,
-        preparation_seconds=preparation,
+        preparation_seconds=preparation[0],
+        preparation_processors=preparation[1],
         validation_seconds=aside / max(1, len(report["curve"])),
         tokens_per_epoch=report["tokens_per_epoch"],
         parameters=_parameters(encoder),
@@ -166,12 +169,14 @@ def _time_steps(method: str, folder: Path, seconds: float, settings: dict[str, A
 
 def _time_words(method: str, folder: Path, seconds: float, settings: dict[str, Any]) -> Speed:
     """Time word vectors, which have no steps, by the words read; half of them show what grows."""
+    began = time.perf_counter()
     pretrain(method, folder / _FIRST, **settings, min_count=1, epochs=0.01)
+    loading = time.perf_counter() - began  # of compiled loops
     half = pretrain(method, folder / _HALF, **settings, epochs=0.01)
-    watch, began = _Watch(), time.perf_counter()
+    watch = _Watch()
     encoder = pretrain(method, folder / _TEXTS, **settings, minutes=seconds / 60, progress=watch)
     report = encoder.lineage
-    preparation = time.perf_counter() - began - report["training_seconds"]
+    prepared, processors = watch.preparation()
     words = half.lineage["words"], report["words"]
     pairs = half.lineage.get("pairs", words[0]), report.get("pairs", words[1])
     vocabularies = half.config["vocabulary"], encoder.config["vocabulary"]
@@ -179,7 +184,8 @@ def _time_words(method: str, folder: Path, seconds: float, settings: dict[str, A
         tokens_per_second=report["epochs"] * report["words"] / report["training_seconds"],
         processors=watch.processors,
         others=watch.others,
-        preparation_seconds=preparation,
+        preparation_seconds=prepared + loading,
+        preparation_processors=processors,
         validation_seconds=0.0,
         tokens_per_epoch=report["words"],
         parameters=_parameters(encoder),
@@ -207,24 +213,50 @@ def _write(path: Path, texts: Iterable[Any]) -> None:
 
 
 class _Watch:
-    """Progress that looks at the processors while the last stage, the training, goes on."""
+    """Progress that looks at the clocks when the last stage, the training, begins and ends."""
 
     def __init__(self) -> None:
-        self.processors = self.others = 0.0
+        self.began, self.before, self.after = (_times(),) * 3
 
     @contextmanager
     def stage(
         self, description: str, total: float | None = None, unit: str = ""
     ) -> Iterator[Advance]:
+        self.before = _times()
         with SILENT.stage(description, total, unit) as advance:
-            clock, own, machine = time.perf_counter(), time.process_time(), _machine_seconds()
             yield advance
-        seconds, used = time.perf_counter() - clock, time.process_time() - own
-        self.processors = used / seconds
-        self.others = max(0.0, _machine_seconds() - machine - used) / seconds
+        self.after = _times()
 
     def note(self, message: str) -> None:
         SILENT.note(message)
+
+    @property
+    def processors(self) -> float:
+        """Processor seconds of this process a second of training."""
+        return (self.after.own - self.before.own) / (self.after.clock - self.before.clock)
+
+    @property
+    def others(self) -> float:
+        """Those of all other processes."""
+        whole = (self.after.machine - self.before.machine) / (self.after.clock - self.before.clock)
+        return max(0.0, whole - self.processors)
+
+    def preparation(self) -> tuple[float, float]:
+        """Return the seconds before training, and this process's processor seconds in one."""
+        seconds = self.before.clock - self.began.clock
+        return seconds, (self.before.own - self.began.own) / seconds
+
+
+class _Times(NamedTuple):
+    """Seconds by the clock, and processor seconds of this process and of the whole machine."""
+
+    clock: float
+    own: float
+    machine: float
+
+
+def _times() -> _Times:
+    return _Times(time.perf_counter(), time.process_time(), _machine_seconds())
 
 
 def _machine_seconds() -> float:

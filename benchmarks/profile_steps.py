@@ -1,0 +1,201 @@
+"""Where the time of a pretraining step goes, and how much of the machine's matrix rate it uses.
+
+BERT and GPT, mini, as `hs.pretrain` trains them: its rows, its dropout, its optimizer. Printed are
+the shares of the operators' own time, by what they are for, and the utilization: the operations of
+the step's matrix products, a second of processor time, over those of one large bfloat16 product,
+measured by turns on the same threads. `--rows 32` are the steps of `bert_pretraining.py`.
+
+    python benchmarks/profile_steps.py --threads 1
+"""
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import SHARED
+from public_data import articles
+
+if TYPE_CHECKING:
+    import torch
+
+    from headstart.pretrain.causal_lm import Batch
+
+PARTS = {  # by the beginning of an operator's name; the first that fits
+    "matrix products": ("mm", "addmm", "linear", "mkldnn_linear"),
+    "attention's products": ("bmm", "baddbmm"),
+    "softmax and logarithms": (
+        "_softmax",
+        "_log_softmax",
+        "logsumexp",
+        "exp",
+        "log",
+        "amax",
+        "max",
+    ),
+    "norms and GELU": ("native_layer_norm", "gelu"),
+    "optimizer": ("_fused_adam", "_foreach", "linalg_vector_norm", "stack"),
+    "copies and types": (
+        "copy_",
+        "_to_copy",
+        "cat",
+        "fill_",
+        "zero_",
+        "index",
+        "gather",
+        "embedding",
+    ),
+    "additions and products by element": ("add", "mul", "sub", "div", "sum", "neg", "masked_fill"),
+}
+DOCUMENTS = 300
+WARM_UP, STEPS = 3, 12
+SQUARE = 1024  # of the large product
+
+
+def steps_of(
+    method: str, arguments: argparse.Namespace, folder: Path
+) -> Iterator[Callable[[], int]]:
+    """Yield one step after the other as a call that makes it and returns its tokens."""
+    import torch
+
+    from headstart.models.bert import Bert, BertConfig
+    from headstart.models.gpt import Gpt, GptConfig
+    from headstart.pretrain import causal_lm, masked_lm
+    from headstart.tokenize.documents import encode_documents
+    from headstart.tokenize.subwords import SubwordTokenizer
+    from headstart.training.loop import train
+    from headstart.training.optimizers import adamw
+    from headstart.training.runs import has_fast_bf16
+
+    texts = articles(arguments.data, "train")[:DOCUMENTS]
+    kind = "wordpiece" if method == "bert" else "bpe"
+    tokenizer = SubwordTokenizer.train(texts, kind=kind, vocabulary_size=8192)
+    documents = encode_documents(texts, tokenizer, folder, by_sentence=method == "bert")
+    fresh = torch.Generator().manual_seed(0)
+    sizes = {"vocabulary_size": len(tokenizer.vocabulary), "positions": 128}
+    how = {"rows_per_step": arguments.rows}
+    objective: Any
+    if method == "bert":
+        model: Any = Bert(BertConfig(**sizes), generator=fresh)
+        settings = masked_lm.MaskedLm(**how)
+        objective = masked_lm.Objective(model, documents, tokenizer, settings, seed=0)
+    else:
+        model = Gpt(GptConfig(**sizes), generator=fresh)
+        settings = causal_lm.CausalLm(**how)
+        objective = causal_lm.Objective(model, documents, tokenizer, settings, seed=0)
+    taken: list[int] = []
+
+    def loss(batch: "Batch") -> tuple["torch.Tensor", "torch.Tensor"]:
+        taken.append(objective.tokens(batch))
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(torch.device("cpu"))):
+            return objective.loss(batch)
+
+    run = train(
+        objective.batches(1), loss, adamw(model, learning_rate=1e-4), schedule=lambda _: 1.0, seed=0
+    )
+
+    def step() -> int:
+        taken.clear()
+        next(run)
+        return sum(taken)
+
+    yield from itertools.repeat(step)
+
+
+def matrix_rate() -> float:
+    """Return the operations a processor second of one large bfloat16 product, forty times."""
+    import torch
+
+    square = torch.randn(SQUARE, SQUARE, dtype=torch.bfloat16)
+    square @ square
+    began = time.process_time()
+    for _ in range(40):
+        square @ square
+    return 40 * 2 * SQUARE**3 / (time.process_time() - began)
+
+
+def operations(step: Callable[[], int]) -> float:
+    """Return the operations of a step's matrix products, backwards too, for each token."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        tokens = step()
+    return counter.get_total_flops() / tokens
+
+
+def shares(step: Callable[[], int]) -> tuple[dict[str, float], float]:
+    """Return each part's share in the time of some steps, and that of what is no operator."""
+    import torch
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        began = time.perf_counter()
+        for _ in range(STEPS):
+            step()
+        seconds = time.perf_counter() - began
+    found = dict.fromkeys((*PARTS, "other operators"), 0.0)
+    for event in profile.key_averages():
+        name = event.key.removeprefix("aten::")
+        own = event.self_cpu_time_total / 1e6 / seconds
+        if not event.key.startswith("aten::"):
+            continue
+        fitting = (part for part, names in PARTS.items() if name.startswith(names))
+        found[next(fitting, "other operators")] += own
+    return found, 1 - sum(found.values())
+
+
+def report(method: str, arguments: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        steps = steps_of(method, arguments, Path(name))
+        for step in itertools.islice(steps, WARM_UP):
+            step()
+        each = operations(next(steps))
+        rates, products = [], []
+        for _ in range(arguments.repetitions):
+            products.append(matrix_rate())
+            began, tokens = time.process_time(), 0
+            for step in itertools.islice(steps, STEPS):
+                tokens += step()
+            rates.append(tokens / (time.process_time() - began))
+        found, rest = shares(next(steps))
+    used = [each * rate / product for rate, product in zip(rates, products, strict=True)]
+    print(
+        f"\n{method} mini, {arguments.rows} rows a step: {each / 1e6:.1f} MFLOP a token, "
+        f"{statistics.median(rates):,.0f} tokens a processor second"
+    )
+    print(
+        f"  utilization {statistics.median(used):.1%} ({min(used):.1%} to {max(used):.1%}) of "
+        f"{statistics.median(products) / 1e9:.0f} GFLOP/s"
+    )
+    for part, share in sorted(
+        [*found.items(), ("no operator: rows, masks, Python", rest)], key=_share
+    ):
+        print(f"  {share:6.1%}  {part}")
+
+
+def _share(part: tuple[str, float]) -> float:
+    return -part[1]
+
+
+def main() -> None:
+    import torch
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--methods", nargs="+", choices=("bert", "gpt"), default=["bert", "gpt"])
+    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--data", type=Path, default=SHARED / "data")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for method in arguments.methods:
+        report(method, arguments)
+
+
+if __name__ == "__main__":
+    main()
