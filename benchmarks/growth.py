@@ -31,7 +31,7 @@ JOBS = ("word2vec", "counts", "glove", *MODELS, "cove", "predict")
 CHARACTERS = {  # of the text that is 1x
     "time": {"word2vec": 2_000_000, "counts": 4_000_000, "glove": 2_000_000, "cove": 100_000}
     | dict.fromkeys(MODELS, 120_000),
-    "memory": dict.fromkeys(JOBS, 4_000_000) | dict.fromkeys(MODELS, 1_000_000),
+    "memory": dict.fromkeys(JOBS, 4_000_000),
 }
 ROWS = 62_500  # to predict: a million of them are 16x
 STEPS = 20  # of a model that is looked at for its memory
