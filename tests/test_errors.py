@@ -11,6 +11,7 @@ LEAVES = [
     (errors.MissingExtraError, ImportError, 2),
     (errors.NetworkError, ConnectionError, 2),
     (errors.TransferError, RuntimeError, 70),
+    (errors.MemoryLimitError, MemoryError, 70),
     (errors.LockedError, RuntimeError, 73),
     (errors.StorageError, OSError, 74),
     (errors.InterruptedRunError, RuntimeError, 75),

@@ -33,7 +33,7 @@ def read_settings(path: Path, *, known: Collection[str]) -> dict[str, Setting]:
         raise SettingsError(f"{path}: cannot read the settings: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also of a number with thousands of digits
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
     settings: dict[str, Setting] = {}
     for key, value in table.items():

@@ -46,9 +46,11 @@ def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
     """Refuse weights with which nothing can be computed.
 
     Raises:
-        FormatError: A tensor holds NaN or infinity, or no floats; names it.
+        FormatError: A tensor holds NaN or infinity, or neither floats nor whole numbers; names it.
     """
     for name, tensor in tensors.items():
+        if tensor.dtype == torch.int64:  # the tags of a tagger that only looks up
+            continue
         if not tensor.is_floating_point():
             kind = str(tensor.dtype).removeprefix("torch.")
             raise FormatError(f"{path}: {name} holds {kind}, expected floats")

@@ -141,7 +141,7 @@ def test_numbers(run, files):
     assert code == 2
     assert "odd.csv line 3: 'label' is 'many', not a finite number" in err
     code, _, err = run(
-        "fit", "classification", "stars.csv", "--transfer", "tfidf", "--out", "grades"
+        "fit", "classification", "stars.csv", "--transfer", "tfidf", "--out", "stars-as-classes"
     )
     assert code == 0
     assert "look like numbers" not in err

@@ -43,7 +43,7 @@ def test_every_option_arrives(run, monkeypatch):
         ),
         *("--minutes", "0.5", "--tokens", "9", "--seed", "3", "--min-count", "2", "--out", "x"),
     )
-    assert code == 130
+    assert code == 75
     assert given["method"] == "glove"
     assert given["corpus"] == [Path("articles.txt"), Path("train.csv")]
     assert (given["size"], given["minutes"], given["tokens"]) == ("mini", 0.5, 9)

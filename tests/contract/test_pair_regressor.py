@@ -95,7 +95,7 @@ def test_swapping_the_texts_of_a_symmetric_pair_changes_nothing(fitted, pairs):
     found = fitted.predict([*pairs, *ODD])
     swapped = fitted.predict([(b, a) for a, b in [*pairs, *ODD]])
     same = fitted.symmetric or isinstance(fitted.method_, Majority)
-    assert np.allclose(swapped, found, rtol=1e-6) == same
+    assert np.allclose(swapped, found, rtol=1e-4) == same
 
 
 def test_it_survives_pickle_and_the_disk(fitted, pairs, tmp_path):

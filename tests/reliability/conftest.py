@@ -55,7 +55,12 @@ def save_bert(folder):
     """Save a tiny BERT as `transformers` would, without anything of ours."""
     tokenizer = SubwordTokenizer.train([text for text, _ in NEWS], vocabulary_size=300)
     sizes = BertConfig(
-        len(tokenizer.vocabulary), width=16, layers=2, heads=4, feed_forward=24, positions=24
+        vocabulary_size=len(tokenizer.vocabulary),
+        width=16,
+        layers=2,
+        heads=4,
+        feed_forward=24,
+        positions=24,
     )
     model = Bert(sizes, generator=torch.Generator().manual_seed(0))
     PretrainedBert.of(model, tokenizer, lineage={}).save(folder)

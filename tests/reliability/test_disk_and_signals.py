@@ -12,6 +12,7 @@ import time
 import pytest
 import tiny_run
 import torch
+from safetensors.torch import load_file
 from tiny_run import Notes, digest, start
 
 from headstart.budget import Budget
@@ -377,7 +378,7 @@ def test_A10_without_its_best_checkpoint_a_run_ends_with_its_last_weights(tmp_pa
     model, _, report = start(tmp_path)
     assert report["best_step"] == 12
     assert (tmp_path / "step-00000004.corrupt").is_dir()
-    saved = checkpoints.load_file(tmp_path / "step-00000012" / "model.safetensors")
+    saved = load_file(tmp_path / "step-00000012" / "model.safetensors")
     assert torch.equal(model.tokens.weight, saved["tokens.weight"])
 
 

@@ -184,6 +184,8 @@ def test_A5_corruption_matrix(name, tmp_path):
         file = folder / "step-00000002" / name
         file.unlink() if bad is None else file.write_bytes(bad)
         progress = Notes()
+        if name == MANIFEST and bad is not None and bad.strip() == content.strip():
+            continue  # the line's end says nothing
         assert checkpoints.newest_checkpoint(folder, progress).step == 1, damage
         assert (folder / "step-00000002.corrupt").is_dir()
         assert "step-00000002/" in progress.notes[0]

@@ -8,6 +8,7 @@ import resource
 import pytest
 import tiny_run
 import torch
+from safetensors.torch import load_file
 from tiny_run import Killed, Notes, digest, start
 
 from headstart.budget import Budget
@@ -78,7 +79,7 @@ def test_B1_a_huge_learning_rate_saves_nothing_bad(tmp_path):
     with pytest.raises(NonFiniteError):
         start(tmp_path, learning_rate=1e20, warm_up=0.0, budget=Budget(steps=40))
     for file in tmp_path.glob("step-*/model.safetensors"):
-        assert all(torch.isfinite(each).all() for each in checkpoints.load_file(file).values())
+        assert all(torch.isfinite(each).all() for each in load_file(file).values())
 
 
 def test_B1_the_batch_names_its_documents():
@@ -92,7 +93,9 @@ def test_B1_bad_batches_are_skipped_counted_and_limited(tmp_path, monkeypatch):
     _, _, report = start(tmp_path / "whole", skip_bad_batches=2, progress=progress)
     assert report["skipped_batches"] == 2
     assert any("1 of 2 that may" in note for note in progress.notes)
-    lines = [json.loads(each) for each in (tmp_path / "whole" / "log.jsonl").open()]
+    lines = [
+        json.loads(each) for each in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()
+    ]
     skipped = [line for line in lines if line["kind"] == "skipped"]
     assert [(line["step"], line["loss"]) for line in skipped] == [(3, None), (7, None)]
     with pytest.raises(NonFiniteError, match="step 7: "):

@@ -49,7 +49,7 @@ def unkilled(tmp_path_factory):
 
 def test_C1_a_process_that_dies_is_started_again_and_nothing_differs(tmp_path, unkilled):
     folder = tmp_path / "run"
-    again = result(folder, torchrun(folder, "--kill", "1", "4", restarts=1))
+    again = result(folder, torchrun(folder, "--kill", "1", "4", restarts=3))
     assert again["resumed_at"] == 2
     assert again["weights"] == unkilled["weights"]
     assert again["curve"] == unkilled["curve"]
