@@ -123,7 +123,10 @@ def _classifier(config: Mapping[str, Any]) -> TextClassifier:
         parameters["class_weight"] = dict(parameters["class_weight"])
     pairs = config["kind"] == PAIR_CLASSIFIER
     model = PairClassifier(**parameters) if pairs else TextClassifier(**parameters)
-    model.classes_ = np.array(config["classes"], np.dtype(config["dtype"]))
+    dtype = np.dtype(config["dtype"])
+    if dtype.names:
+        raise ValueError(f"labels of type {config['dtype']!r}")
+    model.classes_ = np.array(config["classes"], dtype)
     model.temperature_ = float(config.get("temperature", 1.0))
     if not 0 < model.temperature_ < math.inf:
         raise ValueError(f"a temperature of {model.temperature_}")
