@@ -40,7 +40,7 @@ demo-full: $(READY)  ## The demo without its limit of 20 minutes: every method w
 	@echo; echo "The report is runs/demo-full/report.html: open it in a browser."
 
 test: $(READY)  ## Run the tests, a process a core
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 soak: $(READY)  ## Kill each objective's runs fifty times, and count how many go on exactly
 	$(BIN)/python -m benchmarks.soak --kills 50
