@@ -28,7 +28,6 @@ All parts read Wikipedia articles, cut into sentences and words.
 import argparse
 import math
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,6 +48,7 @@ from harness import (
     main,
     measure,
     measure_repeated,
+    seconds_to,
 )
 from public_data import articles
 
@@ -221,18 +221,13 @@ def race(training: Callable[[argparse.Namespace], Trained]) -> Contender:
 
     def figures(arguments: argparse.Namespace) -> Figures:
         trained = training(arguments)
-        spent, found = 0.0, trained.held_out()
-        before, higher = spent, found
-        while found > arguments.loss and spent < 60 * arguments.minutes:
-            before, higher = spent, found
-            started = time.perf_counter()
-            while time.perf_counter() - started < arguments.seconds:
-                trained.step()
-            spent += time.perf_counter() - started
-            found = trained.held_out()
-        if found <= arguments.loss < higher:  # between two looks linearly
-            spent = before + (spent - before) * (higher - arguments.loss) / (higher - found)
-        return {"seconds": spent, "reached": found}
+        return seconds_to(
+            arguments.loss,
+            trained.step,
+            trained.held_out,
+            look=arguments.seconds,
+            most=60 * arguments.minutes,
+        )
 
     return figures
 

@@ -94,6 +94,33 @@ def measure_repeated(work: Callable[[], object], *, least_seconds: float) -> Tim
     return Timed(timed.seconds / calls, timed.others, timed.cpu_seconds / calls)
 
 
+def seconds_to(
+    loss: float,
+    step: Callable[[], object],
+    held_out: Callable[[], float],
+    *,
+    look: float,
+    most: float,
+) -> Figures:
+    """Train until the held-out loss is as low, and return the seconds, and the loss at the end.
+
+    The clock stands still while it is looked at, every `look` seconds of training, and `seconds`
+    is between two looks, linearly. After `most` seconds one gives up: they are a lower bound then.
+    """
+    spent, found = 0.0, held_out()
+    before, higher = spent, found
+    while found > loss and spent < most:
+        before, higher = spent, found
+        started = time.perf_counter()
+        while time.perf_counter() - started < look:
+            step()
+        spent += time.perf_counter() - started
+        found = held_out()
+    if found <= loss < higher:
+        spent = before + (spent - before) * (higher - loss) / (higher - found)
+    return {"seconds": spent, "reached": found}
+
+
 def keep_others(figures: Figures, new: Figures) -> None:
     """Add `new` to `figures`; of what other processes did meanwhile, keep the most."""
     others = max(figures.get("others", 0.0), new.get("others", 0.0))

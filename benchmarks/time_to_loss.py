@@ -12,14 +12,14 @@ are scored. Who has not arrived after `--minutes` is given up: its figure is a l
 """
 
 import argparse
-import time
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from bert_pretraining import batch_of as bert_batch
 from gpt_pretraining import batch_of as gpt_batch
 from gpt_pretraining import peer_arrays as gpt_arrays
-from harness import OURS, Figures, Metric, argument_parser, main
+from harness import OURS, Figures, Metric, argument_parser, main, seconds_to
 from language_model_inputs import corpus, folder, prepare_bert, prepare_gpt, read_masked, read_rows
 from peers import as_tensors, trainer
 
@@ -30,31 +30,28 @@ HELD_OUT = 32  # batches
 Steps = Callable[[Sequence[Any]], object]
 
 
-def seconds_to(
-    loss: float,
+def arrive(
+    kind: str,
     batches: list[Any],
     steps: Steps,
     score: Callable[[Any], float],
     arguments: argparse.Namespace,
-) -> tuple[float, float]:
-    """Train to a held-out loss; return the seconds it took, between two looks linearly, and it."""
+) -> Figures:
+    """Train on all batches but the first ones, on which the loss is looked at."""
+    to_train_on = itertools.cycle(range(HELD_OUT, len(batches)))
 
-    def look() -> float:
-        return sum(map(score, batches[:HELD_OUT])) / HELD_OUT
+    def step() -> None:
+        at = next(to_train_on)
+        steps(batches[at : at + 1])
 
-    spent, found, at = 0.0, look(), HELD_OUT
-    before, higher = spent, found
-    while found > loss and spent < 60 * arguments.minutes:
-        before, higher = spent, found
-        started = time.perf_counter()
-        while time.perf_counter() - started < arguments.look:
-            steps(batches[at : at + 1])
-            at = at + 1 if at + 1 < len(batches) else HELD_OUT
-        spent += time.perf_counter() - started
-        found = look()
-    if found <= loss < higher:
-        spent = before + (spent - before) * (higher - loss) / (higher - found)
-    return spent, found
+    found = seconds_to(
+        getattr(arguments, f"{kind}_loss"),
+        step,
+        lambda: sum(map(score, batches[:HELD_OUT])) / HELD_OUT,
+        look=arguments.look,
+        most=60 * arguments.minutes,
+    )
+    return {f"{kind}_{name}": value for name, value in found.items()}
 
 
 def rise(step: int) -> float:
@@ -110,8 +107,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
             next(trained)
 
         model.train()
-        reached = seconds_to(getattr(arguments, f"{kind}_loss"), batches, steps, score, arguments)
-        figures[f"{kind}_seconds"], figures[f"{kind}_reached"] = reached
+        figures |= arrive(kind, batches, steps, score, arguments)
     return figures
 
 
@@ -151,9 +147,7 @@ def peer(*, own_rate: bool = False, best: bool = False) -> Callable[[argparse.Na
                 model.train()
                 return loss
 
-            loss = getattr(arguments, f"{kind}_loss")
-            reached = seconds_to(loss, batches, steps, score, arguments)
-            figures[f"{kind}_seconds"], figures[f"{kind}_reached"] = reached
+            figures |= arrive(kind, batches, steps, score, arguments)
         return figures
 
     return figures_of
