@@ -53,6 +53,19 @@ def test_what_differs_is_said_in_sentences():
     assert differences(resolved("tfidf"), {}) == []
 
 
+def test_rates_that_fall_with_many_labels_are_said():
+    encoders = {"word2vec": encoder(100, corpus="news", words=9, seconds=1.0)}
+    methods = resolved("word2vec:probe", "word2vec:frozen")
+    few, many = (differences(methods, encoders, labels=labels) for labels in (500, 501))
+    assert many[: len(few)] == few
+    assert many[len(few) :] == [
+        "Rates of what replaces the embedding layer are those of up to 500 labels; above, they "
+        "fall with the root of their number."
+    ]
+    probed = resolved("word2vec:probe")
+    assert differences(probed, encoders, labels=501) == differences(probed, encoders)
+
+
 def test_whole_models_differ_in_size_and_in_what_they_saw(bert):
     here = {"corpus": "news", "words": 900_000, "seconds": 60.4}
     pretrained = PretrainedBert.of(bert.model, bert.tokenizer, lineage=here)

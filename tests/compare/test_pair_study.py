@@ -162,8 +162,8 @@ def test_states_of_pairs_are_looked_up(forgetful, make_pairs, tmp_path, monkeypa
 def test_pairs_that_repeat_or_share_texts_are_said():
     train = PairDataset([("a", "b"), ("a", "b"), ("c", "d"), ("a", "e")], ["x", "y", "x", "y"])
     test = PairDataset([("c", "d"), ("z", "c"), ("y", "z")], ["x", "x", "y"])
-    as_texts = PAIR.as_texts(train)
-    seen = find_seen(as_texts, PAIR.as_texts(test))
+    as_texts = train.as_texts()
+    seen = find_seen(as_texts, test.as_texts())
     duplicates, conflicts, leaks = warnings(as_texts, seen)
     assert "'a | b' on lines 1, 2" in duplicates
     assert conflicts.startswith("data in memory: texts with several labels: 1, in 2 rows")

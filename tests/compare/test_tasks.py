@@ -10,6 +10,7 @@ from headstart.data.labelled import Dataset
 from headstart.data.pairs import PairDataset
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT
+from headstart.transfer.methods import Features
 
 
 def test_a_task_goes_by_its_name_or_that_of_its_demo():
@@ -45,15 +46,20 @@ def test_processes_can_be_given_any_task():
     for task in TASKS.values():
         again = pickle.loads(pickle.dumps(task))  # noqa: S301 - our own
         assert (again.name, again.estimator) == (task.name, task.estimator)
-        assert again.as_text(("a", "b")) == task.as_text(("a", "b"))
+        assert again.texts([("a", "b")]) == task.texts([("a", "b")])
+
+
+def test_settings_are_filled_in_as_the_estimators_fill_them():
+    texts, pairs = (task.defaults(Features(), whole_model=None) for task in (CLASSIFICATION, PAIR))
+    assert (texts.learning_rate, pairs.learning_rate) == (2e-2, 8e-3)
 
 
 def test_examples_read_as_one_text():
     texts = Dataset(["a b", "c"], ["x", "y"])
-    assert CLASSIFICATION.as_texts(texts) is texts
+    assert texts.as_texts() is texts
     pairs = PairDataset([("a b", "c"), ("", "d")], ["x", "y"], "pairs.csv", [2, 5])
     assert PAIR.texts(pairs.texts) == ["a b", "", "c", "d"]
-    assert PAIR.as_texts(pairs) == Dataset(["a b | c", " | d"], ["x", "y"], "pairs.csv", [2, 5])
+    assert pairs.as_texts() == Dataset(["a b | c", " | d"], ["x", "y"], "pairs.csv", [2, 5])
 
 
 def test_files_of_pairs_are_not_taken_for_texts(tmp_path):

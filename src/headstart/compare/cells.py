@@ -371,6 +371,6 @@ _SPEEDS: dict[str, float] = {}  # seconds a text, by the encoder's fingerprint, 
 
 def _seconds_a_text(encoder: Pretrained, terms: Terms) -> float:
     if encoder.fingerprint not in _SPEEDS:
-        some = terms.task.as_texts(terms.test).texts[:_TIMED_TEXTS]
+        some = terms.test.as_texts().texts[:_TIMED_TEXTS]
         _SPEEDS[encoder.fingerprint] = seconds_a_text(encoder, some)
     return _SPEEDS[encoder.fingerprint]

@@ -14,6 +14,7 @@ from headstart.data.overlap import find_conflicts, find_duplicates, text_key
 from headstart.hub.bundle import Pretrained
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import (
+    FEW_LABELS,
     Features,
     FineTune,
     GradualUnfreeze,
@@ -24,13 +25,17 @@ from headstart.transfer.methods import (
 
 
 def differences(
-    methods: Mapping[Contestant, Method], encoders: Mapping[str, Pretrained]
+    methods: Mapping[Contestant, Method],
+    encoders: Mapping[str, Pretrained],
+    *,
+    labels: int = 0,
 ) -> list[str]:
     """Say in sentences what is not equal between the methods.
 
     Args:
         methods: Each contestant's method, with every setting filled in.
         encoders: The encoders, by name.
+        labels: The most that a method is given.
     """
     found = []
     whole = {name: each for name, each in encoders.items() if whole_model_width(each)}
@@ -58,6 +63,14 @@ def differences(
         )
     if len(rates := _learning_rates(methods)) > 1:
         found.append(f"Learning rates differ, each chosen for its transfer: {', '.join(rates)}.")
+    pipeline = {"scratch", "frozen", "finetune"}
+    if labels > FEW_LABELS and any(
+        one.transfer in pipeline and one.encoder not in whole for one in methods
+    ):
+        found.append(
+            f"Rates of what replaces the embedding layer are those of up to {FEW_LABELS} labels; "
+            "above, they fall with the root of their number."
+        )
     return found
 
 

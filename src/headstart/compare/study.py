@@ -307,7 +307,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes, *translations)))
     if task.by_word:
         notes.append(_NOT_RANKED)
-    read_as_one = task.as_texts(train), task.as_texts(test)
+    read_as_one = train.as_texts(), test.as_texts()
     seen = look_for_seen(*read_as_one, corpus, contestants, progress=progress)
     cautions = [*warnings(read_as_one[0], seen), *shared_texts(task, train, test, seen)]
     if plan.corpus is None:
@@ -391,7 +391,11 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "recommendation": choice,
         "left_out": left_out,
         "gains": gained,
-        "differences": differences({one: terms.method(one) for one in contestants}, made.loaded),
+        "differences": differences(
+            {one: terms.method(one) for one in contestants},
+            made.loaded,
+            labels=0 if task.by_word else plan.budgets[-1],
+        ),
         "warnings": [
             *(*cautions, *reordered, *made.notes),
             *(*degenerate(summary, wording), *truncated(cells, wording.example)),
@@ -480,7 +484,7 @@ def _limits(plan: _Plan, terms: Terms, made: Encoders, read: Read) -> Limits:
         plan.allowance,
         {one: terms.method(one) for one in plan.contestants},
         made.loaded,
-        plan.task.as_texts(plan.test).texts,
+        plan.test.as_texts().texts,
         labels=plan.budgets[0],
         test_rows=len(plan.test),
         unread=read.unread,

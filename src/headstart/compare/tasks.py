@@ -57,7 +57,6 @@ class ComparedTask:
         validation: The score in an estimator's report that chooses among methods.
         score: Scores answers to the test examples.
         texts: All texts of some examples, as an encoder reads them.
-        as_text: An example as one text, where it is looked for, timed and shown.
         unfit: The methods that are not for this task, and why.
     """
 
@@ -78,16 +77,7 @@ class ComparedTask:
     validation: str = "validation_accuracy"
     score: Score = score_classes
     texts: Callable[[Sequence[Any]], list[str]]
-    as_text: Callable[[Any], str]
     unfit: Mapping[str, str] = field(default_factory=dict)
-
-    def as_texts(self, examples: Examples) -> Dataset:
-        """Return labelled examples as labelled texts, one text an example."""
-        if isinstance(examples, Dataset):
-            return examples
-        texts, labels = list(map(self.as_text, examples.texts)), examples.labels
-        as_labels = [one if isinstance(one, str) else " ".join(one) for one in labels]
-        return Dataset(texts, as_labels, examples.source, examples.lines, examples.notes)
 
 
 def _read_texts(path: str | Path, columns: Columns, progress: Progress) -> Dataset:
@@ -156,7 +146,6 @@ CLASSIFICATION = ComparedTask(
     strata=_labels,
     estimator=TextClassifier,
     texts=list,
-    as_text=str,
 )
 PAIR = ComparedTask(
     name="pair",
@@ -169,8 +158,8 @@ PAIR = ComparedTask(
     kinds=_labels,
     strata=_labels,
     estimator=PairClassifier,
+    defaults=partial(with_defaults, pairs=True),
     texts=sides,
-    as_text=" | ".join,
 )
 
 
@@ -194,7 +183,6 @@ def tagging(scheme: Scheme) -> ComparedTask:
         validation="validation_score",
         score=score_words if plain else score_spans,
         texts=_joined,
-        as_text=" ".join,
         unfit={"tfidf": "counts the words of a text, and gives no word a tag"},
     )
 

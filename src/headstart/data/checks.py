@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from headstart.data.contamination import Examples, as_texts, find_overlap, find_seen, texts_of
+from headstart.data.contamination import Examples, find_overlap, find_seen, texts_of
 from headstart.data.corpora import Corpus
 from headstart.data.labelled import Dataset, check_known_labels, check_trainable
 from headstart.data.overlap import find_conflicts, find_duplicates
@@ -122,7 +122,7 @@ def look_for_repeats(
     Raises:
         DataError: The corpus cannot be read as it is.
     """
-    texts = as_texts(dataset)
+    texts = dataset.as_texts()
     found: dict[str, Any] = {
         "duplicates": find_duplicates(texts),
         "conflicts": find_conflicts(texts),

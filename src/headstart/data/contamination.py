@@ -141,16 +141,11 @@ class SeenRows:
         return sum(self.clean)
 
 
-def as_texts(examples: Examples) -> Dataset:
-    """Return labelled examples as labelled texts, one text an example."""
-    return examples if isinstance(examples, Dataset) else examples.as_texts()
-
-
 def texts_of(examples: Examples) -> list[str]:
     """Return all texts of examples, in their order: one an example, or of pairs both."""
     if isinstance(examples, PairDataset):
         return [text for pair in examples.texts for text in pair]
-    return as_texts(examples).texts
+    return examples.as_texts().texts
 
 
 def find_seen(
@@ -161,7 +156,7 @@ def find_seen(
     Raises:
         DataError: The corpus cannot be read as it is.
     """
-    learnt, asked = as_texts(train), as_texts(test)
+    learnt, asked = train.as_texts(), test.as_texts()
     leaks = find_leaks(learnt, asked)
     near_leaks = _find_near_leaks(learnt, asked, leaks, progress)
     seen = {*leaks.test_indices, *near_leaks.test_indices}

@@ -78,6 +78,10 @@ class Dataset(Labelled[str, str]):
         """The distinct labels, sorted."""
         return sorted(set(self.labels))
 
+    def as_texts(self) -> Self:
+        """Return the texts as they are: pairs and tagged sentences have to become such."""
+        return self
+
 
 def read_labelled(
     path: str | Path,

@@ -78,7 +78,7 @@ class TaggedSentences(Labelled[list[str], list[str]]):
     def as_texts(self) -> Dataset:
         """Return each sentence as one text, labelled by its tags: to be looked for among others."""
         texts, labels = (list(map(" ".join, lists)) for lists in (self.sentences, self.tags))
-        return Dataset(texts, labels, self.source, self.lines)
+        return Dataset(texts, labels, self.source, self.lines, self.notes)
 
 
 def read_tagged(

@@ -288,7 +288,7 @@ NO_ENCODER = (Majority, TfIdf, Scratch)
 
 _TUNING = Training(hidden=256, dropout=0.1, batch_size=16, min_steps=60, max_steps=2000)
 _HEAD = Training(hidden=256, dropout=0.3, min_steps=100, max_steps=1000)
-_FEW_LABELS = 500
+FEW_LABELS = 500
 _RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768, as in the paper; narrower models take more
 
 
@@ -310,7 +310,7 @@ def with_defaults(
         pairs: Whether the shared pipeline reads pairs of texts.
         labels: How many there are: with many, the shared pipeline learns at lower rates.
     """
-    slower = min(1.0, math.sqrt(_FEW_LABELS / max(1, labels)))  # docs/log.md
+    slower = min(1.0, math.sqrt(FEW_LABELS / max(1, labels)))  # docs/log.md
     rate = _rounded(slower * (8e-3 if pairs else 2e-2))
     defaults: dict[str, Any] = {}
     if isinstance(method, Scratch):
