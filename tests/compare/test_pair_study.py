@@ -11,9 +11,10 @@ from headstart.compare.contestants import Contestant
 from headstart.compare.fairness import shared_texts, warnings
 from headstart.compare.reading import Texts, read_texts, remember, remember_pairs
 from headstart.compare.study import compare
-from headstart.compare.tasks import CLASSIFICATION, PAIR
+from headstart.compare.tasks import CLASSIFICATION, PAIR, SYMMETRIC, TAGGING, choose_task
 from headstart.data.contamination import find_seen
 from headstart.data.pairs import PairDataset, read_labelled_pairs
+from headstart.errors import SettingsError
 from headstart.progress import SILENT
 from headstart.transfer import features
 from headstart.transfer.loading import load
@@ -82,6 +83,44 @@ def test_a_comparison_of_pairs_from_file_to_winner(pair_files):
 
 
 @pytest.mark.slow
+def test_a_comparison_of_symmetric_pairs_keeps_a_symmetric_winner(pair_files):
+    def run(**given):
+        return compare(
+            pair_files / "train.csv",
+            task="pair",
+            methods=["tfidf", f"vectors={pair_files / 'vectors.txt'}:probe"],
+            label_budgets=[40],
+            seeds=1,
+            workers=1,
+            out=pair_files / "out",
+            **given,
+        )
+
+    ordered, found = run(), run(symmetric=True)
+    assert len(list((pair_files / "out" / "cells").glob("*.json"))) == 4, "no cell is used twice"
+    assert "--symmetric" in found.results["command"]
+    assert "--symmetric" not in ordered.results["command"]
+    model = load(pair_files / "out" / "best")
+    pairs = read_labelled_pairs(pair_files / "test.csv").texts
+    swapped = [(second, first) for first, second in pairs]
+    np.testing.assert_allclose(model.predict_proba(pairs), model.predict_proba(swapped), atol=1e-6)
+
+
+def test_a_pair_whose_texts_change_places_in_the_test_part_is_no_clean_row():
+    pair = ("the minister resigned on monday after the vote", "on monday a minister stepped down")
+    train = PairDataset([pair, ("rain is coming", "it is dry")], ["same", "other"])
+    seen = find_seen(train.as_texts(), PairDataset([pair[::-1]], ["same"]).as_texts())
+    assert not seen.num_clean
+
+
+def test_only_pairs_are_symmetric():
+    assert choose_task("pair", None, has_data=True, symmetric=True) is SYMMETRIC
+    for name in (None, TAGGING.name):
+        with pytest.raises(SettingsError, match="only pairs are symmetric"):
+            choose_task(name, None, has_data=True, symmetric=True)
+
+
+@pytest.mark.slow
 def test_encoders_are_ranked_by_both_texts(pair_files):
     source = pair_files / "vectors.txt"
     found = compare(
@@ -124,16 +163,19 @@ def test_pairs_are_read_at_once_but_for_probes(forgetful, make_pairs, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", [PAIR, SYMMETRIC], ids=["ordered", "symmetric"])
 @pytest.mark.parametrize("transfer", ["probe", "frozen", "finetune"])
-def test_a_cell_of_pairs_comes_out_as_without_a_memory(forgetful, make_pairs, tmp_path, transfer):
+def test_a_cell_of_pairs_comes_out_as_without_a_memory(
+    forgetful, make_pairs, tmp_path, transfer, task
+):
     train, test = make_pairs(60), make_pairs(30, seed=1)
     one = Contestant.parse(f"bert:{transfer}")
     terms = Terms(
-        task=PAIR, train=train, test=test, data_print="", encoders={}, prints={}, folder=tmp_path,
+        task=task, train=train, test=test, data_print="", encoders={}, prints={}, folder=tmp_path,
         widths={"bert": forgetful.model.width},
     )  # fmt: skip
     without = run_cell(terms, one, forgetful, labels=24, seed=0)
-    texts = Texts.of(train, test)
+    texts = Texts.of(train, test, symmetric=task is SYMMETRIC)
     found = read_texts(texts, [one], {"bert": forgetful}, tmp_path, progress=SILENT)
     for file in found.files.values():
         remember(forgetful, texts, file)
@@ -146,12 +188,13 @@ def test_a_cell_of_pairs_comes_out_as_without_a_memory(forgetful, make_pairs, tm
     assert remembered["validation_loss"] == pytest.approx(without["validation_loss"], rel=1e-4)
 
 
-def test_states_of_pairs_are_looked_up(forgetful, make_pairs, tmp_path, monkeypatch):
+@pytest.mark.parametrize("pairs", ["ordered", "symmetric"])
+def test_states_of_pairs_are_looked_up(forgetful, make_pairs, tmp_path, monkeypatch, pairs):
     train = make_pairs(12)
-    texts = Texts.of(train, train)
+    texts = Texts.of(train, train, symmetric=pairs == "symmetric")
     asked = [Contestant.parse("bert:frozen")]
     file = read_texts(texts, asked, {"bert": forgetful}, tmp_path, progress=SILENT).pair_files
-    given = {"max_tokens": reading.MAX_TOKENS, "pairs": "ordered"}
+    given = {"max_tokens": reading.MAX_TOKENS, "pairs": pairs}
     expected = features.text_states(forgetful, PAIR.texts(train.texts[::-1]), **given)
     remember_pairs(forgetful, texts, file["bert"])
     monkeypatch.setattr(forgetful.model, "forward", None)  # it cannot read any more

@@ -12,6 +12,7 @@ from headstart.cli.options import (
     Json,
     LabelColumn,
     PairColumns,
+    Symmetric,
     TextColumn,
     comma_list,
     save_settings,
@@ -98,6 +99,7 @@ def compare(
             metavar="TASK", help="Without DATA: the demo of classification, pair or tagging."
         ),
     ] = None,
+    symmetric: Symmetric = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer budgets and seeds, unless given: a first look.")
     ] = False,
@@ -126,7 +128,7 @@ def compare(
     For example:
 
         headstart compare train.csv --methods scratch,tfidf,word2vec:frozen
-        headstart compare pairs.csv --task pair
+        headstart compare questions.csv --task pair --symmetric
         headstart compare train.conll --task tagging --test test.conll
     """
     from headstart.cli.bars import Bars
@@ -147,6 +149,7 @@ def compare(
         pretrain_size=pretrain_size,
         task=task,
         demo=demo,
+        symmetric=symmetric,
         text_column=text_column,
         pair_columns=pair_columns,
         label_column=label_column,

@@ -13,6 +13,7 @@ from headstart.cli.options import (
     LabelSeparator,
     PairColumns,
     Seed,
+    Symmetric,
     TextColumn,
     save_settings,
 )
@@ -155,9 +156,7 @@ def pair(
     out: Out,
     encoder: Encoder = None,
     transfer: Transfer = "auto",
-    symmetric: Annotated[
-        bool, typer.Option("--symmetric", help="Neither text of a pair comes first.")
-    ] = False,
+    symmetric: Symmetric = False,
     numbers: Annotated[
         bool, typer.Option("--numbers", help="A pair has a number, such as a similarity.")
     ] = False,

@@ -150,6 +150,9 @@ PairColumns = Annotated[
         help="Columns that hold the two texts of a pair.",
     ),
 ]
+Symmetric = Annotated[
+    bool, typer.Option("--symmetric", help="Neither text of a pair comes first, as in paraphrases.")
+]
 LabelColumn = Annotated[
     str | None,
     typer.Option(

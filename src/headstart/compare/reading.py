@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from headstart.compare.contestants import Contestant
 from headstart.compare.schedule import spoken
-from headstart.compare.tasks import PAIR, TAGGING, Examples, sides
+from headstart.compare.tasks import TAGGING, Examples, sides
 from headstart.data.pairs import PairDataset
 from headstart.data.parallel import Pair
 from headstart.data.tagged import TaggedSentences
@@ -24,7 +24,7 @@ from headstart.hub.bundle import Pretrained
 from headstart.models.gpt import Gpt
 from headstart.progress import Progress
 from headstart.storage import fingerprint, new_file
-from headstart.tasks.pairs import num_orders
+from headstart.tasks.pairs import Pairs
 from headstart.tasks.pipelines import task_shape
 from headstart.training.runs import has_fast_bf16
 from headstart.transfer.features import Floats, StatesMemory, quick_reading, text_states
@@ -53,6 +53,7 @@ class Texts:
     Attributes:
         texts: Each text once.
         pairs: Each pair once, of a task that is about pairs: some encoders read both texts at once.
+            Of symmetric ones each is there in both orders.
         sentences: The words of each text, of a task that is about words.
         print: The fingerprint of all.
     """
@@ -63,14 +64,15 @@ class Texts:
     sentences: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
-    def of(cls, train: Examples, test: Examples) -> "Texts":
-        """Collect the texts of both parts."""
+    def of(cls, train: Examples, test: Examples, *, symmetric: bool = False) -> "Texts":
+        """Collect the texts of both parts; `symmetric` pairs in both orders."""
         both: list[Any] = [*train.texts, *test.texts]
         if isinstance(train, TaggedSentences):
             sentences = tuple(dict.fromkeys(map(tuple, both)))
             texts = tuple(TAGGING.texts(sentences))
             return cls(texts, (), fingerprint(sentences), sentences)
-        examples = tuple(dict.fromkeys(both))
+        swapped = [(second, first) for first, second in both] if symmetric else []
+        examples = tuple(dict.fromkeys([*both, *swapped]))
         if isinstance(train, PairDataset):
             return cls(tuple(dict.fromkeys(sides(examples))), examples, fingerprint(examples))
         return cls(examples, (), fingerprint(examples))
@@ -168,7 +170,7 @@ def _bytes_of_texts(encoder: Pretrained, texts: Texts, *, at_once: bool) -> int:
     """Return what the states of texts take; 0 of those of words, of which some may be kept."""
     if reads_in_context(encoder) or texts.sentences:
         return 0
-    rows = num_orders(PAIR.pairs) * len(texts.pairs) if at_once else len(texts.texts)
+    rows = len(texts.pairs if at_once else texts.texts)
     return rows * 4 * encoder.model.width * np.dtype(np.float32).itemsize
 
 
@@ -185,7 +187,8 @@ def _read_all(
         _read_words(encoder, texts.sentences, file, most_bytes, progress)
         return
     if not reads_in_context(encoder):
-        read, pairs = (sides(texts.pairs), PAIR.pairs) if at_once else (texts.texts, None)
+        read = sides(texts.pairs) if at_once else texts.texts
+        pairs: Pairs = "ordered" if at_once else None
         with quick_reading():
             states = text_states(
                 encoder, read, max_tokens=MAX_TOKENS, pairs=pairs, progress=progress

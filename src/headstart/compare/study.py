@@ -132,6 +132,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     pretrain_size: str | None = None,
     task: str | None = None,
     demo: str | None = None,
+    symmetric: bool = False,
     text_column: str | None = None,
     pair_columns: Sequence[str] | None = None,
     label_column: str | None = None,
@@ -168,6 +169,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         task: `classification` (the default) of texts, `pair`: two texts and one label, or
             `tagging`: a tag for every word.
         demo: The task whose demo is run, instead of data.
+        symmetric: Of pairs: neither text comes first, as in paraphrases, and every method gives
+            the same answer if they change places.
         text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table; of
             tagged sentences that of the words.
         pair_columns: The two columns of a pair's texts.
@@ -199,6 +202,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "pretrain_size": pretrain_size,
         "task": task,
         "demo": demo,
+        "symmetric": symmetric,
         "text_column": text_column,
         "pair_columns": list(pair_columns) if pair_columns else None,
         "label_column": label_column,
@@ -220,7 +224,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     size = PRETRAIN_SIZE if pretrain_size is None else pretrain_size
     if size not in SIZES:
         raise SettingsError(f"no size {size!r} to pretrain; there are {', '.join(SIZES)}")
-    chosen = choose_task(task, demo, has_data=data is not None)
+    chosen = choose_task(task, demo, has_data=data is not None, symmetric=symmetric)
     columns = Columns(text_column, pair_columns, label_column)
     if data is not None:
         chosen, train, test_rows = read_rows(chosen, data, test, columns, progress)
@@ -328,7 +332,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     )
     for note in made.notes:
         progress.note(note)
-    texts = Texts.of(train, test)
+    texts = Texts.of(train, test, symmetric=task.pairs == "symmetric")
     read = read_texts(
         texts,
         contestants,

@@ -1,7 +1,7 @@
 """The tasks that can be compared, and what a comparison has to know of each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,6 +161,7 @@ PAIR = ComparedTask(
     defaults=partial(with_defaults, pairs=True),
     texts=sides,
 )
+SYMMETRIC = replace(PAIR, pairs="symmetric", settings={"symmetric": True})
 
 
 def tagging(scheme: Scheme) -> ComparedTask:
@@ -191,11 +192,13 @@ TAGGING = tagging("IOB2")
 TASKS = {task.name: task for task in (CLASSIFICATION, PAIR, TAGGING)}
 
 
-def choose_task(task: str | None, demo: str | None, *, has_data: bool) -> ComparedTask:
+def choose_task(
+    task: str | None, demo: str | None, *, has_data: bool, symmetric: bool = False
+) -> ComparedTask:
     """Return the task that is asked for, by its name or that of its demo.
 
     Raises:
-        SettingsError: There is no such task, or the two do not go together.
+        SettingsError: There is no such task, or what is asked for does not go together.
     """
     if demo is not None and has_data:
         raise SettingsError("a demo brings its own data; give data or a demo, not both")
@@ -204,7 +207,9 @@ def choose_task(task: str | None, demo: str | None, *, has_data: bool) -> Compar
     name = task or demo or CLASSIFICATION.name
     if name not in TASKS:
         raise SettingsError(f"no task {name!r} to compare; there are {', '.join(TASKS)}")
-    return TASKS[name]
+    if symmetric and name != PAIR.name:
+        raise SettingsError(f"only pairs are symmetric, and the task is {name!r}; leave it out")
+    return SYMMETRIC if symmetric else TASKS[name]
 
 
 def settled(task: ComparedTask, given: Examples) -> ComparedTask:
