@@ -11,9 +11,15 @@ from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt
 from headstart.tasks.classification import Classes
 from headstart.tasks.heads import WholeModel
+from headstart.tasks.pairs import combined
 from headstart.tokenize.batches import pad
 from headstart.transfer import whole_models as module
-from headstart.transfer.features import StatesMemory, frozen_states, text_states
+from headstart.transfer.features import (
+    StatesMemory,
+    frozen_states,
+    pooled_features,
+    text_states,
+)
 from headstart.transfer.loading import load
 from headstart.transfer.methods import Features, FineTune, LowRank, Probe, Training, with_defaults
 from headstart.transfer.pairs import PairClassifier
@@ -104,6 +110,20 @@ def test_the_longer_text_is_cut_and_counted(kind, whole_models, pair_task):
         assert classifier.fit_report_["truncated"] == 1
         found = classifier.predict_proba([("plain1 " * n, "good1 bad1") for n in (25, 30, 400)])
         assert np.ptp(found, 0) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("pairs", ["ordered", "symmetric"])
+def test_a_frozen_sentence_encoder_reads_either_text_alone(pairs, whole_models, pair_task):
+    bert = whole_models["bert"]
+    encoder = PretrainedBert.of(bert.model, bert.tokenizer, lineage={}, pooling="mean")
+    texts = [a for a, _ in pair_task[0]] + [b for _, b in pair_task[0]]
+    alone = pooled_features(encoder, texts, pooling="mean", max_tokens=99)
+    found = frozen_states(encoder, texts, max_tokens=99, pairs=pairs)
+    assert np.array_equal(found, combined(alone, pairs))
+    asked = [("good1 " * 30, "bad1 " * 30), *pair_task[0][1:]]
+    classifier = PairClassifier(encoder, Features(training=BRIEF), symmetric=pairs == "symmetric")
+    classifier.fit(asked, pair_task[1])
+    assert classifier.fit_report_["truncated"] == 2, "each text is cut by itself"
 
 
 # What the linear layer starts from

@@ -27,7 +27,13 @@ from headstart.storage import fingerprint, new_file
 from headstart.tasks.pairs import Pairs
 from headstart.tasks.pipelines import task_shape
 from headstart.training.runs import has_fast_bf16
-from headstart.transfer.features import Floats, StatesMemory, quick_reading, text_states
+from headstart.transfer.features import (
+    Floats,
+    StatesMemory,
+    quick_reading,
+    reads_pairs_at_once,
+    text_states,
+)
 from headstart.transfer.fitted_taggers import word_states
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.tag_task import word_ids
@@ -94,7 +100,9 @@ def reads_frozen(one: Contestant, encoder: Pretrained | None, *, by_word: bool =
 
 def reads_at_once(one: Contestant, encoder: Pretrained | None) -> bool:
     """Whether a method's encoder reads both texts of a pair at once, and not each by itself."""
-    return bool(whole_model_width(encoder)) and one.transfer != "probe"
+    if encoder is None or not whole_model_width(encoder) or one.transfer == "probe":
+        return False
+    return one.transfer != "frozen" or reads_pairs_at_once(encoder)
 
 
 @dataclass(frozen=True)

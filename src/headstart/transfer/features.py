@@ -16,7 +16,7 @@ from headstart.models.interface import Encoder, Pooling
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.heads import last_states, lay_out, mean_states
-from headstart.tasks.pairs import Pairs, num_orders
+from headstart.tasks.pairs import Pairs, combined, num_orders
 from headstart.tasks.pipelines import pool, task_shape
 from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
 from headstart.training.runs import has_fast_bf16
@@ -148,14 +148,28 @@ def frozen_states(
     pairs: Pairs,
     progress: Progress = SILENT,
 ) -> Floats:
-    """Return what a head on frozen states reads of each text, or of each pair read as one.
+    """Return what a head on frozen states reads of each text, or of each pair.
 
-    Of symmetric pairs, it is the sum of what is read in both orders.
+    Of pairs read at once in both orders it is the sum; of those whose texts are read alone, both
+    sides combined.
     """
-    states = text_states(encoder, texts, max_tokens=max_tokens, pairs=pairs, progress=progress)
+    at_once = pairs if reads_pairs_at_once(encoder) else None
+    states = text_states(encoder, texts, max_tokens=max_tokens, pairs=at_once, progress=progress)
     found = head_states(states, encoder.pooling)
+    if at_once is None:
+        both: Floats = combined(found, pairs)
+        return both
     summed: Floats = found.reshape(num_orders(pairs), -1, found.shape[1]).sum(0)
     return summed
+
+
+def reads_pairs_at_once(encoder: Pretrained) -> bool:
+    """Whether a frozen whole model says most of a pair that it reads as one.
+
+    A sentence encoder, for which the mean of its states stands, has learnt what single texts are
+    about: it has seen no pair, and the mean of one tells the texts no longer apart.
+    """
+    return encoder.pooling != "mean"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ class PairClassifier(TextClassifier):
 
     What replaces the embedding layer reads both texts side by side, in one pipeline in which each
     attends to the other. BERT reads `[CLS] first [SEP] second [SEP]`, and GPT a delimiter between
-    them. `probe` reads both by themselves, and combines what it read.
+    them. `probe` reads both by themselves, and combines what it read, and so does `frozen` of a
+    sentence encoder, which has read single texts only.
 
     Args:
         encoder: A pretrained encoder, or its file or folder; None for methods that need none.

@@ -43,6 +43,7 @@ from headstart.transfer.features import (
     pooled,
     quick_reading,
     read_inputs,
+    reads_pairs_at_once,
     text_states,
 )
 from headstart.transfer.fitted import (
@@ -399,7 +400,8 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
         raise TypeError("settings are filled in before a method is fitted")
     training, rate = method.training, method.learning_rate
     frozen = encoder.tensors()
-    _, truncated = read_inputs(encoder, task.texts, task.max_tokens, task.pairs)
+    at_once = task.pairs if reads_pairs_at_once(encoder) else None
+    _, truncated = read_inputs(encoder, task.texts, task.max_tokens, at_once)
     proof = Proof(
         encoder=encoder.name,
         tensors_taken=sum(bool(tensor.any()) for tensor in frozen.values()),
