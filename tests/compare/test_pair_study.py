@@ -15,6 +15,7 @@ from headstart.compare.tasks import CLASSIFICATION, PAIR, SYMMETRIC, TAGGING, ch
 from headstart.data.contamination import find_seen
 from headstart.data.pairs import PairDataset, read_labelled_pairs
 from headstart.errors import SettingsError
+from headstart.hub.language_models import PretrainedBert
 from headstart.progress import SILENT
 from headstart.transfer import features
 from headstart.transfer.loading import load
@@ -148,18 +149,24 @@ def forgetful(bert, monkeypatch):
         vars(bert).pop(name, None)
 
 
-def test_pairs_are_read_at_once_but_for_probes(forgetful, make_pairs, tmp_path):
+def test_pairs_are_read_at_once_but_for_probes_and_frozen_sentence_encoders(
+    forgetful, make_pairs, tmp_path
+):
     texts = Texts.of(make_pairs(12), make_pairs(6, seed=1))
 
     def read(*transfers):
         asked = [Contestant.parse(f"bert:{transfer}") for transfer in transfers]
-        found = read_texts(texts, asked, {"bert": forgetful}, tmp_path, progress=SILENT)
+        found = read_texts(texts, asked, {"bert": encoder}, tmp_path, progress=SILENT)
         return len(found.files), len(found.pair_files)
 
-    assert read("probe") == (1, 0)
-    assert read("frozen", "finetune") == (0, 1)
+    encoder = forgetful  # whose texts' vectors are means
+    assert read("probe", "frozen") == (1, 0)
+    assert read("lora", "finetune") == (0, 1)
     assert read("probe", "lora") == (1, 1)
     assert read("scratch") == (0, 0)
+    bert, words = forgetful.model, forgetful.tokenizer
+    encoder = PretrainedBert.of(bert, words, lineage={}, pooling="cls")
+    assert read("frozen", "finetune") == (0, 1)
 
 
 @pytest.mark.slow
@@ -192,7 +199,7 @@ def test_a_cell_of_pairs_comes_out_as_without_a_memory(
 def test_states_of_pairs_are_looked_up(forgetful, make_pairs, tmp_path, monkeypatch, pairs):
     train = make_pairs(12)
     texts = Texts.of(train, train, symmetric=pairs == "symmetric")
-    asked = [Contestant.parse("bert:frozen")]
+    asked = [Contestant.parse("bert:finetune")]
     file = read_texts(texts, asked, {"bert": forgetful}, tmp_path, progress=SILENT).pair_files
     given = {"max_tokens": reading.MAX_TOKENS, "pairs": pairs}
     expected = features.text_states(forgetful, PAIR.texts(train.texts[::-1]), **given)

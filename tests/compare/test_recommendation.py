@@ -3,6 +3,7 @@
 import pytest
 
 from headstart.compare.recommendation import best_by_validation, recommend
+from headstart.compare.wording import SPANS
 
 
 def row(method, labels, validation, *, mean=0.5, loss=1.0, **own):
@@ -54,6 +55,16 @@ def test_the_nearest_label_count_decides(labels, nearest):
 def test_of_equal_scores_the_lower_loss_counts():
     rows = [row("a", 50, 0.8, loss=0.7), row("b", 50, 0.8, loss=0.6), row("c", 50, 0.7, loss=0.1)]
     assert best_by_validation(rows)["method"] == "b"
+
+
+def test_a_choice_without_any_score_is_said_to_be_worth_little():
+    rows = [row("a", 25, 0.0, loss=0.7), row("b", 25, 0.0, loss=0.6)]
+    found = recommend(rows, labels=25, wording=SPANS)
+    assert found["method"] == "b"
+    assert found["why"].startswith(
+        "You have 25 sentences: there no method scores above 0 on validation, so that the lowest "
+        "loss chose, which says little: more sentences are needed. On the test rows"
+    )
 
 
 def test_what_was_not_measured_is_not_told():

@@ -180,7 +180,9 @@ def test_what_has_no_test_part_is_parted_so_that_every_type_is_learned(make_sent
     assert (len(train), len(test)) == (43, 18)
     assert "rare" in task.kinds(train)
     assert train.notes[-1].startswith("No test file was given: 18 of 61 rows")
-    assert choose_budgets(None, task, train, quick=False) == (10, 25)
+    assert choose_budgets(None, task, train, quick=False) == (43,)
+    assert choose_budgets(None, task, make_sentences(500), quick=False) == (50, 100, 250)
+    assert choose_budgets(None, task, make_sentences(500), quick=True) == (100, 400)
 
 
 @pytest.mark.parametrize(

@@ -80,10 +80,15 @@ def _scores(best: Row, rivals: Sequence[Row], labels: int, wording: Wording) -> 
     if rivals:
         next_best = best_by_validation(rivals)
         second = f"; next is {next_best['method']} with {next_best['validation']:.3f}"
+    chosen = f"it has the best validation score ({best['validation']:.3f}, mean over seeds{second})"
+    if not best["validation"]:
+        chosen = (
+            "no method scores above 0 on validation, so that the lowest loss chose, which says "
+            f"little: more {wording.labels} are needed"
+        )
     return (
-        f"{given}: there it has the best validation score ({best['validation']:.3f}, mean over "
-        f"seeds{second}). On the test rows, which had no say, it scores {best['mean']:.3f} "
-        f"[{best['low']:.3f}, {best['high']:.3f}]."
+        f"{given}: there {chosen}. On the test rows, which had no say, it scores "
+        f"{best['mean']:.3f} [{best['low']:.3f}, {best['high']:.3f}]."
     )
 
 

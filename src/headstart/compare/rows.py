@@ -11,6 +11,8 @@ from headstart.progress import Progress
 
 BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
 QUICK_BUDGETS = (10, 25, 250)
+SENTENCES = (50, 100, 250, 1000, 2500, 10_000)  # few sentences hold few spans
+QUICK_SENTENCES = (100, 400)
 _TEST_SHARE = 0.3
 _SPLIT_SEED = 0
 _FEWEST = 2  # that one can learn from and validate by
@@ -62,7 +64,10 @@ def choose_budgets(
     """
     strata, wording = len(set(task.strata(train))), task.wording
     if not asked:
-        ladder = QUICK_BUDGETS if quick else BUDGETS
+        if task.by_word:
+            ladder = QUICK_SENTENCES if quick else SENTENCES
+        else:
+            ladder = QUICK_BUDGETS if quick else BUDGETS
         fitting = tuple(labels for labels in ladder if 2 * strata <= labels <= len(train))
         return fitting or (len(train),)
     if over := [labels for labels in asked if labels > len(train)]:
