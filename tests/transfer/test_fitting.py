@@ -7,9 +7,11 @@ import torch
 
 from headstart.errors import DataError, NonFiniteError, SettingsError, TransferError
 from headstart.hub.bundle import PretrainedWordVectors
+from headstart.progress import SILENT
 from headstart.transfer import fitting
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import Features, FineTune, Probe, Scratch, TfIdf, Training
+from headstart.transfer.stopping import Validation, search_steps
 
 
 def in_brief(transfer, brief):
@@ -241,6 +243,31 @@ def test_many_texts_are_looked_at_twice_a_pass(encoder, make_task, monkeypatch):
         with pytest.raises(InterruptedError):
             TextClassifier(encoder, "frozen").fit(texts * number, list(labels) * number)
     assert seen == [10, 1280 // 32 // 2]
+
+
+def test_a_solved_task_is_not_trained_on_for_ever():
+    looks = iter(range(100))
+    training = Training(evaluate_every=1, patience=4)
+
+    def validate():  # a loss that always falls, and by less and less
+        return Validation(0.5 ** next(looks), None, None)
+
+    steps = iter(range(1, 1001))
+    best_step, found = search_steps(steps, validate, training, every=1, progress=SILENT)
+    assert (best_step, found.loss) == (16, 0.5**15), "what falls by too little is still the lowest"
+    assert next(steps) == 17
+
+
+def test_a_loss_that_creeps_down_counts_as_falling():
+    losses = iter(1.0 - 0.0003 * np.arange(300))
+    training = Training(evaluate_every=1, patience=4, max_steps=200)
+
+    def validate():
+        return Validation(next(losses), None, None)
+
+    steps = iter(range(1, 201))
+    best_step, _ = search_steps(steps, validate, training, every=1, progress=SILENT)
+    assert best_step == 200
 
 
 def test_few_steps_are_evaluated_too(encoder, task):

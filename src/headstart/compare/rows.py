@@ -64,10 +64,8 @@ def choose_budgets(
     """
     strata, wording = len(set(task.strata(train))), task.wording
     if not asked:
-        if task.by_word:
-            ladder = QUICK_SENTENCES if quick else SENTENCES
-        else:
-            ladder = QUICK_BUDGETS if quick else BUDGETS
+        few, many = (QUICK_SENTENCES, SENTENCES) if task.by_word else (QUICK_BUDGETS, BUDGETS)
+        ladder: tuple[int, ...] = few if quick else many
         fitting = tuple(labels for labels in ladder if 2 * strata <= labels <= len(train))
         return fitting or (len(train),)
     if over := [labels for labels in asked if labels > len(train)]:

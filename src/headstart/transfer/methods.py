@@ -63,7 +63,7 @@ class Training:
             validation part is two, too few to stop early by.
         max_steps: No search for the number of steps goes further.
         evaluate_every: Steps between two looks at the validation part.
-        patience: Looks without a lower loss before the search ends.
+        patience: Looks without a loss that is lower by a thousandth before the search ends.
     """
 
     hidden: int = 48

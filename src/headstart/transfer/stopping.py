@@ -10,6 +10,7 @@ from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Rows
 from headstart.transfer.methods import Training
 
+_LEAST_GAIN = 1e-3  # nats of validation loss; without it a solved task is trained on for ever
 _LEAST_PASSES = 3  # over the labels, as in the paper of BERT; the rate falls to zero meanwhile
 
 
@@ -44,7 +45,7 @@ def search_steps(
     training: Training,
     *,
     every: int,
-    least_gain: float = 0.0,
+    least_gain: float = _LEAST_GAIN,
     progress: Progress,
 ) -> tuple[int, Found]:
     """Train until the validation part has seen no lower loss for a while.
@@ -54,7 +55,8 @@ def search_steps(
         validate: Asks what was trained so far.
         training: How long to wait.
         every: Steps between two looks.
-        least_gain: A loss must fall by this much, in all, to count as lower.
+        least_gain: A loss must fall by this much, in all, to go on; the lowest one is found all the
+            same.
         progress: Where progress goes.
 
     Returns:

@@ -24,7 +24,6 @@ from headstart.transfer.stopping import least_passes, search_steps, steps_betwee
 from headstart.transfer.tag_task import TagTask
 
 _WARM_UP_SHARE, _LEAST_WARM_UP = 0.05, 10
-_LEAST_GAIN = 1e-3  # nats a word of validation loss, without which a solved task trains for ever
 _JITTER = 0.2  # of lengths, by which sentences are dealt into batches
 _WORDS_AT_ONCE = 4096
 
@@ -139,7 +138,6 @@ def fit_neural(start: Start, progress: Progress) -> TagFit:
             lambda: validate(trial, start.given, task, held_out),
             training,
             every=steps_between_looks(training, len(rows)),
-            least_gain=_LEAST_GAIN,
             progress=progress,
         )
         num_steps = max(

@@ -72,7 +72,7 @@ _PROBE_STRENGTH = 1.0
 _MEAN: Pooling = "mean"
 _JITTER = 0.2  # of lengths, by which texts are dealt into batches
 _PARTS = 5  # of the labels, by which the pooling is chosen
-_LEAST_GAIN = 0.005  # nats of validation loss; without it a solved task is trained on for ever
+_LEAST_GAIN = 0.005  # nats of validation loss: a step of a whole model costs more than others
 _CPU = torch.device("cpu")
 _NEW_TOKENS = ("<start>", "<delimiter>", "<extract>")
 
