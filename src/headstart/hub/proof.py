@@ -1,9 +1,9 @@
 """Proof that transfer happened: what was taken over, how far it moved, what stayed as it was."""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -40,6 +40,39 @@ class Proof:
     distance: float
     frozen_before: str = ""
     frozen_after: str = ""
+
+    @classmethod
+    def of_all(
+        cls,
+        encoder: str,
+        tensors: Mapping[str, Tensor],
+        known: Mapping[str, Any],
+        *,
+        frozen: bool = True,
+    ) -> Self:
+        """Return the proof of a model that starts with all of an encoder.
+
+        Args:
+            encoder: Its kind and fingerprint.
+            tensors: Its tensors.
+            known: What it knows of the labelled texts: the fields of words and tokens.
+            frozen: Whether it must stay as it is.
+        """
+        return cls(
+            encoder=encoder,
+            tensors_taken=sum(bool(tensor.any()) for tensor in tensors.values()),
+            tensors=len(tensors),
+            **known,
+            distance=0.0,
+            frozen_before=hash_tensors(tensors.values()) if frozen else "",
+        )
+
+    def after(self, before: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> Self:
+        """Say how far training moved the encoder's tensors, or what the frozen ones are now."""
+        trained = [now[name] for name in before]
+        if self.frozen_before:
+            return replace(self, frozen_after=hash_tensors(trained))
+        return replace(self, distance=distance(before.values(), trained))
 
     def check(self) -> None:
         """Check the proof.

@@ -8,7 +8,6 @@ layers, D width.
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
-from headstart.hub.proof import Proof, distance, hash_tensors
+from headstart.hub.proof import Proof
 from headstart.models.cove import Cove
 from headstart.progress import Progress
 from headstart.seeds import derive
@@ -144,25 +143,14 @@ class _Start:
 
     def proof(self) -> Proof:
         """Say what of the encoder the pipeline starts with: all of it."""
+        known = coverage(self.encoder, self.task.texts)
         tensors = self.encoder.tensors()
-        return Proof(
-            encoder=self.encoder.name,
-            tensors_taken=sum(bool(tensor.any()) for tensor in tensors.values()),
-            tensors=len(tensors),
-            **coverage(self.encoder, self.task.texts),
-            distance=0.0,
-            frozen_before=hash_tensors(tensors.values()) if self.is_frozen else "",
-        )
+        return Proof.of_all(self.encoder.name, tensors, known, frozen=self.is_frozen)
 
     def proof_after(self, proof: Proof, pipeline: TextPipeline) -> Proof:
         """Say how far training moved the weights, or that it moved none."""
-        before = self.encoder.tensors()
-        after = dict(pipeline.encoder.state_dict())  # type: ignore[attr-defined]
-        return replace(
-            proof,
-            distance=distance(before.values(), [after[name] for name in before]),
-            frozen_after=hash_tensors(after.values()) if self.is_frozen else "",
-        )
+        now = dict(pipeline.encoder.state_dict())  # type: ignore[attr-defined]
+        return proof.after(self.encoder.tensors(), now)
 
     def fitted(self, pipeline: TextPipeline) -> ContextualModel:
         """Return the trained model with what it needs to read texts."""

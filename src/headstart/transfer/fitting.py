@@ -16,7 +16,7 @@ from torch import Tensor
 
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained
-from headstart.hub.proof import Proof, hash_tensors
+from headstart.hub.proof import Proof
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
@@ -141,14 +141,7 @@ def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
 
 def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
     frozen = encoder.tensors()
-    proof = Proof(
-        encoder=encoder.name,
-        tensors_taken=sum(bool(tensor.any()) for tensor in frozen.values()),
-        tensors=len(frozen),
-        **coverage(encoder, task.texts),
-        distance=0.0,
-        frozen_before=hash_tensors(frozen.values()),
-    )
+    proof = Proof.of_all(encoder.name, frozen, coverage(encoder, task.texts))
     proof.check()
     with quick_reading():
         features = pooled_features(
@@ -167,7 +160,7 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
         return model.from_features(features[task.text_rows(rows)])
 
     result = _choose_strength(method.strengths, fit_rows, scores, task)
-    proof = replace(proof, frozen_after=hash_tensors(frozen.values()))
+    proof = proof.after(frozen, encoder.tensors())
     proof.check()
     _, truncated = encoder.inputs(task.texts, task.max_tokens)
     return replace(result, proof=proof, truncated=truncated)

@@ -2,7 +2,6 @@
 
 import copy
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from headstart.hub.bundle import Pretrained
-from headstart.hub.proof import Proof, distance, hash_tensors
+from headstart.hub.proof import Proof
 from headstart.models.elmo import Elmo
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import Progress
@@ -167,24 +166,13 @@ class ContextualStart:
 
     def proof_before(self, tagger: TaggingPipeline) -> Proof:
         del tagger
+        known = word_coverage(self.encoder, self.task.sentences)
         tensors = self.encoder.tensors()
-        return Proof(
-            encoder=self.encoder.name,
-            tensors_taken=sum(bool(tensor.any()) for tensor in tensors.values()),
-            tensors=len(tensors),
-            **word_coverage(self.encoder, self.task.sentences),
-            distance=0.0,
-            frozen_before=hash_tensors(tensors.values()) if self.is_frozen else "",
-        )
+        return Proof.of_all(self.encoder.name, tensors, known, frozen=self.is_frozen)
 
     def proof_after(self, proof: Proof, tagger: TaggingPipeline) -> Proof:
-        before: Mapping[str, Tensor] = self.encoder.tensors()
-        after = dict(tagger.encoder.state_dict())  # type: ignore[attr-defined]
-        return replace(
-            proof,
-            distance=distance(before.values(), [after[name] for name in before]),
-            frozen_after=hash_tensors(after.values()) if self.is_frozen else "",
-        )
+        now = dict(tagger.encoder.state_dict())  # type: ignore[attr-defined]
+        return proof.after(self.encoder.tensors(), now)
 
     def fitted(self, tagger: TaggingPipeline) -> PipelineTagger:
         encoder = self.encoder

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
-from headstart.hub.proof import Proof, hash_tensors
+from headstart.hub.proof import Proof
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
@@ -156,15 +156,7 @@ def _most_frequent(counts: Counter[int]) -> int:
 
 def _proof(encoder: Pretrained, sentences: Sentences) -> Proof:
     """Say what of a frozen encoder is used: all of it."""
-    tensors = encoder.tensors()
-    proof = Proof(
-        encoder=encoder.name,
-        tensors_taken=sum(bool(tensor.any()) for tensor in tensors.values()),
-        tensors=len(tensors),
-        **word_coverage(encoder, sentences),
-        distance=0.0,
-        frozen_before=hash_tensors(tensors.values()),
-    )
+    proof = Proof.of_all(encoder.name, encoder.tensors(), word_coverage(encoder, sentences))
     proof.check()
     return proof
 
@@ -193,7 +185,7 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: TagTask, progress: Prog
         best = min(range(len(tried)), key=lambda at: tried[at].loss)
         strength = method.strengths[best]
         head = tagger(np.arange(len(task)), strength)
-    proof = replace(proof, frozen_after=hash_tensors(encoder.tensors().values()))
+    proof = proof.after(encoder.tensors(), encoder.tensors())
     proof.check()
     return TagFit(
         model=HeadOnStates(encoder, head.eval(), task.max_tokens),
@@ -209,7 +201,7 @@ def _fit_head(method: Features, encoder: Pretrained, task: TagTask, progress: Pr
     with quick_reading():
         states = word_states(encoder, task.sentences, max_tokens=task.max_tokens, progress=progress)
     result = fit_neural(_HeadStart(method, encoder, task, states), progress)
-    proof = replace(proof, frozen_after=hash_tensors(encoder.tensors().values()))
+    proof = proof.after(encoder.tensors(), encoder.tensors())
     proof.check()
     return replace(result, proof=proof)
 

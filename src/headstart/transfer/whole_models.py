@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, Tokenizer
 from headstart.hub.language_models import PretrainedGpt
-from headstart.hub.proof import Proof, distance, hash_tensors
+from headstart.hub.proof import Proof, distance
 from headstart.models.bert import Bert
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.models.gpt import Gpt
@@ -402,14 +402,7 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
     frozen = encoder.tensors()
     at_once = task.pairs if reads_pairs_at_once(encoder) else None
     _, truncated = read_inputs(encoder, task.texts, task.max_tokens, at_once)
-    proof = Proof(
-        encoder=encoder.name,
-        tensors_taken=sum(bool(tensor.any()) for tensor in frozen.values()),
-        tensors=len(frozen),
-        **coverage(encoder, task.texts),
-        distance=0.0,
-        frozen_before=hash_tensors(frozen.values()),
-    )
+    proof = Proof.of_all(encoder.name, frozen, coverage(encoder, task.texts))
     proof.check()
     with quick_reading():
         found = frozen_states(
@@ -473,7 +466,7 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
         ):
             pass
     model.head.eval()
-    proof = replace(proof, frozen_after=hash_tensors(encoder.tensors().values()))
+    proof = proof.after(frozen, encoder.tensors())
     proof.check()
     return Fit(
         model=model,
