@@ -2,7 +2,8 @@
 
 GloVe 6B 50d and no encoder on SICK (entailment) and SNLI (trained on its 9,842 development pairs,
 for its training part is not among the data), all-MiniLM-L6-v2 on MRPC and RTE; accuracy on the test
-part, of RTE on GLUE's development part. A repetition is a seed. `--labels` takes so many labels
+part, of RTE on GLUE's development part. Of STS-B, whose pairs have numbers, correlations on the
+test part. A repetition is a seed. `--labels` takes so many labels
 only, drawn by the seed; `--sets` and `--methods` run some of it.
 
     python benchmarks/pairs.py --sets sick --methods glove:finetune tfidf
@@ -11,18 +12,21 @@ only, drawn by the seed; `--sets` and `--methods` run some of it.
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from harness import Figures, Metric, argument_parser, main
-from public_data import PairRows, mrpc, rte, sick, snli
+from public_data import PairRows, mrpc, rte, sick, snli, stsb
 
 SETS: dict[str, Callable[[Path, str], PairRows]] = {
     "sick": sick,
     "snli": snli,
     "mrpc": mrpc,
     "rte": rte,
+    "stsb": stsb,
 }
+NUMBERS = {"stsb"}  # whose pairs have no labels
 METHODS = (  # the first is what they are beside
     *("tfidf", "scratch", "glove:probe", "glove:frozen", "glove:finetune"),
     *("minilm:probe", "minilm:frozen", "minilm:finetune", "minilm:lora", "minilm:gradual"),
@@ -43,8 +47,46 @@ def drawn(name: str, arguments: argparse.Namespace) -> PairRows:
     pairs, labels = SETS[name](arguments.data, "train")
     if arguments.labels is None:
         return pairs, labels
-    rows = nested_subsets(labels, [arguments.labels], seed=arguments.seed)[arguments.labels]
+    strata = [""] * len(labels) if name in NUMBERS else labels
+    rows = nested_subsets(strata, [arguments.labels], seed=arguments.seed)[arguments.labels]
     return [pairs[row] for row in rows], [labels[row] for row in rows]
+
+
+def names_of(each: str) -> list[str]:
+    """Return the names of a set's figures."""
+    kinds = ("pearson", "spearman") if each in NUMBERS else ("accuracy",)
+    return [f"{each}_{kind}" for kind in kinds]
+
+
+def fitted_scores(
+    name: str,
+    transfer: str,
+    encoder: Any,  # noqa: ANN401
+    arguments: argparse.Namespace,
+) -> list[float]:
+    """Fit a method to a set, and return its figures on the test part."""
+    import numpy as np
+
+    from headstart.tasks.regression import regression_scores
+    from headstart.transfer.features import quick_reading
+    from headstart.transfer.fitting import whole_model_width
+    from headstart.transfer.pairs import PairClassifier, PairRegressor
+
+    quickly = quick_reading if whole_model_width(encoder) else nullcontext
+    pairs, labels = drawn(name, arguments)
+    rows = slice(arguments.test_rows)
+    test, gold = (part[rows] for part in SETS[name](arguments.data, "test"))
+    if name not in NUMBERS:
+        classifier = PairClassifier(encoder, transfer, random_state=arguments.seed)
+        classifier.fit(pairs, labels)
+        with quickly():
+            return [classifier.score(test, gold)]
+    regressor = PairRegressor(encoder, transfer, random_state=arguments.seed)
+    regressor.fit(pairs, [float(label) for label in labels])
+    with quickly():
+        predicted = regressor.predict(test)
+    scores = regression_scores(np.array(gold, np.float64), predicted)
+    return [scores["pearson"], scores["spearman"]]
 
 
 def scores_of(method: str) -> Callable[[argparse.Namespace], Figures]:
@@ -54,22 +96,13 @@ def scores_of(method: str) -> Callable[[argparse.Namespace], Figures]:
     def scores(arguments: argparse.Namespace) -> Figures:
         import torch
 
-        from headstart.training.runs import has_fast_bf16
-        from headstart.transfer.pairs import PairClassifier
-
         torch.set_num_threads(arguments.threads)
         encoder = encoder_of(name, arguments) if name else None
-        fast = name == "minilm" and has_fast_bf16(torch.device("cpu"))
         figures = {}
         for each in arguments.sets:
-            pairs, labels = SETS[each](arguments.data, "test")
-            classifier = PairClassifier(encoder, transfer, random_state=arguments.seed)
-            classifier.fit(*drawn(each, arguments))
-            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
-                rows = slice(arguments.test_rows)
-                figures[f"{each}_accuracy"] = classifier.score(pairs[rows], labels[rows])
-            report = {k: v for k, v in classifier.fit_report_.items() if k in ("seconds", "steps")}
-            print(method, each, figures[f"{each}_accuracy"], report, file=sys.stderr, flush=True)
+            found = fitted_scores(each, transfer, encoder, arguments)
+            figures |= dict(zip(names_of(each), found, strict=True))
+            print(method, each, found, file=sys.stderr, flush=True)
         return figures
 
     return scores
@@ -95,7 +128,7 @@ if __name__ == "__main__":
     main(
         "pairs",
         {method: scores_of(method) for method in methods},
-        [Metric(f"{name}_accuracy", "difference") for name in chosen.sets],
+        [Metric(name, "difference") for each in chosen.sets for name in names_of(each)],
         parser,
         prepare=prepare,
         ours=tuple(methods),

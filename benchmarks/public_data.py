@@ -83,6 +83,13 @@ def rte(data: Path, part: str) -> PairRows:
     return _pairs(path.read_text(encoding="utf-8"), (1, 2, 3))
 
 
+def stsb(data: Path, part: str) -> PairRows:
+    """Return sentences and how similar they are, 0 to 5, as it is written."""
+    with (data / "stsb" / f"stsb-en-{part}.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    return [(first, second) for first, second, _ in rows], [number for *_, number in rows]
+
+
 def _pairs(table: str, columns: tuple[int, int, int]) -> PairRows:
     """Return both texts and the label of every row after the head; quotes are as they are."""
     rows = [line.split("\t") for line in table.splitlines()[1:]]
