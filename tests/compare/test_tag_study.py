@@ -204,8 +204,6 @@ def test_what_is_no_tagging_is_refused(tmp_path, make_sentences):
     out = {"task": "tagging", "out": tmp_path / "out"}
     with pytest.raises(DataError, match=r"train\.csv: is a csv table, and the task is 'tagging'"):
         compare(table, **out)
-    with pytest.raises(DataError, match=r"hf:conll2003: is data of the hub"):
-        compare("hf:conll2003", **out)
     data = make_sentences(60)
     with pytest.raises(SettingsError, match="'tfidf' counts the words of a text"):
         compare(data, methods=["tfidf", "scratch"], **out)

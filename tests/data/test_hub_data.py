@@ -12,6 +12,7 @@ from headstart.data.label_sets import holds_lists, read_label_sets
 from headstart.data.labelled import read_labelled, read_texts
 from headstart.data.numbers import read_numbers
 from headstart.data.tables import table_columns
+from headstart.data.tagged import read_sentences, read_tagged
 from headstart.errors import DataError, MissingExtraError, NetworkError, SettingsError
 
 COMMIT = "c0ffee" * 6 + "c0de"
@@ -25,6 +26,14 @@ FEATURES = {
     "text": SimpleNamespace(dtype="string"),
     "label": SimpleNamespace(dtype="int64", names=["neg", "pos"]),
     "flag": SimpleNamespace(dtype="bool"),
+}
+
+
+CLASSES = SimpleNamespace(dtype="int64", names=["O", "B-PER"])
+TAGGED = [{"tokens": ["Mary", "left"], "ner_tags": [1, 0]}, {"tokens": ["So"], "ner_tags": [0]}]
+OF_LISTS = {
+    "tokens": SimpleNamespace(feature=SimpleNamespace(dtype="string")),
+    "ner_tags": SimpleNamespace(feature=CLASSES),
 }
 
 
@@ -190,3 +199,18 @@ def test_a_hub_out_of_reach_is_told(hub, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
     with pytest.raises(NetworkError, match=r"cannot ask the hub for it: no connection$"):
         read_corpus("hf:me/news")
+
+
+def test_sentences_have_the_names_of_their_tags(hub):
+    hub.rows, hub.features = TAGGED, OF_LISTS
+    data = read_tagged("hf:me/news", tag_column="ner_tags")
+    assert data.sentences == [["Mary", "left"], ["So"]]
+    assert data.tags == [["B-PER", "O"], ["O"]]
+    assert data.source == f"hf:me/news@{COMMIT}:train"
+    assert data.place(1, 0) == f"hf:me/news@{COMMIT}:train line 2, word 1"
+    assert list(read_sentences("hf:me/news")) == [data.sentences]
+    with pytest.raises(DataError, match=r"no column 'tags' of lists; those with lists are .*ner_t"):
+        read_tagged("hf:me/news")
+    hub.rows = [{"tokens": ["Mary", "left"], "ner_tags": [1]}]
+    with pytest.raises(DataError, match="line 1: 2 words but 1 tags"):
+        read_tagged("hf:me/news", tag_column="ner_tags")

@@ -1,10 +1,12 @@
-"""Sentences and tags from columns and JSONL: what is read, and what is refused with its line."""
+"""Sentences and tags from columns, JSONL and Parquet: what is read, and what is refused."""
 
 import gzip
 import io
 import json
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,6 +25,23 @@ def write(tmp_path):
         return path
 
     return write_file
+
+
+def test_rows_of_parquet_are_sentences(tmp_path):
+    path = tmp_path / "train.parquet"
+    columns = {"tokens": [["Mary", "left"], ["So"]], "tags": [["B-P", "O"], ["O"]], "n": [1, 2]}
+    pq.write_table(pa.table(columns), path)
+    data = read_tagged(path)
+    assert (data.sentences, data.tags) == (columns["tokens"], columns["tags"])
+    assert data.place(1, 0).endswith("train.parquet line 2, word 1")
+    assert list(read_sentences(path)) == [data.sentences]
+    with pytest.raises(
+        DataError, match=r"no column 'n' of lists; .*'tags', 'tokens'.*label-column"
+    ):
+        read_tagged(path, tag_column="n")
+    pq.write_table(pa.table({"tokens": [["a"], []], "tags": [["O"], []]}), path)
+    with pytest.raises(DataError, match="line 2: a sentence without a word"):
+        read_tagged(path)
 
 
 def test_columns_are_read(write):

@@ -67,7 +67,7 @@ def tagging(
     """Fit a tagger of words: spans such as names, or plain tags such as parts of speech.
 
     Columns are numbered from 1 at the left or -1 at the right; by default words stand in the first
-    and tags in the last. In JSONL they are tokens and tags.
+    and tags in the last. In JSONL and Parquet they are tokens and tags.
 
     For example:
 

@@ -104,11 +104,10 @@ def _read_pairs(path: str | Path, columns: Columns, progress: Progress) -> PairD
 
 def _read_sentences(path: str | Path, columns: Columns, progress: Progress) -> TaggedSentences:
     _refuse_pairs(columns)
-    if (form := file_format(Path(path))) in ("csv", "parquet", "hub"):
-        what = "data of the hub" if form == "hub" else f"a {form} table"
+    if file_format(Path(path)) == "csv":
         raise DataError(
-            f"{path}: is {what}, and the task is 'tagging'; give columns of words and tags as in "
-            "CoNLL, or JSONL with tokens and tags"
+            f"{path}: is a csv table, and the task is 'tagging'; give columns of words and tags as "
+            "in CoNLL, or JSONL or Parquet with tokens and tags"
         )
     return read_tagged(path, word_column=columns.text, tag_column=columns.label, progress=progress)
 

@@ -1,8 +1,8 @@
-"""Sentences and their tags: columns as in CoNLL's shared tasks, or JSON, each with its line.
+"""Sentences and their tags: columns as in CoNLL's shared tasks, JSON or tables, each with its line.
 
 In columns a word stands on a line with its tag, and a blank line ends a sentence. In JSONL a line
-is a sentence: `{"tokens": ["Mary", "left"], "tags": ["B-PER", "O"]}`. Words and tags are strings,
-byte for byte.
+is a sentence: `{"tokens": ["Mary", "left"], "tags": ["B-PER", "O"]}`; in Parquet and on the hub a
+row is one, with the same two lists. Words and tags are strings, byte for byte.
 """
 
 import re
@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from headstart.data.columns import listed
+from headstart.data.hub_data import pinned
 from headstart.data.labelled import Dataset, Labelled
 from headstart.data.lines import STDIN, read_lines
-from headstart.data.tables import file_format, json_records
+from headstart.data.tables import Also, file_format, json_records, list_columns, read_rows
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
 Column = int | str | None
 _DOCUMENT = "-DOCSTART-"
 _SPACES = re.compile(" +")
-_WORD, _TAG = "tokens", "tags"  # keys in JSON
+_WORD, _TAG = "tokens", "tags"  # keys in JSON and tables
+_OF_LISTS = ("jsonl", "parquet", "hub")
 _CONLLU_WORD, _CONLLU_TAG = 2, 4  # the form and the universal part of speech
 _CONLLU_NO_WORD = re.compile(r"\d+[-.]\d+\t")  # two words written as one, and what is not written
 
@@ -88,22 +90,23 @@ def read_tagged(
     tag_column: Column = None,
     progress: Progress = SILENT,
 ) -> TaggedSentences:
-    """Read sentences and their tags from columns or JSONL, also `.gz` or `.zst`.
+    """Read sentences and their tags from columns, JSONL or Parquet, also `.gz` or `.zst`.
 
-    What is named `.jsonl`, `.ndjson` or `.json` is read as JSON, `.conllu` as CoNLL-U, and any
-    other file as columns, between which all stand tabs or all stand spaces.
+    What is named `.jsonl`, `.ndjson` or `.json` is read as JSON, `.parquet` and `hf:` as a table
+    with two columns of lists, `.conllu` as CoNLL-U, and any other file as columns, between which
+    all stand tabs or all stand spaces.
 
     Args:
         path: The file.
         word_column: The number of the words' column, from 1 at the left or -1 at the right; the
-            first by default. In JSON a key, `tokens` by default.
-        tag_column: That of the tags; the last by default. In JSON `tags`.
+            first by default. In JSON a key and in a table a name, `tokens` by default.
+        tag_column: That of the tags; the last by default. In JSON and tables `tags`.
         progress: Where progress goes.
 
     Raises:
         DataError: The file cannot be read exactly as it is; names the line.
     """
-    path = Path(path)
+    path = pinned(Path(path))
     sentences: list[list[str]] = []
     tags: list[list[str]] = []
     lines: list[int] = []
@@ -115,7 +118,7 @@ def read_tagged(
             advance(1)
     if not sentences:
         raise DataError(f"{path}: holds no sentence")
-    columns = file_format(path) != "jsonl" and not _is_conllu(path)
+    columns = file_format(path) not in _OF_LISTS and not _is_conllu(path)
     return TaggedSentences(sentences, tags, str(path), lines, line_a_word=columns)
 
 
@@ -136,7 +139,7 @@ def read_sentences(
     """
     if batch_size < 1:
         raise SettingsError(f"batch_size must be 1 or more, got {batch_size}")
-    path, found = Path(path), False
+    path, found = pinned(Path(path)), False
     read = (words for _, (words,) in _read(path, (word_column,)))
     with progress.stage(f"reading {path}", unit="sentences") as advance:
         while batch := list(islice(read, batch_size)):
@@ -149,8 +152,12 @@ def read_sentences(
 
 def _read(path: Path, asked: tuple[Column, ...]) -> Iterator[tuple[int, tuple[list[str], ...]]]:
     """Yield each sentence's line, its words and, if two columns are asked for, its tags."""
-    if path != STDIN and file_format(path) == "jsonl":
-        return _read_json(path, asked)
+    kind = None if path == STDIN else file_format(path)
+    if kind in _OF_LISTS:
+        usual_keys = zip(asked, (_WORD, _TAG), strict=False)
+        keys = [str(own if key is None else key) for key, own in usual_keys]
+        lists = _json_lists if kind == "jsonl" else _table_lists
+        return _equally_long(path, lists(path, keys))
     conllu = _is_conllu(path)
     usual = (_CONLLU_WORD, _CONLLU_TAG) if conllu else (1, -1)
     numbers = tuple(_number(path, given, own) for given, own in zip(asked, usual, strict=False))
@@ -253,14 +260,11 @@ def _cut(text: str, *, tab: bool) -> list[str]:
     return _SPACES.split(text.strip(" \t\r"))
 
 
-def _read_json(
-    path: Path, asked: tuple[Column, ...]
+def _equally_long(
+    path: Path, rows: Iterator[tuple[int, tuple[list[str], ...]]]
 ) -> Iterator[tuple[int, tuple[list[str], ...]]]:
-    """Yield the asked lists of each sentence, and its line."""
-    usual = (_WORD, _TAG)
-    keys = [str(own if key is None else key) for key, own in zip(asked, usual, strict=False)]
-    for line, record in json_records(path):
-        lists = tuple(_strings(path, line, record, key) for key in keys)
+    """Yield the rows, all of which have as many words as tags, if they have tags."""
+    for line, lists in rows:
         if len(lists) == 2:
             words, tags = map(len, lists)
             if words != tags:
@@ -268,6 +272,25 @@ def _read_json(
             if not words:
                 raise DataError(f"{path} line {line}: a sentence without a word; remove it")
         yield line, lists
+
+
+def _table_lists(path: Path, keys: list[str]) -> Iterator[tuple[int, tuple[list[str], ...]]]:
+    """Yield the lists of each row of a table, and its number."""
+    there = sorted(list_columns(path))
+    options = ("--text-column", "--label-column")
+    for key, option in zip(keys, options, strict=False):
+        if key not in there:
+            lists = f"those with lists are {listed(there)}" if there else "no column holds lists"
+            raise DataError(f"{path}: has no column {key!r} of lists; {lists} ({option})")
+    also: dict[str, Also] = dict.fromkeys(keys, "lists")
+    for rows in read_rows(path, keys, also=also):
+        yield from zip(rows.lines, zip(*rows.columns, strict=True), strict=True)
+
+
+def _json_lists(path: Path, keys: list[str]) -> Iterator[tuple[int, tuple[list[str], ...]]]:
+    """Yield the lists of each line of JSON."""
+    for line, record in json_records(path):
+        yield line, tuple(_strings(path, line, record, key) for key in keys)
 
 
 def _strings(path: Path, line: int, record: dict[str, Any], key: str) -> list[str]:
