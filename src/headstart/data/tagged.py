@@ -22,7 +22,7 @@ from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
 Column = int | str | None
-_DOCUMENT = "-DOCSTART-"
+_DOCUMENT = re.compile(r"-DOCSTART-(?:[ \t].*)?", re.DOTALL)
 _SPACES = re.compile(" +")
 _WORD, _TAG = "tokens", "tags"  # keys in JSON and tables
 _OF_LISTS = ("jsonl", "parquet", "hub")
@@ -193,7 +193,7 @@ def _read_columns(
         stripped = text.strip(" \t\r")
         if conllu and (stripped.startswith("#") or _CONLLU_NO_WORD.match(stripped)):
             continue
-        if not stripped or stripped.split(None, 1)[0] == _DOCUMENT:
+        if not stripped or _DOCUMENT.fullmatch(stripped):
             if columns[0]:
                 yield first, columns
             columns = tuple([] for _ in numbers)
