@@ -42,8 +42,8 @@ demo-full: $(READY)  ## The demo without its limit of 20 minutes: every method w
 test: $(READY)  ## Run the tests, a process a core
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
-soak: $(READY)  ## Kill each objective's runs fifty times, and count how many go on exactly
-	$(BIN)/python -m benchmarks.soak --kills 50
+soak: $(READY)  ## Kill each objective's runs fifty times and predictions a hundred, and count what is lost
+	$(BIN)/python -m benchmarks.soak --kills 50 --predictions 100
 
 lint: $(READY)  ## Check format, style, types and the order of the imports
 	$(BIN)/ruff format --check $(SOURCES)

@@ -1,11 +1,14 @@
 """Kill runs at any moment, let them go on, and count how many end as if nothing had happened.
 
-    python -m benchmarks.soak --kills 50
+    python -m benchmarks.soak --kills 50 --predictions 100
 
 trains a tiny model on each of the six objectives, first at one go. Then it trains again in child
 processes that get SIGKILL: at a random moment, or at a random touch of the disk while a checkpoint
 is saved, up to four times before a run may end. A run counts as resumed exactly if its weights, its
 optimizer's state and every loss of its log are those of the run at one go, to the last bit.
+
+Then `headstart predict` is interrupted as often, by SIGKILL, SIGTERM or Ctrl-C. Its output must be
+whole or absent, and whole once the same command has run again.
 """
 
 import argparse
@@ -18,8 +21,10 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import tokenizers
@@ -27,6 +32,7 @@ import torch
 from tokenizers import models
 
 from headstart.budget import Budget
+from headstart.cli import app
 from headstart.models.bert import Bert, BertConfig
 from headstart.models.cove import Cove, CoveConfig
 from headstart.models.elmo import Elmo, ElmoConfig
@@ -37,12 +43,18 @@ from headstart.tokenize.encoded import END, EncodedCorpus
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
 from headstart.training.runs import RunSettings, run
+from headstart.transfer.estimators import TextClassifier
 
 Train = Callable[[Path], str]  # trains in a folder, or goes on there; returns what identifies it
+Predict = Callable[[Path], NoReturn]  # predicts into a file, and ends the process
 
 CLOCK = {"seconds", "tokens_per_second"}  # of the log: what no two runs share
 TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
 MOST_KILLS = 4  # of one run
+STOPS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+ENDS = (0, *(-stop for stop in STOPS), app.INTERRUPTED, app.TERMINATED)
+MOST_TOUCHES = 15  # of the disk by a prediction
+ROWS, ROWS_AT_ONCE = 1200, 40  # of a prediction
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(60))]
 SETTINGS = RunSettings(
     budget=Budget(steps=8), bf16=False, seed=5, validate_every=4, save_every=2, warm_up=0.3
@@ -250,21 +262,23 @@ def kill_at_moment(train: Train, folder: Path, seconds: float) -> bool:
 
 def kill_at_touch(train: Train, folder: Path, number: int) -> bool:
     """Kill a child at its so many-th touch of the folder; False if it had ended before."""
+    child = in_child(train, folder, before=lambda: signal_at_touch(folder, number, signal.SIGKILL))
+    return was_killed(child)
 
-    def watch() -> None:
-        count = 0
 
-        def hook(event: str, arguments: tuple[object, ...]) -> None:
-            nonlocal count
-            path = arguments[0] if event in TOUCHES and arguments else None
-            if isinstance(path, str | bytes | os.PathLike):
-                count += str(folder) in os.fsdecode(path)
-                if count == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
+def signal_at_touch(folder: Path, number: int, stop: signal.Signals) -> None:
+    """Let this process get a signal at its so many-th touch of the folder."""
+    count = 0
 
-        sys.addaudithook(hook)
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        path = arguments[0] if event in TOUCHES and arguments else None
+        if isinstance(path, str | bytes | os.PathLike) and str(folder) in os.fsdecode(path):
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), stop)
 
-    return was_killed(in_child(train, folder, before=watch))
+    sys.addaudithook(hook)
 
 
 def is_saving(folder: Path) -> bool:
@@ -302,11 +316,99 @@ def soak(name: str, kills: int, folder: Path, *, seed: int = 0) -> dict[str, int
     return counts
 
 
+def prediction(folder: Path) -> Predict:
+    """Fit a small model, write texts for it, and return what predicts them and ends the process."""
+    texts = [f"w{n % 7} w{n % 11} number {n}" for n in range(ROWS)]
+    model = TextClassifier(transfer="tfidf", random_state=0)
+    model.fit(texts[:60], [f"label {n % 7}" for n in range(60)]).save(folder / "model")
+    lines = (json.dumps({"text": text}) + "\n" for text in texts)
+    (folder / "texts.jsonl").write_text("".join(lines))
+    words = ["predict", str(folder / "model"), str(folder / "texts.jsonl")]
+
+    def predict(out: Path) -> NoReturn:
+        try:
+            code = app.main([*words, "--batch-size", str(ROWS_AT_ONCE), "--out", str(out)])
+        except KeyboardInterrupt:  # before or after the command itself
+            code = app.INTERRUPTED
+        os._exit(code)
+
+    return predict
+
+
+def be_silent() -> None:
+    """Let this process print nothing, and Ctrl-C mean what it means in a terminal."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def stop_prediction(predict: Predict, out: Path, draw: random.Random, seconds: float) -> int:
+    """Predict into `out` in a child that gets a signal; return how it ended.
+
+    The signal comes within so many seconds, or at one of the first touches of the folder.
+    """
+    stop, at_touch = draw.choice(STOPS), draw.random() < 0.5
+    touch = draw.randint(1, MOST_TOUCHES) if at_touch else 0
+
+    def before() -> None:
+        be_silent()
+        signal_at_touch(out.parent, touch, stop)
+
+    child = in_child(predict, out, before=before)
+    if not at_touch:
+        time.sleep(draw.uniform(0, seconds))
+        os.kill(child, stop)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def soak_predictions(stops: int, folder: Path, *, seed: int = 0) -> Counter[str]:
+    """Interrupt `headstart predict` so many times, and count what stood under its output's name.
+
+    Returns:
+        After how many of the interrupted runs the output was absent, whole, or anything else
+        ("short"), and how many of its rows were lost then. The same command afterwards must write
+        all of it.
+    """
+    draw, predict = random.Random(seed), prediction(folder)
+
+    def whole(out: Path) -> bytes:
+        if os.waitpid(in_child(predict, out, before=be_silent), 0)[1] != 0:
+            raise RuntimeError(f"{out}: a prediction failed")
+        return out.read_bytes()
+
+    outs = [folder / "out.csv", folder / "out.jsonl"]
+    started = time.perf_counter()
+    expected = {out: whole(out) for out in outs}
+    seconds = (time.perf_counter() - started) / len(outs)
+    counts = Counter(interrupted=0, absent=0, whole=0, short=0, lost=0)
+    while counts["interrupted"] < stops:
+        out = draw.choice(outs)
+        out.unlink(missing_ok=True)
+        code = stop_prediction(predict, out, draw, seconds)
+        if code not in ENDS:
+            raise RuntimeError(f"a prediction failed, with exit code {code}")
+        if code == 0:  # it had ended before
+            continue
+        counts["interrupted"] += 1
+        if not out.exists():
+            counts["absent"] += 1
+        elif (found := out.read_bytes()) == expected[out]:
+            counts["whole"] += 1
+        else:
+            counts["short"] += 1
+            counts["lost"] += len(set(expected[out].split(b"\n")) - set(found.split(b"\n")))
+        if whole(out) != expected[out]:
+            raise RuntimeError(f"{out}: the same command writes something else")
+    return counts
+
+
 def main() -> int:
-    """Soak the objectives, print a table, and fail if a single run came out otherwise."""
+    """Soak the objectives and predictions, print a table, and fail if a single one differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50, help="kills of each objective")
     parser.add_argument("--objectives", nargs="+", default=list(OBJECTIVES), choices=OBJECTIVES)
+    parser.add_argument("--predictions", type=int, default=100, help="interrupted ones")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -320,6 +422,13 @@ def main() -> int:
             saving = counts["while_saving"]
             print(f"{name:12} {counts['kills']:6} {saving:13} {exactly:>16}", flush=True)
             lost += counts["kills"] - counts["kills_resumed"]
+        counts = soak_predictions(given.predictions, Path(folder), seed=given.seed)
+        lost += counts["short"]
+        print(
+            f"{counts['interrupted']} interrupted runs of predict: output absent after "
+            f"{counts['absent']}, whole after {counts['whole']}, short after {counts['short']}; "
+            f"{counts['lost']} rows lost"
+        )
     return int(lost > 0)
 
 

@@ -208,6 +208,24 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             Path(name).unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target`; what is written there takes its name once the block ends well.
+
+    For what writes to paths; `new_file` is for what writes bytes.
+    """
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{_beside(target)}{os.getpid()}")
+        try:
+            yield partial
+            _sync(partial)
+            os.replace(partial, target)
+            _sync(target.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` so that `path` holds either its old content or all of the new."""
     with new_file(path) as file:

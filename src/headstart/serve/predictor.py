@@ -7,7 +7,6 @@ text stand in one cell.
 
 import csv
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +21,7 @@ from headstart.data.labelled import read_texts
 from headstart.data.pairs import read_pairs
 from headstart.errors import SettingsError
 from headstart.progress import SILENT, Progress
-from headstart.storage import disk_errors
+from headstart.storage import whole_file
 from headstart.transfer.pairs import PairEstimator
 from headstart.transfer.regressor import TextRegressor
 
@@ -349,16 +348,3 @@ _WRITERS = {
     ".jsonl": _jsonl_file,
     ".parquet": _parquet_file,
 }
-
-
-@contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target`, and give it that name once the block ends well."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield partial
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from headstart.data.columns import listed
 from headstart.data.tagged import TaggedSentences, read_sentences
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
-from headstart.serve.predictor import whole_file
+from headstart.storage import whole_file
 from headstart.tasks.tagging import TagScores
 
 Sentences = Sequence[Sequence[str]]
