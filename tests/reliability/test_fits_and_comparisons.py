@@ -1,5 +1,11 @@
-"""A3 and A8 for what has no checkpoints: a fit begins anew, a comparison keeps its cells."""
+"""A3, A4 and A8 for what has no checkpoints.
 
+A fit or a prediction begins anew, a comparison keeps its cells.
+"""
+
+import functools
+import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -9,8 +15,13 @@ import pytest
 from benchmarks import soak
 
 from headstart.compare.study import compare
-from headstart.storage import check_manifest, file_sha256
+from headstart.storage import check_manifest, file_sha256, read_json
+from headstart.training.loop import train
+from headstart.transfer import fitting, tag_training
 from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.methods import Scratch, Training
+from headstart.transfer.task import Task
+from headstart.transfer.token_tagger import TokenTagger
 
 TEXTS = [f"{word} number {n}" for n in range(12) for word in ("good", "bad", "fine")]
 LABELS = [text.split()[0] for text in TEXTS]
@@ -31,6 +42,101 @@ def test_A3_a_fit_that_is_killed_leaves_no_half_model_and_begins_anew(tmp_path):
         if (folder / "model").exists():
             check_manifest(folder / "model")
     assert fit(folder) == expected
+
+
+QUICK = Scratch(
+    width=8, training=Training(hidden=8, batch_size=5, min_steps=12, max_steps=12, evaluate_every=4)
+)  # the search for the number of steps takes 12, then there are 5 in an epoch of all labels
+
+
+def fit_quickly(task, folder):
+    """Fit and save a small model; return what its folder holds, but for seconds."""
+    if task == "classification":
+        model = TextClassifier(transfer=QUICK, random_state=0).fit(TEXTS[:25], LABELS[:25])
+    else:
+        model = TokenTagger(transfer=QUICK, random_state=0)
+        words = [text.split() for text in TEXTS[:25]]
+        model.fit(words, [[f"T{len(word) % 3}" for word in each] for each in words])
+    model.save(folder / "model")
+    config = read_json(folder / "model" / "config.json")
+    del config["report"]["seconds"]
+    names = ("model.safetensors", "tokenizer.json")
+    return config, [(folder / "model" / name).read_bytes() for name in names]
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at_step(number):
+    """Let this process be killed after so many updates, before anything else is done."""
+    done = itertools.count(1)
+
+    def dying(*args, **kwargs):
+        for step in train(*args, **kwargs):
+            if next(done) == number:
+                die()
+            yield step
+
+    fitting.train = tag_training.train = dying
+
+
+def die_at_call(owner, name, *, number=2, after=False):
+    """Let this process be killed as so many-th call of a function begins, or when it has ended."""
+    real, calls = getattr(owner, name), itertools.count(1)
+
+    def dying(*args, **kwargs):
+        last = next(calls) == number
+        if last and not after:
+            die()
+        found = real(*args, **kwargs)
+        if last:
+            die()
+        return found
+
+    setattr(owner, name, dying)
+
+
+LOOKS = {  # what looks at the validation part, and what that needs
+    "classification": ((Task, "validate"), (fitting, "pipeline_scores")),
+    "tagging": ((tag_training, "validate"), (tag_training, "inference_batches")),
+}
+POSITIONS = {
+    "the first step": lambda task: die_at_step(13),
+    "the middle of an epoch": lambda task: die_at_step(15),
+    "the last batch of an epoch": lambda task: die_at_step(17),
+    "the first of the second": lambda task: die_at_step(18),
+    "the first of the third": lambda task: die_at_step(23),
+    "a validation": lambda task: die_at_call(*LOOKS[task][1]),
+    "after it, before the best is known": lambda task: die_at_call(*LOOKS[task][0], after=True),
+    "the model is saved": lambda task: die_at_call(os, "rename", number=1),
+}
+
+
+@pytest.fixture(scope="module", params=LOOKS)
+def uninterrupted(request, tmp_path_factory):
+    """A task, and what a fit of it at one go leaves."""
+    return request.param, fit_quickly(request.param, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("position", POSITIONS)
+def test_A4_a_fit_that_is_killed_begins_anew_and_nothing_differs(position, uninterrupted, tmp_path):
+    task, expected = uninterrupted
+    fit_task = functools.partial(fit_quickly, task)
+    child = soak.in_child(fit_task, tmp_path, before=lambda: POSITIONS[position](task))
+    assert soak.was_killed(child)
+    assert not (tmp_path / "model").exists()
+    assert fit_task(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_A3_a_prediction_that_is_interrupted_loses_no_row(tmp_path):
+    counts = soak.soak_predictions(5, tmp_path, seed=2)
+    assert counts["interrupted"] == counts["absent"] + counts["whole"] == 5
+    assert counts["short"] == counts["lost"] == 0
+    seen = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
+    assert seen <= {"model", "texts.jsonl", "out.csv", "out.jsonl"}
 
 
 MAIN = "import sys; from headstart.cli.app import main; sys.exit(main())"

@@ -13,6 +13,7 @@ import tiny_run
 import torch
 
 from headstart.budget import Budget
+from headstart.storage import check_manifest
 from headstart.training import checkpoints
 
 PROGRAM = Path(tiny_run.__file__)
@@ -69,6 +70,25 @@ def test_C2_sigterm_to_the_agent_is_one_save_and_the_run_goes_on(tmp_path, unkil
     assert steps[-1] < "step-00000012"
     assert not list(folder.glob(".step-*"))
     assert result(folder, torchrun(folder))["weights"] == unkilled["weights"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_C2_a_process_killed_during_a_save_leaves_whole_checkpoints(rank, tmp_path, unkilled):
+    folder = tmp_path / "run"
+    with torchrun(folder, "--kill-while-saving", rank) as process:
+        process.communicate(timeout=200)
+    assert process.returncode != 0
+    saved = sorted(folder.glob("step-*"))
+    if rank == 0:  # the one that writes
+        assert [path.name for path in saved] == ["step-00000002"]
+        assert list(folder.glob(".step-00000004.*"))
+    for path in saved:
+        check_manifest(path)
+    again = result(folder, torchrun(folder))
+    assert again["resumed_at"] == int(saved[-1].name[5:])
+    assert again["weights"] == unkilled["weights"]
+    assert again["curve"] == unkilled["curve"]
+    assert not list(folder.glob(".step-*"))
 
 
 def in_share(rank, batch_size, monkeypatch):

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from headstart.budget import Budget
 from headstart.errors import HeadstartError
 from headstart.seeds import generator
+from headstart.training import checkpoints
 from headstart.training.distributed import process_group, rank_and_size
 from headstart.training.runs import RunSettings, run
 
@@ -156,6 +158,20 @@ def kill_this_process_once(objective, rank, step):
         objective.loss = dying
 
 
+def kill_while_the_first_saves(folder, rank):
+    """Let process `rank` die when the first has written one file of its second checkpoint."""
+    mine = folder.with_suffix(f".pid{rank_and_size()[0]}")
+    mine.write_text(str(os.getpid()))
+    real, calls = checkpoints.save, itertools.count(1)
+
+    def killing(tensors):
+        if next(calls) == 4:
+            os.kill(int(folder.with_suffix(f".pid{rank}").read_text()), signal.SIGKILL)
+        return real(tensors)
+
+    checkpoints.save = killing
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path)
@@ -164,6 +180,7 @@ def main():
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--kill", type=int, nargs=2, metavar=("RANK", "STEP"))
+    parser.add_argument("--kill-while-saving", type=int, metavar="RANK")
     parser.add_argument("--batch-size", type=int, default=8)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -172,6 +189,8 @@ def main():
         objective = TinyObjective(model, pause=given.pause, batch_size=given.batch_size)
         if given.kill:
             kill_this_process_once(objective, *given.kill)
+        if given.kill_while_saving is not None:
+            kill_while_the_first_saves(given.folder, given.kill_while_saving)
         how = settings(budget=Budget(steps=given.steps))
         try:
             report = run(model, objective, settings=how, folder=given.folder)
