@@ -188,6 +188,7 @@ def load_original_elmo(
     if files is None:
         return None
     with progress.stage(f"reading {folder.name}"):
+        elmo.try_original(*files)
         model, report = elmo.read_original(*files)
     if report.unexpected:
         progress.note(f"{folder.name}: {report}")

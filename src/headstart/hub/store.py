@@ -33,6 +33,7 @@ from headstart.hub.elmo_pretraining import pretrain_elmo
 from headstart.hub.foreign import cove as published_cove
 from headstart.hub.foreign import huggingface
 from headstart.hub.foreign.text_rows import Matrix
+from headstart.hub.foreign.trial import try_tokenizer
 from headstart.hub.foreign.vectors import read_vectors
 from headstart.hub.kinds import KINDS, PRETRAINABLE, RUNS
 from headstart.hub.pretraining import Plan, adapt_model, pretrain_model
@@ -572,6 +573,7 @@ def _make_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress)
             text.texts, kind=cast("Kind", kind), min_count=min_count, progress=progress
         )
     if Path(kind).is_file():
+        try_tokenizer(Path(kind))
         return read_word_tokenizer(Path(kind))
     raise SettingsError(
         f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, not {kind!r}"

@@ -18,6 +18,7 @@ from torch import Tensor
 from headstart.errors import FormatError, MissingExtraError
 from headstart.hub.foreign.sizes import Settings
 from headstart.hub.foreign.tensor_names import Report
+from headstart.hub.foreign.trial import try_hdf5
 from headstart.models.blank import blank_weights
 from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.storage import read_json
@@ -105,6 +106,17 @@ def _clip(lstm: Mapping[str, Any], name: str, path: Path) -> float | None:
     if type(value) not in (int, float):
         raise FormatError(f"{path}: lstm: {name!r} must be a number above 0, got {value!r}")
     return float(value) or None
+
+
+def try_original(options: Path, weights: Path) -> None:
+    """Let a child read the weights, before `read_original` does.
+
+    Raises:
+        FormatError: They crash the library that reads HDF5, or need too much; or as `read_options`.
+    """
+    expected = dict(_expected(read_options(options)))
+    _check_total(weights, options, expected.values())
+    try_hdf5(weights, expected)
 
 
 def read_original(options: Path, weights: Path) -> tuple[Elmo, Report]:

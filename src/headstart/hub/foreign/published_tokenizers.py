@@ -13,6 +13,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from headstart.errors import FormatError
+from headstart.hub.foreign.trial import try_tokenizer
 from headstart.storage import read_json, write_json
 from headstart.tokenize.batches import library_errors
 from headstart.tokenize.subwords import SubwordTokenizer
@@ -52,7 +53,9 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
     """
     pair = next((p for p in _PAIRS if all((folder / name).is_file() for name in p)), None)
     if (folder / TOKENIZER).is_file():
-        place, tokenizer = folder / TOKENIZER, SubwordTokenizer.load(folder / TOKENIZER)
+        place = folder / TOKENIZER
+        try_tokenizer(place)
+        tokenizer = SubwordTokenizer.load(place)
     elif (folder / "vocab.txt").is_file() and model_type not in ("gpt2", "openai-gpt", "roberta"):
         place = folder / "vocab.txt"
         tokenizer = _checked(place, lambda: _word_pieces(folder))
