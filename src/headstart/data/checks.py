@@ -123,10 +123,11 @@ def look_for_repeats(
         DataError: The corpus cannot be read as it is.
     """
     texts = dataset.as_texts()
-    found: dict[str, Any] = {
-        "duplicates": find_duplicates(texts),
-        "conflicts": find_conflicts(texts),
-    }
+    with progress.stage(f"looking for texts that repeat in {texts.source}"):
+        found: dict[str, Any] = {
+            "duplicates": find_duplicates(texts),
+            "conflicts": find_conflicts(texts),
+        }
     if test is None:
         if corpus is not None:
             found["corpus_overlap"] = find_overlap(corpus, dataset, progress=progress)
