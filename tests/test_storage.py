@@ -19,6 +19,8 @@ from headstart.storage import (
     folder_lock,
     new_folder,
     read_json,
+    whole_file,
+    working_folder,
     write_json,
     write_text,
 )
@@ -202,3 +204,68 @@ def test_the_cache_is_where_one_says(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path
     monkeypatch.delenv("HEADSTART_CACHE")
     assert cache_folder().name == "headstart"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path))
+    return tmp_path / "work"
+
+
+def folders(place):
+    return [path for path in place.iterdir() if path.is_dir()]
+
+
+def test_a_working_folder_is_gone_after_its_use_and_after_an_error(cache):
+    def work():
+        with working_folder() as folder:
+            (folder / "a").mkdir()
+            (folder / "a" / "file").write_text("x")
+            assert folders(cache) == [folder]
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert folders(cache) == []
+
+
+def test_a_working_folder_of_a_dead_process_goes_and_that_of_a_living_one_stays(cache):
+    code = (
+        "import time; from headstart.storage import working_folder\n"
+        "with working_folder() as folder:\n"
+        "    (folder / 'corpus').write_bytes(bytes(9)); print(folder, flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        left = Path(other.stdout.readline().strip())
+        stranger = cache / "another-host-x1"
+        stranger.mkdir()
+        with working_folder() as mine:
+            assert set(folders(cache)) == {left, mine, stranger}
+            assert (left / "corpus").exists()
+        other.kill()
+        other.wait()
+        assert left.exists()
+    with working_folder() as mine:
+        assert set(folders(cache)) == {mine, stranger}  # whose locks this machine may not see
+
+
+@pytest.mark.parametrize("name", ["out.csv", "n" * 255])
+def test_a_whole_file_is_synced_before_it_gets_its_name(name, tmp_path, monkeypatch):
+    events, target = [], tmp_path / name
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (events.append("sync"), sync(file)))
+    monkeypatch.setattr(os, "replace", lambda *names: (events.append("name"), replace(*names)))
+
+    def write(text, then=None):
+        with whole_file(target) as partial:
+            partial.write_text(text)
+            if then is not None:
+                raise then
+
+    write("rows")
+    assert events == ["sync", "name", "sync"]
+    assert target.read_text() == "rows"
+    with pytest.raises(KeyError):
+        write("half", then=KeyError)
+    assert (os.listdir(tmp_path), target.read_text()) == ([name], "rows")

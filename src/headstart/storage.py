@@ -23,6 +23,7 @@ import platformdirs
 from headstart.errors import FormatError, HeadstartError, LockedError, StorageError
 
 MANIFEST = "manifest.json"
+_LOCK = ".lock"
 MAX_JSON_BYTES = 256 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LONGEST_NAME = 200  # bytes; most file systems know no name above 255
@@ -262,6 +263,37 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
+def working_folder() -> Iterator[Path]:
+    """Yield an empty folder in the cache that is removed, with all it holds, as the block ends.
+
+    A process that was killed leaves its own behind: the next one on its machine removes it.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    place, host = cache_folder() / "work", socket.gethostname()
+    with folder_lock(place, wait=True), disk_errors(place):  # none is seen before it is held
+        for left in place.glob(f"{host}-*"):
+            _remove_if_abandoned(left)
+        folder = Path(tempfile.mkdtemp(prefix=f"{host}-", dir=place))
+        held = filelock.FileLock(folder / _LOCK)
+        held.acquire(timeout=0)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        held.release()
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    try:
+        with filelock.FileLock(folder / _LOCK, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+    except filelock.Timeout:  # its process lives
+        pass
+
+
+@contextmanager
 def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold `folder` for this process while the block runs; with `wait`, once it is free.
 
@@ -270,8 +302,8 @@ def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock")
-        holder = folder / ".lock.holder"
+        lock = filelock.FileLock(folder / _LOCK)
+        holder = folder / f"{_LOCK}.holder"
         try:
             lock.acquire(timeout=-1 if wait else 0)
         except filelock.Timeout:

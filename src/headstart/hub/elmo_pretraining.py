@@ -1,10 +1,8 @@
 """Pretraining an ELMo: from a corpus to words' vectors in their sentences."""
 
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.pretrain.bidirectional_lm import BidirectionalLm, Objective
 from headstart.seeds import derive
 from headstart.settings import suggestion
-from headstart.storage import cache_folder, disk_errors, fingerprint
+from headstart.storage import fingerprint, working_folder
 from headstart.tokenize.documents import encode_documents
 from headstart.tokenize.words import Split, WordTokenizer
 from headstart.training.distributed import process_group, rank_and_size
@@ -81,12 +79,9 @@ def pretrain_elmo(
         )
         if given is not None:
             every = extended(given, every)
-        with disk_errors(cache_folder()):
-            cache_folder().mkdir(parents=True, exist_ok=True)
-            working = tempfile.TemporaryDirectory(prefix="corpus-", dir=cache_folder())
-        with working as folder:
+        with working_folder() as folder:
             documents = encode_documents(
-                text.texts(), every, Path(folder), by_sentence=True, progress=plan.progress
+                text.texts(), every, folder, by_sentence=True, progress=plan.progress
             )
             if given is None:
                 counts = np.bincount(documents.ids)[2:]

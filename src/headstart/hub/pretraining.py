@@ -1,7 +1,6 @@
 """Pretraining and adapting models that replace the whole model: from a corpus to BERT or GPT."""
 
 import copy
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from headstart.pretrain import causal_lm, masked_lm
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.settings import suggestion
-from headstart.storage import cache_folder, disk_errors, fingerprint
+from headstart.storage import fingerprint, working_folder
 from headstart.tokenize.documents import EncodedDocuments, encode_documents
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.training.distributed import process_group, rank_and_size
@@ -185,14 +184,11 @@ def _train(
 ) -> dict[str, Any]:
     """Encode the corpus, run the objective, and return the lineage."""
     started = time.perf_counter()
-    with disk_errors(cache_folder()):
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        working = tempfile.TemporaryDirectory(prefix="corpus-", dir=cache_folder())
-    with working as folder:
+    with working_folder() as folder:
         documents = encode_documents(
             text.texts(),
             tokenizer,
-            Path(folder),
+            folder,
             by_sentence=isinstance(model, Bert),
             progress=plan.progress,
         )

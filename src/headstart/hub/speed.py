@@ -10,7 +10,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from headstart.hub.bundle import Pretrained
 from headstart.hub.kinds import RUNS
 from headstart.hub.store import pretrain
 from headstart.progress import SILENT, Advance
-from headstart.storage import cache_folder, disk_errors, read_json, write_json
+from headstart.storage import disk_errors, read_json, working_folder, write_json
 
 _LEAST_STEPS = 6
 _FIRST_STEPS = 2  # slower than all others, and not counted
@@ -88,18 +87,14 @@ def measure(
         HeadstartError: What `pretrain` raises; or the system ended the process, as it does when
             memory is short.
     """
-    with disk_errors(cache_folder()):
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        working = tempfile.TemporaryDirectory(prefix="trial-", dir=cache_folder())
-    with working as name:
-        folder = Path(name)
+    with working_folder() as folder:
         _write(folder / _TEXTS, texts)
         _write(folder / _HALF, texts[::2])
         _write(folder / _FIRST, texts[:_WARM_UP_TEXTS])
         write_json(folder / _REQUEST, {"method": method, "seconds": seconds, **settings})
         code = "from headstart.hub.speed import main; main()"
         done = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", code, name], capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False
         )
         if not (folder / _ANSWER).exists():
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]

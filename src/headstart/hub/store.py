@@ -1,7 +1,6 @@
 """Where encoders come from: loaded from what others published or we saved, or pretrained here."""
 
 import shutil
-import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -42,7 +41,7 @@ from headstart.models.word_vectors import WordVectors
 from headstart.pretrain import glove, skip_gram
 from headstart.progress import SILENT, Progress
 from headstart.settings import suggestion
-from headstart.storage import cache_folder, disk_errors, fingerprint, read_json
+from headstart.storage import fingerprint, read_json, working_folder
 from headstart.tokenize.encoded import encode_corpus
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
@@ -506,14 +505,11 @@ def _pretrain_vectors(
         tokenizer = _make_tokenizer(str(tokenizer), text, min_count, plan.progress)
     if tokenizer.vocabulary[:2] != [PAD, UNKNOWN]:
         raise SettingsError(f"word vectors need a tokenizer with {PAD} as 0 and {UNKNOWN} as 1")
-    with disk_errors(cache_folder()):
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        working = tempfile.TemporaryDirectory(prefix="corpus-", dir=cache_folder())
     identity = {"tokenizer": fingerprint(tokenizer.vocabulary)}
     if plan.run_folder is not None:
         identity["corpus"] = text.fingerprint()
-    with working as folder:
-        encoded = encode_corpus(text.texts(), tokenizer, Path(folder), progress=plan.progress)
+    with working_folder() as folder:
+        encoded = encode_corpus(text.texts(), tokenizer, folder, progress=plan.progress)
         result = _OBJECTIVES[method].train(
             encoded,
             config,
