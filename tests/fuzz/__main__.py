@@ -1,9 +1,11 @@
 """Fuzz a reader with atheris: `python -m tests.fuzz csv 600`, for ten minutes; see `make fuzz`.
 
 What it learns is kept in `runs/fuzz/READER`, and gone on from. A file on which a reader fails is
-written to `tests/fuzz/corpus/READER`: there the tests read it again, for ever.
+written to `tests/fuzz/corpus/READER`: there the tests read it again, for ever. Ten seconds for a
+file, or a GiB more memory than the process has before the first one, are failures as well.
 """
 
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +17,7 @@ with atheris.instrument_imports(include=["headstart"]):
 
 ROOT = Path(__file__).resolve().parents[2]
 _MAX_BYTES = 1 << 14
+_MEMORY_MIB = 1024
 
 
 def main() -> None:
@@ -27,6 +30,7 @@ def main() -> None:
         each.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(reader.seeds):
         (learnt / f"seed-{number}").write_bytes(seed)
+    before_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     atheris.Setup(
         [
             sys.argv[0],
@@ -36,7 +40,7 @@ def main() -> None:
             f"-max_total_time={seconds}",
             f"-max_len={max(_MAX_BYTES, *map(len, reader.seeds))}",
             "-timeout=10",
-            "-rss_limit_mb=4096",
+            f"-rss_limit_mb={before_mib + _MEMORY_MIB}",  # of the peak; looked at every second
             "-print_final_stats=1",
         ],
         lambda content: reader(place, content),
