@@ -15,6 +15,7 @@ from headstart.storage import (
     cache_folder,
     check_manifest,
     file_sha256,
+    file_system,
     fingerprint,
     folder_lock,
     new_folder,
@@ -269,3 +270,9 @@ def test_a_whole_file_is_synced_before_it_gets_its_name(name, tmp_path, monkeypa
     with pytest.raises(KeyError):
         write("half", then=KeyError)
     assert (os.listdir(tmp_path), target.read_text()) == ([name], "rows")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="the system does not say")
+def test_the_file_system_of_a_path(tmp_path):
+    assert file_system(Path("/proc")) == "proc"
+    assert file_system(tmp_path / "gone") is None

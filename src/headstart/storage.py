@@ -12,7 +12,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +26,10 @@ MANIFEST = "manifest.json"
 _LOCK = ".lock"
 MAX_JSON_BYTES = 256 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ON_NETWORKS = {
+    *("nfs", "nfs4", "cifs", "smb3", "afs", "9p", "ceph", "lustre", "gpfs", "beegfs"),
+    *("fuse.sshfs", "fuse.glusterfs"),
+}
 _LONGEST_NAME = 200  # bytes; most file systems know no name above 255
 
 
@@ -294,8 +298,15 @@ def _remove_if_abandoned(folder: Path) -> None:
 
 
 @contextmanager
-def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold `folder` for this process while the block runs; with `wait`, once it is free.
+def folder_lock(
+    folder: Path, *, wait: bool = False, note: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Hold `folder` for this process while the block runs.
+
+    Args:
+        folder: The folder, which is made if there is none.
+        wait: Wait until it is free.
+        note: Is told if the folder is on a network, where a lock may not count for other machines.
 
     Raises:
         LockedError: Another process holds it; the message names it, its host and since when.
@@ -311,6 +322,11 @@ def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
             raise LockedError(
                 f"{folder}: in use by {who}; wait for it, stop it, or choose another folder"
             ) from None
+    if note is not None and (kind := file_system(folder)) in _ON_NETWORKS:
+        note(
+            f"{folder}: is on a network ({kind}), where its lock may not keep other machines out; "
+            "let only one of them write there"
+        )
     try:
         with disk_errors(folder):
             since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -319,3 +335,18 @@ def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def file_system(path: Path) -> str | None:
+    """Return the type of the file system that a path is on; None where the system does not say."""
+    try:
+        device = path.stat().st_dev
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return None
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for mount in mounts:
+        place, _, kind = mount.partition(" - ")
+        if place.split(" ")[2] == number:
+            return kind.split(" ")[0]
+    return None

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_run import Notes, digest, start
 
+from headstart import storage
 from headstart.budget import Budget
 from headstart.cli import app
 from headstart.data.corpora import as_corpus
@@ -308,6 +309,16 @@ def test_A9_the_holder_is_named_and_a_dead_one_holds_nothing(tmp_path):
     os.close(letting_go)
     with folder_lock(tmp_path):
         pass
+
+
+def test_A9_a_folder_on_a_network_is_told(tmp_path, monkeypatch):
+    local, remote = Notes(), Notes()
+    start(tmp_path / "local", progress=local)
+    monkeypatch.setattr(storage, "file_system", lambda path: "nfs4")
+    start(tmp_path / "remote", progress=remote)
+    assert not any("network" in note for note in local.notes)
+    (note,) = [note for note in remote.notes if "network" in note]
+    assert note.startswith(f"{tmp_path / 'remote'}: is on a network (nfs4), where its lock may not")
 
 
 # A10

@@ -270,7 +270,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     settings = {**asked, "methods": list(methods or defaults)}
     command = None if unnamed else replay_command("compare", asked)
     try:
-        with folder_lock(plan.folder), disk_errors(plan.folder):
+        with folder_lock(plan.folder, note=progress.note), disk_errors(plan.folder):
             results = _carry_out(plan, settings, progress) | {"command": command}
             comparison = Comparison(results, plan.folder)
             _write(comparison)

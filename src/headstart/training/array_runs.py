@@ -118,7 +118,7 @@ def array_run(
         raise SettingsError(f"save_minutes must be above 0, got {save_minutes}")
     with ExitStack() as stack:
         if folder is not None:
-            stack.enter_context(folder_lock(folder))
+            stack.enter_context(folder_lock(folder, note=progress.note))
             checkpoints.open_run(folder, {"identity": dict(description)})
         signals = stack.enter_context(noted_signals(active=folder is not None))
         run = ArrayRun(folder, arrays, signals, save_minutes)

@@ -174,7 +174,7 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         if folder is not None and rank == 0:
-            stack.enter_context(folder_lock(folder))
+            stack.enter_context(folder_lock(folder, note=progress.note))
             same = {name: v for name, v in asdict(settings).items() if name not in _NOT_THE_RUN}
             checkpoints.open_run(folder, {"identity": dict(identity or {}), "settings": same})
         state = _Run(model, objective, settings, folder, progress)
