@@ -24,7 +24,7 @@ from headstart.hub import store
 from headstart.storage import folder_lock
 from headstart.tokenize.encoded import encode_corpus
 from headstart.tokenize.words import WordTokenizer
-from headstart.training import checkpoints
+from headstart.training import checkpoints, runs
 from headstart.training.signals import SECOND
 
 
@@ -345,12 +345,19 @@ def test_A10_another_run_is_refused_field_by_field(change, named, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("get_num_threads", lambda: 7), ("__version__", "9.9.9")]
+    ("owner", "name", "value"),
+    [
+        (torch, "get_num_threads", lambda: 7),
+        (torch, "__version__", "9.9.9"),
+        (runs, "rank_and_size", lambda: (0, 2)),
+    ],
 )
-def test_A10_another_machine_goes_on_and_says_that_bits_differ(name, value, tmp_path, monkeypatch):
+def test_A10_another_machine_goes_on_and_says_that_bits_differ(
+    owner, name, value, tmp_path, monkeypatch
+):
     with pytest.raises(InterruptedRunError):
         start(tmp_path, at_step=5, act=_once(ask(signal.SIGTERM)))
-    monkeypatch.setattr(torch, name, value)
+    monkeypatch.setattr(owner, name, value)
     progress = Notes()
     _, _, report = start(tmp_path, progress=progress)
     assert report["bit_exact"] is False
@@ -378,17 +385,23 @@ def test_A10_so_many_stay_and_the_best(keep, tmp_path, monkeypatch):
     assert names(tmp_path) == ["step-00000004", *newest]
 
 
-def test_A10_without_its_best_checkpoint_a_run_ends_with_its_last_weights(tmp_path, monkeypatch):
+@pytest.mark.parametrize("how", ["corrupt", "gone"])
+def test_A10_without_its_best_checkpoint_a_run_ends_with_its_last_weights(
+    how, tmp_path, monkeypatch
+):
     losses = {4: 1.0, 8: 2.0, 12: 3.0}
     monkeypatch.setattr(
         tiny_run.TinyObjective, "validate", lambda self: {"loss": losses[self.seen[-1][0]]}
     )
     start(tmp_path)
-    weights = tmp_path / "step-00000004" / "model.safetensors"
-    weights.write_bytes(b"")
+    best = tmp_path / "step-00000004"
+    if how == "gone":
+        shutil.rmtree(best)
+    else:
+        (best / "model.safetensors").write_bytes(b"")
     model, _, report = start(tmp_path)
     assert report["best_step"] == 12
-    assert (tmp_path / "step-00000004.corrupt").is_dir()
+    assert (tmp_path / "step-00000004.corrupt").is_dir() is (how == "corrupt")
     saved = load_file(tmp_path / "step-00000012" / "model.safetensors")
     assert torch.equal(model.tokens.weight, saved["tokens.weight"])
 
