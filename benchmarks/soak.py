@@ -7,8 +7,8 @@ processes that get SIGKILL: at a random moment, or at a random touch of the disk
 is saved, up to four times before a run may end. A run counts as resumed exactly if its weights, its
 optimizer's state and every loss of its log are those of the run at one go, to the last bit.
 
-Then `headstart predict` is interrupted as often, by SIGKILL, SIGTERM or Ctrl-C. Its output must be
-whole or absent, and whole once the same command has run again.
+Then `headstart predict` is interrupted by SIGKILL, SIGTERM or Ctrl-C, at such moments, too. Its
+output must be whole or absent, and whole once the same command has run again.
 """
 
 import argparse

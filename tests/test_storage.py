@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -239,7 +240,7 @@ def test_a_working_folder_of_a_dead_process_goes_and_that_of_a_living_one_stays(
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         left = Path(other.stdout.readline().strip())
-        stranger = cache / "another-host-x1"
+        stranger = cache / f"{socket.gethostname()}-2-abc"  # of a host with a longer name
         stranger.mkdir()
         with working_folder() as mine:
             assert set(folders(cache)) == {left, mine, stranger}

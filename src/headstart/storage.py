@@ -23,8 +23,8 @@ import platformdirs
 from headstart.errors import FormatError, HeadstartError, LockedError, StorageError
 
 MANIFEST = "manifest.json"
-_LOCK = ".lock"
 MAX_JSON_BYTES = 256 << 20
+_LOCK = ".lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ON_NETWORKS = {
     *("nfs", "nfs4", "cifs", "smb3", "afs", "9p", "ceph", "lustre", "gpfs", "beegfs"),
@@ -277,8 +277,9 @@ def working_folder() -> Iterator[Path]:
     """
     place, host = cache_folder() / "work", socket.gethostname()
     with folder_lock(place, wait=True), disk_errors(place):  # none is seen before it is held
-        for left in place.glob(f"{host}-*"):
-            _remove_if_abandoned(left)
+        for left in place.iterdir():
+            if left.name.rpartition("-")[0] == host:
+                _remove_if_abandoned(left)
         folder = Path(tempfile.mkdtemp(prefix=f"{host}-", dir=place))
         held = filelock.FileLock(folder / _LOCK)
         held.acquire(timeout=0)
@@ -322,12 +323,12 @@ def folder_lock(
             raise LockedError(
                 f"{folder}: in use by {who}; wait for it, stop it, or choose another folder"
             ) from None
-    if note is not None and (kind := file_system(folder)) in _ON_NETWORKS:
-        note(
-            f"{folder}: is on a network ({kind}), where its lock may not keep other machines out; "
-            "let only one of them write there"
-        )
     try:
+        if note is not None and (kind := file_system(folder)) in _ON_NETWORKS:
+            note(
+                f"{folder}: is on a network ({kind}), where its lock may not keep other machines "
+                "out; let only one of them write there"
+            )
         with disk_errors(folder):
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {since}")

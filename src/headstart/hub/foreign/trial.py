@@ -43,7 +43,7 @@ def _try(kind: str, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
     given = json.dumps([kind, str(path), shapes, MOST_BYTES, MOST_SECONDS])
     found = subprocess.run(  # noqa: S603 - this module, in this interpreter
         [sys.executable, "-P", "-m", __name__],
-        input=given.encode("utf-8", "surrogateescape"),
+        input=given.encode(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # where Rust prints its own lines
         env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -51,7 +51,7 @@ def _try(kind: str, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
     )
     code, most = found.returncode, f"{MOST_BYTES >> 30} GiB of memory"
     if code == _PANICKED:
-        reason = f"panicked: {found.stdout.decode(errors='replace').strip()}"
+        reason = f"panicked: {' '.join(found.stdout.decode(errors='replace').split())}"
     elif code == _NO_MEMORY:
         reason = f"needs more than {most}"
     elif code == -signal.SIGXCPU:
