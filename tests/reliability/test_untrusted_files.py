@@ -475,6 +475,19 @@ def test_D7_foreign_configs_and_converters_panic(tmp_path):
             use("never seen")
 
 
+def test_D7_foreign_configs_and_converters_in_a_child(good, tmp_path, capfd):
+    """What panics as a published tokenizer is read is one line, and Rust prints none beside it."""
+    shutil.copytree(good / "bert", tmp_path / "bert")
+    broken = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    (tmp_path / "bert" / "tokenizer.json").write_bytes(tokenizer_json(normalizer=broken))
+    words = "fit classification $/train.csv --encoder {} --out @/out"
+    assert main(shlexed(words, tmp_path / "bert", good, tmp_path)) == 2
+    told = capfd.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert f"{tmp_path / 'bert' / 'tokenizer.json'}: what reads it panicked: " in told[0]
+    assert not (tmp_path / "out").exists()
+
+
 def test_D7_foreign_configs_and_converters_of_any_model(good, tmp_path):
     """A model that only `transformers` knows may not claim sizes its file does not have."""
     transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
