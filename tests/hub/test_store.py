@@ -153,7 +153,8 @@ def test_a_corpus_is_texts_a_path_or_a_corpus(sentences, tmp_path):
 def test_the_working_files_are_gone_afterwards(sentences, tmp_path, monkeypatch):
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
     pretrain("word2vec", sentences, size="tiny", epochs=1, threads=1)
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["work"]
+    assert [path for path in (tmp_path / "cache" / "work").iterdir() if path.is_dir()] == []
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "whitespace", "bpe", "wordpiece"])
