@@ -8,11 +8,13 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +32,7 @@ _ON_NETWORKS = {
     *("nfs", "nfs4", "cifs", "smb3", "afs", "9p", "ceph", "lustre", "gpfs", "beegfs"),
     *("fuse.sshfs", "fuse.glusterfs"),
 }
+_FILES_AT_ONCE = 2  # that are hashed: one waits for the disk while the other is summed
 _LONGEST_NAME = 200  # bytes; most file systems know no name above 255
 
 
@@ -75,6 +78,17 @@ def disk_errors(target: Path, *, needed: int = 0) -> Iterator[None]:
         raise StorageError(f"{target}: cannot write: {reason}; {hint}") from error
 
 
+@contextmanager
+def numbered_disk_errors() -> Iterator[None]:
+    """Turn the disk errors of libraries in Rust, numbered in their text only, into Python's."""
+    try:
+        yield
+    except Exception as error:
+        if (number := re.search(r"\(os error (\d+)\)", str(error))) is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+
+
 def free_bytes(target: Path) -> int:
     """Return how many bytes are free on the disk where `target` is, or will be."""
     path = target.absolute()
@@ -93,6 +107,12 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sum_and_sync(file: Path) -> str:
+    digest = file_sha256(file)
+    _sync(file)
+    return digest
 
 
 def check_new(target: Path) -> None:
@@ -132,9 +152,12 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
                 folder
             ):  # libraries differ in the modes they write; ours is the user's
                 file.chmod(0o666 & ~_umask())
-            sums = {str(file.relative_to(folder)): file_sha256(file) for file in _files(folder)}
-            write_json(folder / MANIFEST, {"sha256": sums})
-            for path in (*_files(folder), *_folders(folder), folder):
+            files = _files(folder)
+            with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+                sums = list(pool.map(_sum_and_sync, files))
+            names = [str(file.relative_to(folder)) for file in files]
+            write_json(folder / MANIFEST, {"sha256": dict(zip(names, sums, strict=True))})
+            for path in (*_folders(folder), folder):
                 _sync(path)
             if target.exists():
                 old = Path(tempfile.mkdtemp(prefix=f"{_beside(target)}old.", dir=target.parent))
@@ -179,7 +202,7 @@ def check_manifest(folder: Path) -> Mapping[str, Any]:
         raise FormatError(
             f"{folder / MANIFEST}: has no 'sha256' table; the folder is not headstart's"
         )
-    for name, expected in sums.items():
+    for name in sums:
         file = folder / name
         path = Path(os.path.normpath(name))  # by name: in the hub's cache, files are links
         if path.is_absolute() or path.parts[:1] == ("..",):
@@ -188,7 +211,11 @@ def check_manifest(folder: Path) -> Mapping[str, Any]:
             raise FormatError(
                 f"{file}: missing, though the manifest lists it; save the model again"
             )
-        if (actual := file_sha256(file)) != expected:
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        found = list(pool.map(file_sha256, [folder / name for name in sums]))
+    for (name, expected), actual in zip(sums.items(), found, strict=True):
+        if actual != expected:
+            file = folder / name
             raise FormatError(
                 f"{file}: damaged: sha256 {actual[:12]}.., expected {str(expected)[:12]}.."
             )

@@ -7,14 +7,16 @@ shapes, places and types the library itself checks against the size of the file.
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from headstart.errors import FormatError
+from headstart.storage import numbered_disk_errors
 
 MAX_HEADER_BYTES = 8 << 20
 MAX_TENSORS = 20_000
@@ -40,6 +42,14 @@ def read_safetensors(path: Path, *, finite: bool = False) -> dict[str, Tensor]:
     if finite:
         check_finite(path, tensors)
     return tensors
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors under their names; the disk's errors are an `OSError`."""
+    with numbered_disk_errors():
+        save_file({name: t.detach().contiguous() for name, t in tensors.items()}, path, metadata)
 
 
 def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -216,17 +216,17 @@ def test_A8_a_signal_in_a_long_validation_does_not_wait_for_it(step, tmp_path, m
 @pytest.mark.parametrize("times", [1, 2])
 def test_A8_signals_while_saving(times, tmp_path, monkeypatch):
     whole, *_ = start(tmp_path / "whole")
-    save, calls = checkpoints.save, []
+    write, calls = checkpoints.write_safetensors, []
 
-    def interrupted(tensors):
+    def interrupted(path, tensors):
         calls.append(0)
         if len(calls) == 3:  # the weights of the second checkpoint
             ask(signal.SIGINT, times)()
-        return save(tensors)
+        write(path, tensors)
 
     expected = InterruptedRunError if times == 1 else KeyboardInterrupt
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "save", interrupted)
+        patch.setattr(checkpoints, "write_safetensors", interrupted)
         with pytest.raises(expected) as stopped:
             start(tmp_path / "run")
     if times == 2:

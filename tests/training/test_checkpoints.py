@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import safetensors
 import torch
 from safetensors.torch import load_file
 
@@ -151,10 +152,11 @@ def test_other_names_and_types_name_the_tensor(tmp_path, tiny, model):
 def test_a_full_disk_leaves_the_others(tmp_path, model, monkeypatch):
     _save(tmp_path, model, 1)
 
-    def full(path, content):
-        raise OSError(28, "No space left on device")
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half of it")
+        raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("headstart.weights.save_file", full)
     with pytest.raises(StorageError, match="No space left"):
         _save(tmp_path, model, 2)
     assert _names(tmp_path) == ["step-00000001"]

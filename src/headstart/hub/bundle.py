@@ -4,17 +4,13 @@ As a folder: `config.json`, `model.safetensors`, `tokenizer.json`, a card, and a
 in it can execute code when it is loaded.
 """
 
-import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from headstart.devices import reuse_freed_memory
@@ -27,6 +23,7 @@ from headstart.storage import (
     check_manifest,
     fingerprint,
     new_folder,
+    numbered_disk_errors,
     read_json,
     write_json,
     write_text,
@@ -35,7 +32,7 @@ from headstart.tokenize.batches import Encoded
 from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer, read_tokenizer
-from headstart.weights import read_safetensors
+from headstart.weights import read_safetensors, write_safetensors
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -315,13 +312,10 @@ def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
     about: dict[str, Any] = {"format": FORMAT, **config}
     if transformers is not None:
         about = {**transformers, OURS: about}
+    metadata = None if transformers is None else {"format": "pt"}
     with new_folder(folder, overwrite=overwrite) as new:
+        write_safetensors(new / WEIGHTS, tensors, metadata)
         with numbered_disk_errors():
-            save_file(
-                {name: t.contiguous() for name, t in tensors.items()},
-                new / WEIGHTS,
-                metadata=None if transformers is None else {"format": "pt"},
-            )
             if tokenizer is not None:
                 tokenizer.save(new / TOKENIZER)
         write_json(new / CONFIG, about)
@@ -334,17 +328,6 @@ def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
             encoder.save(new / ENCODER)
         write_text(new / "README.md", readme)
     return folder
-
-
-@contextmanager
-def numbered_disk_errors() -> Iterator[None]:
-    """Turn the disk errors of libraries in Rust, numbered in their text only, into Python's."""
-    try:
-        yield
-    except Exception as error:
-        if (number := re.search(r"\(os error (\d+)\)", str(error))) is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -11,7 +11,6 @@ from headstart.hub.bundle import (
     OURS,
     TOKENIZER,
     Pretrained,
-    numbered_disk_errors,
 )
 from headstart.hub.foreign.published_tokenizers import (
     TOKENIZER_CONFIG,
@@ -21,7 +20,7 @@ from headstart.hub.foreign.published_tokenizers import (
     tokenizer_settings,
 )
 from headstart.hub.foreign.wrapped import TransformersEncoder, import_transformers, quiet
-from headstart.storage import new_folder, read_json, write_json, write_text
+from headstart.storage import new_folder, numbered_disk_errors, read_json, write_json, write_text
 from headstart.tokenize.batches import Encoded
 from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import SubwordTokenizer

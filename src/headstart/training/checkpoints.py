@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from headstart.errors import FormatError, SettingsError
 from headstart.progress import Progress
 from headstart.storage import MANIFEST, check_manifest, new_folder, read_json, write_json
 from headstart.training.optimizers import load_state_tensors
-from headstart.weights import read_safetensors
+from headstart.weights import read_safetensors, write_safetensors
 
 FORMAT = 1
 WEIGHTS, OPTIMIZER, STATE, RUN = (
@@ -113,9 +112,7 @@ def save_checkpoint(
     target = run_folder / f"step-{step:08}"
     with new_folder(target, needed=num_bytes(*files.values())) as folder:
         for name, tensors in files.items():
-            # Bytes that Python writes: the library's own writer numbers disk errors in words only.
-            whole = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
-            (folder / name).write_bytes(save(whole))
+            write_safetensors(folder / name, tensors)
         write_json(folder / STATE, {"format": FORMAT, "step": step, **state})
     check_manifest(target)
 
