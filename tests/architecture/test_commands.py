@@ -18,7 +18,8 @@ FLAGS = {
         "--label-column --workers --max-memory --out --config --json --debug"
     ),
     "rank": (
-        "data --encoders --labels --text-column --label-column --seed --config --json --debug"
+        "data --encoders --labels --task --text-column --pair-columns --label-column --seed "
+        "--config --json --debug"
     ),
     "plan": (
         "method --corpus --parallel --size --tokens --epochs --minutes --set --text-column "

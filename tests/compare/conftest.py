@@ -17,6 +17,7 @@ from headstart.compare.ranking import ESTIMATES
 from headstart.compare.recommendation import recommend
 from headstart.compare.summary import gains, summarize
 from headstart.data.labelled import Dataset
+from headstart.data.tagged import TaggedSentences
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.elmo import PretrainedElmo
@@ -359,6 +360,23 @@ def bert():
     config = BertConfig(vocabulary_size=len(tokenizer.vocabulary), **SIZES)
     model = Bert(config, generator=torch.Generator().manual_seed(0))
     return PretrainedBert.of(model, tokenizer, lineage={"source": "made up"}, pooling="mean")
+
+
+@pytest.fixture(scope="session")
+def make_sentences(rows):
+    """The maker of sentences whose topics' words are spans: `make_sentences(60, seed=1)`."""
+
+    def make(count, seed=0):
+        given = rows(count, seed=seed)
+        sentences, tags = [], []
+        for text, label in zip(given.texts, given.labels, strict=True):
+            words = text.split()
+            order = np.random.default_rng(len(sentences)).permutation(len(words))
+            sentences.append([words[at] for at in order])
+            tags.append(["O" if at >= 3 else f"B-{label}" for at in order])
+        return TaggedSentences(sentences, tags)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,11 @@ import pytest
 from headstart.compare import ranking
 from headstart.compare.ranking import rank, rank_encoders
 from headstart.data.labelled import Dataset
+from headstart.data.pairs import PairDataset
 from headstart.errors import DataError, FormatError, NonFiniteError, SettingsError
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.progress import SILENT
+from headstart.transfer.transferability import Estimate
 
 
 def worse(vectors, noise):
@@ -40,6 +42,46 @@ def test_what_tells_more_comes_first(vectors, rows):
         }  # fmt: skip
     assert found.sentence.startswith("Try seeing first, as seeing:probe: its LogME is highest, -0.")
     assert found.sentence.endswith("and above that of blind with probability 1.00.")
+
+
+def test_what_tells_more_of_words_comes_first(vectors, bert, make_sentences, monkeypatch):
+    monkeypatch.setattr(ranking, "_MOST_WORDS", 150)
+    given = make_sentences(60)
+    encoders = {"blind": blind(vectors), "seeing": vectors, "bert": bert}
+    found = rank(given, task="tagging", labels=40, encoders=encoders)
+    assert (found.results["labels"], found.results["task"]) == (40, "tagging")
+    assert len(found.table) == 1 + 1 + 3
+    for row in found.table:
+        for name in ("logme", "h_score", "probe"):
+            assert row[f"{name}_low"] <= row[name] + 1e-9, name
+            assert row[f"{name}_high"] >= row[name] - 1e-9, name
+    seeing, unseeing = (
+        next(row for row in found.table if row["encoder"] == name) for name in ("seeing", "blind")
+    )
+    for name in ("h_score", "probe"):
+        assert seeing[name] > unseeing[name] + 0.2, name
+    assert seeing["probe_low"] < seeing["probe_high"], "sentences are drawn"
+
+
+def test_a_sentence_adds_what_its_words_add(make_sentences):
+    given = make_sentences(9)
+    words = ranking._some_words(given, 0)
+    added = np.random.default_rng(0).normal(size=len(words.rows))
+    (value, added_S) = words.by_sentence({"logme": Estimate(0.5, added)})["logme"]
+    ends = np.cumsum(list(map(len, given.texts)))[:-1]
+    expected = [part.sum() for part in np.split(added, ends)]
+    assert (value, added_S.mean()) == (0.5, pytest.approx(added.mean()))
+    assert added_S / 9 == pytest.approx(np.array(expected) / len(added))
+
+
+def test_pairs_are_ranked_by_both_texts(vectors):
+    words = ["wave", "tide", "hill", "tree"] * 10
+    pairs = [(a, b) for a, b in zip(words, [*words[1:], "wave"], strict=True)]
+    given = PairDataset(pairs, ["same" if at % 2 else "other" for at in range(40)])
+    found = rank(given, task="pair", encoders={"blind": blind(vectors), "seeing": vectors})
+    assert found.order[0] == "seeing"
+    with pytest.raises(SettingsError, match=r"a PairDataset, and the task is 'classification'"):
+        rank(given, encoders={"seeing": vectors})
 
 
 def test_every_layer_has_a_row_by_falling_logme(vectors, bert, elmo, rows):

@@ -22,23 +22,6 @@ from headstart.transfer.loading import load
 from headstart.transfer.token_tagger import TokenTagger
 
 
-@pytest.fixture(scope="module")
-def make_sentences(rows):
-    """The maker of sentences whose topics' words are spans: `make_sentences(60, seed=1)`."""
-
-    def make(count, seed=0):
-        given = rows(count, seed=seed)
-        sentences, tags = [], []
-        for text, label in zip(given.texts, given.labels, strict=True):
-            words = text.split()
-            order = np.random.default_rng(len(sentences)).permutation(len(words))
-            sentences.append([words[at] for at in order])
-            tags.append(["O" if at >= 3 else f"B-{label}" for at in order])
-        return TaggedSentences(sentences, tags)
-
-    return make
-
-
 @pytest.fixture
 def tagged_files(files, make_sentences):
     for name, part in (("train", make_sentences(60)), ("test", make_sentences(40, seed=1))):

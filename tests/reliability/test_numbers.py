@@ -163,7 +163,7 @@ def _with_little_memory(work):
 def test_B3_too_little_memory_is_told_with_its_stage(stage, tmp_path, monkeypatch):
     def work():
         if stage == "a save":
-            monkeypatch.setattr(checkpoints, "save", lambda _: torch.zeros(2**30))
+            monkeypatch.setattr(checkpoints, "write_safetensors", lambda *_: torch.zeros(2**30))
         start(tmp_path, at_step=3, act=lambda: torch.zeros(2**30))
 
     told = _with_little_memory(work)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from headstart.errors import DataError, FormatError, StorageError
-from headstart.hub import bundle
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 from headstart.transfer.methods import (
@@ -152,7 +151,7 @@ def test_a_disk_that_fills_up_keeps_the_old_model(fitted, tmp_path, monkeypatch)
     def fill(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(bundle, "save_file", fill)
+    monkeypatch.setattr("headstart.weights.save_file", fill)
     with pytest.raises(StorageError, match="No space left on device"):
         fitted.save(folder, overwrite=True)
     assert np.array_equal(load(folder).predict_proba(["good1 bad2"]), expected)

@@ -4,7 +4,8 @@ import torch
 
 from headstart.transfer import features
 from headstart.transfer.features import pooled_features, text_states
-from headstart.transfer.layer_features import layer_features
+from headstart.transfer.fitted_taggers import word_states
+from headstart.transfer.layer_features import layer_features, word_layer_features
 from headstart.transfer.token_states import token_states
 
 TEXTS = ["good1 plain2 bad3", "", "bad7", "good5 good6 plain1 plain2 plain3"] * 3
@@ -51,3 +52,25 @@ def test_what_reads_in_context_has_the_layers_of_a_task(reader):
         assert (each.layer, each.pooling) == (at, "mean")
         assert each.features[3] == pytest.approx(words[:, at].mean(0), abs=1e-5)
         assert not each.features[1].any()
+
+
+SENTENCES = [["good1", "plain2", "bad3"], ["bad7"], ["good5"] * 40, ["plain1", "?", "plain3"]]
+
+
+def test_the_top_layer_of_words_is_what_a_tagger_reads(whole):
+    found = word_layer_features(whole, SENTENCES, max_tokens=16)  # the third is read in windows
+    assert [(each.layer, each.pooling) for each in found] == [
+        (at, "first piece") for at in range(3)
+    ]
+    expected = word_states(whole, SENTENCES, max_tokens=16).values
+    assert found[-1].features == pytest.approx(expected, abs=1e-5)
+    assert {each.features.shape for each in found} == {(47, whole.model.width)}
+
+
+def test_word_vectors_and_what_reads_in_context_have_their_layers_of_words(encoder, reader):
+    (only,) = word_layer_features(encoder, SENTENCES, max_tokens=99)
+    assert np.array_equal(only.features, word_states(encoder, SENTENCES, max_tokens=99).values)
+    found = word_layer_features(reader, SENTENCES, max_tokens=99)
+    mean = np.mean([each.features for each in found], 0)
+    assert mean == pytest.approx(word_states(reader, SENTENCES, max_tokens=99).values, abs=1e-5)
+    assert [each.layer for each in found] == list(range(3 if reader.kind == "elmo" else 1))

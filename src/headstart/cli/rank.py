@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.options import Config, Debug, Json, LabelColumn, Seed, TextColumn, comma_list
+from headstart.cli.options import (
+    Config,
+    Debug,
+    Json,
+    LabelColumn,
+    PairColumns,
+    Seed,
+    TextColumn,
+    comma_list,
+)
 from headstart.cli.terminal import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -27,9 +36,13 @@ def rank(
     ],
     labels: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Labelled texts to read, a stratified part of DATA."),
+        typer.Option(metavar="N", min=1, help="Labelled examples to read, a stratified part."),
     ] = 200,
+    task: Annotated[
+        str, typer.Option("--task", metavar="TASK", help="classification, pair or tagging.")
+    ] = "classification",
     text_column: TextColumn = None,
+    pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     seed: Seed = 0,
     config: Config = None,
@@ -44,6 +57,8 @@ def rank(
     For example:
 
         headstart rank train.csv --encoders glove=glove.6B.100d.txt,minilm=all-MiniLM-L6-v2
+
+        headstart rank train.conll --task tagging --encoders glove.6B.100d.txt,runs/bert
     """
     from headstart.cli.bars import Bars
     from headstart.compare.ranking import rank as rank_encoders
@@ -52,6 +67,8 @@ def rank(
         data,
         encoders=encoders,
         labels=labels,
+        task=task,
+        pair_columns=pair_columns,
         text_column=text_column,
         label_column=label_column,
         seed=seed,
@@ -62,11 +79,13 @@ def rank(
         return
     print_table(_rows(found))
     say("", found.sentence)
-    say(f"{found.results['labels']:,} labels, {found.results['seconds']:.1f} s; next:")
+    what = "sentences" if task == "tagging" else "labels"
+    say(f"{found.results['labels']:,} {what}, {found.results['seconds']:.1f} s; next:")
     name = found.order[0]
     source = found.results["sources"][name]
     methods = ",".join(["scratch", f"{name}={source}:probe", f"{name}={source}:finetune"])
-    say(shlex.join(["headstart", "compare", str(data), "--methods", methods]))
+    of_task = [] if task == "classification" else ["--task", task]
+    say(shlex.join(["headstart", "compare", str(data), *of_task, "--methods", methods]))
 
 
 def _rows(found: "Ranking") -> list[dict[str, str]]:

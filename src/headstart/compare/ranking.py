@@ -3,16 +3,18 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headstart.compare.reading import MAX_TOKENS
+from headstart.compare.rows import read_examples
 from headstart.compare.statistics import RESAMPLES, interval
-from headstart.compare.tasks import CLASSIFICATION, ComparedTask, Examples
-from headstart.data.labelled import Dataset, check_trainable, read_labelled
+from headstart.compare.tasks import CLASSIFICATION, Columns, ComparedTask, Examples, choose_task
 from headstart.data.splits import nested_subsets
+from headstart.data.tagged import TaggedSentences
 from headstart.errors import HeadstartError, NonFiniteError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.store import load_encoder
@@ -20,7 +22,8 @@ from headstart.progress import SILENT, Progress
 from headstart.seeds import generator
 from headstart.tasks.classification import encode_labels
 from headstart.tasks.pairs import combined
-from headstart.transfer.layer_features import layer_features
+from headstart.tokenize.batches import Rows
+from headstart.transfer.layer_features import layer_features, word_layer_features
 from headstart.transfer.transferability import Array, Estimate, transferability
 
 Row = Mapping[str, Any]
@@ -28,6 +31,7 @@ Source = str | Path | Pretrained
 
 ESTIMATES = {"logme": "LogME", "h_score": "H-score", "probe": "probe"}
 LABELS = 200  # that suffice to tell encoders apart, in seconds
+_MOST_WORDS = 2000  # of tagged sentences
 _DECIDES = "logme"
 
 
@@ -58,11 +62,13 @@ class Ranking:
         return str(self.results["sentence"])
 
 
-def rank(
-    data: str | Path | Dataset,
+def rank(  # noqa: PLR0913 - what a user may decide, each by its name
+    data: str | Path | Examples,
     *,
     encoders: Sequence[Source] | Mapping[str, Source],
     labels: int = LABELS,
+    task: str = CLASSIFICATION.name,
+    pair_columns: Sequence[str] | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
     seed: int = 0,
@@ -71,12 +77,15 @@ def rank(
     """Rank encoders, and their layers, by what their frozen features tell of the labels.
 
     Args:
-        data: Labelled texts.
+        data: Labelled texts, pairs of them, or tagged sentences.
         encoders: Files, folders and hub ids, also as `NAME=SOURCE`, or encoders that are loaded; or
             any of these by their names.
-        labels: How many labelled texts are read, a stratified part of them; all if there are fewer.
-        text_column: The column of the texts.
-        label_column: The column of the labels.
+        labels: How many labelled texts, pairs or sentences are read, a stratified part of them; all
+            if there are fewer.
+        task: `classification`, `pair` or `tagging`.
+        pair_columns: The two columns of a pair's texts.
+        text_column: The column of the texts, or words.
+        label_column: The column of the labels, or tags.
         seed: Which texts these are, and everything else that is drawn.
         progress: Where progress goes.
 
@@ -87,28 +96,30 @@ def rank(
     """
     started = time.perf_counter()
     sources = _by_name(encoders)
-    given = data
-    if not isinstance(given, Dataset):
-        given = read_labelled(
-            given, text_column=text_column, label_column=label_column, progress=progress
-        )
-    check_trainable(given)
+    columns = Columns(text_column, pair_columns, label_column)
+    chosen_task, given = read_examples(choose_task(task), data, columns, progress)
     for note in given.notes:
         progress.note(note)
-    if labels < 2 * len(given.classes):
+    strata = chosen_task.strata(given)
+    kinds = len(set(strata))
+    if labels < 2 * kinds:
+        wording = chosen_task.wording
         raise SettingsError(
-            f"{labels} labels are too few to tell {len(given.classes)} classes apart; take two for "
-            f"each class, {2 * len(given.classes)}, or more"
+            f"{labels} {wording.labels} are too few to tell {kinds} {wording.kinds} apart; take "
+            f"two for each {wording.kind}, {2 * kinds}, or more"
         )
     chosen = given
     if labels < len(given):
-        chosen = given.select(nested_subsets(given.labels, [labels], seed=seed)[labels])
+        chosen = given.select(nested_subsets(strata, [labels], seed=seed)[labels])
     loaded = _load(sources, progress)
-    found = rank_encoders(loaded, chosen, total=len(sources), seed=seed, progress=progress)
+    found = rank_encoders(
+        loaded, chosen, task=chosen_task, total=len(sources), seed=seed, progress=progress
+    )
     return Ranking(
         {
             "data": given.source,
-            "classes": len(given.classes),
+            "task": chosen_task.name,
+            "classes": kinds,
             **found,
             "sentence": _sentence(found["encoders"], found["first"][_DECIDES]),
             "sources": {name: str(source) for name, source in sources.items()},
@@ -172,9 +183,10 @@ def rank_encoders(
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Estimate how well every layer of some encoders suits the labels of some texts, or pairs.
+    """Estimate how well every layer of some encoders suits the labels of some texts, pairs, words.
 
     The features of a pair are those that a probe combines of both its texts, each read by itself.
+    Of tagged sentences some thousands of words are looked at, and intervals draw whole sentences.
 
     Args:
         encoders: Names and encoders.
@@ -189,14 +201,20 @@ def rank_encoders(
         layer of each by each estimate, both by falling LogME; and `first`: by each estimate, the
         encoder to try first, the second, and the probability that the first is better.
     """
-    _, labels_N = encode_labels(given.labels)
-    texts = task.texts(given.texts)
+    words = _some_words(given, seed) if isinstance(given, TaggedSentences) else None
+    _, labels_N = encode_labels(given.labels if words is None else words.tags)
     rows: list[dict[str, Any]] = []
     estimates: list[dict[str, Estimate]] = []
     with progress.stage("ranking encoders", total, "encoders") as advance:
         for name, encoder in encoders:
             started = time.perf_counter()
-            layers = layer_features(encoder, texts, max_tokens=MAX_TOKENS, progress=progress)
+            if words is None:
+                texts = task.texts(given.texts)
+                layers = layer_features(encoder, texts, max_tokens=MAX_TOKENS, progress=progress)
+            else:
+                layers = word_layer_features(
+                    encoder, given.texts, max_tokens=MAX_TOKENS, progress=progress
+                )
             with progress.stage(f"{name}: estimating", len(layers), "layers") as estimated:
                 for layer, pooling, features in layers:
                     if not np.isfinite(features).all():
@@ -204,8 +222,9 @@ def rank_encoders(
                             f"encoder {name!r}: layer {layer} says infinite or undefined numbers; "
                             "its weights are damaged"
                         )
-                    x_ND = combined(features, task.pairs).astype(np.float64)
-                    estimates.append(transferability(x_ND, labels_N, seed=seed))
+                    x = combined(features, task.pairs) if words is None else features[words.rows]
+                    found = transferability(x.astype(np.float64), labels_N, seed=seed)
+                    estimates.append(found if words is None else words.by_sentence(found))
                     rows.append({"encoder": name, "layer": layer, "pooling": pooling})
                     estimated(1)
             seconds = time.perf_counter() - started
@@ -213,7 +232,9 @@ def rank_encoders(
                 row |= {"of": layers[-1].layer, "seconds": seconds}
             advance(1)
     draws = {
-        name: _add_intervals(rows, name, [each[name] for each in estimates], seed)
+        name: _add_intervals(
+            rows, name, [each[name] for each in estimates], seed, by_word=task.by_word
+        )
         for name in ESTIMATES
     }
     best = {name: _best_layers(rows, name) for name in ESTIMATES}
@@ -230,8 +251,49 @@ def rank_encoders(
     }
 
 
+@dataclass(frozen=True)
+class _Words:
+    """Some words of sentences.
+
+    Attributes:
+        rows: Their numbers, all sentences end to end.
+        tags: The tag of each.
+        sentence_N: The number of each one's sentence.
+        sentences: How many sentences there are.
+    """
+
+    rows: Rows
+    tags: Sequence[str]
+    sentence_N: Rows
+    sentences: int
+
+    def by_sentence(self, estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+        """Return estimates with what each sentence adds to them, the sum of its words."""
+        share = self.sentences / len(self.rows)
+        found = {}
+        for name, (value, added_N) in estimates.items():
+            sums = np.bincount(self.sentence_N, added_N, minlength=self.sentences)
+            found[name] = Estimate(value, (share * sums).astype(np.float64))
+        return found
+
+
+def _some_words(given: TaggedSentences, seed: int) -> _Words:
+    """Return all words, or of many a stratified part."""
+    tags = list(chain.from_iterable(given.tags))
+    rows = np.arange(len(tags))
+    if len(tags) > _MOST_WORDS:
+        rows = np.sort(nested_subsets(tags, [_MOST_WORDS], seed=seed)[_MOST_WORDS])
+    sentence_N = np.repeat(np.arange(len(given)), list(map(len, given.texts)))[rows]
+    return _Words(rows, [tags[row] for row in rows], sentence_N, len(given))
+
+
 def _add_intervals(
-    rows: Sequence[dict[str, Any]], name: str, estimates: Sequence[Estimate], seed: int
+    rows: Sequence[dict[str, Any]],
+    name: str,
+    estimates: Sequence[Estimate],
+    seed: int,
+    *,
+    by_word: bool,
 ) -> Array:
     """Add an estimate's value and interval to each row; return its bootstrap draws `[rows, draws]`.
 
@@ -244,7 +306,7 @@ def _add_intervals(
     times = random.multinomial(num_texts, np.full(num_texts, 1 / num_texts), RESAMPLES)
     draws: Array = values[:, None] + influence @ (times.T / num_texts)
     low, high = np.quantile(draws, [0.025, 0.975], axis=1)
-    if name == "probe":  # an accuracy, and perhaps 1: as those of a comparison
+    if name == "probe" and not by_word:  # an accuracy, and perhaps 1: as those of a comparison
         right = np.round(values[:, None] + influence)
         _, low, high = interval(right[:, None, :], seed=seed)
     for row, value, lowest, highest in zip(rows, values, low, high, strict=True):

@@ -31,27 +31,42 @@ def read_rows(
         DataError: The data cannot be used as they are.
         SettingsError: They are of another task.
     """
-
-    def read(source: str | Path | Examples) -> Examples:
-        if isinstance(source, str | Path):
-            return task.read(source, columns, progress)
-        if not isinstance(source, task.dataset):
-            fitting = next(name for name, each in TASKS.items() if isinstance(source, each.dataset))
-            raise SettingsError(
-                f"{source.source}: is a {type(source).__name__}, and the task is {task.name!r}; "
-                f"compare with task={fitting!r}"
-            )
-        return source
-
-    given = read(data)
-    task = settled(task, given)
-    task.check(given)
+    task, given = read_examples(task, data, columns, progress)
     if test is not None:
-        return task, given, read(test)
+        return task, given, _read(task, test, columns, progress)
     train, held_out = split_test(task.strata(given), test_share=_TEST_SHARE, seed=_SPLIT_SEED)
     note = f"No test file was given: {len(held_out):,} of {len(given):,} rows are kept to test on."
     kept = replace(given.select(train), notes=(*given.notes, note))
     return task, kept, given.select(held_out)
+
+
+def read_examples(
+    task: ComparedTask, data: str | Path | Examples, columns: Columns, progress: Progress
+) -> tuple[ComparedTask, Examples]:
+    """Return the task as the data have it, and the labelled examples.
+
+    Raises:
+        DataError: The data cannot be used as they are.
+        SettingsError: They are of another task.
+    """
+    given = _read(task, data, columns, progress)
+    task = settled(task, given)
+    task.check(given)
+    return task, given
+
+
+def _read(
+    task: ComparedTask, source: str | Path | Examples, columns: Columns, progress: Progress
+) -> Examples:
+    if isinstance(source, str | Path):
+        return task.read(source, columns, progress)
+    if not isinstance(source, task.dataset):
+        fitting = next(name for name, each in TASKS.items() if isinstance(source, each.dataset))
+        raise SettingsError(
+            f"{source.source}: is a {type(source).__name__}, and the task is {task.name!r}; "
+            f"compare with task={fitting!r}"
+        )
+    return source
 
 
 def choose_budgets(

@@ -66,9 +66,6 @@ from headstart.transfer.token_states import reads_in_context
 SEEDS, QUICK_SEEDS = 5, 3
 DEMO_MINUTES, QUICK_DEMO_MINUTES = 20.0, 3.0
 PRETRAIN_SIZE = "tiny"  # of BERT and GPT: minutes on a task's own corpus teach no larger one
-_NOT_RANKED = (
-    "Encoders are not ranked beforehand: LogME, the H-score and the probe look at one label a text."
-)
 _MOST_GIGABYTES = 1e9  # as good as no limit
 _OCCURRENCES = 60  # of the word that the report shows
 
@@ -309,8 +306,6 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     corpus = plan.corpus or as_corpus(_all_texts(task, train))
     translations = plan.parallel.notes if plan.parallel else ()
     notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes, *translations)))
-    if task.by_word:
-        notes.append(_NOT_RANKED)
     read_as_one = train.as_texts(), test.as_texts()
     seen = look_for_seen(*read_as_one, corpus, contestants, progress=progress)
     cautions = [*warnings(read_as_one[0], seen), *shared_texts(task, train, test, seen)]
@@ -437,8 +432,6 @@ def _forecast(
     for name, file in read.pair_files.items():
         remember_pairs(made.loaded[name], texts, file)
     readable = {name: each for name, each in made.loaded.items() if name not in read.unread}
-    if plan.task.by_word:
-        return None
     return forecast(
         plan.contestants, readable, plan.train, plan.budgets, task=plan.task, progress=progress
     )

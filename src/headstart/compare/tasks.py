@@ -192,7 +192,11 @@ TASKS = {task.name: task for task in (CLASSIFICATION, PAIR, TAGGING)}
 
 
 def choose_task(
-    task: str | None, demo: str | None, *, has_data: bool, symmetric: bool = False
+    task: str | None,
+    demo: str | None = None,
+    *,
+    has_data: bool = True,
+    symmetric: bool = False,
 ) -> ComparedTask:
     """Return the task that is asked for, by its name or that of its demo.
 

@@ -9,6 +9,7 @@ class Wording:
 
     Attributes:
         example: What has a label: a `text`, ..
+        answer: What is predicted.
         labels: What a budget counts.
         kind: What an answer is one of: a `class`, ..
         kinds: Several of them.
@@ -18,6 +19,7 @@ class Wording:
     """
 
     example: str = "text"
+    answer: str = "text’s label"
     labels: str = "labels"
     kind: str = "class"
     kinds: str = "classes"
@@ -27,8 +29,8 @@ class Wording:
 
 
 TEXTS = Wording()
-PAIRS = Wording(example="pair")
-_SENTENCES = {"example": "sentence", "labels": "sentences"}
+PAIRS = Wording(example="pair", answer="pair’s label")
+_SENTENCES = {"example": "sentence", "answer": "word’s tag", "labels": "sentences"}
 _MAJORITY = "each word’s most frequent tag, and of unknown words the most frequent of all"
 SPANS = Wording(
     **_SENTENCES,

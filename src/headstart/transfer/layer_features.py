@@ -1,7 +1,7 @@
-"""Texts as fixed vectors, one for each layer of an encoder, from a single reading."""
+"""Texts, or words, as fixed vectors, one for each layer of an encoder, from a single reading."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,23 +12,25 @@ from headstart.models.interface import Pooling
 from headstart.progress import SILENT, Progress
 from headstart.tasks.pipelines import pool
 from headstart.tokenize.batches import Rows, inference_batches, pad
+from headstart.tokenize.windows import Windows, ranges
 from headstart.transfer.features import Floats, quick_reading
-from headstart.transfer.token_states import reads_in_context, token_states
+from headstart.transfer.tag_task import Sentences, replaces_embedding, window_inputs, word_ids
+from headstart.transfer.token_states import reads_in_context, states_of_words, token_states
 
 _TOKENS_AT_ONCE = 4096
 
 
 class LayerFeatures(NamedTuple):
-    """What a layer says of some texts.
+    """What a layer says of some texts, or words.
 
     Attributes:
         layer: Its number, from 0 at the bottom.
-        pooling: What of it stands for a text.
-        features: A vector for each text `[texts, width]`.
+        pooling: What of it stands for a text; of a whole model's word its `first piece` does.
+        features: A vector for each text `[texts, width]`, or for each word.
     """
 
     layer: int
-    pooling: Pooling
+    pooling: Pooling | Literal["word", "first piece"]
     features: Floats
 
 
@@ -63,6 +65,50 @@ def layer_features(
         LayerFeatures(min(at, top), pooling, features)
         for at, (pooling, features) in enumerate(zip(poolings, found, strict=True))
     ]
+
+
+def word_layer_features(
+    encoder: Pretrained,
+    sentences: Sentences,
+    *,
+    max_tokens: int,
+    progress: Progress = SILENT,
+) -> list[LayerFeatures]:
+    """Return each layer's states of all words, one sentence after the other, bottom up.
+
+    The layers are those of `layer_features`. Whole models read long sentences in windows.
+    """
+    with quick_reading(), torch.inference_mode():
+        if not replaces_embedding(encoder):
+            layers = _first_pieces(encoder, window_inputs(encoder, sentences, max_tokens), progress)
+            return [LayerFeatures(at, "first piece", each) for at, each in enumerate(layers)]
+        encoded = word_ids(encoder, sentences)
+        if reads_in_context(encoder):
+            states = states_of_words(encoder, sentences, encoded, progress=progress).values
+            layers = list(states.transpose(1, 0, 2).astype(np.float32))
+        else:
+            ids_1N = torch.from_numpy(encoded.ids).long()[None]
+            read = encoder.model.encode(ids_1N, torch.ones_like(ids_1N).bool())
+            layers = [each[0].numpy() for each in read]
+    return [LayerFeatures(at, "word", each) for at, each in enumerate(layers)]
+
+
+def _first_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> list[Floats]:
+    found: list[Floats] = []
+    pieces = np.add.reduceat(windows.encoded.lengths, windows.first[:-1])
+    with progress.stage("reading sentences", len(pieces), "sentences") as advance:
+        for rows in inference_batches(pieces, max_tokens=_TOKENS_AT_ONCE):
+            ids_BT, mask_BT = map(torch.from_numpy, pad(windows.encoded, windows.windows_of(rows)))
+            layers = encoder.model.encode(ids_BT, mask_BT)
+            if not found:
+                words, width = len(windows.window_N), encoder.model.width
+                found = [np.zeros((words, width), np.float32) for _ in layers]
+            first_N = np.arange(len(ids_BT)) * ids_BT.shape[1]
+            own = torch.from_numpy(windows.places_of(rows, first_N))
+            for features, x_BTD in zip(found, layers, strict=True):
+                features[ranges(windows.offsets, rows)] = x_BTD.float().flatten(0, 1)[own].numpy()
+            advance(len(rows))
+    return found
 
 
 def _read(
