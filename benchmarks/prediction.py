@@ -41,7 +41,7 @@ def expected_file() -> Path:
 
 def prepare(arguments: argparse.Namespace) -> None:
     from headstart.data.demo import fetch_demo
-    from headstart.transfer.estimators import TextFeatures
+    from headstart.transfer.text_features import TextFeatures
 
     texts = texts_of(arguments)
     place = folder("minilm")
@@ -86,7 +86,7 @@ def ours(arguments: argparse.Namespace) -> Encode:
 
 
 def ours_in_float32(arguments: argparse.Namespace) -> Encode:
-    from headstart.transfer.estimators import TextFeatures
+    from headstart.transfer.text_features import TextFeatures
 
     del arguments
     features = TextFeatures(folder("minilm"), max_tokens=MAX_TOKENS).fit(["a text"])

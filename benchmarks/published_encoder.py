@@ -105,8 +105,8 @@ def few_sklearn(arguments: argparse.Namespace) -> Figures:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
 
-    from headstart.transfer.estimators import TextFeatures
     from headstart.transfer.methods import Probe
+    from headstart.transfer.text_features import TextFeatures
 
     _use_threads(arguments)
     (texts, labels), (test_texts, test_labels) = (

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from headstart.hub.store import adapt as adapt
     from headstart.hub.store import pretrain as pretrain
     from headstart.transfer.estimators import TextClassifier as TextClassifier
-    from headstart.transfer.estimators import TextFeatures as TextFeatures
     from headstart.transfer.features import quick_reading as quick_reading
     from headstart.transfer.loading import load as load
     from headstart.transfer.methods import Features as Features
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from headstart.transfer.pairs import PairClassifier as PairClassifier
     from headstart.transfer.pairs import PairRegressor as PairRegressor
     from headstart.transfer.regressor import TextRegressor as TextRegressor
+    from headstart.transfer.text_features import TextFeatures as TextFeatures
     from headstart.transfer.token_tagger import TokenTagger as TokenTagger
 
 __version__ = "0.1.0"
@@ -54,7 +54,7 @@ _HOMES = {
     "Ranking": "headstart.compare.ranking",
     "Scratch": "headstart.transfer.methods",
     "TextClassifier": "headstart.transfer.estimators",
-    "TextFeatures": "headstart.transfer.estimators",
+    "TextFeatures": "headstart.transfer.text_features",
     "TextRegressor": "headstart.transfer.regressor",
     "TfIdf": "headstart.transfer.methods",
     "TokenTagger": "headstart.transfer.token_tagger",

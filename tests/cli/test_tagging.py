@@ -52,6 +52,11 @@ def test_json(run, names):
     assert (found[0], json.loads(found[1])["folder"]) == (0, "j")
 
 
+def test_a_tagger_is_inspected(run, tagger):
+    code, out, _ = run("inspect", tagger, "--json")
+    assert (code, json.loads(out)["about"]["classes"]) == (0, ["B-P", "I-P", "O"])
+
+
 def test_words_are_tagged(run, tagger):
     assert (
         run("predict", tagger, "names.test")[1] == "Ann\tI-P\nleft\tO\n\nRome\tB-P\nfell\tB-P\n\n"

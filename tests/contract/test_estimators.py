@@ -10,14 +10,16 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from sklearn import config_context
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 
 from headstart.errors import DataError, SettingsError
-from headstart.transfer.estimators import TextClassifier, TextFeatures
+from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 from headstart.transfer.methods import (
     Features,
@@ -29,6 +31,8 @@ from headstart.transfer.methods import (
     Training,
 )
 from headstart.transfer.regressor import TextRegressor
+from headstart.transfer.text_features import TextFeatures
+from headstart.transfer.token_tagger import TokenTagger
 
 BRIEF = Training(hidden=8, batch_size=8, min_steps=5, max_steps=15, evaluate_every=5, patience=2)
 METHODS = {
@@ -100,6 +104,41 @@ def test_settings_can_be_set_and_cloned(estimator, other_encoder):
     assert copied.encoder is other_encoder
     with pytest.raises(ValueError, match="colour"):
         estimator.set_params(colour="red")
+
+
+@pytest.mark.parametrize(
+    ("made", "written"),
+    [
+        (TextClassifier(), "TextClassifier()"),
+        (
+            TextClassifier(None, "tfidf", class_weight={"a": 2.0}),
+            "TextClassifier(transfer='tfidf', class_weight={'a': 2.0})",
+        ),
+        (TextRegressor(random_state=1), "TextRegressor(random_state=1)"),
+        (TokenTagger(scheme="BIO"), "TokenTagger(scheme='BIO')"),
+    ],
+)
+def test_an_estimator_is_written_as_the_call_that_makes_it(made, written):
+    assert repr(made) == written
+
+
+def test_scikit_learn_knows_them_by_what_they_do():
+    assert is_classifier(TextClassifier())
+    assert is_regressor(TextRegressor())
+    assert not is_classifier(TokenTagger())
+    for kind in (TextClassifier, TextRegressor, TokenTagger):
+        tags = get_tags(kind())
+        assert (tags.input_tags.string, tags.input_tags.two_d_array) == (True, False)
+        assert tags.target_tags.required
+
+
+def test_weights_are_routed_to_the_score(texts, labels):
+    weights = [float(label == labels[0]) for label in labels]
+    pipeline = make_pipeline(FunctionTransformer(), TextClassifier(transfer="majority"))
+    with config_context(enable_metadata_routing=True):
+        pipeline.fit(texts, labels)
+        assert pipeline.score(texts, labels) == pytest.approx(1 / 3)
+        assert pipeline.score(texts, labels, sample_weight=weights) in (0.0, 1.0)
 
 
 def test_a_clone_knows_nothing_that_was_learnt(fitted):

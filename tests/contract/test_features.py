@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from headstart.errors import SettingsError
-from headstart.transfer.estimators import TextFeatures
+from headstart.transfer.text_features import TextFeatures
 
 KINDS = ("glove", "bert", "gpt")
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headstart.data import parquet as parquet_file
 from headstart.data import tables
 from headstart.data.tables import read_rows, table_columns
 from headstart.errors import DataError
@@ -244,7 +245,7 @@ def test_a_truncated_parquet_file_is_refused(tmp_path):
 
 
 def test_a_parquet_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "max_decoded_bytes", lambda stored: 20 * stored)
+    monkeypatch.setattr(parquet_file, "max_decoded_bytes", lambda stored: 20 * stored)
     path = parquet(tmp_path, {"text": ["a long text " * 1000] * 2000})
     with pytest.raises(DataError, match=r"a\.parquet: grows to over"):
         all_rows(path, ["text"], batch_size=100)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.progress import Progress
     from headstart.transfer.estimators import TextClassifier
     from headstart.transfer.regressor import TextRegressor
+    from headstart.transfer.token_tagger import TokenTagger
 
 
 def inspect(
@@ -188,7 +189,9 @@ def _tested(
     return found
 
 
-def _about(model: "Pretrained | TextClassifier | TextRegressor") -> dict[str, Any]:
+def _about(model: "Pretrained | TextClassifier | TextRegressor | TokenTagger") -> dict[str, Any]:
+    import numpy as np
+
     from headstart.hub.bundle import Pretrained
     from headstart.transfer.methods import name_of
     from headstart.transfer.regressor import TextRegressor
@@ -197,12 +200,12 @@ def _about(model: "Pretrained | TextClassifier | TextRegressor") -> dict[str, An
         return {"encoder": model.name, **model.config, **model.lineage}
     about: dict[str, Any] = {"transfer": name_of(model.method_)}
     if not isinstance(model, TextRegressor):
-        about = {"classes": model.classes_.tolist(), **about}
+        about = {"classes": np.asarray(model.classes_).tolist(), **about}
     proof = model.proof_.as_dict() if model.proof_ else {}
     return {**about, **model.fit_report_, **proof}
 
 
-def _column(model: "Pretrained | TextClassifier | TextRegressor") -> str:
+def _column(model: "Pretrained | TextClassifier | TextRegressor | TokenTagger") -> str:
     """Return under which name a model's vectors stand beside others'."""
     transfer = _about(model).get("transfer")
     return {"scratch": "scratch", "finetune": "finetuned"}.get(str(transfer), "pretrained")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli.options import Config, Debug, Json, LabelSeparator, PairColumns, TextColumn
+from headstart.cli.starting import lasting_imports
 from headstart.cli.tagging import tag_texts
 from headstart.cli.terminal import print_json, print_table, say
 from headstart.errors import SettingsError
@@ -73,11 +74,12 @@ def predict(
         raise SettingsError("give either a file of texts or --text, and not both")
     if source is None and out is not None:
         raise SettingsError("--out takes the predictions of a file; print those of --text instead")
-    from headstart.cli.bars import Bars
-    from headstart.cli.loading import check_separator, load_model
-    from headstart.serve import predictor
-    from headstart.transfer.features import quick_reading
-    from headstart.transfer.token_tagger import TokenTagger
+    with lasting_imports():
+        from headstart.cli.bars import Bars
+        from headstart.cli.loading import check_separator, load_model
+        from headstart.serve import predictor
+        from headstart.transfer.features import quick_reading
+        from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
     loaded = load_model(model, progress=bars)

@@ -16,12 +16,13 @@ from headstart.storage import write_text
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 from headstart.transfer.regressor import TextRegressor
+from headstart.transfer.token_tagger import TokenTagger
 
 _LINES = 12  # occurrences of a word that are printed; --json and --out have all
 
 
 def compare_senses(
-    loaded: Mapping[str, Pretrained | TextClassifier | TextRegressor],
+    loaded: Mapping[str, Pretrained | TextClassifier | TextRegressor | TokenTagger],
     beside: Sequence[str],
     corpus: Path,
     *,
@@ -108,7 +109,9 @@ def _groups(look: Mapping[str, Any]) -> str:
     )
 
 
-def _encoder(source: str, model: Pretrained | TextClassifier | TextRegressor) -> Pretrained:
+def _encoder(
+    source: str, model: Pretrained | TextClassifier | TextRegressor | TokenTagger
+) -> Pretrained:
     """Return the encoder, or the word vectors of a fitted model."""
     if isinstance(model, Pretrained):
         return model

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import pyarrow as pa
-
 from headstart.errors import DataError
 
 STDIN = Path("-")
@@ -58,6 +56,8 @@ class _Decompressed(io.RawIOBase):
     """What a compressed file holds; refuses a damaged file and a decompression bomb."""
 
     def __init__(self, path: Path, file: BinaryIO, codec: str) -> None:
+        import pyarrow as pa  # late: most files are not compressed
+
         self._path = path
         self._codec = codec
         self._stream: Any = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec)

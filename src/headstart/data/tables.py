@@ -10,23 +10,16 @@ import io
 import json
 import math
 import re
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice, starmap
 from pathlib import Path
-from typing import Any, Literal, cast
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from typing import Any, Literal
 
 from headstart.data.columns import listed
 from headstart.data.hub_data import hub_columns, hub_list_columns, hub_rows, is_hub_data
-from headstart.data.lines import max_decoded_bytes, open_bytes, read_blocks, read_lines
+from headstart.data.lines import read_blocks, read_lines
 from headstart.errors import DataError
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "text", "hub"]
@@ -87,9 +80,9 @@ def table_columns(path: Path) -> dict[str, bool]:
             names = list(record)
             holds_text = [type(value) is str for value in record.values()]
         case "parquet":
-            with _open_parquet(path) as file:
-                names = file.schema_arrow.names
-                holds_text = [_is_string(field.type) for field in file.schema_arrow]
+            from headstart.data.parquet import parquet_columns  # late: a fifth of a second
+
+            names, holds_text = parquet_columns(path)
         case "hub":
             return hub_columns(path)
         case _:
@@ -112,8 +105,9 @@ def list_columns(path: Path) -> set[str]:
             _, record = next(json_records(path))
             return {name for name, value in record.items() if isinstance(value, list)}
         case "parquet":
-            with _open_parquet(path) as file:
-                return {field.name for field in file.schema_arrow if _is_list(field.type)}
+            from headstart.data.parquet import parquet_list_columns  # late, as above
+
+            return parquet_list_columns(path)
         case "hub":
             return hub_list_columns(path)
     return set()
@@ -149,7 +143,9 @@ def read_rows(
         case "hub":
             return starmap(Rows, hub_rows(path, names, also or {}, batch_size))
         case _:
-            return _parquet_rows(path, names, also or {}, batch_size)
+            from headstart.data.parquet import parquet_rows  # late, as above
+
+            return starmap(Rows, parquet_rows(path, names, also or {}, batch_size))
 
 
 # CSV and TSV: RFC 4180, strictly.
@@ -310,89 +306,3 @@ def _json_text(path: Path, line: int, record: dict[str, Any], name: str) -> str:
         raise DataError(f"{path} line {line}: has no {name!r}; it has {listed(record)}")
     kind = "null" if value is None else f"a JSON {type(value).__name__}"
     raise DataError(f"{path} line {line}: {name!r} is {kind}; it must be a string")
-
-
-# Parquet: columns by name.
-
-
-def _parquet_rows(
-    path: Path, names: list[str], also: Mapping[str, Also], batch_size: int
-) -> Iterator[Rows]:
-    row, decoded = 1, 0
-    with _open_parquet(path) as file:
-        schema = file.schema_arrow
-        for name in names:
-            _check_type(path, name, schema.field(name).type, also.get(name))
-        limit = max_decoded_bytes(path.stat().st_size)
-        for batch in file.iter_batches(batch_size, columns=names, use_threads=False):
-            decoded += batch.nbytes
-            if decoded > limit:
-                raise DataError(f"{path}: grows to over {limit >> 20} MiB when read; not read on")
-            columns = [_parquet_values(path, row, name, batch.column(name)) for name in names]
-            yield Rows(list(range(row, row + batch.num_rows)), columns)
-            row += batch.num_rows
-
-
-@contextmanager
-def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file; a compressed one is unpacked to a temporary file first."""
-    with open_bytes(path) as stored, tempfile.TemporaryFile() as unpacked:
-        source: Any = stored
-        if not stored.seekable():
-            shutil.copyfileobj(stored, unpacked, 1 << 20)
-            source = unpacked
-        try:
-            # Without pre-buffering, a column is read as it is used and not whole.
-            with pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as file:
-                yield file
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{path}: not a whole Parquet file: {reason}") from None
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
-def _check_type(path: Path, name: str, kind: pa.DataType, also: Also | None) -> None:
-    if also == "numbers" and (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        return
-    if also == "lists" and _is_list(kind):
-        kind = kind.value_type
-    literal = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
-    if not (literal or _is_string(kind)):
-        raise DataError(f"{path}: column {name!r} holds {kind}; it must hold strings")
-
-
-def _parquet_values(
-    path: Path, first_row: int, name: str, column: pa.Array
-) -> list[str] | list[list[str]]:
-    if column.null_count:
-        row = first_row + column.is_null().index(pa.scalar(value=True)).as_py()
-        raise DataError(f"{path} row {row}: {name!r} is null; it must be a string")
-    if not _is_list(column.type):
-        return _parquet_texts(path, first_row, name, column)
-    items = column.flatten()
-    if items.null_count:
-        at = items.is_null().index(pa.scalar(value=True)).as_py()
-        row = first_row + pc.list_parent_indices(column)[at].as_py()
-        raise DataError(f"{path} row {row}: {name!r} holds a null; its items must be strings")
-    texts = iter(_parquet_texts(path, first_row, name, items))
-    return [list(islice(texts, length)) for length in pc.list_value_length(column).to_pylist()]
-
-
-def _parquet_texts(path: Path, first_row: int, name: str, column: pa.Array) -> list[str]:
-    try:
-        column.validate(full=True)
-        return cast(list[str], column.cast(pa.large_string()).to_pylist())
-    except (pa.ArrowInvalid, UnicodeDecodeError):
-        last = first_row + len(column) - 1
-        raise DataError(f"{path} rows {first_row} to {last}: {name!r} is not UTF-8") from None

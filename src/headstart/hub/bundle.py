@@ -51,6 +51,8 @@ class Tokenizer(Protocol):
     @property
     def vocabulary(self) -> list[str]: ...
     @property
+    def vocabulary_size(self) -> int: ...
+    @property
     def ids(self) -> dict[str, int]: ...
     @property
     def unknown_id(self) -> int: ...
@@ -94,7 +96,7 @@ class Pretrained:
         self.lineage = dict(lineage)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}, {len(self.tokenizer.vocabulary):,} ids>"
+        return f"<{type(self).__name__} {self.name}, {self.tokenizer.vocabulary_size:,} ids>"
 
     def __sklearn_clone__(self) -> Self:
         return self

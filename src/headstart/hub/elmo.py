@@ -130,10 +130,10 @@ def read_elmo(config: Mapping[str, Any], tokenizer: WordTokenizer, place: Path) 
         made = ElmoConfig(**sizes)
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{place}: holds no sizes of an ELMo: {error}") from None
-    if made.vocabulary_size > len(tokenizer.vocabulary):
+    if made.vocabulary_size > tokenizer.vocabulary_size:
         raise FormatError(
             f"{place}: predicts {made.vocabulary_size:,} words, of which the tokenizer has "
-            f"{len(tokenizer.vocabulary):,}"
+            f"{tokenizer.vocabulary_size:,}"
         )
     if max(made.layers, made.highways, len(made.filters)) > elmo.MOST_LAYERS:
         raise FormatError(f"{place}: more than {elmo.MOST_LAYERS} layers")

@@ -1,9 +1,8 @@
 """Where encoders come from: loaded from what others published or we saved, or pretrained here."""
 
 import shutil
-import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus, read_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.devices import available_cores, reuse_freed_memory
+from headstart.devices import reuse_freed_memory
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -31,18 +30,12 @@ from headstart.hub.elmo import load_original_elmo, load_saved_elmo
 from headstart.hub.elmo_pretraining import pretrain_elmo
 from headstart.hub.foreign import cove as published_cove
 from headstart.hub.foreign import huggingface
-from headstart.hub.foreign.text_rows import Matrix
-from headstart.hub.foreign.trial import try_tokenizer
-from headstart.hub.foreign.vectors import read_vectors
 from headstart.hub.kinds import KINDS, PRETRAINABLE, RUNS
 from headstart.hub.pretraining import Plan, adapt_model, pretrain_model
 from headstart.hub.published import load_published
 from headstart.models.word_vectors import WordVectors
-from headstart.pretrain import glove, skip_gram
 from headstart.progress import SILENT, Progress
-from headstart.settings import suggestion
-from headstart.storage import fingerprint, read_json, working_folder
-from headstart.tokenize.encoded import encode_corpus
+from headstart.storage import read_json
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
 from headstart.training.array_runs import SAVE_MINUTES
@@ -52,7 +45,6 @@ EPOCHS = {"word2vec": 5, "glove": 25}
 _MIN_COUNT, _MIN_COUNT_OF_PAIRS = 5, 2  # a rare word of a sentence pair has a translation, too
 MINUTES = 20.0  # of a model, where no limit is given
 _VECTORS = "vectors"  # in a run's folder
-_OBJECTIVES = {"word2vec": skip_gram, "glove": glove}
 
 
 def load_encoder(
@@ -103,6 +95,8 @@ def load_encoder(
             f"{path}: no such file or folder"
             + ("; an id on the hub is owner/name" if path.name == str(source) else "")
         )
+    from headstart.hub.foreign.vectors import read_vectors  # late: a third of a second, for numba
+
     file = read_vectors(path, vocabulary=vocabulary, progress=progress)
     for note in file.notes:
         progress.note(note)
@@ -129,8 +123,8 @@ def load_encoder(
 
 
 def _without_specials(
-    words: list[str], matrix: Matrix
-) -> tuple[list[str], Matrix, NDArray[np.float32] | None]:
+    words: list[str], matrix: NDArray[np.float32]
+) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32] | None]:
     """Take out the rows of padding and unknown words, where a file has them; return the latter."""
     special = {PAD, UNKNOWN}.intersection(words)
     if not special:
@@ -203,9 +197,9 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
     except (KeyError, SettingsError) as error:
         raise FormatError(f"{folder / WEIGHTS}: holds no word vectors: {error}") from None
     tokenizer = read_word_tokenizer(folder / TOKENIZER)
-    if len(tokenizer.vocabulary) != len(model.embedding.weight):
+    if tokenizer.vocabulary_size != len(model.embedding.weight):
         raise FormatError(
-            f"{folder}: {len(tokenizer.vocabulary):,} words but "
+            f"{folder}: {tokenizer.vocabulary_size:,} words but "
             f"{len(model.embedding.weight):,} vectors"
         )
     return KINDS[kind](kind, model, tokenizer, **about)
@@ -316,9 +310,16 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         return pretrain_elmo(text, plan, size=size or "mini", tokenizer=_whole_words(tokenizer))
     if model:
         return pretrain_model(method, text, plan, size=size or "mini", tokenizer=_pieces(tokenizer))
-    config = _configure(method, {"dim": _width(size or "small"), **plan.options})
-    least = _MIN_COUNT if min_count is None else min_count
-    return _pretrain_vectors(method, text, plan, config, tokenizer or "words", least)
+    from headstart.hub.vector_pretraining import pretrain_vectors  # late: numba, as above
+
+    return pretrain_vectors(
+        method,
+        text,
+        plan,
+        width=_width(size or "small"),
+        tokenizer=tokenizer or "words",
+        min_count=_MIN_COUNT if min_count is None else min_count,
+    )
 
 
 def _check_arguments(
@@ -370,15 +371,16 @@ def _source_vectors(
     run_folder = kept and kept.with_name(f"{_VECTORS}.run")
     if kept is not None and kept.exists():
         return _word_vectors(kept, progress=plan.progress)
-    config = _configure("glove", {"dim": vector_width(size)})
+    from headstart.hub.vector_pretraining import pretrain_vectors  # late: numba, as above
+
     budget = Budget(epochs=EPOCHS["glove"], minutes=plan.budget.minutes)
-    trained = _pretrain_vectors(
+    trained = pretrain_vectors(
         "glove",
         read_corpus(texts=pairs.sources),
-        replace(plan, budget=budget, run_folder=run_folder),
-        config,
-        "words",
-        min_count,
+        replace(plan, budget=budget, run_folder=run_folder, options={}),
+        width=vector_width(size),
+        tokenizer="words",
+        min_count=min_count,
     )
     if kept is not None:
         trained.save(kept)
@@ -488,89 +490,4 @@ def _whole_words(tokenizer: Tokenizer | str | Path | None) -> WordTokenizer | Sp
         return WordTokenizer.load(tokenizer)
     raise SettingsError(
         f"an ELMo reads whole words: words, whitespace or a tokenizer.json, not {tokenizer!r}"
-    )
-
-
-def _pretrain_vectors(
-    method: str,
-    text: Corpus,
-    plan: Plan,
-    config: skip_gram.SkipGram | glove.GloVe,
-    tokenizer: Tokenizer | str | Path,
-    min_count: int,
-) -> Pretrained:
-    started = time.perf_counter()
-    threads = plan.threads or available_cores()
-    if isinstance(tokenizer, str | Path):
-        tokenizer = _make_tokenizer(str(tokenizer), text, min_count, plan.progress)
-    if tokenizer.vocabulary[:2] != [PAD, UNKNOWN]:
-        raise SettingsError(f"word vectors need a tokenizer with {PAD} as 0 and {UNKNOWN} as 1")
-    identity = {"tokenizer": fingerprint(tokenizer.vocabulary)}
-    if plan.run_folder is not None:
-        identity["corpus"] = text.fingerprint()
-    with working_folder() as folder:
-        encoded = encode_corpus(text.texts(), tokenizer, folder, progress=plan.progress)
-        result = _OBJECTIVES[method].train(
-            encoded,
-            config,
-            budget=plan.budget,
-            seed=plan.seed,
-            threads=threads,
-            run_folder=plan.run_folder,
-            identity=identity,
-            save_minutes=plan.save_minutes,
-            progress=plan.progress,
-        )
-    matrix = result.vectors
-    matrix[0] = 0.0
-    return KINDS[method](
-        method,
-        WordVectors.from_matrix(matrix),
-        tokenizer,
-        config={
-            "vocabulary": int(np.count_nonzero(encoded.counts)),
-            "width": matrix.shape[1],
-            "min_count": min_count,
-            **asdict(config),
-            "learning_rate": (
-                config.rate if isinstance(config, skip_gram.SkipGram) else config.learning_rate
-            ),
-        },
-        lineage={
-            "corpus": text.description,
-            "documents": encoded.documents,
-            "words": encoded.words,
-            "seed": plan.seed,
-            "threads": threads,
-            "seconds": time.perf_counter() - started,
-            **result.report,
-        },
-    )
-
-
-def _configure(method: str, settings: Mapping[str, Any]) -> skip_gram.SkipGram | glove.GloVe:
-    kind = skip_gram.SkipGram if method == "word2vec" else glove.GloVe
-    known = {field.name for field in fields(kind)}
-    if unknown := sorted(set(settings) - known):
-        raise SettingsError(
-            f"{method} has no setting {unknown[0]!r}{suggestion(unknown[0], known)}"
-        )
-    return kind(**settings)
-
-
-def _make_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress) -> Tokenizer:
-    """Learn a tokenizer of this kind from the text, or read the file that it names."""
-    if kind in get_args(Split):
-        return WordTokenizer.train(
-            text.texts(), min_count=min_count, split=cast("Split", kind), progress=progress
-        )
-    if kind in get_args(Kind):
-        return SubwordTokenizer.train(
-            text.texts, kind=cast("Kind", kind), min_count=min_count, progress=progress
-        )
-    if Path(kind).is_file():
-        try_tokenizer(Path(kind))
-        return read_word_tokenizer(Path(kind))
-    raise SettingsError(
-        f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, not {kind!r}"
     )

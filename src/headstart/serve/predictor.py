@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from headstart.data.labelled import read_texts
 from headstart.data.pairs import read_pairs
@@ -108,28 +106,6 @@ AnyPrediction = (
     Prediction | PairPrediction | LabelSetPrediction | NumberPrediction | PairNumberPrediction
 )
 Write = Callable[[Sequence[AnyPrediction]], object]
-_SCHEMAS: dict[type[AnyPrediction], pa.Schema] = {
-    Prediction: pa.schema(
-        [("text", pa.string()), ("label", pa.string()), ("probability", pa.float64())]
-    ),
-    PairPrediction: pa.schema(
-        [
-            *((name, pa.string()) for name in ("text_a", "text_b", "label")),
-            ("probability", pa.float64()),
-        ]
-    ),
-    LabelSetPrediction: pa.schema(
-        [
-            ("text", pa.string()),
-            ("label", pa.list_(pa.string())),
-            ("probability", pa.list_(pa.float64())),
-        ]
-    ),
-    NumberPrediction: pa.schema([("text", pa.string()), ("value", pa.float64())]),
-    PairNumberPrediction: pa.schema(
-        [("text_a", pa.string()), ("text_b", pa.string()), ("value", pa.float64())]
-    ),
-}
 
 
 def kind_of(model: Classifier | TextRegressor) -> type[AnyPrediction]:
@@ -334,8 +310,13 @@ def _jsonl_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterat
 
 @contextmanager
 def _parquet_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
+    import pyarrow as pa  # late: a fifth of a second
+    import pyarrow.parquet as pq
+
     del separator
-    schema = _SCHEMAS[kind]
+    types = {str: pa.string(), float: pa.float64()}
+    types |= {list[str]: pa.list_(pa.string()), list[float]: pa.list_(pa.float64())}
+    schema = pa.schema([(name, types[of]) for name, of in kind.__annotations__.items()])
     with pq.ParquetWriter(path, schema) as file:
         yield lambda predictions: file.write_table(
             pa.Table.from_pylist([prediction._asdict() for prediction in predictions], schema)

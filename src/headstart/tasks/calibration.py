@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 _BINS = 15  # as in the paper
 _MOST = 3.0  # the largest logarithm of a temperature: a factor of twenty either way
@@ -29,6 +28,8 @@ def fit_temperature(mean_loss: Callable[[float], float], count: int) -> float:
 
     def cost(log_temperature: float) -> float:
         return count * mean_loss(math.exp(log_temperature)) + log_temperature**2 / 2
+
+    from scipy.optimize import minimize_scalar  # late: prediction does without a second of imports
 
     found = minimize_scalar(cost, bounds=(-_MOST, _MOST), method="bounded")
     return math.exp(found.x) if found.fun < cost(0.0) else 1.0

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import f1_score
-from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -116,9 +114,8 @@ def class_weights(
         DataError: The weights name no class of these labels, or are no weights.
     """
     if weight == "balanced":
-        return np.asarray(
-            compute_class_weight("balanced", classes=np.arange(len(classes)), y=labels), np.float32
-        )
+        counts = np.bincount(labels, minlength=len(classes))
+        return np.asarray(len(labels) / (len(classes) * counts), np.float32)
     return check_weights(weight, classes)
 
 
@@ -163,4 +160,6 @@ def log_loss(
 
 def macro_f1(labels: ArrayLike, predicted: ArrayLike) -> float:
     """Return the unweighted mean of every class's F1; a class never predicted counts 0."""
+    from sklearn.metrics import f1_score  # late: prediction does without a second of imports
+
     return float(f1_score(labels, predicted, average="macro", zero_division=0))

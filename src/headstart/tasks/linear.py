@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
-from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
 
 
@@ -27,6 +25,8 @@ def logistic_regression(
         strength: Inverse regularization strength.
         intercept: Whether there is a bias; without one it is 0.
     """
+    from sklearn.linear_model import LogisticRegression  # late: prediction does without a second
+
     model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3, fit_intercept=intercept)
     with (
         threadpool_limits(1, user_api="blas"),  # so little work is ten times slower on two
@@ -58,6 +58,9 @@ def ridge_regression(
         strength: Inverse regularization strength: the variance of predictions, a priori.
         intercept: Whether there is a bias; without one it is 0.
     """
+    from scipy.sparse import issparse  # late, both: prediction does without a second of imports
+    from sklearn.linear_model import Ridge
+
     squares = x.multiply(x) if issparse(x) else np.square(x)
     penalty = max(float(squares.sum()) / x.shape[0], 1e-9) / strength
     model = Ridge(penalty, fit_intercept=intercept)

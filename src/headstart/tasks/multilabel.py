@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -144,6 +143,8 @@ def label_weights(
 
 def label_probabilities(scores_BC: Scores) -> NDArray[np.float64]:
     """Return the sigmoid of each score."""
+    from scipy.special import expit  # late: most models have no use for it
+
     shares: NDArray[np.float64] = expit(scores_BC.astype(np.float64))
     return shares
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
 Pairs = Literal["ordered", "symmetric"] | None  # None: a text has a label, and not two together
@@ -46,12 +45,16 @@ def combined(x: Any, pairs: Pairs) -> Any:  # noqa: ANN401 - an array, a sparse 
     """
     if pairs is None:
         return x
-    x = sparse.csr_array(x) if sparse.issparse(x) else x  # of which products are element by element
+    is_sparse = not isinstance(x, Tensor | np.ndarray)
+    if is_sparse:
+        from scipy import sparse  # late: only tf-idf is sparse
+
+        x = sparse.csr_array(x)  # of which products are element by element
     a, b = x[: x.shape[0] // 2], x[x.shape[0] // 2 :]
     parts = [*((a + b,) if pairs == "symmetric" else (a, b)), abs(a - b), a * b]
     if isinstance(x, Tensor):
         return torch.cat(parts, -1)
-    return sparse.hstack(parts, "csr") if sparse.issparse(x) else np.concatenate(parts, -1)
+    return sparse.hstack(parts, "csr") if is_sparse else np.concatenate(parts, -1)
 
 
 def compared(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:

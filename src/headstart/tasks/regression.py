@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from headstart.errors import DataError
@@ -104,6 +103,8 @@ def regression_scores(values: Values, predicted: Values) -> dict[str, float]:
     R^2 is scikit-learn's: 0 for one who always answers with the mean. Where either side is
     constant no correlation is defined, and 0 stands for it.
     """
+    from scipy.stats import rankdata  # late: prediction does without a second of imports
+
     errors, spread = np.square(values - predicted).sum(), np.square(values - values.mean()).sum()
     r2 = 1.0 - errors / spread if spread else float(errors == 0)
     return {

@@ -183,6 +183,11 @@ class SubwordTokenizer:
         by_piece = self._tokenizer.get_vocab()
         return sorted(by_piece, key=by_piece.__getitem__)
 
+    @property
+    def vocabulary_size(self) -> int:
+        """How many pieces there are, without a list of them."""
+        return int(self._tokenizer.get_vocab_size())
+
     @cached_property
     def ids(self) -> dict[str, int]:
         """The id of every piece."""

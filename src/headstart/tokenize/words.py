@@ -127,6 +127,11 @@ class WordTokenizer:
         by_word = self._tokenizer.get_vocab()
         return sorted(by_word, key=by_word.__getitem__)
 
+    @property
+    def vocabulary_size(self) -> int:
+        """How many words there are, without a list of them."""
+        return int(self._tokenizer.get_vocab_size())
+
     @cached_property
     def ids(self) -> dict[str, int]:
         """The id of every word."""

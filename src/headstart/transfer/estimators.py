@@ -1,4 +1,4 @@
-"""The scikit-learn surface: a classifier and a transformer for texts.
+"""The scikit-learn surface: a classifier of texts.
 
 Constructors store, `fit` learns, a trailing underscore marks what was learnt. Methods and encoders
 are values, so `clone`, `Pipeline`, `cross_val_score` and `GridSearchCV` work on them.
@@ -11,9 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.metrics import accuracy_score
-from sklearn.utils.validation import check_is_fitted
 
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
@@ -37,27 +34,31 @@ from headstart.tasks.multilabel import (
     micro_f1,
 )
 from headstart.tasks.pairs import Pairs
-from headstart.transfer.features import pooled_features
 from headstart.transfer.fitted import megabytes, word_vectors
 from headstart.transfer.folders import folder_parts
 from headstart.transfer.learning import (
-    as_encoder,
     as_texts,
-    check_max_tokens,
     check_targets,
     learn,
     plain,
     saved_card,
     saved_settings,
+)
+from headstart.transfer.methods import Method, name_of
+from headstart.transfer.parameters import (
+    check_is_fitted,
+    describe,
+    get_params,
+    routing,
+    set_params,
     text_tags,
 )
-from headstart.transfer.methods import Method, Probe, name_of
 from headstart.transfer.stopping import Validation
 
 CLASSIFIER = "classifier"
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):
+class TextClassifier:
     """Sentence classification with any encoder and any transfer: one label a text, or several.
 
     Args:
@@ -93,6 +94,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         [['a', 'b'], []]
     """
 
+    get_params, set_params, __repr__ = get_params, set_params, describe
+    get_metadata_routing = routing
     kind = CLASSIFIER
     _example, _instance = "text", '"a text"'  # what has a label, for messages and for the card
 
@@ -165,6 +168,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """Return the accuracy; where texts have several labels, micro-averaged F1."""
         predicted = self.predict(X)
         if self.thresholds_ is None:
+            from sklearn.metrics import accuracy_score
+
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))
         weights = np.ones(len(predicted)) if sample_weight is None else sample_weight
         return micro_f1(y, predicted, weights)
@@ -226,7 +231,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return {"calibrate": self.calibrate}
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
-        return text_tags(super().__sklearn_tags__())
+        return text_tags("classifier")
 
 
 def _judge(
@@ -255,61 +260,3 @@ def _judge(
     thresholds = choose_thresholds(found, target.matrix[rows])
     told = label_set_scores(target.matrix[rows], found >= thresholds)
     return temperature, thresholds, figures | {f"validation_{n}": v for n, v in told.items()}
-
-
-class TextFeatures(TransformerMixin, BaseEstimator):
-    """Texts to an encoder's pooled vectors, for any estimator of scikit-learn.
-
-    Nothing is learnt, so `transform` needs no `fit`; `fit` checks the settings and keeps an encoder
-    that is given by its path, which is read again at each `transform` otherwise.
-
-    Args:
-        encoder: A pretrained encoder, or the file or folder of one.
-        pooling: `mean`, `max` or `mean+max` over a text's tokens.
-        max_tokens: How much of a text is read.
-    """
-
-    def __init__(
-        self, encoder: Pretrained | str | Path, *, pooling: str = "mean", max_tokens: int = 512
-    ) -> None:
-        self.encoder = encoder
-        self.pooling = pooling
-        self.max_tokens = max_tokens
-
-    def fit(self, X: Sequence[str], y: object = None) -> Self:
-        """Check the settings and load the encoder; there is nothing to learn."""
-        del y
-        as_texts(X)
-        self.encoder_ = self._load()
-        return self
-
-    def transform(self, X: Sequence[str]) -> NDArray[np.float32]:
-        """Return one vector a text `[texts, width]` (`[texts, 2 * width]` for `mean+max`)."""
-        self._check()
-        encoder = getattr(self, "encoder_", None) or self._load()
-        return pooled_features(
-            encoder, as_texts(X), pooling=self.pooling, max_tokens=self.max_tokens
-        )
-
-    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """Return a name for each number of a vector: `textfeatures0`, `textfeatures1`, .."""
-        del input_features
-        encoder = getattr(self, "encoder_", None) or self._load()
-        width = encoder.model.width * (2 if self.pooling == "mean+max" else 1)
-        return np.array([f"textfeatures{number}" for number in range(width)], dtype=object)
-
-    def _check(self) -> None:
-        Probe(pooling=self.pooling)
-        check_max_tokens(self.max_tokens)
-
-    def _load(self) -> Pretrained:
-        self._check()
-        return as_encoder(self.encoder)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
-        tags = text_tags(super().__sklearn_tags__())
-        tags.requires_fit = False
-        return tags

@@ -6,12 +6,11 @@ Six forms serve all methods. Each is its tensors and plain values, so nothing sa
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, Tokenizer
@@ -28,6 +27,9 @@ from headstart.tokenize.pairs import Frame, join_pairs, padded_lengths, rows_of_
 from headstart.transfer.features import Floats, frozen_states, pooled_features, read_inputs
 from headstart.transfer.methods import Layers
 from headstart.transfer.token_states import TokenStates, token_states
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 _TOKENS_AT_ONCE = 4096
 _TEXTS_AT_ONCE = 256  # whose words' states are held at once
@@ -86,7 +88,7 @@ class LinearModel:
         pairs: None for single texts; the weights of pairs are of both sides combined.
     """
 
-    features: TfidfVectorizer | Pretrained
+    features: "TfidfVectorizer | Pretrained"
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
     scale: float = 1.0
@@ -442,8 +444,10 @@ def contextual_scores(
     return scores
 
 
-def tfidf_vectorizer(terms: Sequence[str] | None = None) -> TfidfVectorizer:
+def tfidf_vectorizer(terms: Sequence[str] | None = None) -> "TfidfVectorizer":
     """Return the baseline's features: words and word pairs, with logarithmic counts."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # late: others do without a second
+
     pattern = r"(?u)\b\w+\b"  # one-letter words too
     return TfidfVectorizer(
         sublinear_tf=True, ngram_range=(1, 2), vocabulary=terms, token_pattern=pattern

@@ -312,8 +312,8 @@ def rebuild(
         encoder = load_encoder(folder / ENCODER)
     else:
         weight = tensors["encoder.embedding.weight"]
-        if len(weight) != len(tokenizer.vocabulary):
-            raise ValueError(f"{len(tokenizer.vocabulary):,} words but {len(weight):,} vectors")
+        if len(weight) != tokenizer.vocabulary_size:
+            raise ValueError(f"{tokenizer.vocabulary_size:,} words but {len(weight):,} vectors")
         vectors = WordVectors.from_matrix(weight)
         facts = {"config": about["config"], "lineage": about["lineage"]}
         encoder = Pretrained(about["kind"], vectors, tokenizer, **facts)

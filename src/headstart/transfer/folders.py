@@ -239,6 +239,6 @@ def _rebuild_frozen(
 
 def _word_vectors(tensors: Mapping[str, Tensor], tokenizer: Tokenizer) -> WordVectors:
     weight = tensors["encoder.embedding.weight"]
-    if len(weight) != len(tokenizer.vocabulary):
-        raise ValueError(f"{len(tokenizer.vocabulary):,} words but {len(weight):,} vectors")
+    if len(weight) != tokenizer.vocabulary_size:
+        raise ValueError(f"{tokenizer.vocabulary_size:,} words but {len(weight):,} vectors")
     return WordVectors.from_matrix(weight)

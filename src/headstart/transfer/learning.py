@@ -148,13 +148,6 @@ def saved_card(
     return card(name, what, told, f"model = hs.load({name!r})\nmodel.predict([{example}])")
 
 
-def text_tags(tags: Any) -> Any:  # noqa: ANN401 - scikit-learn's Tags
-    """Return scikit-learn's tags of an estimator whose input is a list of texts."""
-    tags.input_tags.string = True
-    tags.input_tags.two_d_array = False
-    return tags
-
-
 def check_targets(texts: Sequence[Any], targets: object, what: str, *, of: str = "text") -> None:
     """Refuse what is no list of as many labels, or numbers, as there are texts, or pairs.
 

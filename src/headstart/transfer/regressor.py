@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import ArrayLike, NDArray
 
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
 from headstart.progress import SILENT, Progress
@@ -21,14 +19,21 @@ from headstart.transfer.learning import (
     learn,
     saved_card,
     saved_settings,
-    text_tags,
 )
 from headstart.transfer.methods import Method, name_of
+from headstart.transfer.parameters import (
+    check_is_fitted,
+    describe,
+    get_params,
+    routing,
+    set_params,
+    text_tags,
+)
 
 REGRESSOR = "regressor"
 
 
-class TextRegressor(RegressorMixin, BaseEstimator):
+class TextRegressor:
     """A number for each text, with any encoder and any transfer.
 
     Numbers are standardized by their mean and standard deviation; what is learnt is squared error.
@@ -53,6 +58,8 @@ class TextRegressor(RegressorMixin, BaseEstimator):
         array([5., 1.])
     """
 
+    get_params, set_params, __repr__ = get_params, set_params, describe
+    get_metadata_routing = routing
     kind = REGRESSOR
     _example, _instance = "text", '"a text"'  # what has a number, for messages and for the card
 
@@ -95,6 +102,14 @@ class TextRegressor(RegressorMixin, BaseEstimator):
         found: NDArray[np.float64] = self.mean_ + self.scale_ * scores
         return found
 
+    def score(
+        self, X: Sequence[Any], y: Sequence[float], sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the share of the numbers' variance that is explained, R²."""
+        from sklearn.metrics import r2_score
+
+        return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
+
     @property
     def megabytes(self) -> float:
         """Size of all that prediction needs, weights and vocabulary, in units of 10**6 bytes."""
@@ -135,4 +150,4 @@ class TextRegressor(RegressorMixin, BaseEstimator):
         return {}
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
-        return text_tags(super().__sklearn_tags__())
+        return text_tags("regressor")

@@ -5,11 +5,9 @@ import math
 import time
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from headstart.errors import DataError, FormatError, SettingsError
 from headstart.hub.bundle import (
@@ -45,6 +43,13 @@ from headstart.transfer.methods import (
     method_of,
     name_of,
 )
+from headstart.transfer.parameters import (
+    check_is_fitted,
+    describe,
+    get_params,
+    set_params,
+    text_tags,
+)
 from headstart.transfer.tag_task import TagTask
 from headstart.transfer.tagging import fit_tagger, tagging_defaults
 from headstart.transfer.token_states import reads_in_context
@@ -53,7 +58,7 @@ TAGGER = "tagger"
 Words = Sequence[Sequence[str]]
 
 
-class TokenTagger(BaseEstimator):
+class TokenTagger:
     """A tag for every word: spans such as names, or plain tags such as parts of speech.
 
     What replaces the embedding layer (word vectors, CoVe, ELMo) is read by a BiLSTM-CRF; BERT, GPT
@@ -89,6 +94,8 @@ class TokenTagger(BaseEstimator):
         >>> TokenTagger(transfer="majority").fit(sentences, tags).predict([["Ann", "left"]])
         [['B-P', 'O']]
     """
+
+    get_params, set_params, __repr__ = get_params, set_params, describe
 
     def __init__(
         self,
@@ -254,6 +261,9 @@ class TokenTagger(BaseEstimator):
             readme=self._card(folder.name),
             overwrite=overwrite,
         )
+
+    def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
+        return text_tags(None)
 
     def _card(self, name: str) -> str:
         facts = {

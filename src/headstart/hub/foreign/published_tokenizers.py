@@ -65,9 +65,9 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
     else:
         names = [TOKENIZER, "vocab.txt", *(" with ".join(each) for each in _PAIRS)]
         raise FormatError(f"{folder}: has no tokenizer; looked for {', '.join(names)}")
-    if len(tokenizer.vocabulary) > rows:
+    if tokenizer.vocabulary_size > rows:
         raise FormatError(
-            f"{place}: {len(tokenizer.vocabulary):,} pieces, but the model has embeddings for "
+            f"{place}: {tokenizer.vocabulary_size:,} pieces, but the model has embeddings for "
             f"{rows:,}; they do not belong together"
         )
     return tokenizer

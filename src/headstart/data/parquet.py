@@ -1,0 +1,124 @@
+"""Parquet to columns of strings: by name, a few rows at a time, each with its number."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headstart.data.lines import max_decoded_bytes, open_bytes
+from headstart.errors import DataError
+
+Column = list[str] | list[list[str]]
+
+
+def parquet_columns(path: Path) -> tuple[list[str], list[bool]]:
+    """Return the names of a file's columns in order, and whether each holds text.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    with _open(path) as file:
+        return file.schema_arrow.names, [_is_string(field.type) for field in file.schema_arrow]
+
+
+def parquet_list_columns(path: Path) -> set[str]:
+    """Return the names of a file's columns that hold lists.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    with _open(path) as file:
+        return {field.name for field in file.schema_arrow if _is_list(field.type)}
+
+
+def parquet_rows(
+    path: Path, names: list[str], also: Mapping[str, str], batch_size: int
+) -> Iterator[tuple[list[int], list[Column]]]:
+    """Yield the named columns of a file, as `read_rows` does, with the number of each row.
+
+    Raises:
+        DataError: A row cannot be read as it is; names it.
+    """
+    row, decoded = 1, 0
+    with _open(path) as file:
+        schema = file.schema_arrow
+        for name in names:
+            _check_type(path, name, schema.field(name).type, also.get(name))
+        limit = max_decoded_bytes(path.stat().st_size)
+        for batch in file.iter_batches(batch_size, columns=names, use_threads=False):
+            decoded += batch.nbytes
+            if decoded > limit:
+                raise DataError(f"{path}: grows to over {limit >> 20} MiB when read; not read on")
+            columns = [_values(path, row, name, batch.column(name)) for name in names]
+            yield list(range(row, row + batch.num_rows)), columns
+            row += batch.num_rows
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file; a compressed one is unpacked to a temporary file first."""
+    with open_bytes(path) as stored, tempfile.TemporaryFile() as unpacked:
+        source: Any = stored
+        if not stored.seekable():
+            shutil.copyfileobj(stored, unpacked, 1 << 20)
+            source = unpacked
+        try:
+            # Without pre-buffering, a column is read as it is used and not whole.
+            with pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as file:
+                yield file
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: not a whole Parquet file: {reason}") from None
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _check_type(path: Path, name: str, kind: pa.DataType, also: str | None) -> None:
+    if also == "numbers" and (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        return
+    if also == "lists" and _is_list(kind):
+        kind = kind.value_type
+    literal = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+    if not (literal or _is_string(kind)):
+        raise DataError(f"{path}: column {name!r} holds {kind}; it must hold strings")
+
+
+def _values(path: Path, first_row: int, name: str, column: pa.Array) -> Column:
+    if column.null_count:
+        row = first_row + column.is_null().index(pa.scalar(value=True)).as_py()
+        raise DataError(f"{path} row {row}: {name!r} is null; it must be a string")
+    if not _is_list(column.type):
+        return _texts(path, first_row, name, column)
+    items = column.flatten()
+    if items.null_count:
+        at = items.is_null().index(pa.scalar(value=True)).as_py()
+        row = first_row + pc.list_parent_indices(column)[at].as_py()
+        raise DataError(f"{path} row {row}: {name!r} holds a null; its items must be strings")
+    texts = iter(_texts(path, first_row, name, items))
+    return [list(islice(texts, length)) for length in pc.list_value_length(column).to_pylist()]
+
+
+def _texts(path: Path, first_row: int, name: str, column: pa.Array) -> list[str]:
+    try:
+        column.validate(full=True)
+        return cast(list[str], column.cast(pa.large_string()).to_pylist())
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        last = first_row + len(column) - 1
+        raise DataError(f"{path} rows {first_row} to {last}: {name!r} is not UTF-8") from None

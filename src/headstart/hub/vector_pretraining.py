@@ -1,0 +1,128 @@
+"""Pretraining word vectors: from a corpus to word2vec or GloVe."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+
+from headstart.data.corpora import Corpus
+from headstart.devices import available_cores
+from headstart.errors import SettingsError
+from headstart.hub.bundle import Pretrained, Tokenizer, read_word_tokenizer
+from headstart.hub.kinds import KINDS
+from headstart.hub.pretraining import Plan
+from headstart.models.word_vectors import WordVectors
+from headstart.pretrain import glove, skip_gram
+from headstart.progress import Progress
+from headstart.settings import suggestion
+from headstart.storage import fingerprint, working_folder
+from headstart.tokenize.encoded import encode_corpus
+from headstart.tokenize.subwords import Kind, SubwordTokenizer
+from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
+
+_OBJECTIVES = {"word2vec": skip_gram, "glove": glove}
+
+
+def pretrain_vectors(
+    method: str,
+    text: Corpus,
+    plan: Plan,
+    *,
+    width: int,
+    tokenizer: Tokenizer | str | Path,
+    min_count: int,
+) -> Pretrained:
+    """Pretrain word vectors on a corpus.
+
+    Args:
+        method: `word2vec` or `glove`.
+        text: The corpus.
+        plan: Budget, seed and options: those of `SkipGram` or `GloVe`.
+        width: Numbers in each vector, unless the options have a `dim`.
+        tokenizer: How texts are cut into words, a tokenizer, or its file.
+        min_count: Rarer words get no vector.
+
+    Raises:
+        SettingsError: An option or the tokenizer is impossible, or `run_folder` holds another run.
+        DataError: The corpus holds too little.
+        NonFiniteError: Training diverged.
+        InterruptedRunError: It was stopped and can go on, from `run_folder`.
+    """
+    config = _configure(method, {"dim": width, **plan.options})
+    started = time.perf_counter()
+    threads = plan.threads or available_cores()
+    if isinstance(tokenizer, str | Path):
+        tokenizer = _make_tokenizer(str(tokenizer), text, min_count, plan.progress)
+    if tokenizer.vocabulary[:2] != [PAD, UNKNOWN]:
+        raise SettingsError(f"word vectors need a tokenizer with {PAD} as 0 and {UNKNOWN} as 1")
+    identity = {"tokenizer": fingerprint(tokenizer.vocabulary)}
+    if plan.run_folder is not None:
+        identity["corpus"] = text.fingerprint()
+    with working_folder() as folder:
+        encoded = encode_corpus(text.texts(), tokenizer, folder, progress=plan.progress)
+        result = _OBJECTIVES[method].train(
+            encoded,
+            config,
+            budget=plan.budget,
+            seed=plan.seed,
+            threads=threads,
+            run_folder=plan.run_folder,
+            identity=identity,
+            save_minutes=plan.save_minutes,
+            progress=plan.progress,
+        )
+    matrix = result.vectors
+    matrix[0] = 0.0
+    return KINDS[method](
+        method,
+        WordVectors.from_matrix(matrix),
+        tokenizer,
+        config={
+            "vocabulary": int(np.count_nonzero(encoded.counts)),
+            "width": matrix.shape[1],
+            "min_count": min_count,
+            **asdict(config),
+            "learning_rate": (
+                config.rate if isinstance(config, skip_gram.SkipGram) else config.learning_rate
+            ),
+        },
+        lineage={
+            "corpus": text.description,
+            "documents": encoded.documents,
+            "words": encoded.words,
+            "seed": plan.seed,
+            "threads": threads,
+            "seconds": time.perf_counter() - started,
+            **result.report,
+        },
+    )
+
+
+def _configure(method: str, settings: Mapping[str, Any]) -> skip_gram.SkipGram | glove.GloVe:
+    kind = skip_gram.SkipGram if method == "word2vec" else glove.GloVe
+    known = {field.name for field in fields(kind)}
+    if unknown := sorted(set(settings) - known):
+        raise SettingsError(
+            f"{method} has no setting {unknown[0]!r}{suggestion(unknown[0], known)}"
+        )
+    return kind(**settings)
+
+
+def _make_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress) -> Tokenizer:
+    """Learn a tokenizer of this kind from the text, or read the file that it names."""
+    if kind in get_args(Split):
+        return WordTokenizer.train(
+            text.texts(), min_count=min_count, split=cast("Split", kind), progress=progress
+        )
+    if kind in get_args(Kind):
+        return SubwordTokenizer.train(
+            text.texts, kind=cast("Kind", kind), min_count=min_count, progress=progress
+        )
+    if Path(kind).is_file():
+        return read_word_tokenizer(Path(kind))
+    raise SettingsError(
+        f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, not {kind!r}"
+    )
