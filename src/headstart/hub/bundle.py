@@ -221,7 +221,11 @@ class PretrainedWordVectors(Pretrained):
         `consume`, `matrix` is enlarged where it lies, so that memory never holds it twice, unless
         it is a view of another array.
         """
-        lowercase = sum(word != word.lower() for word in words) <= len(words) / 1000
+        joined = "\n".join(words)  # which is compared far faster than word by word
+        lowercase = (
+            joined == joined.lower()
+            or sum(word != word.lower() for word in words) <= len(words) / 1000
+        )
         tokenizer = WordTokenizer.from_vocabulary(words, lowercase=lowercase)
         if unknown is None:
             unknown = matrix[-100:].mean(0)

@@ -54,10 +54,11 @@ class WordTokenizer:
         Raises:
             SettingsError: A word occurs twice.
         """
-        vocabulary = {PAD: PAD_ID, UNKNOWN: UNKNOWN_ID}
-        for identity, word in enumerate(words, start=2):
-            if vocabulary.setdefault(word, identity) != identity:
-                raise SettingsError(f"the vocabulary holds {word!r} twice")
+        every = [PAD, UNKNOWN, *words]
+        vocabulary = dict(zip(every, range(len(every)), strict=True))
+        if len(vocabulary) < len(every):  # the last place of a word is in it
+            twice = next(word for place, word in enumerate(every) if vocabulary[word] != place)
+            raise SettingsError(f"the vocabulary holds {twice!r} twice")
         return cls(_tokenizer(vocabulary, lowercase=lowercase, split=split))
 
     @classmethod

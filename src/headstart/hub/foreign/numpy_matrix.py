@@ -1,7 +1,7 @@
 """A `.npy` matrix of vectors, and the list of its words in a file beside it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -32,18 +32,22 @@ def read_pair(path: Path, *, wanted: frozenset[str] | None = None) -> Iterator[R
     """
     matrix = _mapped(path)
     num_rows = len(matrix)
+    rows: Sequence[int]
     source = _word_list(path)
     done = 0
     for words in _words(source):
         if done + len(words) > num_rows:
             raise FormatError(f"{source}: more words than the {num_rows} vectors of {path}")
-        rows = [row for row, word in enumerate(words) if wanted is None or word in wanted]
+        part, kept, rows = matrix[done : done + len(words)], words, range(len(words))
+        if wanted is not None:
+            rows = [row for row in rows if words[row] in wanted]
+            part, kept = part[rows], [words[row] for row in rows]
         with np.errstate(all="ignore"):
-            kept = matrix[done : done + len(words)][rows].astype(np.float32)
-        if not np.isfinite(kept).all():
-            row = rows[int(np.isfinite(kept).all(axis=1).argmin())]
+            vectors = part.astype(np.float32, copy=False)
+        if not np.isfinite(vectors).all():
+            row = rows[int(np.isfinite(vectors).all(axis=1).argmin())]
             raise FormatError(f"{path} row {done + row + 1}: holds NaN or infinity")
-        yield Rows([words[row] for row in rows], kept, len(words))
+        yield Rows(kept, vectors, len(words))
         done += len(words)
     if done < num_rows:
         raise FormatError(f"{source}: {done} words for the {num_rows} vectors of {path}")
@@ -95,5 +99,5 @@ def _words(source: Path) -> Iterator[list[str]]:
     column = next((name for name, is_text in table_columns(source).items() if is_text), None)
     if column is None:
         raise FormatError(f"{source}: no column of strings to take the words from")
-    for rows in read_rows(source, [column]):
+    for rows in read_rows(source, [column], batch_size=_ROWS_AT_ONCE):
         yield rows.columns[0]
