@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.harness import measure
+
 FOLDER = Path(__file__).parent
 JOBS = (
     "word2vec",
@@ -26,6 +28,7 @@ JOBS = (
     "pairs",
     "prediction",
     "frozen_grid",
+    "demo_grid",
     "tokenizing",
     "startup",
     "tagging_speed",
@@ -38,14 +41,21 @@ JOBS = (
 
 
 def main() -> int:
-    """Run the jobs one after the other, for they would disturb each other."""
+    """Run the jobs one after the other, for they would disturb each other; say what each took."""
     options = ["--quick"] if "--quick" in sys.argv[1:] else []
-    failed = []
+    failed, spent = [], []
     for job in JOBS:
         command = [sys.executable, str(FOLDER / f"{job}.py"), *options]
         print(f"\n== {job}", flush=True)
-        if subprocess.run(command, check=False).returncode:
+        codes: list[int] = []
+        timed = measure(lambda: codes.append(subprocess.run(command, check=False).returncode))  # noqa: B023 - called at once
+        spent.append((job, timed.seconds, timed.cpu_seconds))
+        if any(codes):
             failed.append(job)
+    spent.append(("all jobs", sum(each[1] for each in spent), sum(each[2] for each in spent)))
+    print()
+    for job, seconds, cpu_seconds in spent:
+        print(f"{job:20}{seconds:8.0f} s{cpu_seconds:8.0f} s of processors")
     if failed:
         print(f"failed: {', '.join(failed)}")
     return len(failed)

@@ -85,7 +85,7 @@ def _our_figures(kind: str, arguments: argparse.Namespace) -> list[Figures]:
         spelled=kind == "spelled",
     )
     training = Training(hidden=HIDDEN, dropout=0.3, batch_size=BATCH, min_steps=1, max_steps=1)
-    method = tagging_defaults(Scratch(width=WIDTH, training=training), None)
+    method = tagging_defaults(Scratch(width=WIDTH, training=training), whole_model=None)
     start, rows = VectorsStart(method, None, task), np.arange(len(task))
     tagger = start.fresh(rows)
 

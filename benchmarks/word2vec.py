@@ -1,11 +1,12 @@
-"""Skip-gram with negative sampling: headstart's `pretrain.skip_gram` beside gensim's `Word2Vec`.
+"""Skip-gram with negative sampling: headstart's `pretrain.skip_gram`, gensim and fastText.
 
-Both train on the same file (Wikipedia articles, lower-cased words, a paragraph a line) with the
-same dimension, window, negatives, sub-sampling, epochs and two threads; gensim in its `corpus_file`
-mode. Compared are
+All train on the same file (Wikipedia articles, lower-cased words, a paragraph a line) with the
+same dimension, window, negatives, sub-sampling, epochs and two threads; gensim's `Word2Vec` in its
+`corpus_file` mode, and fastText without the parts of words, at its own learning rate. Compared are
 
-- `words_per_second`: words of the file times epochs, by the seconds of training alone; both have
-  counted words before, and headstart has encoded the file;
+- `words_per_second`: words of the file times epochs, by the seconds of training alone; headstart
+  and gensim have counted words before, and headstart has encoded the file; of fastText the seconds
+  of a call with no epoch are taken off;
 - Spearman correlations with the ratings of three word-similarity files, and the share of analogy
   questions answered right, over the words both know;
 - `held_out_loss`: the objective on articles that were not trained on, noise summed out exactly.
@@ -16,10 +17,11 @@ mode. Compared are
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from harness import Figures, Metric, argument_parser, main, measure, wikipedia
+from harness import Figures, Metric, Timed, argument_parser, main, measure, wikipedia
 
 TESTS = {"wordsim": "EN-WS-353-ALL", "men": "EN-MEN-TR-3k", "simlex": "EN-SIMLEX-999"}
 DIM, WINDOW, NEGATIVES, SAMPLE, MIN_COUNT = 100, 5, 5, 1e-3, 5
@@ -90,6 +92,38 @@ def gensim(arguments: argparse.Namespace) -> Figures:
     counts = np.array([model.wv.get_vecattr(word, "count") for word in words])
     scores = quality(words, model.wv.vectors, model.syn1neg, counts, arguments)
     return {"words_per_second": total * epochs / timed.seconds, "others": timed.others, **scores}
+
+
+def fasttext(arguments: argparse.Namespace) -> Figures:
+    _, counting = _fasttext(0, arguments)
+    model, timed = _fasttext(arguments.epochs, arguments)
+    words, counts = model.get_words(include_freq=True)
+    kept = np.array([word != "</s>" for word in words])  # a line's end, a word to fastText alone
+    vectors, outputs = model.get_input_matrix()[kept], model.get_output_matrix()[kept]
+    words = [word for word in words if word != "</s>"]
+    total = len(wikipedia(arguments).read_text().split())
+    speed = total * arguments.epochs / (timed.seconds - counting.seconds)
+    scores = quality(words, vectors, outputs, counts[kept], arguments)
+    return {"words_per_second": speed, "others": timed.others, **scores}
+
+
+def _fasttext(epochs: int, arguments: argparse.Namespace) -> tuple[Any, Timed]:
+    """Train, and once more where a number is NaN: fastText says so at times, and at times not."""
+    from fasttext import train_unsupervised
+
+    settings = {"dim": DIM, "ws": WINDOW, "neg": NEGATIVES, "t": SAMPLE, "minCount": MIN_COUNT}
+    settings |= {"minn": 0, "maxn": 0, "bucket": 0}  # no parts of words
+    settings |= {"model": "skipgram", "epoch": epochs, "thread": arguments.threads, "verbose": 0}
+    path = str(wikipedia(arguments))
+    while True:
+        models: list[Any] = []
+        try:
+            timed = measure(lambda: models.append(train_unsupervised(path, **settings)))  # noqa: B023
+        except RuntimeError as error:
+            if "NaN" not in str(error):
+                raise
+        if models and np.isfinite(models[0].get_input_matrix()).all():
+            return models[0], timed
 
 
 def quality(
@@ -172,12 +206,13 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=2)
     main(
         "word2vec",
-        {"headstart": ours, "gensim": gensim},
+        {"headstart": ours, "gensim": gensim, "fasttext": fasttext},
         [
             Metric("words_per_second"),
             *(Metric(name, "difference") for name in (*TESTS, "analogies", "held_out_loss")),
         ],
         parser,
         prepare=prepare,
+        absent=lambda arguments: {"fasttext": "too slow for --quick"} if arguments.quick else {},
         quick={"epochs": 1},
     )

@@ -53,7 +53,10 @@ def make(contestants, *, limits=None, seeds=2, workers=1, known=None, budgets=BU
 def test_without_a_limit_the_longest_come_first_and_all_run(clock):
     schedule = make([CHEAP, SMALL])
     started = carry_out(schedule, clock, lambda job: 1.0)
-    assert [job.labels for job in started] == [1000] * 4 + [100] * 4 + [10] * 4
+    assert [(job.contestant, job.labels) for job in started[::2]] == [
+        *((SMALL, labels) for labels in (1000, 100, 10)),
+        *((CHEAP, labels) for labels in (1000, 100, 10)),
+    ]
     assert schedule.finished == started
     assert schedule.left_out == {}
 

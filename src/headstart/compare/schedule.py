@@ -93,7 +93,10 @@ class Schedule:
         self._running: dict[Job, float] = {}
         unlimited = math.isinf(limits.deadline)
         if unlimited:  # the longest first, so that no core waits at the end
-            blocks = [Block(one, labels) for labels in reversed(budgets) for one in contestants]
+            blocks = sorted(
+                (Block(one, labels) for labels in budgets for one in contestants),
+                key=lambda block: (not block.contestant.trains_encoder, -block.labels),
+            )
         else:
             blocks = sorted(
                 (Block(one, labels) for labels in budgets for one in contestants),

@@ -12,6 +12,7 @@ from headstart.data.corpora import Corpus
 from headstart.devices import available_cores
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, Tokenizer, read_word_tokenizer
+from headstart.hub.foreign.trial import try_tokenizer
 from headstart.hub.kinds import KINDS
 from headstart.hub.pretraining import Plan
 from headstart.models.word_vectors import WordVectors
@@ -122,6 +123,7 @@ def _make_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress)
             text.texts, kind=cast("Kind", kind), min_count=min_count, progress=progress
         )
     if Path(kind).is_file():
+        try_tokenizer(Path(kind))
         return read_word_tokenizer(Path(kind))
     raise SettingsError(
         f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, not {kind!r}"
