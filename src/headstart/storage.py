@@ -204,6 +204,8 @@ def check_manifest(folder: Path) -> Mapping[str, Any]:
         )
     for name in sums:
         file = folder / name
+        if not name.isprintable():
+            raise FormatError(f"{folder / MANIFEST}: names a file as nobody does: {name!r:.80}")
         path = Path(os.path.normpath(name))  # by name: in the hub's cache, files are links
         if path.is_absolute() or path.parts[:1] == ("..",):
             raise FormatError(f"{folder / MANIFEST}: names a file outside its folder: {name!r}")

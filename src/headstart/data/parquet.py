@@ -73,7 +73,7 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
             # Without pre-buffering, a column is read as it is used and not whole.
             with pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as file:
                 yield file
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # of a column's name
             reason = str(error).splitlines()[0]
             raise DataError(f"{path}: not a whole Parquet file: {reason}") from None
 
