@@ -1,6 +1,7 @@
 """Anything headstart saved, or can read, by its path: one function for encoders and models."""
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from headstart.transfer.regressor import REGRESSOR, TextRegressor
 from headstart.transfer.token_tagger import TAGGER, TokenTagger, load_tagger
 
 # What parts that do not belong together raise when a model is made of them.
+_LABEL_TYPE = re.compile(r"[<>|=][biufUO]\d{0,9}")  # as numpy writes them; it reads far more
+_MOST_BYTES_OF_LABELS = 64 << 20
 _UNFIT = (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError)
 
 
@@ -123,9 +126,11 @@ def _classifier(config: Mapping[str, Any]) -> TextClassifier:
         parameters["class_weight"] = dict(parameters["class_weight"])
     pairs = config["kind"] == PAIR_CLASSIFIER
     model = PairClassifier(**parameters) if pairs else TextClassifier(**parameters)
+    if not _LABEL_TYPE.fullmatch(config["dtype"]):
+        raise ValueError(f"labels of type {config['dtype']!r:.40}")
     dtype = np.dtype(config["dtype"])
-    if dtype.names:
-        raise ValueError(f"labels of type {config['dtype']!r}")
+    if dtype.itemsize * len(config["classes"]) > _MOST_BYTES_OF_LABELS:
+        raise ValueError(f"labels of {dtype.itemsize:,} bytes each")
     model.classes_ = np.array(config["classes"], dtype)
     model.temperature_ = float(config.get("temperature", 1.0))
     if not 0 < model.temperature_ < math.inf:
