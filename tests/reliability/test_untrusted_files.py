@@ -11,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -417,6 +418,29 @@ def test_D5_vector_files_are_read(tmp_path, what):
     found = read_vectors(tmp_path / "good.vec")
     assert words is None or found.words == words
     assert found.matrix[0].tolist() == [1, 2]
+
+
+def test_D6_a_page_takes_no_more_memory_than_there_is_of_it(tmp_path):
+    """A page of 52 bytes says in its header that it has 1.4 GB."""
+    file = Path(__file__).parents[1] / "fuzz" / "corpus" / "parquet" / "a-page-of-a-gigabyte"
+    shutil.copy(file, tmp_path / "page.parquet")
+    code = (
+        "import sys, pyarrow as pa\n"
+        "from headstart.data.labelled import read_labelled\n"
+        "from headstart.errors import DataError\n"
+        "try:\n"
+        "    read_labelled(sys.argv[1])\n"
+        "except DataError as error:\n"
+        "    assert 'Page was smaller' in str(error)\n"
+        "    print(pa.default_memory_pool().max_memory())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "page.parquet"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 1 << 20
 
 
 def test_D6_parquet(tmp_path):

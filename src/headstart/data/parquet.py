@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -64,14 +64,15 @@ def parquet_rows(
 @contextmanager
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file; a compressed one is unpacked to a temporary file first."""
-    with open_bytes(path) as stored, tempfile.TemporaryFile() as unpacked:
-        source: Any = stored
+    with open_bytes(path) as stored, tempfile.NamedTemporaryFile() as unpacked:
+        plain = str(path)
         if not stored.seekable():
             shutil.copyfileobj(stored, unpacked, 1 << 20)
-            source = unpacked
+            unpacked.flush()
+            plain = unpacked.name
         try:
-            # Without pre-buffering, a column is read as it is used and not whole.
-            with pq.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as file:
+            # Mapped, for pages are read into as much memory as their headers say, true or not.
+            with pa.memory_map(plain) as source, pq.ParquetFile(source, pre_buffer=False) as file:
                 yield file
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # of a column's name
             reason = str(error).splitlines()[0]
