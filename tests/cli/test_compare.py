@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from headstart.compare import study
+from headstart.devices import available_cores
 
 SUMMARY = [
     {"method": "scratch", "labels": 50, "mean": 0.5, "low": 0.45, "high": 0.55},
@@ -31,6 +32,8 @@ def given(monkeypatch):
                 "clean": CLEAN,
                 "cells": [{"correct": [1, 0]}],
                 "best": {},
+                "seconds": 130.4,
+                "cores_used": 1.84,
             },
             table=SUMMARY,
             headline="glove:frozen needs 4 times fewer labels than scratch.",
@@ -52,6 +55,7 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
         "glove:frozen needs 4 times fewer labels than scratch.",
         "All 2 test rows are clean.",
         "winner: glove:frozen, fitted to all labels, in runs/a/best",
+        f"took 2 min on 1.8 of {available_cores()} cores",
         "report: runs/a/report.html",
     ]
 
@@ -59,7 +63,13 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
 def test_what_was_left_out_is_in_the_table(run, given, monkeypatch):
     left_out = [{"method": "scratch", "labels": 5000}, {"method": "bert:finetune", "labels": 50}]
     found = SimpleNamespace(
-        results={"left_out": left_out, "clean": CLEAN, "data": {"train_rows": 1375}},
+        results={
+            "left_out": left_out,
+            "clean": CLEAN,
+            "data": {"train_rows": 1375},
+            "seconds": 130.4,
+            "cores_used": 1.84,
+        },
         table=SUMMARY,
         headline="None.",
         best={"method": "scratch", "fitted_labels": 1000},

@@ -215,7 +215,7 @@ def test_scores_on_clean_rows_stand_beside_those_on_all_where_they_differ(
 OPTIONAL = (
     "title", "metric", "data", "clean", "cells", "headline", "best", "recommendation", "left_out",
     "gains", "differences", "warnings", "proofs", "knowledge", "settings", "command", "versions",
-    "seconds",
+    "seconds", "cores_used",
 )  # fmt: skip
 
 

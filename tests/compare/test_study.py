@@ -78,6 +78,7 @@ def test_a_comparison_from_data_to_winner(files):
     assert model.score(test.texts, test.labels) > 0.9
     assert model.fit_report_["labels"] == 60
     assert results["best"]["method"] != "majority"
+    assert 0 < results["cores_used"] < 2
     assert "--methods" in results["command"]
 
     before = {path: path.stat().st_mtime_ns for path in (folder / "cells").iterdir()}

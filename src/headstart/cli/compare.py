@@ -132,7 +132,9 @@ def compare(
         headstart compare train.conll --task tagging --test test.conll
     """
     from headstart.cli.bars import Bars
+    from headstart.compare.schedule import spoken
     from headstart.compare.study import compare as compare_methods
+    from headstart.devices import available_cores
 
     found = compare_methods(
         data,
@@ -170,6 +172,8 @@ def compare(
     everything = labels is None or labels == found.results["data"]["train_rows"]
     to = f"all {what}" if everything else f"{labels:,} {what}, for want of time"
     say(f"winner: {best['method']}, fitted to {to}, in {out / 'best'}")
+    took, cores = found.results["seconds"], found.results["cores_used"]
+    say(f"took {spoken(took)} on {cores:.1f} of {available_cores()} cores")
     say(f"report: {out / 'report.html'}")
 
 

@@ -36,6 +36,7 @@ FOLDER = Path(__file__).parent
 _MAP_STYLES = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
 _OPTIONAL = (
     *("data", "clean", "differences", "proofs", "layers", "knowledge", "command", "seconds"),
+    "cores_used",
 )
 _SHOWN_OCCURRENCES = 6
 _NOT_FOUND = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}

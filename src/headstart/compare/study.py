@@ -1,6 +1,7 @@
 """A comparison from end to end: data, encoders, cells, statistics, winner, report."""
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -301,7 +302,7 @@ class _Plan:
 
 def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Make the encoders, run the cells, keep the winner; return the results as plain values."""
-    started = time.perf_counter()
+    started, spent_before = time.perf_counter(), _processor_seconds()
     task, train, test, contestants = plan.task, plan.train, plan.test, plan.contestants
     corpus = plan.corpus or as_corpus(_all_texts(task, train))
     translations = plan.parallel.notes if plan.parallel else ()
@@ -418,9 +419,15 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
             **details(terms, contestants, made),
         },
         "versions": versions(),
-        "seconds": time.perf_counter() - started,
+        "seconds": (seconds := time.perf_counter() - started),
+        "cores_used": (_processor_seconds() - spent_before) / seconds,
         "cells": [{**cell, "clean_value": clean_value(cell, seen.clean)} for cell in cells],
     }
+
+
+def _processor_seconds() -> float:
+    """Return what this process has used, and those that it started and that have ended."""
+    return sum(os.times()[:4])
 
 
 def _forecast(
