@@ -14,8 +14,8 @@ from headstart.cli.app import app
 FLAGS = {
     "compare": (
         "data --test --corpus --parallel --methods --labels --seeds --minutes --pretrain-minutes "
-        "--pretrain-size --task --demo --symmetric --quick --text-column --pair-columns "
-        "--label-column --workers --max-memory --out --config --json --debug"
+        "--pretrain-size --task --demo --symmetric --drop-leaks --quick --text-column "
+        "--pair-columns --label-column --workers --max-memory --out --config --json --debug"
     ),
     "rank": (
         "data --encoders --labels --task --text-column --pair-columns --label-column --seed "

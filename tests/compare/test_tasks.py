@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from headstart.compare.rows import without_leaks
 from headstart.compare.study import compare
 from headstart.compare.tasks import CLASSIFICATION, PAIR, TASKS, Columns, choose_task
 from headstart.data.labelled import Dataset
@@ -40,6 +41,20 @@ def test_what_does_not_go_together_is_said(asked, message):
     task, demo, has_data = asked
     with pytest.raises(SettingsError, match=message):
         choose_task(task, demo, has_data=has_data)
+
+
+def test_training_rows_that_are_test_rows_are_left_out():
+    train = Dataset(["one  row", "b", "c", "d", "e", "f"], ["x", "y"] * 3)
+    kept = without_leaks(CLASSIFICATION, train, Dataset(["one row", "new"], ["x", "y"]))
+    assert (kept.texts, kept.lines) == (["b", "c", "d", "e", "f"], [2, 3, 4, 5, 6])
+    assert kept.notes == ("1 training rows that are test rows, too, are left out.",)
+    assert without_leaks(CLASSIFICATION, train, Dataset(["new"], ["x"])) is train
+    with pytest.raises(DataError, match="every training row is a test row"):
+        without_leaks(CLASSIFICATION, train, train)
+    with pytest.raises(DataError, match="the only example of class 'y'"):
+        without_leaks(CLASSIFICATION, train, Dataset(["b", "d"], ["y", "y"]))
+    pairs = PairDataset([("a", each) for each in "bcdef"], ["x", "y", "x", "y", "x"])
+    assert without_leaks(PAIR, pairs, pairs.select([4])).texts == pairs.texts[:4]
 
 
 def test_processes_can_be_given_any_task():

@@ -100,6 +100,9 @@ def compare(
         ),
     ] = None,
     symmetric: Symmetric = False,
+    drop_leaks: Annotated[
+        bool, typer.Option("--drop-leaks", help="Leave out training rows that are test rows, too.")
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer budgets and seeds, unless given: a first look.")
     ] = False,
@@ -152,6 +155,7 @@ def compare(
         task=task,
         demo=demo,
         symmetric=symmetric,
+        drop_leaks=drop_leaks,
         text_column=text_column,
         pair_columns=pair_columns,
         label_column=label_column,

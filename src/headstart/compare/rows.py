@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from headstart.compare.tasks import TASKS, Columns, ComparedTask, Examples, settled
+from headstart.data.overlap import text_key
 from headstart.data.splits import split_test
-from headstart.errors import SettingsError
+from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress
 
 BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
@@ -67,6 +68,24 @@ def _read(
             f"compare with task={fitting!r}"
         )
     return source
+
+
+def without_leaks(task: ComparedTask, train: Examples, test: Examples) -> Examples:
+    """Return the training rows that are no test rows, with a note that says how many were.
+
+    Raises:
+        DataError: What is left cannot be trained on.
+    """
+    asked = set(map(text_key, test.as_texts().texts))
+    kept = [row for row, text in enumerate(train.as_texts().texts) if text_key(text) not in asked]
+    if len(kept) == len(train):
+        return train
+    if not kept:
+        raise DataError(f"{train.source}: every training row is a test row, too")
+    note = f"{len(train) - len(kept):,} training rows that are test rows, too, are left out."
+    found = replace(train.select(kept), notes=(*train.notes, note))
+    task.check(found)
+    return found
 
 
 def choose_budgets(

@@ -37,7 +37,7 @@ from headstart.compare.picture import learning_curves_svg
 from headstart.compare.reading import MOST_BYTES, Read, Texts, read_texts, remember, remember_pairs
 from headstart.compare.recommendation import recommend
 from headstart.compare.report import render_report
-from headstart.compare.rows import choose_budgets, read_rows
+from headstart.compare.rows import choose_budgets, read_rows, without_leaks
 from headstart.compare.schedule import Limits, report_left_out
 from headstart.compare.summary import gains, ranking_changes, summarize
 from headstart.compare.tasks import Columns, ComparedTask, Examples, choose_task, settled
@@ -131,6 +131,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     task: str | None = None,
     demo: str | None = None,
     symmetric: bool = False,
+    drop_leaks: bool = False,
     text_column: str | None = None,
     pair_columns: Sequence[str] | None = None,
     label_column: str | None = None,
@@ -169,6 +170,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         demo: The task whose demo is run, instead of data.
         symmetric: Of pairs: neither text comes first, as in paraphrases, and every method gives
             the same answer if they change places.
+        drop_leaks: Leave out training rows that are test rows, too.
         text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table; of
             tagged sentences that of the words.
         pair_columns: The two columns of a pair's texts.
@@ -201,6 +203,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "task": task,
         "demo": demo,
         "symmetric": symmetric,
+        "drop_leaks": drop_leaks,
         "text_column": text_column,
         "pair_columns": list(pair_columns) if pair_columns else None,
         "label_column": label_column,
@@ -247,6 +250,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         text = as_corpus(corpus, text_column=text_column)
     if parallel is not None:
         translations = as_parallel(parallel)
+    if drop_leaks:
+        train = without_leaks(chosen, train, test_rows)
     chosen.check_test(test_rows, train)
     plan = _Plan(
         title=f"How many {chosen.wording.labels} does pretraining save on {about}?",
