@@ -82,6 +82,7 @@ def make_cells(methods=tuple(CURVES), budgets=BUDGETS, num_seeds=5, num_rows=448
                     "macro_f1": value - 0.008,
                     "validation": float(np.clip(value + random.normal(0, 0.02), 0, 1)),
                     "validation_loss": 1.0 - value,
+                    "calibration_error": (1.0 - value) / 4,
                     "seconds": seconds * (1 + labels / 400) * float(random.uniform(0.9, 1.1)),
                     "predictions_per_second": speed * float(random.uniform(0.9, 1.1)),
                     "megabytes": megabytes,

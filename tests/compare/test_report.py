@@ -219,6 +219,12 @@ OPTIONAL = (
 )  # fmt: skip
 
 
+def test_calibration_is_told_where_it_is_known(result):
+    assert "Calibration error" in text_of(Page(render_report(result)))
+    summary = [{**row, "calibration_error": None} for row in result["summary"]]
+    assert "Calibration" not in text_of(Page(render_report({**result, "summary": summary})))
+
+
 @pytest.mark.parametrize("missing", [*OPTIONAL, OPTIONAL])
 def test_what_is_not_there_is_left_out(result, missing):
     names = (missing,) if isinstance(missing, str) else missing

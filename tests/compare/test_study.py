@@ -79,6 +79,7 @@ def test_a_comparison_from_data_to_winner(files):
     assert model.fit_report_["labels"] == 60
     assert results["best"]["method"] != "majority"
     assert 0 < results["cores_used"] < 2
+    assert all(0 <= row["calibration_error"] <= 1 for row in found.table)
     assert "--methods" in results["command"]
 
     before = {path: path.stat().st_mtime_ns for path in (folder / "cells").iterdir()}

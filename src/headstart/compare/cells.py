@@ -347,6 +347,7 @@ def run_cell(
         **terms.task.score(terms.test.labels, predicted).as_cell(),
         "validation": report[terms.task.validation],
         "validation_loss": report["validation_loss"],
+        "calibration_error": report.get("validation_calibration_error"),
         "seconds": report["seconds"] + reading * labels,
         "predictions_per_second": len(predicted) / seconds,
         "megabytes": model.megabytes,

@@ -130,6 +130,7 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
         "costs": COSTS,
         "cost_labels": labels,
         "cost_rows": at_cost,
+        "calibrated": any(row.get("calibration_error") is not None for row in at_cost),
         "forecast": _forecast(result.get("forecast")),
         "senses": _senses(result.get("senses")),
         "proof_names": list(dict.fromkeys(name for proof in proofs.values() for name in proof)),

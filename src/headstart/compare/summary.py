@@ -91,7 +91,7 @@ def summarize(
 
 _ON_CLEAN = ("clean_rows", "clean_mean", "clean_low", "clean_high")
 _MEASUREMENTS = (
-    *("macro_f1", "validation", "validation_loss"),
+    *("macro_f1", "validation", "validation_loss", "calibration_error"),
     *("seconds", "megabytes", "predictions_per_second"),
 )
 _AGAINST_REFERENCE = (
