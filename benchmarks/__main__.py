@@ -38,7 +38,8 @@ JOBS = (
     "bidirectional_lm",
     "contextual",
 )
-SLOW = {"plan", "time_to_loss", "frozen_grid", "demo_grid"}  # minutes even of the least: not quick
+# Of these even the least takes minutes: no part of --quick.
+SLOW = {"growth", "plan", "time_to_loss", "frozen_grid", "demo_grid"}
 
 
 def main() -> int:
