@@ -142,7 +142,7 @@ def test_A3_a_prediction_that_is_interrupted_loses_no_row(tmp_path):
 MAIN = "import sys; from headstart.cli.app import main; sys.exit(main())"
 
 
-CLOCK = {"seconds", "predictions_per_second", "spent", "why"}  # `why` tells seconds in words
+CLOCK = {"seconds", "cores_used", "predictions_per_second", "spent", "why"}  # `why` tells seconds
 
 
 def without_clock(value):
