@@ -19,7 +19,13 @@ from headstart import storage
 from headstart.budget import Budget
 from headstart.cli import app
 from headstart.data.corpora import as_corpus
-from headstart.errors import InterruptedRunError, LockedError, SettingsError, StorageError
+from headstart.errors import (
+    FormatError,
+    InterruptedRunError,
+    LockedError,
+    SettingsError,
+    StorageError,
+)
 from headstart.hub import store
 from headstart.storage import folder_lock
 from headstart.tokenize.encoded import encode_corpus
@@ -116,7 +122,7 @@ def test_A6_a_disk_that_is_really_full(tmp_path):
 
 def test_A7_files_are_synced_then_named_then_verified_and_old_ones_go_last(tmp_path, monkeypatch):
     events = []
-    real_sync, real_rename, real_check = os.fsync, os.rename, checkpoints.check_manifest
+    real_sync, real_rename, real_check = os.fsync, os.rename, checkpoints.check_written
 
     def sync(descriptor):
         events.append(("sync", os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))))
@@ -126,13 +132,13 @@ def test_A7_files_are_synced_then_named_then_verified_and_old_ones_go_last(tmp_p
         events.append(("rename", os.path.basename(target)))
         real_rename(source, target)
 
-    def check(folder):
+    def check(folder, files):
         events.append(("verify", folder.name))
-        return real_check(folder)
+        real_check(folder, files)
 
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(os, "rename", rename)
-    monkeypatch.setattr(checkpoints, "check_manifest", check)
+    monkeypatch.setattr(checkpoints, "check_written", check)
     old = os.umask(0o027)
     try:
         start(tmp_path / "run", budget=Budget(steps=2), validate_every=9, keep=1)
@@ -148,6 +154,25 @@ def test_A7_files_are_synced_then_named_then_verified_and_old_ones_go_last(tmp_p
     assert events.index(("rename", ".step-00000002.old")) > at + 2
     folder = tmp_path / "run2" / "step-00000004"
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
+def test_A7_a_disk_that_keeps_other_bytes_is_found_before_older_ones_go(
+    name, tmp_path, monkeypatch
+):
+    real = checkpoints.write_safetensors
+
+    def write(path, tensors):
+        real(path, tensors)
+        if path.name == name and "step-00000004" in path.parent.name:
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            path.write_bytes(content)
+
+    monkeypatch.setattr(checkpoints, "write_safetensors", write)
+    with pytest.raises(FormatError, match=rf"step-00000004/{name}: \S+ is not what was written"):
+        start(tmp_path, budget=Budget(steps=4), keep=1)
+    assert (tmp_path / "step-00000002").is_dir()
 
 
 # A8

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from headstart.errors import FormatError, SettingsError
@@ -114,7 +116,27 @@ def save_checkpoint(
         for name, tensors in files.items():
             write_safetensors(folder / name, tensors)
         write_json(folder / STATE, {"format": FORMAT, "step": step, **state})
-    check_manifest(target)
+    check_written(target, files)
+
+
+def check_written(folder: Path, files: Mapping[str, Tensors]) -> None:
+    """Compare what a checkpoint's files give back, byte by byte, with the tensors they were given.
+
+    Raises:
+        FormatError: It is something else.
+    """
+    for name, tensors in files.items():
+        found = read_safetensors(folder / name)
+        for key, tensor in tensors.items():
+            if key not in found or not np.array_equal(_bytes(found[key]), _bytes(tensor)):
+                raise FormatError(
+                    f"{folder / name}: {key} is not what was written; is the disk whole?"
+                )
+
+
+def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
+    array: NDArray[np.uint8] = tensor.detach().contiguous().flatten().view(torch.uint8).numpy()
+    return array  # NaN equals itself as bytes; numpy compares many at a time
 
 
 def num_bytes(*files: Tensors) -> int:
