@@ -491,7 +491,7 @@ if __name__ == "__main__":
         f"bidirectional_lm_{chosen}",
         PARTS[chosen],
         [
-            Metric(name, "difference" if name == "reached" else "ratio")
+            Metric(name, {"reached": "difference", "seconds": "saving"}.get(name, "ratio"))
             for name in [*names, "margin_nats", "words_read"]
         ],
         parser,

@@ -124,9 +124,9 @@ def _speed(name: str, samples: int, timed: Timed) -> Figures:
     }
 
 
-def _one_epoch(name: str, encoder: Any, arguments: argparse.Namespace) -> Figures:  # noqa: ANN401
+def start_of(name: str, encoder: Any, arguments: argparse.Namespace) -> Any:  # noqa: ANN401
+    """Return what the trainings of one fit to a task begin with: `transfer.whole_models`."""
     from headstart.tasks.classification import Classes, encode_labels
-    from headstart.tokenize.batches import endless_batches
     from headstart.transfer import whole_models
     from headstart.transfer.methods import FineTune, Training, with_defaults
     from headstart.transfer.task import Task as FitTask
@@ -142,11 +142,18 @@ def _one_epoch(name: str, encoder: Any, arguments: argparse.Namespace) -> Figure
     method = with_defaults(
         FineTune(training=Training(dropout=0.1, batch_size=BATCH)), whole_model=encoder.model.width
     )
-    start = whole_models._Start(method, encoder, task)
-    rows = np.arange(len(texts))
+    return whole_models._Start(method, encoder, task)
+
+
+def _one_epoch(name: str, encoder: Any, arguments: argparse.Namespace) -> Figures:  # noqa: ANN401
+    from headstart.tokenize.batches import endless_batches
+    from headstart.transfer import whole_models
+
+    start = start_of(name, encoder, arguments)
+    rows = np.arange(len(start.task.texts))
     models = []
     started = measure(lambda: models.append(start.fresh(rows)))
-    steps = -(-len(texts) // BATCH)
+    steps = -(-len(rows) // BATCH)
 
     def train(model: Any, count: int) -> None:  # noqa: ANN401
         for _ in whole_models._train(start, model, rows, steps=count, schedule=lambda step: 1.0):
@@ -154,11 +161,11 @@ def _one_epoch(name: str, encoder: Any, arguments: argparse.Namespace) -> Figure
 
     train(start.fresh(rows), 2)
     timed = measure(lambda: train(models[0], steps))
-    dealt = endless_batches(np.ones_like(rows), batch_size=BATCH, seed=task.seed)
+    dealt = endless_batches(np.ones_like(rows), batch_size=BATCH, seed=arguments.seed)
     packed = [models[0].batch(start.encoded, next(dealt)) for _ in range(steps)]
     positions = sum(batch.ids_BT.size for batch in packed)
     return {
-        **_speed(name, len(texts), timed),
+        **_speed(name, len(rows), timed),
         f"{name}_start_seconds": started.seconds,
         f"{name}_filled": sum(batch.filled * batch.ids_BT.size for batch in packed) / positions,
     }

@@ -172,7 +172,11 @@ if __name__ == "__main__":
             "transformers": theirs(best=False),
             "transformers-best": theirs(best=True),
         },
-        [Metric("grid_seconds"), Metric("grid_cpu_seconds"), Metric("accuracy", "difference")],
+        [
+            Metric("grid_seconds", "saving"),
+            Metric("grid_cpu_seconds", "saving"),
+            Metric("accuracy", "difference"),
+        ],
         parser,
         prepare=prepare,
         quick={"budgets": [20, 40], "test_rows": 40},

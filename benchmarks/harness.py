@@ -11,7 +11,7 @@ Example:
         timed = measure(lambda: sorted(range(arguments.size)))
         return {"seconds": timed.seconds, "others": timed.others}
 
-    main("sorting", {"headstart": ours, "peer": theirs}, [Metric("seconds")], parser)
+    main("sorting", {"headstart": ours, "peer": theirs}, [Metric("seconds", "saving")], parser)
 """
 
 import argparse
@@ -47,7 +47,8 @@ class Metric:
 
     Attributes:
         name: Its key in the contender's figures.
-        compare: `ratio` (ours / the peer's) or `difference` (ours - the peer's, for scores).
+        compare: `ratio` (ours / the peer's), `saving` (the peer's / ours, for what should be low)
+            or `difference` (ours - the peer's, for scores).
     """
 
     name: str
@@ -290,8 +291,10 @@ def _compare(
     ]
     if name == reference or not pairs:
         return row, text
-    if metric.compare == "ratio":
+    if metric.compare != "difference":
         ratios = [ours / theirs for ours, theirs in pairs]
+        if metric.compare == "saving":
+            ratios = [1 / ratio for ratio in ratios]
         ratio, low, high = statistics.median(ratios), min(ratios), max(ratios)
         row |= {"ratio": ratio, "ratio_low": low, "ratio_high": high}
         return row, f"{text}  {reference} is {ratio:.2f}x ({low:.2f} to {high:.2f})"

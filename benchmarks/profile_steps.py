@@ -1,19 +1,20 @@
-"""Where the time of a pretraining step goes, and how much of the machine's matrix rate it uses.
+"""Where the time of a job's steps goes, and how much of the machine's matrix rate it uses.
 
-BERT and GPT, mini, as `hs.pretrain` trains them: its rows, its dropout, its optimizer. Printed are
-the shares of the operators' own time, by what they are for, and the utilization: the operations of
-the step's matrix products, a second of processor time, over those of one large bfloat16 product,
-measured by turns on the same threads. `--rows 32` are the steps of `bert_pretraining.py`.
+The jobs are steps of training BERT and GPT, mini, as `hs.pretrain` takes them: its rows, its
+dropout, its optimizer (`--rows 32` are those of `bert_pretraining.py`); of training ELMo as in
+`bidirectional_lm.py`, of fine-tuning on AG News as in `fine_tuning.py`, and the reading of short
+texts with MiniLM as in `prediction.py`. Printed are the shares of the operators' own time, by what
+they are for, and the utilization: the operations of the matrix products, a second of processor
+time, over those of one large bfloat16 product, measured by turns on the same threads.
 
     python benchmarks/profile_steps.py --threads 1
 """
 
 import argparse
-import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 PARTS = {  # by the beginning of an operator's name; the first that fits
     "matrix products": ("mm", "addmm", "linear", "mkldnn_linear"),
-    "attention's products": ("bmm", "baddbmm"),
+    "batched products and convolutions": ("bmm", "baddbmm", "convolution", "mkldnn_convolution"),
     "softmax and logarithms": (
         "_softmax",
         "_log_softmax",
@@ -37,7 +38,7 @@ PARTS = {  # by the beginning of an operator's name; the first that fits
         "amax",
         "max",
     ),
-    "norms and GELU": ("native_layer_norm", "gelu"),
+    "norms, GELU and gates": ("native_layer_norm", "gelu", "sigmoid", "tanh", "relu"),
     "optimizer": ("_fused_adam", "_foreach", "linalg_vector_norm", "stack"),
     "copies and types": (
         "copy_",
@@ -53,13 +54,16 @@ PARTS = {  # by the beginning of an operator's name; the first that fits
 }
 DOCUMENTS = 300
 WARM_UP, STEPS = 3, 12
+JOBS = ("bert", "gpt", "elmo", "fine-tuning", "reading")
+ROWS_OF_NEWS, SENTENCES = 320, 200
 SQUARE = 1024  # of the large product
 
 
-def steps_of(
-    method: str, arguments: argparse.Namespace, folder: Path
-) -> Iterator[Callable[[], int]]:
-    """Yield one step after the other as a call that makes it and returns its tokens."""
+Step = Callable[[], int]  # which returns its tokens
+
+
+def language_model(method: str, arguments: argparse.Namespace, folder: Path) -> Step:
+    """Return a step of BERT's or GPT's pretraining."""
     import torch
 
     from headstart.models.bert import Bert, BertConfig
@@ -103,7 +107,72 @@ def steps_of(
         next(run)
         return sum(taken)
 
-    yield from itertools.repeat(step)
+    return step
+
+
+def elmo(arguments: argparse.Namespace) -> Step:
+    """Return a step of ELMo's pretraining, as `bidirectional_lm.py` takes it."""
+    from bidirectional_lm import ROWS, WORDS, our_training
+
+    given = {"articles": DOCUMENTS, "rate": 1e-3, "seed": 0}
+    trained = our_training(argparse.Namespace(**vars(arguments), **given))
+    return lambda: (trained.step(), ROWS * WORDS)[1]
+
+
+def fine_tuning(arguments: argparse.Namespace, folder: Path) -> Step:
+    """Return a step of fine-tuning a mini BERT on AG News, as `fine_tuning.py` takes it."""
+    import numpy as np
+    import torch
+
+    from fine_tuning import BATCH, start_of
+    from headstart.hub.language_models import PretrainedBert
+    from headstart.models.bert import Bert, BertConfig
+    from headstart.tokenize.subwords import SubwordTokenizer
+    from headstart.transfer import whole_models
+
+    texts = articles(arguments.data, "train")[:DOCUMENTS]
+    tokenizer = SubwordTokenizer.train(texts, kind="wordpiece", vocabulary_size=8192)
+    config = BertConfig(vocabulary_size=len(tokenizer.vocabulary), positions=128)
+    model = Bert(config, generator=torch.Generator().manual_seed(0))
+    encoder = PretrainedBert.of(model, tokenizer, lineage={})
+    given = argparse.Namespace(**vars(arguments), agnews=ROWS_OF_NEWS, seed=0)
+    start = start_of("agnews", encoder, given)
+    rows = np.arange(ROWS_OF_NEWS)
+    run = whole_models._train(
+        start, start.fresh(rows), rows, steps=10_000, schedule=lambda step: 1.0
+    )
+    tokens = round(BATCH * float(start.encoded.lengths.mean()))
+    return lambda: (next(run), tokens)[1]
+
+
+def reading(arguments: argparse.Namespace) -> Step:
+    """Return what reads some sentences of SST-2 with MiniLM, as `prediction.py` does."""
+    from headstart.data.demo import fetch_demo
+    from headstart.hub.store import load_encoder
+    from headstart.transfer.features import quick_reading, text_states
+    from public_data import sst2
+
+    encoder = load_encoder(fetch_demo().minilm)
+    texts = sst2(arguments.data, "train")[0][:SENTENCES]
+    tokens = int(encoder.inputs(texts, 128)[0].lengths.sum())
+
+    def step() -> int:
+        with quick_reading():
+            text_states(encoder, texts, max_tokens=128)
+        return tokens
+
+    return step
+
+
+def step_of(job: str, arguments: argparse.Namespace, folder: Path) -> Step:
+    match job:
+        case "bert" | "gpt":
+            return language_model(job, arguments, folder)
+        case "elmo":
+            return elmo(arguments)
+        case "fine-tuning":
+            return fine_tuning(arguments, folder)
+    return reading(arguments)
 
 
 def matrix_rate() -> float:
@@ -147,23 +216,23 @@ def shares(step: Callable[[], int]) -> tuple[dict[str, float], float]:
     return found, 1 - sum(found.values())
 
 
-def report(method: str, arguments: argparse.Namespace) -> None:
+def report(job: str, arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
-        steps = steps_of(method, arguments, Path(name))
-        for step in itertools.islice(steps, WARM_UP):
+        step = step_of(job, arguments, Path(name))
+        for _ in range(WARM_UP):
             step()
-        each = operations(next(steps))
+        each = operations(step)
         rates, products = [], []
         for _ in range(arguments.repetitions):
             products.append(matrix_rate())
             began, tokens = time.process_time(), 0
-            for step in itertools.islice(steps, STEPS):
+            for _ in range(STEPS):
                 tokens += step()
             rates.append(tokens / (time.process_time() - began))
-        found, rest = shares(next(steps))
+        found, rest = shares(step)
     used = [each * rate / product for rate, product in zip(rates, products, strict=True)]
     print(
-        f"\n{method} mini, {arguments.rows} rows a step: {each / 1e6:.1f} MFLOP a token, "
+        f"\n{job}: {each / 1e6:.1f} MFLOP a token, "
         f"{statistics.median(rates):,.0f} tokens a processor second"
     )
     print(
@@ -186,15 +255,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--methods", nargs="+", choices=("bert", "gpt"), default=["bert", "gpt"])
-    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
+    parser.add_argument("--rows", type=int, default=8, help="a step of BERT's and GPT's")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--data", type=Path, default=SHARED / "data")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    for method in arguments.methods:
-        report(method, arguments)
+    for job in arguments.jobs:
+        report(job, arguments)
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ if __name__ == "__main__":
         [
             Metric(f"{kind}_{what}", compare)
             for kind in RATES
-            for what, compare in (("seconds", "ratio"), ("reached", "difference"))
+            for what, compare in (("seconds", "saving"), ("reached", "difference"))
         ],
         parser,
         prepare=prepare,
