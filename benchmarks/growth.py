@@ -4,7 +4,8 @@
 means that 16 times the text takes 16 times as long. `memory` is the most that the process held
 itself, in MB, while it read and encoded a larger text and trained on a little of it: flat means the
 same for all. Pages of mapped files are not counted: they are the system's cache, given back when
-anybody needs them. Every figure is of a process of its own. Linux only.
+anybody needs them. Every figure is of a process of its own; of times, all scales are measured again
+and the least of each counts, for a virtual machine's speed changes. Linux only.
 
     python benchmarks/growth.py
     python benchmarks/growth.py --part memory --jobs bert predict
@@ -12,6 +13,7 @@ anybody needs them. Every figure is of a process of its own. Linux only.
 
 import argparse
 import json
+import math
 import multiprocessing
 import tempfile
 import threading
@@ -177,6 +179,7 @@ def main() -> None:
     )
     parser.add_argument("--part", choices=PARTS, help="time or memory; both by default")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
+    parser.add_argument("--rounds", type=int, default=2, help="of times; the least counts")
     parser.add_argument("--quick", action="store_true", help="1x and 4x alone")
     parser.add_argument("--data", type=Path, default=SHARED / "data")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
@@ -187,15 +190,16 @@ def main() -> None:
     found = json.loads(path.read_text()) if path.exists() else {}
     for part in (arguments.part,) if arguments.part else PARTS:
         for job in arguments.jobs:
-            figures = []
+            figures = [math.inf] * len(scales)
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 little, tokenizer = prepare(job, part, folder, arguments.data)
-                for scale in scales:
+                rounds = arguments.rounds if part == "time" else 1
+                for at, scale in list(enumerate(scales)) * rounds:
                     text = folder / f"{scale}.jsonl"
                     with ProcessPoolExecutor(1, mp_context=spawn) as process:
                         given = (job, part, text, little, tokenizer)
-                        figures.append(process.submit(measured, *given).result())
+                        figures[at] = min(figures[at], process.submit(measured, *given).result())
             grown = figures[-1] / figures[0]
             print(
                 f"{part:7}{job:9}"
