@@ -28,11 +28,11 @@ FLAGS = {
     "pretrain": (
         "method --corpus --parallel --vectors --out --size --epochs --minutes --tokens --steps "
         "--cbow --tokenizer --min-count --set --text-column --seed --threads --save-minutes "
-        "--skip-bad-batches --track --config --json --debug"
+        "--skip-bad-batches --allow-drift --track --config --json --debug"
     ),
     "adapt": (
         "encoder --corpus --out --epochs --minutes --tokens --steps --set --text-column --seed "
-        "--threads --save-minutes --skip-bad-batches --track --config --json --debug"
+        "--threads --save-minutes --skip-bad-batches --allow-drift --track --config --json --debug"
     ),
     "fill-mask": "encoder text --top --json --debug",
     "generate": (

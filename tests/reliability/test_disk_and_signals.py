@@ -370,6 +370,30 @@ def test_A10_another_run_is_refused_field_by_field(change, named, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("change", "key", "old_new"),
+    [
+        ({"learning_rate": 0.02}, "learning_rate", ["0.01", "0.02"]),
+        ({"budget": Budget(steps=13)}, "budget.steps", ["12", "13"]),
+        ({"identity": {"corpus": "another"}}, "corpus", ['"counting"', '"another"']),
+    ],
+)
+def test_A10_a_change_that_is_allowed_goes_on_and_is_told(change, key, old_new, tmp_path):
+    with pytest.raises(InterruptedRunError):
+        start(tmp_path, at_step=7, act=_once(ask(signal.SIGTERM)))
+    with pytest.raises(SettingsError, match=rf"allow the change \(--allow-drift {key}\)"):
+        start(tmp_path, **change)
+    with pytest.raises(InterruptedRunError):
+        start(tmp_path, at_step=9, act=_once(ask(signal.SIGTERM)), allow_drift=(key,), **change)
+    _, objective, report = start(tmp_path, **change)  # which is now the run that is there
+    assert report["drift"] == [{key: old_new}]
+    assert report["resumed_at"] == 9
+    assert report["bit_exact"] is False
+    assert objective.seen[-1][0] == report["steps"]
+    with pytest.raises(SettingsError, match=key):
+        start(tmp_path)  # as it was
+
+
+@pytest.mark.parametrize(
     ("owner", "name", "value"),
     [
         (torch, "get_num_threads", lambda: 7),

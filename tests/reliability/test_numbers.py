@@ -117,17 +117,22 @@ def test_B1_the_count_survives_a_kill(tmp_path, monkeypatch):
     assert digest(model, tmp_path / "run") == digest(whole, tmp_path / "whole")
 
 
-def test_B2_a_spike_is_told_and_a_bad_number_never_enters_the_statistics(tmp_path, monkeypatch):
+@pytest.mark.parametrize("most", [1, 2])
+def test_B2_a_spike_is_told_or_left_out_and_a_bad_number_never_enters_the_statistics(
+    most, tmp_path, monkeypatch
+):
     def kill():
         raise Killed
 
-    how = {"budget": Budget(steps=300), "skip_bad_batches": 1, "save_every": 50,
+    how = {"budget": Budget(steps=300), "skip_bad_batches": most, "save_every": 50,
            "validate_every": 300, "learning_rate": 1e-3}  # fmt: skip
     _, _, clean = start(tmp_path / "clean", **how)
     spoil(monkeypatch, lambda _, total: total * 1000, {180})
     spoil(monkeypatch, SPOILT["nan"], {150})
     whole, _, report = start(tmp_path / "whole", **how)
-    assert report["skipped_batches"] == 1
+    assert report["skipped_batches"] == most
+    log = map(json.loads, (tmp_path / "whole" / "log.jsonl").read_text().splitlines())
+    assert [line["step"] for line in log if line["kind"] == "skipped"] == [150, 180][:most]
     assert 180 in [spike["step"] for spike in report["loss_spikes"]]
     assert len(report["loss_spikes"]) <= len(clean["loss_spikes"]) + 1
     assert report["validation"]["loss"] == pytest.approx(clean["validation"]["loss"], rel=0.05)

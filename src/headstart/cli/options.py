@@ -122,7 +122,15 @@ SkipBadBatches = Annotated[
         "--skip-bad-batches",
         metavar="N",
         min=0,
-        help="Leave out so many batches whose loss is not finite before the run stops.",
+        help="Leave out so many batches whose loss is not finite, or far above the others'.",
+    ),
+]
+AllowDrift = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-drift",
+        metavar="KEY",
+        help="What may differ from the run that goes on: budget.minutes, ..; may be repeated.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]

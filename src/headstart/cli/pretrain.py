@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.options import (
+    AllowDrift,
     Config,
     Debug,
     Json,
@@ -81,6 +82,7 @@ def pretrain(
     ] = None,
     save_minutes: SaveMinutes = 5.0,
     skip_bad_batches: SkipBadBatches = 0,
+    allow_drift: AllowDrift = None,
     track: Track = None,
     config: Config = None,
     as_json: Json = False,
@@ -126,6 +128,7 @@ def pretrain(
             run_folder=run_folder(out),
             save_minutes=save_minutes,
             skip_bad_batches=skip_bad_batches,
+            allow_drift=allow_drift or (),
             track=track,
             progress=Bars(),
         )

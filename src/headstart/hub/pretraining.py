@@ -56,6 +56,7 @@ class Plan:
         run_folder: Where checkpoints and log are kept; a run that was stopped goes on there.
         save_minutes: Minutes between checkpoints, besides those of the best validations.
         skip_bad_batches: How many batches with bad numbers are left out before a model stops.
+        allow_drift: Which settings of a model's run that goes on may differ.
         track: A folder for TensorBoard's files.
         progress: Where progress goes.
     """
@@ -67,6 +68,7 @@ class Plan:
     run_folder: Path | None
     save_minutes: float
     skip_bad_batches: int
+    allow_drift: Sequence[str]
     track: Path | None
     progress: Progress
 
@@ -78,6 +80,7 @@ class Plan:
             seed=self.seed,
             save_minutes=self.save_minutes,
             skip_bad_batches=self.skip_bad_batches,
+            allow_drift=tuple(self.allow_drift),
             track=self.track,
         )
 

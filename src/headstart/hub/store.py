@@ -225,6 +225,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     run_folder: str | Path | None = None,
     save_minutes: float = SAVE_MINUTES,
     skip_bad_batches: int = 0,
+    allow_drift: Sequence[str] = (),
     track: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Pretrained:
@@ -258,8 +259,11 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
             CoVe's target) and `dropout`, too, and for models `lowercase`.
         run_folder: Where checkpoints go, and a model's log; a run that was stopped goes on there.
         save_minutes: Minutes between checkpoints, besides those of a model's best validations.
-        skip_bad_batches: How many batches whose loss or gradient is not finite are left out before
-            the training stops, for CoVe and models.
+        skip_bad_batches: How many batches are left out whose loss or gradient is not finite, at
+            which the training stops otherwise, or whose loss is far above those before it; for
+            CoVe and models.
+        allow_drift: Which settings, such as `budget.minutes`, may differ from those of a run in
+            `run_folder` that goes on, for CoVe and models; the lineage tells what did.
         track: A folder for TensorBoard's files, for models.
         progress: Where progress goes.
 
@@ -280,7 +284,12 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         corpus=corpus,
         parallel=parallel,
         vectors=vectors,
-        of_runs={"steps": steps, "track": track, "skip_bad_batches": skip_bad_batches or None},
+        of_runs={
+            "steps": steps,
+            "track": track,
+            "skip_bad_batches": skip_bad_batches or None,
+            "allow_drift": allow_drift or None,
+        },
     )
     plan = Plan(
         budget=_budget(limits, {"minutes": MINUTES} if model else {"epochs": EPOCHS[method]}),
@@ -290,6 +299,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         run_folder=None if run_folder is None else Path(run_folder),
         save_minutes=save_minutes,
         skip_bad_batches=skip_bad_batches,
+        allow_drift=allow_drift,
         track=None if track is None else Path(track),
         progress=progress,
     )
@@ -404,6 +414,7 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
     run_folder: str | Path | None = None,
     save_minutes: float = SAVE_MINUTES,
     skip_bad_batches: int = 0,
+    allow_drift: Sequence[str] = (),
     track: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Pretrained:
@@ -424,8 +435,10 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
         options: More settings, by the names of `MaskedLm` or `CausalLm`.
         run_folder: Where checkpoints and log go; a run that was stopped goes on there.
         save_minutes: Minutes between checkpoints, besides those of the best validations.
-        skip_bad_batches: How many batches whose loss or gradient is not finite are left out before
-            the training stops.
+        skip_bad_batches: How many batches are left out whose loss or gradient is not finite, at
+            which the training stops otherwise, or whose loss is far above those before it.
+        allow_drift: Which settings, such as `budget.minutes`, may differ from those of a run in
+            `run_folder` that goes on; the lineage tells what did.
         track: A folder for TensorBoard's files.
         progress: Where progress goes.
 
@@ -449,6 +462,7 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
         run_folder=None if run_folder is None else Path(run_folder),
         save_minutes=save_minutes,
         skip_bad_batches=skip_bad_batches,
+        allow_drift=allow_drift,
         track=None if track is None else Path(track),
         progress=progress,
     )

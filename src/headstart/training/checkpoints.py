@@ -8,7 +8,7 @@ file. There is no pointer to the newest: it is found by looking. Nothing here ca
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ WEIGHTS, OPTIMIZER, STATE, RUN = (
     "state.json",
     "run.json",
 )
+_DRIFT = "drift"  # where a run's description tells what was changed on the way
 _NAME = re.compile(r"step-(\d{8,})")
 
 Tensors = Mapping[str, Tensor]
@@ -51,12 +52,19 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def open_run(folder: Path, description: Mapping[str, Any]) -> None:
+def open_run(
+    folder: Path, description: Mapping[str, Any], *, allowed: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     """Make a run's folder, or check that it holds the same run; clear what a killed process left.
 
     Args:
         folder: The run's; this process holds its lock.
         description: What makes the run what it is, in sections; values are plain.
+        allowed: What may differ from the run that is there, such as `budget.steps`; None if such a
+            run is never changed.
+
+    Returns:
+        What was changed on the way so far: of each change the settings, old and new.
 
     Raises:
         SettingsError: The folder holds another run; the message names what differs.
@@ -70,18 +78,26 @@ def open_run(folder: Path, description: Mapping[str, Any]) -> None:
         if any(folder.glob("step-*")):
             raise FormatError(f"{file}: missing beside checkpoints; choose another folder")
         write_json(file, description)
-        return
-    before, now = (dict(_flat(each)) for each in (read_json(file), description))
-    changes = [
-        f"{name.partition('.')[2] or name}: {_told(before, name)} -> {_told(now, name)}"
+        return []
+    found = read_json(file)
+    drift: list[dict[str, Any]] = found.pop(_DRIFT, [])
+    before, now = (dict(_flat(each)) for each in (found, description))
+    changed = {
+        name.partition(".")[2] or name: [_told(before, name), _told(now, name)]
         for name in dict.fromkeys((*before, *now))
         if _told(before, name) != _told(now, name)
-    ]
-    if changes:
+    }
+    if others := [name for name in changed if name not in (allowed or ())]:
+        changes = "; ".join(f"{name}: {' -> '.join(changed[name])}" for name in others)
+        force = "" if allowed is None else f", allow the change (--allow-drift {others[0]})"
         raise SettingsError(
-            f"{folder}: holds a run with other settings: {'; '.join(changes)}; "
-            "go on with the old ones, or choose another folder"
+            f"{folder}: holds a run with other settings: {changes}; "
+            f"go on with the old ones{force}, or choose another folder"
         )
+    if changed:
+        drift = [*drift, changed]
+        write_json(file, {**description, _DRIFT: drift})
+    return drift
 
 
 def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:

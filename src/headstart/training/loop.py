@@ -29,19 +29,33 @@ class Step:
         loss: The mean loss of its batch before the update.
         norm: The gradient's L2 norm before it was cut.
         rate: The learning rate of the optimizer's first group.
-        skipped: Whether the batch had bad numbers and was left out.
+        odd: What is odd about its loss, if anything is.
+        skipped: Whether the batch was left out, for bad numbers or an odd loss.
     """
 
     number: int
     loss: float
     norm: float
     rate: float
+    odd: str = ""
     skipped: bool = False
 
 
-def _never(message: str) -> bool:
-    del message
-    return False
+@dataclass(frozen=True)
+class Guard:
+    """What decides about batches that could do harm; by default, any bad number ends the training.
+
+    Attributes:
+        odd: Says what is odd about a loss that is finite, if anything is.
+        skip: Told of a batch with bad numbers or an odd loss, says whether to leave it out; what is
+            odd and is not left out is trained on.
+    """
+
+    odd: Callable[[float], str] = lambda loss: ""
+    skip: Callable[[str], bool] = lambda message: False
+
+
+_UNGUARDED = Guard()
 
 
 def train(
@@ -53,7 +67,7 @@ def train(
     max_norm: float = 1.0,
     first_step: int = 1,
     seed: int | None = None,
-    skip_bad: Callable[[str], bool] = _never,
+    guard: Guard = _UNGUARDED,
 ) -> Iterator[Step]:
     """Train on each batch in turn, yielding after every update.
 
@@ -69,7 +83,7 @@ def train(
         first_step: The number of the first step.
         seed: Sets torch's global stream anew at each step, as a function of the seed, the step and
             the process, so that a resumed run drops the same units; None leaves it alone.
-        skip_bad: Told of a batch with bad numbers, says whether to go on without it.
+        guard: Decides about batches with bad numbers.
 
     Raises:
         NonFiniteError: A loss or gradient is infinite or not a number; no weight has changed. Names
@@ -97,21 +111,23 @@ def train(
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients) / count
         mean_loss, size = (total / count).item(), norm.item()
-        good = math.isfinite(mean_loss) and math.isfinite(size)
-        if not good:
-            where = _place(optimizer, micro_batches, sums)
-            bad = f"step {number}: loss {mean_loss}, gradient norm {size}{where}"
-            if not skip_bad(bad):
+        finite = math.isfinite(mean_loss) and math.isfinite(size)
+        wrong = guard.odd(mean_loss) if finite else f"loss {mean_loss}, gradient norm {size}"
+        skipped = False
+        if wrong:
+            bad = f"step {number:,}: {wrong}{_place(optimizer, micro_batches, sums)}"
+            skipped = guard.skip(bad)
+            if not (finite or skipped):
                 raise NonFiniteError(
                     f"{bad}; the weights are as before the step; try a lower learning rate"
                 )
         factor = schedule(number)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
-        if good:
+        if not skipped:
             torch._foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp(max=1.0) / count)
             optimizer.step()
-        yield Step(number, mean_loss, size, base_rates[0] * factor, skipped=not good)
+        yield Step(number, mean_loss, size, base_rates[0] * factor, wrong, skipped)
 
 
 def _seed_streams(seed: int, parameters: Sequence[Tensor]) -> None:

@@ -27,7 +27,7 @@ from headstart.training import checkpoints
 from headstart.training.array_runs import SAVE_MINUTES
 from headstart.training.distributed import copy_from_first, from_first, rank_and_size, sum_numbers
 from headstart.training.journal import Journal, open_journal
-from headstart.training.loop import Step, train
+from headstart.training.loop import Guard, Step, train
 from headstart.training.optimizers import adamw, state_tensors
 from headstart.training.schedules import rise_and_fall
 from headstart.training.signals import Signals, noted_signals
@@ -42,7 +42,7 @@ _FEWEST_LOSSES = 50  # before one can be told to be a spike
 _SPIKE = 6.0  # standard deviations above the mean of the losses before it
 _NOT_THE_RUN = (
     *("validate_every", "save_every", "save_minutes", "keep", "track"),
-    "skip_bad_batches",  # who stopped on one may go on without it
+    *("skip_bad_batches", "allow_drift"),  # who stopped on one may go on without it
 )
 
 
@@ -91,7 +91,10 @@ class RunSettings:
         save_every: Steps between checkpoints, besides those of the best validations; None: no such.
         save_minutes: Minutes between checkpoints.
         skip_bad_batches: How many batches, over the whole run, are left out because their loss or
-            gradient is not finite; the next one stops the run.
+            gradient is not finite, or their loss far above those before; the next one that is not
+            finite stops the run, and the next one that is far above is trained on.
+        allow_drift: Which settings, such as `budget.steps` or `learning_rate`, may differ from
+            those of a run that goes on; its report tells.
         keep: How many of the newest checkpoints stay, besides the best.
         track: A folder for TensorBoard's files; None: none.
     """
@@ -108,6 +111,7 @@ class RunSettings:
     save_every: int | None = None
     save_minutes: float = SAVE_MINUTES
     skip_bad_batches: int = 0
+    allow_drift: tuple[str, ...] = ()
     keep: int = 2
     track: Path | None = None
 
@@ -173,12 +177,14 @@ def run(
         settings = replace(settings, bf16=has_fast_bf16(device))
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        drift: list[dict[str, Any]] = []
         if folder is not None and rank == 0:
             stack.enter_context(folder_lock(folder, note=progress.note))
             same = {name: v for name, v in asdict(settings).items() if name not in _NOT_THE_RUN}
-            checkpoints.open_run(folder, {"identity": dict(identity or {}), "settings": same})
+            about = {"identity": dict(identity or {}), "settings": same}
+            drift = checkpoints.open_run(folder, about, allowed=settings.allow_drift)
         state = _Run(model, objective, settings, folder, progress)
-        state.resume()
+        state.resume(drift)
         state.check_disk()
         log = None if folder is None or rank else folder / _LOG
         after = state.place.step
@@ -212,7 +218,7 @@ class _Place:
         losses: Of the last steps.
         curve: Every validation's step and scores.
         to_validate: Whether the step's validation is still to come: a signal had cut it short.
-        skipped: Batches left out for their bad numbers.
+        skipped: Batches left out for their bad numbers, or a loss that stood out.
         spikes: Step and loss of those that stood out.
         bit_exact: Whether all of it was computed in the same way, to the last bit.
     """
@@ -257,6 +263,7 @@ class _Run(Generic[Batch]):
         )
         self.place = _Place()
         self.resumed_at = self.saved_at = 0
+        self.drift: list[dict[str, Any]] = []
         self.best_weights: dict[str, Tensor] = {}  # for a run without a folder
         self.signals = Signals()
         self.step_tokens = 0  # of the step under way, in this process
@@ -279,8 +286,9 @@ class _Run(Generic[Batch]):
             seconds=place.seconds,
         )
 
-    def resume(self) -> None:
-        """Take up the newest whole checkpoint, if there is one."""
+    def resume(self, drift: list[dict[str, Any]]) -> None:
+        """Take up the newest whole checkpoint, if there is one; the run was changed by `drift`."""
+        self.drift = from_first(drift)
         found = None
         if self.folder is not None and self.rank == 0:
             found = checkpoints.newest_checkpoint(self.folder, self.progress)
@@ -292,6 +300,7 @@ class _Run(Generic[Batch]):
         checkpoints.load_checkpoint(found, weights, self.optimizer)
         try:
             self.place = _Place(**found.state["place"])
+            self.place.bit_exact &= not self.drift
             machine = dict(found.state["machine"])
         except (KeyError, TypeError, ValueError):
             raise FormatError(f"{found.folder / checkpoints.STATE}: is not a run's place") from None
@@ -348,7 +357,7 @@ class _Run(Generic[Batch]):
             max_norm=self.settings.max_norm,
             first_step=self.place.step + 1,
             seed=self.settings.seed,
-            skip_bad=self.skip_bad,
+            guard=Guard(odd=self.spike, skip=self.skip_bad),
         )
         self.model.train()
         with (
@@ -394,25 +403,25 @@ class _Run(Generic[Batch]):
         )
         return True
 
-    def look_for_spike(self, step: Step) -> None:
-        """Take note of a loss far above those before it."""
+    def spike(self, loss: float) -> str:
+        """Say so if a loss is far above those before it."""
         losses = self.place.losses
-        if len(losses) < _FEWEST_LOSSES or step.loss <= (usual := fmean(losses)):
-            return
-        if step.loss > usual + _SPIKE * pstdev(losses, usual):
-            self.place.spikes.append({"step": step.number, "loss": step.loss})
-            self.progress.note(
-                f"step {step.number:,}: loss {step.loss:.4g} is far above the {usual:.4g} of the "
-                f"{len(losses)} steps before"
-            )
+        if len(losses) < _FEWEST_LOSSES or loss <= (usual := fmean(losses)):
+            return ""
+        if loss <= usual + _SPIKE * pstdev(losses, usual):
+            return ""
+        return f"loss {loss:.4g} is far above the {usual:.4g} of the {len(losses)} steps before"
 
     def note(self, step: Step, before: _Place, journal: Journal) -> None:
         """Write a step down."""
         place = self.place
+        if step.odd and math.isfinite(step.loss + step.norm):
+            place.spikes.append({"step": step.number, "loss": step.loss})
+        if step.odd and not step.skipped:
+            self.progress.note(f"step {step.number:,}: {step.odd}")
         if step.skipped:
             journal.write(step.number, "skipped", {"loss": step.loss, "norm": step.norm})
             return
-        self.look_for_spike(step)
         place.losses = [*place.losses[1 - _LAST_LOSSES :], step.loss]
         took = (place.seconds - place.aside) - (before.seconds - before.aside)
         values = {
@@ -541,6 +550,7 @@ class _Run(Generic[Batch]):
             "bf16": self.settings.bf16,
             "processes": self.processes,
             "bit_exact": place.bit_exact,
+            "drift": self.drift,
             "skipped_batches": place.skipped,
             "loss_spikes": place.spikes,
         }
