@@ -65,7 +65,7 @@ $(PEERS):
 bench: $(PEERS)  ## Measure speed and quality side by side with peers (an hour)
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(PEERS)  ## The same on small inputs (minutes)
+bench-quick: $(PEERS)  ## Speed alone, on small inputs (minutes)
 	$(BIN)/python -m benchmarks --quick
 
 $(FUZZER): tests/fuzz/requirements.txt $(READY)
