@@ -1,5 +1,7 @@
 """What is saved is whole or absent: after errors, full disks, sudden ends and other processes."""
 
+import errno
+import fcntl
 import os
 import resource
 import signal
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from headstart import storage
 from headstart.errors import FormatError, LockedError, StorageError
 from headstart.storage import (
     cache_folder,
@@ -82,6 +85,24 @@ def test_overwrite_replaces_the_whole_folder(tmp_path):
     with new_folder(tmp_path / "model", overwrite=True) as folder:
         (folder / "only.txt").write_text("new")
     assert sorted(os.listdir(tmp_path / "model")) == ["manifest.json", "only.txt"]
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_an_overwrite_that_fails_at_the_last_moment_brings_the_old_folder_back(
+    tmp_path, monkeypatch
+):
+    save(tmp_path / "model", "old")
+    rename = os.rename
+
+    def refuse(source, target):
+        if source.name == "new":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(StorageError, match="Permission denied"):
+        save(tmp_path / "model", "new", overwrite=True)
+    assert (tmp_path / "model" / "part" / "a.txt").read_text() == "old"
     assert os.listdir(tmp_path) == ["model"]
 
 
@@ -240,7 +261,7 @@ def test_a_working_folder_of_a_dead_process_goes_and_that_of_a_living_one_stays(
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         left = Path(other.stdout.readline().strip())
-        stranger = cache / f"{socket.gethostname()}-2-abc"  # of a host with a longer name
+        stranger = cache / f"{socket.gethostname()}.net.abc"  # of a host with a longer name
         stranger.mkdir()
         with working_folder() as mine:
             assert set(folders(cache)) == {left, mine, stranger}
@@ -271,6 +292,88 @@ def test_a_whole_file_is_synced_before_it_gets_its_name(name, tmp_path, monkeypa
     with pytest.raises(KeyError):
         write("half", then=KeyError)
     assert (os.listdir(tmp_path), target.read_text()) == ([name], "rows")
+
+
+WRITERS = {
+    "whole_file": "with storage.whole_file(target) as it: it.write_text('half'); wait()",
+    "new_file": "with storage.new_file(target) as it: it.write(b'half'); it.flush(); wait()",
+    "new_folder": "with storage.new_folder(target) as it: (it / 'a').write_text('half'); wait()",
+}
+
+
+@contextmanager
+def writing(how, target):
+    """A process that is amid writing `target`, and is killed in the end."""
+    code = (
+        "import sys, time; from pathlib import Path; from headstart import storage\n"
+        "def wait(): print('writing', flush=True); time.sleep(60)\n"
+        f"target = Path(sys.argv[1])\n{WRITERS[how]}"
+    )
+    command = [sys.executable, "-c", code, target]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "writing\n"
+            yield
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("name", ["out.csv", "n" * 255])
+@pytest.mark.parametrize("how", WRITERS)
+def test_A3_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(how, name, tmp_path):
+    target = tmp_path / name
+    other = tmp_path / f".{name[:200]}.0123456789abcdef.stranger"  # of another machine
+    other.mkdir()
+    with writing(how, target):
+        begun = [path for path in tmp_path.iterdir() if path != other]
+        write_text(target, "ours")
+        assert sorted(tmp_path.iterdir()) == sorted([target, other, *begun])
+        assert (begun[0] / "new").exists()
+    assert begun[0].exists()
+    with writing(how, tmp_path / "another"):
+        write_text(target, "again")
+        assert not begun[0].exists()
+        assert len(os.listdir(tmp_path)) == 3
+    assert other.exists()
+    assert target.read_text() == "again"
+
+
+def test_A3_two_may_write_one_target_in_one_process(tmp_path):
+    with whole_file(tmp_path / "a") as one, whole_file(tmp_path / "a") as two:
+        one.write_text("one")
+        two.write_text("two")
+    assert (tmp_path / "a").read_text() == "one"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_A3_a_folder_that_another_process_clears_before_it_is_held(tmp_path, monkeypatch):
+    """It is empty and unlocked for a moment, and looks as if it were left behind."""
+    flock, taken = fcntl.flock, []
+
+    def late(descriptor, how):
+        if not taken:
+            taken.append(next(tmp_path.glob(".a.*")))
+            storage._remove_if_abandoned(taken[0])
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_text(tmp_path / "a", "whole")
+    assert not taken[0].exists()
+    assert (tmp_path / "a").read_text() == "whole"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_A3_a_disk_without_locks_is_written_to_and_nothing_is_cleared(tmp_path, monkeypatch):
+    with writing("new_file", tmp_path / "a"):
+        pass
+    left = next(tmp_path.glob(".a.*"))
+
+    def refuse(descriptor, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    write_text(tmp_path / "a", "whole")
+    assert sorted(tmp_path.iterdir()) == [left, tmp_path / "a"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="the system does not say")

@@ -5,6 +5,7 @@ SHA-256 sums; a lock names its holder. Nothing here knows what the folders mean.
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -142,38 +143,100 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
     target = Path(target).absolute()
     if not overwrite:
         check_new(target)
-    with disk_errors(target, needed=needed):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=_beside(target), dir=target.parent))
+    with disk_errors(target, needed=needed), _beside(target) as folder:
+        folder.mkdir()
+        yield folder
+        files = _files(folder)
+        for file in files:  # libraries differ in the modes they write; ours is the user's
+            file.chmod(0o666 & ~_umask())
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+            sums = list(pool.map(_sum_and_sync, files))
+        names = [str(file.relative_to(folder)) for file in files]
+        write_json(folder / MANIFEST, {"sha256": dict(zip(names, sums, strict=True))})
+        for path in (*_folders(folder), folder):
+            _sync(path)
+        old = folder.with_name("old")
         try:
-            folder.chmod(0o777 & ~_umask())
-            yield folder
-            for file in _files(
-                folder
-            ):  # libraries differ in the modes they write; ours is the user's
-                file.chmod(0o666 & ~_umask())
-            files = _files(folder)
-            with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-                sums = list(pool.map(_sum_and_sync, files))
-            names = [str(file.relative_to(folder)) for file in files]
-            write_json(folder / MANIFEST, {"sha256": dict(zip(names, sums, strict=True))})
-            for path in (*_folders(folder), folder):
-                _sync(path)
             if target.exists():
-                old = Path(tempfile.mkdtemp(prefix=f"{_beside(target)}old.", dir=target.parent))
-                os.rename(target, old / target.name)
-                os.rename(folder, target)
-                shutil.rmtree(old)
-            else:
-                os.rename(folder, target)
-            _sync(target.parent)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+                os.rename(target, old)
+            os.rename(folder, target)
+        except BaseException:
+            if old.exists() and not target.exists():
+                os.rename(old, target)
+            raise
+        _sync(target.parent)
 
 
-def _beside(target: Path) -> str:
-    """Return how names beside `target` begin: with its own, unless they would get too long."""
-    return f".{target.name}." if len(os.fsencode(target.name)) <= _LONGEST_NAME else "."
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Yield a path on the target's disk for what shall take its name.
+
+    It lies in a hidden folder beside the target. Those that killed processes left there go first.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mark = fingerprint(target.name, socket.gethostname())
+    short = len(os.fsencode(target.name)) <= _LONGEST_NAME
+    with _own_folder(target.parent, f".{target.name}.{mark}" if short else f".{mark}") as folder:
+        yield folder / "new"
+
+
+@contextmanager
+def _own_folder(place: Path, beginning: str) -> Iterator[Path]:
+    """Yield a folder in `place` that is removed, with all it holds, as the block ends.
+
+    Its process holds a lock in it: a folder of the same beginning whose lock is free was left by a
+    process that was killed, and is removed first. On a disk without locks all of them stay.
+
+    Args:
+        place: A folder.
+        beginning: Of the name; of this machine alone, for another's locks may not be seen here.
+    """
+    for name in os.listdir(place):
+        if name.rpartition(".")[0] == beginning:
+            _remove_if_abandoned(place / name)
+    folder, held = _make_held(place, beginning)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    with suppress(OSError):  # its process lives, or another one removes it
+        held = _hold(folder, wait=False)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _make_held(place: Path, beginning: str) -> tuple[Path, int | None]:
+    """Make a folder and hold it; None for the lock on a disk that knows none."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"{beginning}.", dir=place))
+        try:
+            return folder, _hold(folder, wait=True)
+        except FileNotFoundError:  # another process was quicker, and took it for abandoned
+            continue
+        except OSError:
+            return folder, None
+
+
+def _hold(folder: Path, *, wait: bool) -> int:
+    """Lock a folder until the descriptor is closed, or the process ends.
+
+    Raises:
+        OSError: Another process holds it and we do not wait, or it is gone, or cannot be locked.
+    """
+    lock = folder / _LOCK
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        lock.stat()  # who held it may have removed it
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _umask() -> int:
@@ -227,19 +290,8 @@ def check_manifest(folder: Path) -> Mapping[str, Any]:
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file beside `path` that takes its name once the block ends well."""
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=_beside(path), dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-            _sync(path.parent)
-        finally:
-            Path(name).unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        yield file
 
 
 @contextmanager
@@ -248,16 +300,11 @@ def whole_file(target: Path) -> Iterator[Path]:
 
     For what writes to paths; `new_file` is for what writes bytes.
     """
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{_beside(target)}{os.getpid()}")
-        try:
-            yield partial
-            _sync(partial)
-            os.replace(partial, target)
-            _sync(target.parent)
-        finally:
-            partial.unlink(missing_ok=True)
+    with disk_errors(target), _beside(target) as partial:
+        yield partial
+        _sync(partial)
+        os.replace(partial, target)
+        _sync(target.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -304,27 +351,12 @@ def working_folder() -> Iterator[Path]:
     Raises:
         StorageError: The disk refuses.
     """
-    place, host = cache_folder() / "work", socket.gethostname()
-    with folder_lock(place, wait=True), disk_errors(place):  # none is seen before it is held
-        for left in place.iterdir():
-            if left.name.rpartition("-")[0] == host:
-                _remove_if_abandoned(left)
-        folder = Path(tempfile.mkdtemp(prefix=f"{host}-", dir=place))
-        held = filelock.FileLock(folder / _LOCK)
-        held.acquire(timeout=0)
-    try:
+    place = cache_folder() / "work"
+    with ExitStack() as stack:
+        with disk_errors(place):
+            place.mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(_own_folder(place, socket.gethostname()))
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        held.release()
-
-
-def _remove_if_abandoned(folder: Path) -> None:
-    try:
-        with filelock.FileLock(folder / _LOCK, timeout=0):
-            shutil.rmtree(folder, ignore_errors=True)
-    except filelock.Timeout:  # its process lives
-        pass
 
 
 @contextmanager

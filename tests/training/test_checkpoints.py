@@ -181,6 +181,6 @@ def test_what_a_killed_process_left_is_cleared(tmp_path, model):
         checkpoints.open_run(tmp_path, checkpoints_only)
     (tmp_path / "run.json").write_text(json.dumps({"format": 1}))
     (tmp_path / ".step-00000002.abc").mkdir()
-    (tmp_path / ".run.json.abc").write_text("{")
+    (tmp_path / ".run.json.abc").mkdir()
     checkpoints.open_run(tmp_path, checkpoints_only)
     assert _names(tmp_path) == ["run.json", "step-00000001"]
