@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save, save_file
+from tests.reliability.endings import ENDINGS, end_readers
 from tests.reliability.malformed import VECTORS, safetensors_mutants, tokenizer_json
 
 from headstart.cli.app import main
 from headstart.data.labelled import read_texts
 from headstart.errors import DataError, FormatError
-from headstart.hub.foreign import trial
+from headstart.hub.foreign import huggingface, trial
 from headstart.hub.foreign.huggingface import read_tensors, read_weights
 from headstart.hub.foreign.vectors import read_vectors
 from headstart.storage import check_manifest, file_sha256, read_json
@@ -119,8 +120,9 @@ COMMANDS = (
 
 
 @pytest.mark.slow
-def test_D1_pickle_canary_in_14_containers(good, tmp_path, capsys):
+def test_D1_pickle_canary_in_14_containers(good, tmp_path, capsys, monkeypatch):
     """No command runs what a file says, whatever it is called; each ends in one line."""
+    monkeypatch.setattr(huggingface, "try_pickle", lambda path: None)  # a second each time
     canary = tmp_path / "canary"
     files = {}
     for name, content in containers(canary).items():
@@ -511,6 +513,51 @@ def test_D7_foreign_configs_and_converters_in_a_child(good, tmp_path, capfd):
     assert len(told) == 1
     assert f"{tmp_path / 'bert' / 'tokenizer.json'}: what reads it panicked: " in told[0]
     assert not (tmp_path / "out").exists()
+
+
+def lists_of_pieces(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    return folder / "vocab.txt"
+
+
+def pickled_weights(folder):
+    weights = folder / "model.safetensors"
+    torch.save(load_file(weights), folder / "pytorch_model.bin")
+    weights.unlink()
+    return folder / "pytorch_model.bin"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("change", [lists_of_pieces, pickled_weights])
+def test_D7_foreign_configs_and_converters_end_their_child(
+    change, ending, good, tmp_path, capsys, monkeypatch
+):
+    """What crashes, panics, swells or never ends in what reads pieces or pickles is one line."""
+    folder = shutil.copytree(good / "bert", tmp_path / "bert")
+    file = change(folder)
+    words = shlexed(
+        "fit classification $/train.csv --encoder {} --out @/out", folder, good, tmp_path
+    )
+    with monkeypatch.context() as patch:
+        end_readers(patch, ending)
+        assert main(words) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert f"{file}: what reads it {ENDINGS[ending]}" in told[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_D7_foreign_configs_and_converters_of_any_tokenizer(tmp_path, monkeypatch):
+    """`transformers` makes a tokenizer of what it knows in a child first."""
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
+    sizes = {"vocab_size": 6, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    config = transformers.ElectraConfig(embedding_size=8, num_hidden_layers=1, **sizes)
+    transformers.ElectraModel(config).save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
+    end_readers(monkeypatch, "os.abort()")
+    with pytest.raises(FormatError, match=f"{tmp_path}: what reads it was ended by SIGABRT"):
+        load(tmp_path)
 
 
 def test_D7_foreign_configs_and_converters_of_any_model(good, tmp_path):

@@ -19,6 +19,7 @@ from headstart.hub.foreign.published_tokenizers import (
     read_published,
     tokenizer_settings,
 )
+from headstart.hub.foreign.trial import try_transformers_tokenizer
 from headstart.hub.foreign.wrapped import TransformersEncoder, import_transformers, quiet
 from headstart.storage import new_folder, numbered_disk_errors, read_json, write_json, write_text
 from headstart.tokenize.batches import Encoded
@@ -130,6 +131,7 @@ def read_wrapped_tokenizer(
 
 def _made_by_transformers(folder: Path) -> Any:  # noqa: ANN401 - a Rust class, or None
     transformers = import_transformers(f"{folder}: its tokenizer")
+    try_transformers_tokenizer(folder)
     with quiet(transformers):
         try:
             made = transformers.AutoTokenizer.from_pretrained(

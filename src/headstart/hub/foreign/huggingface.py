@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from headstart.errors import FormatError, NetworkError
+from headstart.hub.foreign.trial import try_pickle
 from headstart.progress import SILENT, Advance, Progress
 from headstart.storage import file_sha256, read_json
 from headstart.weights import read_safetensors
@@ -111,6 +112,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     _check_archive(path)
+    try_pickle(path)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -5,7 +5,7 @@ is known by the kind of model.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from headstart.errors import FormatError
-from headstart.hub.foreign.trial import try_tokenizer
+from headstart.hub.foreign.trial import try_pieces, try_tokenizer
 from headstart.storage import read_json, write_json
 from headstart.tokenize.batches import library_errors
 from headstart.tokenize.subwords import SubwordTokenizer
@@ -21,11 +21,12 @@ from headstart.tokenize.words import UNKNOWN, read_tokenizer
 
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-_PAIRS = (
-    ("vocab.json", "merges.txt"),
-    ("encoder.json", "vocab.bpe"),
-    ("encoder_bpe_40000.json", "vocab_40000.bpe"),
-)
+_WORD_PIECES = "vocab.txt"
+_PAIRS = {
+    "vocab.json": "merges.txt",
+    "encoder.json": "vocab.bpe",
+    "encoder_bpe_40000.json": "vocab_40000.bpe",
+}
 _BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _BYTE_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>")
 _UNK = "<unk>"
@@ -51,26 +52,43 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
     Raises:
         FormatError: There is none, it is damaged, or it has more pieces than the model embeddings.
     """
-    pair = next((p for p in _PAIRS if all((folder / name).is_file() for name in p)), None)
     if (folder / TOKENIZER).is_file():
         place = folder / TOKENIZER
         try_tokenizer(place)
         tokenizer = SubwordTokenizer.load(place)
-    elif (folder / "vocab.txt").is_file() and model_type not in ("gpt2", "openai-gpt", "roberta"):
-        place = folder / "vocab.txt"
-        tokenizer = _checked(place, lambda: _word_pieces(folder))
-    elif pair is not None:
-        place = folder / pair[0]
-        tokenizer = _checked(place, lambda: _byte_pairs(place, folder / pair[1], model_type))
     else:
-        names = [TOKENIZER, "vocab.txt", *(" with ".join(each) for each in _PAIRS)]
-        raise FormatError(f"{folder}: has no tokenizer; looked for {', '.join(names)}")
+        place = _find_pieces(folder, model_type)
+        try_pieces(place, model_type)
+        tokenizer = _checked(place, model_type)
     if tokenizer.vocabulary_size > rows:
         raise FormatError(
             f"{place}: {tokenizer.vocabulary_size:,} pieces, but the model has embeddings for "
             f"{rows:,}; they do not belong together"
         )
     return tokenizer
+
+
+def _find_pieces(folder: Path, model_type: str) -> Path:
+    """Return the file that lists the pieces."""
+    if model_type not in ("gpt2", "openai-gpt", "roberta") and (folder / _WORD_PIECES).is_file():
+        return folder / _WORD_PIECES
+    for pieces, merges in _PAIRS.items():
+        if (folder / pieces).is_file() and (folder / merges).is_file():
+            return folder / pieces
+    names = [TOKENIZER, _WORD_PIECES, *(" with ".join(pair) for pair in _PAIRS.items())]
+    raise FormatError(f"{folder}: has no tokenizer; looked for {', '.join(names)}")
+
+
+def tokenizer_of_pieces(place: Path, model_type: str) -> tokenizers.Tokenizer:
+    """Make a tokenizer of the file that lists its pieces, and of those beside it.
+
+    Raises:
+        FormatError: It is damaged.
+        Exception: The library refuses the pieces; it raises nothing narrower.
+    """
+    if place.name == _WORD_PIECES:
+        return _word_pieces(place)
+    return _byte_pairs(place, place.with_name(_PAIRS[place.name]), model_type)
 
 
 def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int], list[int]]:
@@ -86,10 +104,10 @@ def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int], lis
     return [], [], []
 
 
-def _checked(place: Path, make: Callable[[], tokenizers.Tokenizer]) -> SubwordTokenizer:
+def _checked(place: Path, model_type: str) -> SubwordTokenizer:
     """Make a tokenizer; what the library says of bad pieces names the file."""
     try:
-        tokenizer = make()
+        tokenizer = tokenizer_of_pieces(place, model_type)
     except FormatError:
         raise
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
@@ -100,12 +118,12 @@ def _checked(place: Path, make: Callable[[], tokenizers.Tokenizer]) -> SubwordTo
     return SubwordTokenizer(tokenizer)
 
 
-def _word_pieces(folder: Path) -> tokenizers.Tokenizer:
-    lines = (folder / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+def _word_pieces(place: Path) -> tokenizers.Tokenizer:
+    lines = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     pieces = {piece: number for number, piece in enumerate(lines)}
     if UNKNOWN not in pieces:
-        raise FormatError(f"{folder / 'vocab.txt'}: has no {UNKNOWN}; is it a list of word pieces?")
-    settings = _tokenizer_settings(folder)
+        raise FormatError(f"{place}: has no {UNKNOWN}; is it a list of word pieces?")
+    settings = _tokenizer_settings(place.parent)
     lowercase = settings.get("do_lower_case")
     if not isinstance(lowercase, bool):
         lowercase = not any(p != p.lower() for p in pieces if not p.startswith("["))

@@ -12,11 +12,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from headstart.devices import is_out_of_memory
 from headstart.errors import FormatError
 
-MOST_BYTES, MOST_SECONDS = 4 << 30, 60  # of memory, and of processor time
+MOST_BYTES = 4 << 30  # of memory, beyond twice the file and what importing its reader takes
+MOST_SECONDS = 60  # of processor time
 _PANICKED, _NO_MEMORY = 3, 4  # exit codes
 _TEXT = "a Zq\u00e9 9\u6f22 \U0001f600\n"  # what a tokenizer has to cut
 
@@ -27,7 +30,34 @@ def try_tokenizer(path: Path) -> None:
     Raises:
         FormatError: It crashed, panicked, or needed more than the limits.
     """
-    _try("tokenizer", path, {})
+    _try("tokenizer", path)
+
+
+def try_pieces(path: Path, model_type: str) -> None:
+    """Let a child make a tokenizer of a list of pieces, for a model of this type, and cut a text.
+
+    Raises:
+        FormatError: It crashed, panicked, or needed more than the limits.
+    """
+    _try("pieces", path, model_type=model_type)
+
+
+def try_transformers_tokenizer(folder: Path) -> None:
+    """Let `transformers` make a folder's tokenizer in a child, and cut a text.
+
+    Raises:
+        FormatError: It crashed, panicked, or needed more than the limits.
+    """
+    _try("transformers", folder)
+
+
+def try_pickle(path: Path) -> None:
+    """Let a child read the tensors that torch pickled.
+
+    Raises:
+        FormatError: It crashed, or needed more than the limits.
+    """
+    _try("pickle", path)
 
 
 def try_hdf5(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -36,11 +66,13 @@ def try_hdf5(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
     Raises:
         FormatError: It crashed, or needed more than the limits.
     """
-    _try("hdf5", path, shapes)
+    _try("hdf5", path, shapes=shapes)
 
 
-def _try(kind: str, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    given = json.dumps([kind, str(path), shapes, MOST_BYTES, MOST_SECONDS])
+def _try(kind: str, path: Path, **about: object) -> None:
+    size_bytes = path.stat().st_size if path.is_file() else 0
+    most_bytes = MOST_BYTES + 2 * size_bytes
+    given = json.dumps([kind, str(path), about, most_bytes, MOST_SECONDS])
     found = subprocess.run(  # noqa: S603 - this module, in this interpreter
         [sys.executable, "-P", "-m", __name__],
         input=given.encode(),
@@ -49,7 +81,7 @@ def _try(kind: str, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         check=False,
     )
-    code, most = found.returncode, f"{MOST_BYTES >> 30} GiB of memory"
+    code, most = found.returncode, f"{most_bytes / 2**30:.3g} GiB of memory"
     if code == _PANICKED:
         reason = f"panicked: {' '.join(found.stdout.decode(errors='replace').split())}"
     elif code == _NO_MEMORY:
@@ -63,17 +95,43 @@ def _try(kind: str, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
     raise FormatError(f"{path}: what reads it {reason}; the file is damaged, or means harm")
 
 
-def _read_tokenizer(path: str, shapes: Mapping[str, list[int]]) -> None:
+Limit = Callable[[], None]  # to be called between the imports and the file
+
+
+def _read_tokenizer(path: str, limit: Limit) -> None:
     import tokenizers
 
-    del shapes
-    tokenizer = tokenizers.Tokenizer.from_file(path)
-    tokenizer.encode(_TEXT, _TEXT)
+    limit()
+    tokenizers.Tokenizer.from_file(path).encode(_TEXT, _TEXT)
 
 
-def _read_hdf5(path: str, shapes: Mapping[str, list[int]]) -> None:
+def _read_pieces(path: str, limit: Limit, model_type: str) -> None:
+    from headstart.hub.foreign.published_tokenizers import tokenizer_of_pieces
+
+    limit()
+    tokenizer_of_pieces(Path(path), model_type).encode(_TEXT, _TEXT)
+
+
+def _read_transformers(path: str, limit: Limit) -> None:
+    os.environ["HF_HUB_OFFLINE"] = "1"  # which this process may have been told, and the child not
+    from transformers import AutoTokenizer
+
+    limit()
+    made = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    made.backend_tokenizer.encode(_TEXT, _TEXT)
+
+
+def _read_pickle(path: str, limit: Limit) -> None:
+    import torch
+
+    limit()
+    torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _read_hdf5(path: str, limit: Limit, shapes: Mapping[str, list[int]]) -> None:
     import h5py
 
+    limit()
     with h5py.File(path, "r") as file:
         file.visititems(lambda name, item: None)
         for name, shape in shapes.items():
@@ -82,24 +140,35 @@ def _read_hdf5(path: str, shapes: Mapping[str, list[int]]) -> None:
                 found[()]
 
 
-_READERS: Mapping[str, Callable[[str, Mapping[str, list[int]]], None]] = {
+_READERS: Mapping[str, Callable[..., None]] = {
     "tokenizer": _read_tokenizer,
+    "pieces": _read_pieces,
+    "transformers": _read_transformers,
+    "pickle": _read_pickle,
     "hdf5": _read_hdf5,
 }
 
 
+def _limit_memory(most_bytes: int) -> None:
+    """Admit so much beyond what the imports took: torch with CUDA maps gigabytes alone."""
+    has_bytes = 0
+    with suppress(OSError):  # of a system that does not say
+        pages = Path("/proc/self/statm").read_text().split()[0]
+        has_bytes = int(pages) * resource.getpagesize()
+    with suppress(ValueError):  # the user's own limit is lower
+        resource.setrlimit(resource.RLIMIT_AS, (has_bytes + most_bytes,) * 2)
+
+
 def _child() -> None:
     """Read a file as told on standard input; end well, or as the file makes its reader end."""
-    kind, path, shapes, most_bytes, most_seconds = json.load(sys.stdin)
-    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+    kind, path, about, most_bytes, most_seconds = json.load(sys.stdin)
     resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        _READERS[kind](path, shapes)
-    except MemoryError:
-        sys.exit(_NO_MEMORY)
-    except Exception:  # noqa: BLE001, S110 - the parent will see it, too
-        pass
+        _READERS[kind](path, lambda: _limit_memory(most_bytes), **about)
+    except Exception as error:  # noqa: BLE001 - others the parent will see, too
+        if is_out_of_memory(error):
+            sys.exit(_NO_MEMORY)
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of Rust, which is no Exception
             raise
