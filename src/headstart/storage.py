@@ -229,7 +229,7 @@ def _hold(folder: Path, *, wait: bool) -> int:
         OSError: Another process holds it and we do not wait, or it is gone, or cannot be locked.
     """
     lock = folder / _LOCK
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         lock.stat()  # who held it may have removed it

@@ -135,8 +135,28 @@ def test_A3_a_prediction_that_is_interrupted_loses_no_row(tmp_path):
     counts = soak.soak_predictions(5, tmp_path, seed=2)
     assert counts["interrupted"] == counts["absent"] + counts["whole"] == 5
     assert counts["short"] == counts["lost"] == 0
-    seen = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
-    assert seen <= {"model", "texts.jsonl", "out.csv", "out.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        *("model", "texts.jsonl", "out.csv", "out.jsonl")
+    }
+
+
+def test_A3_what_a_killed_prediction_left_is_gone_after_the_next(tmp_path):
+    predict, out = soak.prediction(tmp_path), tmp_path / "out" / "rows.csv"
+
+    def is_killed_at(touch):
+        def before():
+            soak.be_silent()
+            soak.signal_at_touch(out.parent, touch, signal.SIGKILL)
+
+        return soak.was_killed(soak.in_child(predict, out, before=before))
+
+    times_left = 0
+    for _ in itertools.takewhile(is_killed_at, itertools.count(1)):
+        left = list(out.parent.glob(".*"))
+        assert len(left) <= 1
+        times_left += len(left)
+    assert times_left > 5
+    assert os.listdir(out.parent) == [out.name]
 
 
 MAIN = "import sys; from headstart.cli.app import main; sys.exit(main())"

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from headstart.devices import is_out_of_memory
 from headstart.errors import FormatError
 
 MOST_BYTES = 4 << 30  # of memory, beyond twice the file and what importing its reader takes
@@ -95,24 +94,24 @@ def _try(kind: str, path: Path, **about: object) -> None:
     raise FormatError(f"{path}: what reads it {reason}; the file is damaged, or means harm")
 
 
-Limit = Callable[[], None]  # to be called between the imports and the file
+_Limit = Callable[[], None]  # to be called between the imports and the file
 
 
-def _read_tokenizer(path: str, limit: Limit) -> None:
+def _read_tokenizer(path: str, limit: _Limit) -> None:
     import tokenizers
 
     limit()
     tokenizers.Tokenizer.from_file(path).encode(_TEXT, _TEXT)
 
 
-def _read_pieces(path: str, limit: Limit, model_type: str) -> None:
+def _read_pieces(path: str, limit: _Limit, model_type: str) -> None:
     from headstart.hub.foreign.published_tokenizers import tokenizer_of_pieces
 
     limit()
     tokenizer_of_pieces(Path(path), model_type).encode(_TEXT, _TEXT)
 
 
-def _read_transformers(path: str, limit: Limit) -> None:
+def _read_transformers(path: str, limit: _Limit) -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"  # which this process may have been told, and the child not
     from transformers import AutoTokenizer
 
@@ -121,14 +120,20 @@ def _read_transformers(path: str, limit: Limit) -> None:
     made.backend_tokenizer.encode(_TEXT, _TEXT)
 
 
-def _read_pickle(path: str, limit: Limit) -> None:
+def _read_pickle(path: str, limit: _Limit) -> None:
     import torch
 
+    from headstart.devices import is_out_of_memory
+
     limit()
-    torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise MemoryError from error
 
 
-def _read_hdf5(path: str, limit: Limit, shapes: Mapping[str, list[int]]) -> None:
+def _read_hdf5(path: str, limit: _Limit, shapes: Mapping[str, list[int]]) -> None:
     import h5py
 
     limit()
@@ -166,9 +171,10 @@ def _child() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         _READERS[kind](path, lambda: _limit_memory(most_bytes), **about)
-    except Exception as error:  # noqa: BLE001 - others the parent will see, too
-        if is_out_of_memory(error):
-            sys.exit(_NO_MEMORY)
+    except MemoryError:
+        sys.exit(_NO_MEMORY)
+    except Exception:  # noqa: BLE001, S110 - the parent will see it, too
+        pass
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of Rust, which is no Exception
             raise
