@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from headstart.data.bad_rows import REFUSED, BadRows, readable
 from headstart.data.columns import listed
 from headstart.errors import DataError, HeadstartError, MissingExtraError, NetworkError
 
@@ -87,7 +88,11 @@ def hub_list_columns(path: Path) -> set[str]:
 
 
 def hub_rows(
-    path: Path, names: list[str], also: Mapping[str, str], batch_size: int
+    path: Path,
+    names: list[str],
+    also: Mapping[str, str],
+    batch_size: int,
+    bad: BadRows = REFUSED,
 ) -> Iterator[tuple[list[int], list[list[Any]]]]:
     """Yield the numbers of some rows, from 1, and the values of each named column.
 
@@ -96,24 +101,22 @@ def hub_rows(
     numbers only where `also` says "lists" or "numbers".
 
     Raises:
-        DataError: A row cannot be read as it is; names the row.
+        DataError: Too many rows cannot be read as they are; names the row.
     """
     with _hub_errors(path):
         stream = _opened(path)
-        kinds = [(stream.features or {}).get(name) for name in names]
-        classes = [getattr(getattr(kind, "feature", kind), "names", None) for kind in kinds]
+        kinds = {name: (stream.features or {}).get(name) for name in names}
+        classes = {
+            name: getattr(getattr(kind, "feature", kind), "names", None)
+            for name, kind in kinds.items()
+        }
+
+        def value(number: int, row: Mapping[str, Any], name: str) -> str | list[str]:
+            return _value(f"{path} row {number}", row, name, classes[name], also.get(name))
+
         rows = enumerate(stream.select_columns(names), start=1)
         while batch := list(islice(rows, batch_size)):
-            yield (
-                [number for number, _ in batch],
-                [
-                    [
-                        _value(f"{path} row {at}", row, name, known, also.get(name))
-                        for at, row in batch
-                    ]
-                    for name, known in zip(names, classes, strict=True)
-                ],
-            )
+            yield readable(batch, names, value, bad)
 
 
 def _described(path: Path) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:

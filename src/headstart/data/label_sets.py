@@ -1,14 +1,17 @@
 """Texts with several labels each, or none: lists in JSONL and Parquet, one cell in CSV and TSV."""
 
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from headstart.data.bad_rows import BadRows
 from headstart.data.columns import listed
 from headstart.data.hub_data import pinned
 from headstart.data.labelled import (
     Labelled,
     check_number_of_classes,
     choose_columns,
+    convert_labels,
     read_columns,
 )
 from headstart.data.tables import list_columns
@@ -16,15 +19,17 @@ from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
 
-def holds_lists(path: str | Path, text_column: str | None, label_column: str | None) -> bool:
-    """Say whether the labels of a table are lists, by its schema or its first row.
+def holds_lists(
+    path: str | Path, text_column: str | None, label_column: str | None, max_bad_rows: int = 0
+) -> bool:
+    """Say whether the labels of a table are lists, by its schema or its first rows.
 
     Raises:
         DataError: The file cannot be read, or it has no such columns.
     """
     path = Path(path)
-    lists = list_columns(path)
-    return bool(lists) and choose_columns(path, text_column, label_column)[1] in lists
+    lists = list_columns(path, max_bad_rows)
+    return bool(lists) and choose_columns(path, text_column, label_column, max_bad_rows)[1] in lists
 
 
 def read_label_sets(
@@ -33,6 +38,7 @@ def read_label_sets(
     text_column: str | None = None,
     label_column: str | None = None,
     separator: str | None = None,
+    max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> Labelled[str, list[str]]:
     """Read texts with any number of labels each, as `read_labelled` reads those with one.
@@ -44,25 +50,31 @@ def read_label_sets(
     Raises:
         DataError: The file cannot be read exactly as it is, a label is blank, or a string is to be
             split and there is no separator; names the line. Or there are too many labels.
+        SettingsError: The separator is empty, or `max_bad_rows` is below 0.
     """
     if separator == "":
         raise SettingsError("label_separator must hold a character, such as |")
-    path = pinned(Path(path))
-    text, label, notes = choose_columns(path, text_column, label_column)
-    (texts,), cells, lines = read_columns(path, [text], label, also="lists", progress=progress)
-    labels: list[list[str]] = []
-    for line, cell in zip(lines, cells, strict=True):
-        if isinstance(cell, str) and separator is None:
-            raise DataError(
-                f"{path} line {line}: {label!r} is one text, not a list of labels; say what stands "
-                "between the labels of a text with label_separator (--label-separator)"
-            )
-        found = cell if isinstance(cell, list) else cell.split(separator) if cell else []
-        if not all(map(str.strip, found)):
-            raise DataError(f"{path} line {line}: {label!r} has a blank label among {found}")
-        labels.append(list(dict.fromkeys(found)))
-    check_number_of_classes(path, len(set(chain.from_iterable(labels))))
-    return Labelled(texts, labels, str(path), lines, notes)
+    path, bad = pinned(Path(path)), BadRows(max_bad_rows)
+    text, label, notes = choose_columns(path, text_column, label_column, max_bad_rows)
+    (texts,), cells, lines = read_columns(
+        path, [text], label, also="lists", bad=bad, progress=progress
+    )
+    rows = Labelled(texts, cells, str(path), lines, notes)
+    dataset = convert_labels(rows, partial(_several, label, separator), bad)
+    check_number_of_classes(path, len(set(chain.from_iterable(dataset.labels))))
+    return dataset
+
+
+def _several(column: str, separator: str | None, cell: str | list[str]) -> list[str]:
+    if isinstance(cell, str) and separator is None:
+        raise DataError(
+            f"{column!r} is one text, not a list of labels; say what stands between the labels of "
+            "a text with label_separator (--label-separator)"
+        )
+    found = cell if isinstance(cell, list) else cell.split(separator) if cell else []
+    if not all(map(str.strip, found)):
+        raise DataError(f"{column!r} has a blank label among {found}")
+    return list(dict.fromkeys(found))
 
 
 def check_known_label_sets(dataset: Labelled[str, list[str]], classes: list[str]) -> None:

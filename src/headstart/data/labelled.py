@@ -5,13 +5,14 @@ Labels are strings, byte for byte: `1`, `01`, `1.0` and `True` are four classes.
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
+from headstart.data.bad_rows import REFUSED, BadRows
 from headstart.data.columns import choose_label, choose_text, listed
 from headstart.data.hub_data import pinned
 from headstart.data.lines import STDIN, read_lines
@@ -21,6 +22,7 @@ from headstart.progress import SILENT, Progress
 
 Text = TypeVar("Text")
 Label = TypeVar("Label")
+Rows = TypeVar("Rows", bound="Labelled[Any, Any]")
 _MAX_CLASSES = 10_000
 
 
@@ -33,7 +35,7 @@ class Labelled(Generic[Text, Label]):
         labels: The answer for each: a class, a list of labels, or a number.
         source: Where they come from: a path, or what they are.
         lines: The line of each example in its file (of Parquet and in memory: its number from 1).
-        notes: What was guessed in reading them, a sentence each.
+        notes: What was guessed in reading them, and what was left out, a sentence each.
     """
 
     texts: list[Text]
@@ -88,6 +90,7 @@ def read_labelled(
     *,
     text_column: str | None = None,
     label_column: str | None = None,
+    max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> Dataset:
     """Read labelled texts from a CSV, TSV, JSONL or Parquet file, also `.gz` or `.zst`.
@@ -97,25 +100,34 @@ def read_labelled(
     The columns are called `text` and `label` unless named here; other names are guessed only when
     unmistakable, and the dataset's notes say so.
 
+    Args:
+        path: The file.
+        text_column: The column of the texts.
+        label_column: The column of the labels.
+        max_bad_rows: How many rows may be left out that cannot be read as they are, or have no
+            label; the dataset's notes say how many and which. What is wrong with the file as a
+            whole, such as a quote that never closes or bytes that are not UTF-8, refuses it ever.
+        progress: Where progress goes.
+
     Raises:
         DataError: The file cannot be read exactly as it is; names the line.
+        SettingsError: `max_bad_rows` is below 0.
     """
-    path = pinned(Path(path))
-    text, label, notes = choose_columns(path, text_column, label_column)
-    (texts,), labels, lines = read_columns(path, [text], label, progress=progress)
-    check_all_labelled(path, label, labels, lines)
-    return Dataset(texts, labels, str(path), lines, notes)
+    path, bad = pinned(Path(path)), BadRows(max_bad_rows)
+    text, label, notes = choose_columns(path, text_column, label_column, max_bad_rows)
+    (texts,), labels, lines = read_columns(path, [text], label, bad=bad, progress=progress)
+    return with_labels(Dataset(texts, labels, str(path), lines, notes), label, bad)
 
 
 def choose_columns(
-    path: Path, text_column: str | None, label_column: str | None
+    path: Path, text_column: str | None, label_column: str | None, max_bad_rows: int = 0
 ) -> tuple[str, str, tuple[str, ...]]:
     """Return the columns of texts and of labels, and what was guessed about them.
 
     Raises:
         DataError: There are no such columns, or several could be meant.
     """
-    columns = table_columns(path)
+    columns = table_columns(path, max_bad_rows)
     label, label_notes = choose_label(path, columns, label_column, text=text_column)
     text, text_notes = choose_text(path, columns, text_column, label=label)
     if text == label:
@@ -129,6 +141,7 @@ def read_columns(
     label: str,
     *,
     also: Also | None = None,
+    bad: BadRows = REFUSED,
     progress: Progress = SILENT,
 ) -> tuple[list[list[str]], list[Any], list[int]]:
     """Return a table's columns of texts, the labels as they stand there, and the line of each row.
@@ -138,16 +151,18 @@ def read_columns(
         texts: The columns of texts.
         label: The column of labels.
         also: What a label may be beside a string.
+        bad: Takes the rows that cannot be read as they are.
         progress: Where progress goes.
 
     Raises:
-        DataError: A row cannot be read as it is, or there is none; names the line.
+        DataError: Too many rows cannot be read as they are, or there is none; names the line.
     """
     columns: list[list[str]] = [[] for _ in texts]
     labels: list[Any] = []
     lines: list[int] = []
     with progress.stage(f"reading {path}", unit="rows") as advance:
-        for rows in read_rows(path, [*texts, label], also={label: also} if also else None):
+        kinds = {label: also} if also else None
+        for rows in read_rows(path, [*texts, label], also=kinds, bad=bad):
             *found, its = rows.columns
             for column, more in zip(columns, found, strict=True):
                 column.extend(more)
@@ -155,22 +170,73 @@ def read_columns(
             lines += rows.lines
             advance(len(rows.lines))
     if not lines:
-        raise DataError(f"{path}: holds column names and no rows")
+        raise bad.none_left(f"{path}: holds column names and no rows")
     return columns, labels, lines
 
 
-def check_all_labelled(path: Path, column: str, labels: list[str], lines: list[int]) -> None:
-    """Refuse a table with rows that have no label.
+def with_labels(dataset: Rows, column: str, bad: BadRows) -> Rows:
+    """Return the rows that have a label, with a note of those that were left out.
+
+    Args:
+        dataset: Labels are strings.
+        column: Where they stand, for messages.
+        bad: Takes the rows without one, and knows what was left out before.
 
     Raises:
-        DataError: The table is such; names the line.
+        DataError: Too many rows have no label; names the line.
     """
-    blank = {value for value in set(labels) if not value.strip()}
-    if missing := [line for line, value in zip(lines, labels, strict=True) if value in blank]:
-        raise DataError(
-            f"{path} line {missing[0]}: no label in column {column!r} "
-            f"({len(missing):,} of {len(lines):,} rows have none); label these rows or remove them"
+    blank = {label for label in set(dataset.labels) if not label.strip()}
+    if not blank:
+        return noted(dataset, bad)
+    missing = [row for row, label in enumerate(dataset.labels) if label in blank]
+    for row in missing:
+        bad.reject(
+            DataError(
+                f"{dataset.source} line {dataset.lines[row]}: no label in column {column!r} "
+                f"({len(missing):,} of {len(dataset):,} rows have none); label these rows or "
+                "remove them"
+            )
         )
+    kept = (row for row, label in enumerate(dataset.labels) if label not in blank)
+    return noted(dataset.select(kept), bad)
+
+
+def convert_labels(
+    dataset: Labelled[Text, Any], convert: Callable[[Any], Label], bad: BadRows
+) -> Labelled[Text, Label]:
+    """Return the rows with their labels converted, and a note of those that were left out.
+
+    Args:
+        dataset: Labels are as they stand in the file.
+        convert: Converts one, or raises a `DataError` without a place.
+        bad: Takes the rows whose label it refuses, and knows what was left out before.
+
+    Raises:
+        DataError: It refuses too many; names the line.
+    """
+    kept: list[int] = []
+    labels: list[Label] = []
+    for row, label in enumerate(dataset.labels):
+        try:
+            labels.append(convert(label))
+        except DataError as error:
+            bad.reject(DataError(f"{dataset.source} line {dataset.lines[row]}: {error}"))
+        else:
+            kept.append(row)
+    return noted(replace(dataset.select(kept), labels=labels), bad)
+
+
+def noted(dataset: Rows, bad: BadRows) -> Rows:
+    """Return a dataset with a note of the rows that were left out, if any were.
+
+    Raises:
+        DataError: No row is left.
+    """
+    if not bad.count:
+        return dataset
+    if not len(dataset):
+        raise bad.none_left(dataset.source)
+    return replace(dataset, notes=(*dataset.notes, bad.note(dataset.source)))
 
 
 def check_trainable(dataset: Labelled[Any, str]) -> None:

@@ -2,11 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from headstart.data.bad_rows import BadRows
 from headstart.data.hub_data import pinned
-from headstart.data.labelled import Dataset, Labelled, choose_columns, read_columns
-from headstart.data.pairs import PairDataset, choose_pair_columns, read_pair_columns
+from headstart.data.labelled import (
+    Dataset,
+    Labelled,
+    choose_columns,
+    convert_labels,
+    read_columns,
+)
+from headstart.data.pairs import PairDataset, choose_pair_columns, with_empty_sides_noted
 from headstart.data.parallel import Pair
 from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
@@ -19,6 +27,7 @@ def read_numbers(
     *,
     text_column: str | None = None,
     label_column: str | None = None,
+    max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> Labelled[str, float]:
     """Read texts with a number each, as `read_labelled` reads those with a label.
@@ -26,11 +35,15 @@ def read_numbers(
     Raises:
         DataError: The file cannot be read exactly as it is, or a label is no finite number; names
             the line.
+        SettingsError: `max_bad_rows` is below 0.
     """
-    path = pinned(Path(path))
-    text, label, notes = choose_columns(path, text_column, label_column)
-    (texts,), cells, lines = read_columns(path, [text], label, also="numbers", progress=progress)
-    return Labelled(texts, _numbers(path, label, cells, lines), str(path), lines, notes)
+    path, bad = pinned(Path(path)), BadRows(max_bad_rows)
+    text, label, notes = choose_columns(path, text_column, label_column, max_bad_rows)
+    (texts,), cells, lines = read_columns(
+        path, [text], label, also="numbers", bad=bad, progress=progress
+    )
+    rows = Labelled(texts, cells, str(path), lines, notes)
+    return convert_labels(rows, partial(_finite, label), bad)
 
 
 def read_pair_numbers(
@@ -38,6 +51,7 @@ def read_pair_numbers(
     *,
     pair_columns: Sequence[str] | None = None,
     label_column: str | None = None,
+    max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> Labelled[Pair, float]:
     """Read pairs with a number each, as `read_labelled_pairs` reads those with a label.
@@ -45,15 +59,16 @@ def read_pair_numbers(
     Raises:
         DataError: The file cannot be read exactly as it is, or a label is no finite number; names
             the line.
-        SettingsError: `pair_columns` are not two.
+        SettingsError: `pair_columns` are not two, or `max_bad_rows` is below 0.
     """
-    path = pinned(Path(path))
-    columns, label, notes = choose_pair_columns(path, pair_columns, label_column)
-    pairs, cells, lines, empty = read_pair_columns(
-        path, columns, label, also="numbers", progress=progress
+    path, bad = pinned(Path(path)), BadRows(max_bad_rows)
+    columns, label, notes = choose_pair_columns(path, pair_columns, label_column, max_bad_rows)
+    sides, cells, lines = read_columns(
+        path, columns, label, also="numbers", bad=bad, progress=progress
     )
-    numbers = _numbers(path, label, cells, lines)
-    return Labelled(pairs, numbers, str(path), lines, (*notes, *empty))
+    pairs: list[Pair] = list(zip(*sides, strict=True))
+    rows = Labelled(pairs, cells, str(path), lines, notes)
+    return with_empty_sides_noted(convert_labels(rows, partial(_finite, label), bad))
 
 
 def note_of_numbers(dataset: Dataset | PairDataset) -> str | None:
@@ -68,13 +83,10 @@ def note_of_numbers(dataset: Dataset | PairDataset) -> str | None:
     )
 
 
-def _numbers(path: Path, label: str, cells: Sequence[str], lines: Sequence[int]) -> list[float]:
-    numbers: list[float] = []
-    for line, cell in zip(lines, cells, strict=True):
-        if (number := _number(cell)) is None:
-            raise DataError(f"{path} line {line}: {label!r} is {cell!r:.40}, not a finite number")
-        numbers.append(number)
-    return numbers
+def _finite(column: str, cell: str) -> float:
+    if (number := _number(cell)) is None:
+        raise DataError(f"{column!r} is {cell!r:.40}, not a finite number")
+    return number
 
 
 def _number(text: str) -> float | None:

@@ -4,17 +4,18 @@ A side may be empty: such pairs are kept, and counted. Labels are strings, byte 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from headstart.data.bad_rows import BadRows
 from headstart.data.columns import choose_label, choose_pair
 from headstart.data.hub_data import pinned
-from headstart.data.labelled import Dataset, Labelled, check_all_labelled, read_columns
+from headstart.data.labelled import Dataset, Labelled, Rows, read_columns, with_labels
 from headstart.data.lines import STDIN, read_lines
 from headstart.data.parallel import Pair
-from headstart.data.tables import Also, file_format, read_rows, table_columns
+from headstart.data.tables import file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
@@ -44,26 +45,31 @@ def read_labelled_pairs(
     *,
     pair_columns: Sequence[str] | None = None,
     label_column: str | None = None,
+    max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> PairDataset:
     """Read labelled pairs from a CSV, TSV, JSONL or Parquet file, also `.gz` or `.zst`.
 
     The columns are called `text_a`, `text_b` and `label` unless named here; other names are guessed
-    only when unmistakable, and the dataset's notes say so.
+    only when unmistakable, and the dataset's notes say so. Up to `max_bad_rows` bad rows are left
+    out as by `read_labelled`; a side that is missing makes a row bad, and one that is empty not.
 
     Raises:
         DataError: The file cannot be read exactly as it is; names the line.
-        SettingsError: `pair_columns` are not two.
+        SettingsError: `pair_columns` are not two, or `max_bad_rows` is below 0.
     """
-    path = pinned(Path(path))
-    columns, label, notes = choose_pair_columns(path, pair_columns, label_column)
-    pairs, labels, lines, empty = read_pair_columns(path, columns, label, progress=progress)
-    check_all_labelled(path, label, labels, lines)
-    return PairDataset(pairs, labels, str(path), lines, (*notes, *empty))
+    path, bad = pinned(Path(path)), BadRows(max_bad_rows)
+    columns, label, notes = choose_pair_columns(path, pair_columns, label_column, max_bad_rows)
+    sides, labels, lines = read_columns(path, columns, label, bad=bad, progress=progress)
+    pairs = PairDataset(list(zip(*sides, strict=True)), labels, str(path), lines, notes)
+    return with_empty_sides_noted(with_labels(pairs, label, bad))
 
 
 def choose_pair_columns(
-    path: Path, pair_columns: Sequence[str] | None, label_column: str | None
+    path: Path,
+    pair_columns: Sequence[str] | None,
+    label_column: str | None,
+    max_bad_rows: int = 0,
 ) -> tuple[Pair, str, tuple[str, ...]]:
     """Return the columns of both texts and of labels, and what was guessed about them.
 
@@ -71,33 +77,21 @@ def choose_pair_columns(
         DataError: There are no such columns, or several could be meant.
         SettingsError: `pair_columns` are not two.
     """
-    columns = table_columns(path)
+    columns = table_columns(path, max_bad_rows)
     pair, pair_notes = choose_pair(path, columns, pair_columns, label=label_column)
     others = {name: is_text for name, is_text in columns.items() if name not in pair}
     label, label_notes = choose_label(path, others, label_column)
     return pair, label, (*pair_notes, *label_notes)
 
 
-def read_pair_columns(
-    path: Path,
-    columns: Pair,
-    label: str,
-    *,
-    also: Also | None = None,
-    progress: Progress = SILENT,
-) -> tuple[list[Pair], list[Any], list[int], tuple[str, ...]]:
-    """Return a table's pairs, their labels and lines, as `read_columns`; and a note of empty sides.
-
-    Raises:
-        DataError: A row cannot be read as it is, or there is none; names the line.
-    """
-    sides, labels, lines = read_columns(path, columns, label, also=also, progress=progress)
-    pairs: list[Pair] = list(zip(*sides, strict=True))
-    empty = [line for line, pair in zip(lines, pairs, strict=True) if not all(map(str.strip, pair))]
+def with_empty_sides_noted(dataset: Rows) -> Rows:
+    """Return pairs as they are, with a note if a side of some is empty."""
+    empty = [row for row, pair in enumerate(dataset.texts) if not all(map(str.strip, pair))]
     if not empty:
-        return pairs, labels, lines, ()
-    told = f"a side is empty, as in {len(empty):,} of {len(lines):,} pairs; kept"
-    return pairs, labels, lines, (f"{path} line {empty[0]}: {told}",)
+        return dataset
+    told = f"a side is empty, as in {len(empty):,} of {len(dataset):,} pairs; kept"
+    note = f"{dataset.source} line {dataset.lines[empty[0]]}: {told}"
+    return replace(dataset, notes=(*dataset.notes, note))
 
 
 def read_pairs(

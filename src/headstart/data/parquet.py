@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from headstart.data.bad_rows import REFUSED, BadRows
 from headstart.data.lines import max_decoded_bytes, open_bytes
 from headstart.errors import DataError
 
@@ -39,12 +40,16 @@ def parquet_list_columns(path: Path) -> set[str]:
 
 
 def parquet_rows(
-    path: Path, names: list[str], also: Mapping[str, str], batch_size: int
+    path: Path,
+    names: list[str],
+    also: Mapping[str, str],
+    batch_size: int,
+    bad: BadRows = REFUSED,
 ) -> Iterator[tuple[list[int], list[Column]]]:
     """Yield the named columns of a file, as `read_rows` does, with the number of each row.
 
     Raises:
-        DataError: A row cannot be read as it is; names it.
+        DataError: Too many rows cannot be read as they are; names the row.
     """
     row, decoded = 1, 0
     with _open(path) as file:
@@ -56,8 +61,15 @@ def parquet_rows(
             decoded += batch.nbytes
             if decoded > limit:
                 raise DataError(f"{path}: grows to over {limit >> 20} MiB when read; not read on")
-            columns = [_values(path, row, name, batch.column(name)) for name in names]
-            yield list(range(row, row + batch.num_rows)), columns
+            columns = {name: batch.column(name) for name in names}
+            rows = list(range(row, row + batch.num_rows))
+            if nulls := _nulls(path, row, columns):
+                for _, error in sorted(nulls.items()):
+                    bad.reject(error)
+                rows = [number for number in rows if number not in nulls]
+                kept = pa.array([number - row for number in rows], pa.int64())
+                columns = {name: column.take(kept) for name, column in columns.items()}
+            yield rows, [_values(path, row, name, column) for name, column in columns.items()]
             row += batch.num_rows
 
 
@@ -101,18 +113,30 @@ def _check_type(path: Path, name: str, kind: pa.DataType, also: str | None) -> N
         raise DataError(f"{path}: column {name!r} holds {kind}; it must hold strings")
 
 
+def _nulls(path: Path, first_row: int, columns: Mapping[str, pa.Array]) -> dict[int, DataError]:
+    """Return what is wrong with each row that is null in a column, or has a list with a null."""
+    found: dict[int, DataError] = {}
+    for name, column in columns.items():
+        if column.null_count:
+            for row in (first_row + at for at in _where_null(column)):
+                error = DataError(f"{path} row {row}: {name!r} is null; it must be a string")
+                found.setdefault(row, error)
+        if _is_list(column.type) and (items := column.flatten()).null_count:
+            lists = pc.list_parent_indices(column)
+            for row in (first_row + lists[at].as_py() for at in _where_null(items)):
+                reason = f"{name!r} holds a null; its items must be strings"
+                found.setdefault(row, DataError(f"{path} row {row}: {reason}"))
+    return found
+
+
+def _where_null(values: pa.Array) -> list[int]:
+    return cast(list[int], pc.indices_nonzero(values.is_null()).to_pylist())
+
+
 def _values(path: Path, first_row: int, name: str, column: pa.Array) -> Column:
-    if column.null_count:
-        row = first_row + column.is_null().index(pa.scalar(value=True)).as_py()
-        raise DataError(f"{path} row {row}: {name!r} is null; it must be a string")
     if not _is_list(column.type):
         return _texts(path, first_row, name, column)
-    items = column.flatten()
-    if items.null_count:
-        at = items.is_null().index(pa.scalar(value=True)).as_py()
-        row = first_row + pc.list_parent_indices(column)[at].as_py()
-        raise DataError(f"{path} row {row}: {name!r} holds a null; its items must be strings")
-    texts = iter(_texts(path, first_row, name, items))
+    texts = iter(_texts(path, first_row, name, column.flatten()))
     return [list(islice(texts, length)) for length in pc.list_value_length(column).to_pylist()]
 
 

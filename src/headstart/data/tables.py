@@ -13,10 +13,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Any, Literal
 
+from headstart.data.bad_rows import REFUSED, BadRows, readable
 from headstart.data.columns import listed
 from headstart.data.hub_data import hub_columns, hub_list_columns, hub_rows, is_hub_data
 from headstart.data.lines import read_blocks, read_lines
@@ -65,8 +67,10 @@ def file_format(path: Path) -> Format | None:
     return ENDINGS.get(name.suffix.lower())
 
 
-def table_columns(path: Path) -> dict[str, bool]:
+def table_columns(path: Path, max_bad_rows: int = 0) -> dict[str, bool]:
     """Return the names of a table's columns in order, and whether each holds text.
+
+    Those of JSON are seen in its first row or, where rows may be bad, in the first few.
 
     Raises:
         DataError: The file is empty, damaged, or names a column twice.
@@ -76,9 +80,7 @@ def table_columns(path: Path) -> dict[str, bool]:
             _, names = next(_csv_records(path))
             holds_text = [True] * len(names)
         case "jsonl":
-            _, record = next(json_records(path))
-            names = list(record)
-            holds_text = [type(value) is str for value in record.values()]
+            return {name: kind is str for name, kind in _json_kinds(path, max_bad_rows).items()}
         case "parquet":
             from headstart.data.parquet import parquet_columns  # late: a fifth of a second
 
@@ -94,16 +96,15 @@ def table_columns(path: Path) -> dict[str, bool]:
     return dict(zip(names, holds_text, strict=True))
 
 
-def list_columns(path: Path) -> set[str]:
-    """Return the names of a table's columns that hold lists, by its schema or its first row.
+def list_columns(path: Path, max_bad_rows: int = 0) -> set[str]:
+    """Return the names of a table's columns that hold lists, by its schema or its first rows.
 
     Raises:
         DataError: The file is empty or damaged.
     """
     match file_format(path):
         case "jsonl":
-            _, record = next(json_records(path))
-            return {name for name, value in record.items() if isinstance(value, list)}
+            return {name for name, kind in _json_kinds(path, max_bad_rows).items() if kind is list}
         case "parquet":
             from headstart.data.parquet import parquet_list_columns  # late, as above
 
@@ -119,6 +120,7 @@ def read_rows(
     *,
     also: Mapping[str, Also] | None = None,
     batch_size: int = _BATCH_ROWS,
+    bad: BadRows = REFUSED,
 ) -> Iterator[Rows]:
     """Yield the named columns of a table, at most `batch_size` rows at a time.
 
@@ -131,28 +133,29 @@ def read_rows(
         names: The columns.
         also: What some of the columns may hold beside strings.
         batch_size: Rows at a time.
+        bad: Takes the rows that cannot be read as they are.
 
     Raises:
-        DataError: A row cannot be read as it is; names the line.
+        DataError: Too many rows cannot be read as they are; names the line.
     """
     match file_format(path):
         case "csv" | "tsv":
-            return _csv_rows(path, names, batch_size)
+            return _csv_rows(path, names, batch_size, bad)
         case "jsonl":
-            return _json_rows(path, names, also or {}, batch_size)
+            return _json_rows(path, names, also or {}, batch_size, bad)
         case "hub":
-            return starmap(Rows, hub_rows(path, names, also or {}, batch_size))
+            return starmap(Rows, hub_rows(path, names, also or {}, batch_size, bad))
         case _:
             from headstart.data.parquet import parquet_rows  # late, as above
 
-            return starmap(Rows, parquet_rows(path, names, also or {}, batch_size))
+            return starmap(Rows, parquet_rows(path, names, also or {}, batch_size, bad))
 
 
 # CSV and TSV: RFC 4180, strictly.
 
 
-def _csv_rows(path: Path, names: list[str], batch_size: int) -> Iterator[Rows]:
-    records = _csv_records(path)
+def _csv_rows(path: Path, names: list[str], batch_size: int, bad: BadRows) -> Iterator[Rows]:
+    records = _csv_records(path, bad)
     _, header = next(records)
     indices = [header.index(name) for name in names]
     while batch := list(islice(records, batch_size)):
@@ -160,7 +163,7 @@ def _csv_rows(path: Path, names: list[str], batch_size: int) -> Iterator[Rows]:
         yield Rows(list(lines), [[row[index] for row in rows] for index in indices])
 
 
-def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _csv_records(path: Path, bad: BadRows = REFUSED) -> Iterator[tuple[int, list[str]]]:
     """Yield every record, the header first, with the line it starts on."""
     delimiter = _DELIMITERS[str(file_format(path))]
     # A setting of the whole process, so it is only ever raised; its default refuses 128 KiB.
@@ -181,9 +184,10 @@ def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
             if header is None:
                 header = record or None
             if record:
-                if len(record) != len(header or ()):
-                    raise _ragged(path, line, record, header or [])
-                yield line, record
+                if len(record) == len(header or ()):
+                    yield line, record
+                else:
+                    bad.reject(_ragged(path, line, record, header or []))
             line = reader.line_num + 1
             record_lines.clear()
     except csv.Error as error:
@@ -227,20 +231,19 @@ def _malformed(path: Path, line: int, record: str, delimiter: str, reason: str) 
 
 
 def _json_rows(
-    path: Path, names: list[str], also: Mapping[str, Also], batch_size: int
+    path: Path, names: list[str], also: Mapping[str, Also], batch_size: int, bad: BadRows
 ) -> Iterator[Rows]:
-    records = json_records(path)
+    records, value = json_records(path, bad), partial(_json_value, path, also)
     while batch := list(islice(records, batch_size)):
-        lines = [line for line, _ in batch]
-        columns = [
-            [_json_value(path, line, record, name, also.get(name)) for line, record in batch]
-            for name in names
-        ]
-        yield Rows(lines, columns)
+        yield Rows(*readable(batch, names, value, bad))
 
 
-def json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the object on each line, with the number of the line."""
+def json_records(path: Path, bad: BadRows = REFUSED) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the object on each line, with the number of the line.
+
+    Raises:
+        DataError: Too many lines are no such object, or all; names the line.
+    """
     decode = json.JSONDecoder(
         object_pairs_hook=_distinct_keys, parse_float=_finite, parse_constant=_finite
     ).decode
@@ -252,21 +255,42 @@ def json_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             record = decode(text)
             if "\\ud" in text or "\\uD" in text:
                 json.dumps(record, ensure_ascii=False).encode()
-        except json.JSONDecodeError as error:
-            place = f"{path} line {line}, character {error.pos + 1}"
-            raise DataError(f"{place}: not valid JSON: {error.msg}") from None
-        except RecursionError:
-            raise DataError(f"{path} line {line}: nested too deeply") from None
-        except UnicodeEncodeError:
-            raise DataError(f"{path} line {line}: half of a surrogate pair is no text") from None
-        except ValueError as error:
-            raise DataError(f"{path} line {line}: {error}") from None
+        except (ValueError, RecursionError) as error:
+            bad.reject(_no_json(f"{path} line {line}", error))
+            continue
         if not isinstance(record, dict):
-            raise DataError(f"{path} line {line}: not an object; put one JSON object on each line")
+            reason = "not an object; put one JSON object on each line"
+            bad.reject(DataError(f"{path} line {line}: {reason}"))
+            continue
         yield line, record
         empty = False
     if empty:
-        raise DataError(f"{path}: the file is empty")
+        raise bad.none_left(f"{path}: the file is empty")
+
+
+def _no_json(place: str, error: Exception) -> DataError:
+    """Say why a line cannot be decoded."""
+    match error:
+        case json.JSONDecodeError():
+            return DataError(f"{place}, character {error.pos + 1}: not valid JSON: {error.msg}")
+        case RecursionError():
+            return DataError(f"{place}: nested too deeply")
+        case UnicodeEncodeError():
+            return DataError(f"{place}: half of a surrogate pair is no text")
+    return DataError(f"{place}: {error}")
+
+
+def _json_kinds(path: Path, max_bad_rows: int) -> dict[str, type]:
+    """Return the names in the first rows, and of what type most values of each are there.
+
+    One row tells where none may be bad, and otherwise so many that the good ones are the most.
+    """
+    kinds: dict[str, Counter[type]] = {}
+    records = json_records(path, BadRows(max_bad_rows))
+    for _, record in islice(records, 2 * max_bad_rows + 1):
+        for name, value in record.items():
+            kinds.setdefault(name, Counter())[type(value)] += 1
+    return {name: counts.most_common(1)[0][0] for name, counts in kinds.items()}
 
 
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -285,12 +309,12 @@ def _finite(literal: str) -> float:
 
 
 def _json_value(
-    path: Path, line: int, record: dict[str, Any], name: str, also: Also | None
+    path: Path, also: Mapping[str, Also], line: int, record: dict[str, Any], name: str
 ) -> str | list[str]:
     value = record.get(name)
-    if also == "numbers" and isinstance(value, float):
+    if isinstance(value, float) and also.get(name) == "numbers":
         return json.dumps(value)
-    if also == "lists" and isinstance(value, list):
+    if isinstance(value, list) and also.get(name) == "lists":
         items = {f"{name}[{number}]": item for number, item in enumerate(value)}
         return [_json_text(path, line, items, item) for item in items]
     return _json_text(path, line, record, name)

@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
+from headstart.data.bad_rows import REFUSED, BadRows
 from headstart.data.columns import listed
 from headstart.data.hub_data import pinned
-from headstart.data.labelled import Dataset, Labelled
+from headstart.data.labelled import Dataset, Labelled, noted
 from headstart.data.lines import STDIN, read_lines
 from headstart.data.tables import Also, file_format, json_records, list_columns, read_rows
 from headstart.errors import DataError, SettingsError
@@ -88,6 +89,7 @@ def read_tagged(
     *,
     word_column: Column = None,
     tag_column: Column = None,
+    max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> TaggedSentences:
     """Read sentences and their tags from columns, JSONL or Parquet, also `.gz` or `.zst`.
@@ -101,25 +103,29 @@ def read_tagged(
         word_column: The number of the words' column, from 1 at the left or -1 at the right; the
             first by default. In JSON a key and in a table a name, `tokens` by default.
         tag_column: That of the tags; the last by default. In JSON and tables `tags`.
+        max_bad_rows: How many sentences of JSON and tables may be left out that cannot be read as
+            they are, as by `read_labelled`. Columns that are wrong somewhere are refused ever, for
+            where one is missing nobody knows which.
         progress: Where progress goes.
 
     Raises:
         DataError: The file cannot be read exactly as it is; names the line.
+        SettingsError: There is no such column, or `max_bad_rows` is below 0.
     """
-    path = pinned(Path(path))
+    path, bad = pinned(Path(path)), BadRows(max_bad_rows)
     sentences: list[list[str]] = []
     tags: list[list[str]] = []
     lines: list[int] = []
     with progress.stage(f"reading {path}", unit="sentences") as advance:
-        for line, (words, its) in _read(path, (word_column, tag_column)):
+        for line, (words, its) in _read(path, (word_column, tag_column), bad):
             sentences.append(words)
             tags.append([sys.intern(tag) for tag in its])  # many words, few tags: keep each once
             lines.append(line)
             advance(1)
     if not sentences:
-        raise DataError(f"{path}: holds no sentence")
+        raise bad.none_left(f"{path}: holds no sentence")
     columns = file_format(path) not in _OF_LISTS and not _is_conllu(path)
-    return TaggedSentences(sentences, tags, str(path), lines, line_a_word=columns)
+    return noted(TaggedSentences(sentences, tags, str(path), lines, line_a_word=columns), bad)
 
 
 def read_sentences(
@@ -150,14 +156,16 @@ def read_sentences(
         raise DataError(f"{path}: holds no sentence")
 
 
-def _read(path: Path, asked: tuple[Column, ...]) -> Iterator[tuple[int, tuple[list[str], ...]]]:
+def _read(
+    path: Path, asked: tuple[Column, ...], bad: BadRows = REFUSED
+) -> Iterator[tuple[int, tuple[list[str], ...]]]:
     """Yield each sentence's line, its words and, if two columns are asked for, its tags."""
     kind = None if path == STDIN else file_format(path)
     if kind in _OF_LISTS:
         usual_keys = zip(asked, (_WORD, _TAG), strict=False)
         keys = [str(own if key is None else key) for key, own in usual_keys]
         lists = _json_lists if kind == "jsonl" else _table_lists
-        return _equally_long(path, lists(path, keys))
+        return _equally_long(path, lists(path, keys, bad), bad)
     conllu = _is_conllu(path)
     usual = (_CONLLU_WORD, _CONLLU_TAG) if conllu else (1, -1)
     numbers = tuple(_number(path, given, own) for given, own in zip(asked, usual, strict=False))
@@ -261,20 +269,22 @@ def _cut(text: str, *, tab: bool) -> list[str]:
 
 
 def _equally_long(
-    path: Path, rows: Iterator[tuple[int, tuple[list[str], ...]]]
+    path: Path, rows: Iterator[tuple[int, tuple[list[str], ...]]], bad: BadRows
 ) -> Iterator[tuple[int, tuple[list[str], ...]]]:
     """Yield the rows, all of which have as many words as tags, if they have tags."""
     for line, lists in rows:
-        if len(lists) == 2:
-            words, tags = map(len, lists)
-            if words != tags:
-                raise DataError(f"{path} line {line}: {words} words but {tags} tags")
-            if not words:
-                raise DataError(f"{path} line {line}: a sentence without a word; remove it")
-        yield line, lists
+        words, *tags = map(len, lists)
+        if tags and tags != [words]:
+            bad.reject(DataError(f"{path} line {line}: {words} words but {tags[0]} tags"))
+        elif tags and not words:
+            bad.reject(DataError(f"{path} line {line}: a sentence without a word; remove it"))
+        else:
+            yield line, lists
 
 
-def _table_lists(path: Path, keys: list[str]) -> Iterator[tuple[int, tuple[list[str], ...]]]:
+def _table_lists(
+    path: Path, keys: list[str], bad: BadRows
+) -> Iterator[tuple[int, tuple[list[str], ...]]]:
     """Yield the lists of each row of a table, and its number."""
     there = sorted(list_columns(path))
     options = ("--text-column", "--label-column")
@@ -283,14 +293,21 @@ def _table_lists(path: Path, keys: list[str]) -> Iterator[tuple[int, tuple[list[
             lists = f"those with lists are {listed(there)}" if there else "no column holds lists"
             raise DataError(f"{path}: has no column {key!r} of lists; {lists} ({option})")
     also: dict[str, Also] = dict.fromkeys(keys, "lists")
-    for rows in read_rows(path, keys, also=also):
+    for rows in read_rows(path, keys, also=also, bad=bad):
         yield from zip(rows.lines, zip(*rows.columns, strict=True), strict=True)
 
 
-def _json_lists(path: Path, keys: list[str]) -> Iterator[tuple[int, tuple[list[str], ...]]]:
+def _json_lists(
+    path: Path, keys: list[str], bad: BadRows
+) -> Iterator[tuple[int, tuple[list[str], ...]]]:
     """Yield the lists of each line of JSON."""
-    for line, record in json_records(path):
-        yield line, tuple(_strings(path, line, record, key) for key in keys)
+    for line, record in json_records(path, bad):
+        try:
+            lists = tuple(_strings(path, line, record, key) for key in keys)
+        except DataError as error:
+            bad.reject(error)
+        else:
+            yield line, lists
 
 
 def _strings(path: Path, line: int, record: dict[str, Any], key: str) -> list[str]:
