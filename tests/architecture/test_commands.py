@@ -15,11 +15,12 @@ FLAGS = {
     "compare": (
         "data --test --corpus --parallel --methods --labels --seeds --minutes --pretrain-minutes "
         "--pretrain-size --task --demo --symmetric --drop-leaks --quick --text-column "
-        "--pair-columns --label-column --workers --max-memory --out --config --json --debug"
+        "--pair-columns --label-column --max-bad-rows --unseen-labels --workers --max-memory "
+        "--out --config --json --debug"
     ),
     "rank": (
-        "data --encoders --labels --task --text-column --pair-columns --label-column --seed "
-        "--config --json --debug"
+        "data --encoders --labels --task --text-column --pair-columns --label-column "
+        "--max-bad-rows --seed --config --json --debug"
     ),
     "plan": (
         "method --corpus --parallel --size --tokens --epochs --minutes --set --text-column "
@@ -43,7 +44,8 @@ FLAGS = {
         "--batch-size --bf16 --config --json --debug"
     ),
     "evaluate": (
-        "model data --text-column --pair-columns --label-column --label-separator --json --debug"
+        "model data --text-column --pair-columns --label-column --label-separator --max-bad-rows "
+        "--unseen-labels --json --debug"
     ),
     "inspect": (
         "model --data --encoder --similarity --analogies --corpus --word --beside --out "
@@ -52,24 +54,25 @@ FLAGS = {
     "neighbors": "encoder words --minus --top --json --debug",
     "fit classification": (
         "data --out --encoder --transfer --text-column --label-column --label-separator "
-        "--calibrate --seed --config --json --debug"
+        "--max-bad-rows --calibrate --seed --config --json --debug"
     ),
     "fit regression": (
-        "data --out --encoder --transfer --text-column --label-column --seed --config --json "
-        "--debug"
+        "data --out --encoder --transfer --text-column --label-column --max-bad-rows --seed "
+        "--config --json --debug"
     ),
     "fit pair": (
         "data --out --encoder --transfer --symmetric --numbers --pair-columns --label-column "
-        "--seed --config --json --debug"
+        "--max-bad-rows --seed --config --json --debug"
     ),
     "fit tagging": (
         "data --out --encoder --transfer --scheme --repair --linear --text-column --label-column "
-        "--seed --config --json --debug"
+        "--max-bad-rows --seed --config --json --debug"
     ),
     "data list": "--json --debug",
     "data get": "--json --debug",
     "data check": (
-        "data --test --corpus --task --text-column --pair-columns --label-column --json --debug"
+        "data --test --corpus --task --text-column --pair-columns --label-column --max-bad-rows "
+        "--json --debug"
     ),
 }
 

@@ -11,6 +11,7 @@ from headstart.cli.options import (
     Debug,
     Json,
     LabelColumn,
+    MaxBadRows,
     PairColumns,
     Symmetric,
     TextColumn,
@@ -18,6 +19,7 @@ from headstart.cli.options import (
     save_settings,
 )
 from headstart.cli.terminal import print_json, print_table, say
+from headstart.data.unseen_labels import UnseenLabels
 
 
 def compare(
@@ -109,6 +111,15 @@ def compare(
     text_column: TextColumn = None,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
+    max_bad_rows: MaxBadRows = 0,
+    unseen_labels: Annotated[
+        UnseenLabels,
+        typer.Option(
+            "--unseen-labels",
+            help="Test rows whose label was not there in training: refuse them, or let each count "
+            "as an error of every method.",
+        ),
+    ] = "refuse",
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Processes; without it, all cores.")
     ] = None,
@@ -159,6 +170,8 @@ def compare(
         text_column=text_column,
         pair_columns=pair_columns,
         label_column=label_column,
+        max_bad_rows=max_bad_rows,
+        unseen_labels=unseen_labels,
         workers=workers,
         max_memory=max_memory,
         progress=Bars(),

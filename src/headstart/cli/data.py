@@ -6,16 +6,20 @@ from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from headstart.cli.options import Debug, Json, LabelColumn, PairColumns, TextColumn
+from headstart.cli.options import (
+    Debug,
+    Json,
+    LabelColumn,
+    MaxBadRows,
+    PairColumns,
+    TextColumn,
+)
 from headstart.cli.terminal import print_json, print_table, say
 from headstart.errors import SettingsError
-
-if TYPE_CHECKING:
-    from headstart.progress import Progress
 
 app = typer.Typer(help="List, fetch and check data.")
 
@@ -98,6 +102,7 @@ def check(
     text_column: TextColumn = None,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
+    max_bad_rows: MaxBadRows = 0,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -121,7 +126,11 @@ def check(
     from headstart.tasks.tag_checks import check_tags
 
     bars = Bars()
-    read = _reader(task, text_column, pair_columns, label_column, progress=bars)
+    read = partial(
+        _reader(task, text_column, pair_columns, label_column),
+        max_bad_rows=max_bad_rows,
+        progress=bars,
+    )
     dataset, test_rows = read(data), None if test is None else read(test)
     column = None if task == "tagging" else text_column  # of words, which no corpus has
     text = read_corpus(corpus, text_column=column) if corpus else None
@@ -132,25 +141,22 @@ def check(
         findings = check_data(dataset, test_rows, text, progress=bars)
         labels, names = dataset.labels, ("rows", "classes", "class", "rows")
     rows, classes, one, of = names
-    notes = (*getattr(dataset, "notes", ()), *(text.notes if text else ()))
+    parts = [part for part in (dataset, test_rows, text) if part is not None]
+    notes = list(dict.fromkeys(note for part in parts for note in part.notes))
     counts = dict(sorted(Counter(labels).items()))
     if as_json:
         found = {name: asdict(finding) for name, finding in findings.items()}
         print_json({rows: len(dataset), classes: counts, "notes": notes} | found)
         return
-    say(f"{data}: {len(dataset):,} {rows}, {len(counts):,} {classes}, all readable")
+    readable = "" if max_bad_rows else ", all readable"
+    say(f"{data}: {len(dataset):,} {rows}, {len(counts):,} {classes}{readable}")
     say(*notes, *map(str, findings.values()))
     print_table([{one: label, of: count} for label, count in counts.items()])
 
 
 def _reader(
-    task: str,
-    text: str | None,
-    pair: Sequence[str] | None,
-    label: str | None,
-    *,
-    progress: "Progress",
-) -> Callable[[Path], Any]:
+    task: str, text: str | None, pair: Sequence[str] | None, label: str | None
+) -> Callable[..., Any]:
     """Return what reads a task's labelled data from a file.
 
     Raises:
@@ -165,11 +171,9 @@ def _reader(
     if task == "pair":
         if text is not None:
             raise SettingsError("a pair has two texts; name both columns with --pair-columns")
-        return partial(
-            read_labelled_pairs, pair_columns=pair, label_column=label, progress=progress
-        )
+        return partial(read_labelled_pairs, pair_columns=pair, label_column=label)
     if task == "tagging":
-        return partial(read_tagged, word_column=text, tag_column=label, progress=progress)
+        return partial(read_tagged, word_column=text, tag_column=label)
     if task == "classification":
-        return partial(read_labelled, text_column=text, label_column=label, progress=progress)
+        return partial(read_labelled, text_column=text, label_column=label)
     raise SettingsError(f"no task {task!r} to check; there are classification, pair, tagging")

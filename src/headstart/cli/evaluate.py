@@ -1,14 +1,31 @@
 """`headstart evaluate`: how good a fitted model is on labelled data it has not seen."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.options import Debug, Json, LabelColumn, LabelSeparator, PairColumns, TextColumn
-from headstart.cli.tagging import evaluate_tagger
+from headstart.cli.options import (
+    Debug,
+    Json,
+    LabelColumn,
+    LabelSeparator,
+    MaxBadRows,
+    PairColumns,
+    TextColumn,
+)
+from headstart.cli.tagging import show_tag_scores
 from headstart.cli.terminal import figures, print_json, print_table, say
+from headstart.data.unseen_labels import UnseenLabels
+from headstart.errors import SettingsError
+
+if TYPE_CHECKING:
+    from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.regressor import TextRegressor
+    from headstart.transfer.token_tagger import TokenTagger
 
 
 def evaluate(
@@ -19,6 +36,15 @@ def evaluate(
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,
+    max_bad_rows: MaxBadRows = 0,
+    unseen_labels: Annotated[
+        UnseenLabels | None,
+        typer.Option(
+            "--unseen-labels",
+            help="Rows whose label was not there in training: refuse them (the default, but of "
+            "tags), or let each count as an error (the default of tags).",
+        ),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -34,47 +60,25 @@ def evaluate(
         headstart evaluate runs/compare/best test.csv
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import (
-        check_separator,
-        load_dataset,
-        load_label_sets,
-        load_model,
-        load_numbers,
-        load_pair_numbers,
-        load_pairs,
-    )
-    from headstart.serve import evaluation
-    from headstart.transfer.pairs import PairClassifier, PairRegressor
+    from headstart.cli.loading import check_separator, load_model, tell_notes
     from headstart.transfer.regressor import TextRegressor
     from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
     loaded = load_model(model, progress=bars)
+    if not isinstance(loaded, TokenTagger):
+        check_separator(model, loaded, label_separator)
+    options: dict[str, Any] = {"progress": bars}
+    if unseen_labels is not None:
+        if isinstance(loaded, TextRegressor):
+            raise SettingsError(f"{model}: gives numbers, no labels; leave --unseen-labels out")
+        options["unseen_labels"] = unseen_labels
+    read, score = _means(loaded, text_column, pair_columns, label_column, label_separator)
+    dataset = tell_notes(read(data, max_bad_rows=max_bad_rows, progress=bars), bars)
+    found = score(loaded, dataset, **options)
     if isinstance(loaded, TokenTagger):
-        evaluate_tagger(loaded, data, text_column, label_column, as_json=as_json)
+        show_tag_scores(found, len(dataset), as_json=as_json)
         return
-    check_separator(model, loaded, label_separator)
-    read = {"text_column": text_column, "label_column": label_column}
-    read_pairs: dict[str, Any] = {"pair_columns": pair_columns, "label_column": label_column}
-    found: Any
-    if isinstance(loaded, PairRegressor):
-        numbers = load_pair_numbers(data, **read_pairs, progress=bars)
-        found = evaluation.evaluate_numbers(loaded, numbers, progress=bars)
-    elif isinstance(loaded, TextRegressor):
-        found = evaluation.evaluate_numbers(
-            loaded, load_numbers(data, **read, progress=bars), progress=bars
-        )
-    elif isinstance(loaded, PairClassifier):
-        found = evaluation.evaluate(
-            loaded, load_pairs(data, **read_pairs, progress=bars), progress=bars
-        )
-    elif loaded.thresholds_ is not None:
-        dataset = load_label_sets(data, **read, separator=label_separator, progress=bars)
-        found = evaluation.evaluate_label_sets(loaded, dataset, progress=bars)
-    else:
-        found = evaluation.evaluate(
-            loaded, load_dataset(data, **read, progress=bars), progress=bars
-        )
     scores = asdict(found)
     if as_json:
         print_json(scores)
@@ -82,3 +86,38 @@ def evaluate(
     say(f"{found.rows:,} rows: {figures(scores)}")
     if "classes" in scores:
         print_table(scores["classes"])
+
+
+def _means(
+    model: "TextClassifier | TextRegressor | TokenTagger",
+    text: str | None,
+    pair: Sequence[str] | None,
+    label: str | None,
+    separator: str | None,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return what reads a model's labelled data, and what scores the model on them."""
+    from headstart.data.label_sets import read_label_sets
+    from headstart.data.labelled import read_labelled
+    from headstart.data.numbers import read_numbers, read_pair_numbers
+    from headstart.data.pairs import read_labelled_pairs
+    from headstart.data.tagged import read_tagged
+    from headstart.serve import evaluation
+    from headstart.serve.tagging import evaluate_tags
+    from headstart.transfer.pairs import PairClassifier, PairRegressor
+    from headstart.transfer.regressor import TextRegressor
+    from headstart.transfer.token_tagger import TokenTagger
+
+    if isinstance(model, TokenTagger):
+        return partial(read_tagged, word_column=text, tag_column=label), evaluate_tags
+    of_texts: dict[str, Any] = {"text_column": text, "label_column": label}
+    of_pairs: dict[str, Any] = {"pair_columns": pair, "label_column": label}
+    if isinstance(model, PairRegressor):
+        return partial(read_pair_numbers, **of_pairs), evaluation.evaluate_numbers
+    if isinstance(model, TextRegressor):
+        return partial(read_numbers, **of_texts), evaluation.evaluate_numbers
+    if isinstance(model, PairClassifier):
+        return partial(read_labelled_pairs, **of_pairs), evaluation.evaluate
+    if model.thresholds_ is not None:
+        read = partial(read_label_sets, **of_texts, separator=separator)
+        return read, evaluation.evaluate_label_sets
+    return partial(read_labelled, **of_texts), evaluation.evaluate

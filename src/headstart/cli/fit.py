@@ -11,6 +11,7 @@ from headstart.cli.options import (
     Json,
     LabelColumn,
     LabelSeparator,
+    MaxBadRows,
     PairColumns,
     Seed,
     Symmetric,
@@ -66,6 +67,7 @@ def classification(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,
+    max_bad_rows: MaxBadRows = 0,
     calibrate: Annotated[
         bool,
         typer.Option("--calibrate", help="Fit the probabilities to a part of the labels."),
@@ -84,31 +86,25 @@ def classification(
         headstart fit classification train.csv --encoder glove.6B.100d.txt --out runs/topics
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import load_dataset, load_label_sets
-    from headstart.data.label_sets import holds_lists
-    from headstart.data.labelled import check_trainable
+    from headstart.cli.loading import tell_notes
+    from headstart.data.label_sets import holds_lists, read_label_sets
+    from headstart.data.labelled import check_trainable, read_labelled
     from headstart.data.numbers import note_of_numbers
     from headstart.storage import check_new
     from headstart.transfer.estimators import TextClassifier
 
     check_new(out)
     bars = Bars()
+    columns = {"text_column": text_column, "label_column": label_column}
+    reading: dict[str, Any] = {**columns, "max_bad_rows": max_bad_rows, "progress": bars}
     dataset: Labelled[Any, Any]
-    if label_separator is not None or holds_lists(data, text_column, label_column):
-        dataset = load_label_sets(
-            data,
-            text_column=text_column,
-            label_column=label_column,
-            separator=label_separator,
-            progress=bars,
-        )
+    if label_separator is not None or holds_lists(data, **columns, max_bad_rows=max_bad_rows):
+        dataset = tell_notes(read_label_sets(data, **reading, separator=label_separator), bars)
     else:
-        dataset = load_dataset(
-            data, text_column=text_column, label_column=label_column, progress=bars
-        )
-        if note := note_of_numbers(dataset):
+        dataset = labelled = tell_notes(read_labelled(data, **reading), bars)
+        if note := note_of_numbers(labelled):
             bars.note(note)
-        check_trainable(dataset)
+        check_trainable(labelled)
     loaded = _load_encoder(encoder, transfer, bars)
     model = TextClassifier(loaded, transfer, calibrate=calibrate, random_state=seed)
     _fit(context, model, dataset, out, bars, as_json=as_json)
@@ -124,6 +120,7 @@ def regression(
     transfer: Transfer = "auto",
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    max_bad_rows: MaxBadRows = 0,
     seed: Seed = 0,
     config: Config = None,
     as_json: Json = False,
@@ -136,13 +133,21 @@ def regression(
         headstart fit regression train.csv --encoder glove.6B.100d.txt --out runs/stars
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import load_numbers
+    from headstart.cli.loading import tell_notes
+    from headstart.data.numbers import read_numbers
     from headstart.storage import check_new
     from headstart.transfer.regressor import TextRegressor
 
     check_new(out)
     bars = Bars()
-    dataset = load_numbers(data, text_column=text_column, label_column=label_column, progress=bars)
+    dataset = read_numbers(
+        data,
+        text_column=text_column,
+        label_column=label_column,
+        max_bad_rows=max_bad_rows,
+        progress=bars,
+    )
+    tell_notes(dataset, bars)
     loaded = _load_encoder(encoder, transfer, bars)
     model = TextRegressor(loaded, transfer, random_state=seed)
     _fit(context, model, dataset, out, bars, as_json=as_json)
@@ -162,6 +167,7 @@ def pair(
     ] = False,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
+    max_bad_rows: MaxBadRows = 0,
     seed: Seed = 0,
     config: Config = None,
     as_json: Json = False,
@@ -179,20 +185,26 @@ def pair(
         headstart fit pair sts.csv --numbers --encoder runs/bert --symmetric --out runs/similarity
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import load_pair_numbers, load_pairs
+    from headstart.cli.loading import tell_notes
     from headstart.data.labelled import check_trainable
-    from headstart.data.numbers import note_of_numbers
+    from headstart.data.numbers import note_of_numbers, read_pair_numbers
+    from headstart.data.pairs import read_labelled_pairs
     from headstart.storage import check_new
     from headstart.transfer.pairs import PairClassifier, PairRegressor
 
     check_new(out)
     bars = Bars()
-    columns: dict[str, Any] = {"pair_columns": pair_columns, "label_column": label_column}
+    reading: dict[str, Any] = {
+        "pair_columns": pair_columns,
+        "label_column": label_column,
+        "max_bad_rows": max_bad_rows,
+        "progress": bars,
+    }
     dataset: Labelled[Any, Any]
     if numbers:
-        dataset = load_pair_numbers(data, **columns, progress=bars)
+        dataset = tell_notes(read_pair_numbers(data, **reading), bars)
     else:
-        dataset = labelled = load_pairs(data, **columns, progress=bars)
+        dataset = labelled = tell_notes(read_labelled_pairs(data, **reading), bars)
         if note := note_of_numbers(labelled):
             bars.note(note)
         check_trainable(labelled)

@@ -83,8 +83,9 @@ def inspect(
         headstart inspect glove.txt --beside runs/elmo --corpus news.txt --word bank --out bank.html
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import load_dataset, load_word_vectors, word_vectors
+    from headstart.cli.loading import load_word_vectors, tell_notes, word_vectors
     from headstart.cli.senses import compare_senses, show_senses
+    from headstart.data.labelled import read_labelled
     from headstart.inspect.neighbors import inspect_words
     from headstart.tokenize.words import WordTokenizer
     from headstart.transfer.loading import load
@@ -109,9 +110,10 @@ def inspect(
                 )
             spaces["pretrained"] = load_word_vectors(encoder, progress=bars).space
         spaces[_column(loaded)] = vectors.space
-        dataset = load_dataset(
+        dataset = read_labelled(
             data, text_column=text_column, label_column=label_column, progress=bars
         )
+        tell_notes(dataset, bars)
         found |= inspect_words(dataset.texts, dataset.labels, vectors.tokenizer, spaces)
     if similarity or analogies:
         vectors = word_vectors(loaded)

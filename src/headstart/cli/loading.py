@@ -1,14 +1,8 @@
 """What commands are given: data, with what was guessed said; models that can do the job."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from headstart.data.label_sets import read_label_sets
-from headstart.data.labelled import Dataset, Labelled, read_labelled
-from headstart.data.numbers import read_numbers, read_pair_numbers
-from headstart.data.pairs import PairDataset, read_labelled_pairs
-from headstart.data.parallel import Pair
+from headstart.data.labelled import Rows
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.progress import Progress
@@ -18,81 +12,11 @@ from headstart.transfer.regressor import TextRegressor
 from headstart.transfer.token_tagger import TokenTagger
 
 
-def load_dataset(
-    path: Path, *, text_column: str | None, label_column: str | None, progress: Progress
-) -> Dataset:
-    """Read labelled data, and say what was guessed about their columns."""
-    dataset = read_labelled(
-        path, text_column=text_column, label_column=label_column, progress=progress
-    )
-    _tell_notes(dataset, progress)
-    return dataset
-
-
-def load_label_sets(
-    path: Path,
-    *,
-    text_column: str | None,
-    label_column: str | None,
-    separator: str | None,
-    progress: Progress,
-) -> Labelled[str, list[str]]:
-    """Read texts with several labels each, and say what was guessed about their columns."""
-    dataset = read_label_sets(
-        path,
-        text_column=text_column,
-        label_column=label_column,
-        separator=separator,
-        progress=progress,
-    )
-    _tell_notes(dataset, progress)
-    return dataset
-
-
-def load_numbers(
-    path: Path, *, text_column: str | None, label_column: str | None, progress: Progress
-) -> Labelled[str, float]:
-    """Read texts with a number each, and say what was guessed about their columns."""
-    dataset = read_numbers(
-        path, text_column=text_column, label_column=label_column, progress=progress
-    )
-    _tell_notes(dataset, progress)
-    return dataset
-
-
-def load_pairs(
-    path: Path,
-    *,
-    pair_columns: Sequence[str] | None,
-    label_column: str | None,
-    progress: Progress,
-) -> PairDataset:
-    """Read labelled pairs, and say what was guessed about their columns, and what is odd."""
-    dataset = read_labelled_pairs(
-        path, pair_columns=pair_columns, label_column=label_column, progress=progress
-    )
-    _tell_notes(dataset, progress)
-    return dataset
-
-
-def load_pair_numbers(
-    path: Path,
-    *,
-    pair_columns: Sequence[str] | None,
-    label_column: str | None,
-    progress: Progress,
-) -> Labelled[Pair, float]:
-    """Read pairs with a number each, and say what was guessed about their columns."""
-    dataset = read_pair_numbers(
-        path, pair_columns=pair_columns, label_column=label_column, progress=progress
-    )
-    _tell_notes(dataset, progress)
-    return dataset
-
-
-def _tell_notes(dataset: Labelled[Any, Any], progress: Progress) -> None:
+def tell_notes(dataset: Rows, progress: Progress) -> Rows:
+    """Say what was guessed in reading labelled data, what is odd, and what was left out."""
     for note in dataset.notes:
         progress.note(note)
+    return dataset
 
 
 def load_model(path: Path, *, progress: Progress) -> TextClassifier | TextRegressor | TokenTagger:

@@ -167,6 +167,16 @@ LabelColumn = Annotated[
         "--label-column", metavar="NAME", help="Column that holds the label, or the tags."
     ),
 ]
+MaxBadRows = Annotated[
+    int,
+    typer.Option(
+        "--max-bad-rows",
+        metavar="N",
+        min=0,
+        help="Leave out, and report, so many rows of a file that cannot be read or have no label; "
+        "one more stops.",
+    ),
+]
 LabelSeparator = Annotated[
     str | None,
     typer.Option(

@@ -12,6 +12,7 @@ from headstart.cli.options import (
     Debug,
     Json,
     LabelColumn,
+    MaxBadRows,
     PairColumns,
     Seed,
     TextColumn,
@@ -44,6 +45,7 @@ def rank(
     text_column: TextColumn = None,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
+    max_bad_rows: MaxBadRows = 0,
     seed: Seed = 0,
     config: Config = None,
     as_json: Json = False,
@@ -71,6 +73,7 @@ def rank(
         pair_columns=pair_columns,
         text_column=text_column,
         label_column=label_column,
+        max_bad_rows=max_bad_rows,
         seed=seed,
         progress=Bars(),
     )

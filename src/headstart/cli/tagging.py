@@ -12,6 +12,7 @@ from headstart.cli.options import (
     Debug,
     Json,
     LabelColumn,
+    MaxBadRows,
     Seed,
     TextColumn,
     save_settings,
@@ -20,6 +21,7 @@ from headstart.cli.terminal import print_json, print_table, say
 from headstart.errors import SettingsError
 
 if TYPE_CHECKING:
+    from headstart.tasks.tagging import TagScores
     from headstart.transfer.token_tagger import TokenTagger
 
 
@@ -59,6 +61,7 @@ def tagging(
     ] = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    max_bad_rows: MaxBadRows = 0,
     seed: Seed = 0,
     config: Config = None,
     as_json: Json = False,
@@ -74,6 +77,7 @@ def tagging(
         headstart fit tagging train.conll --encoder glove.6B.100d.txt --out runs/names
     """
     from headstart.cli.bars import Bars
+    from headstart.cli.loading import tell_notes
     from headstart.data.tagged import read_tagged
     from headstart.hub.store import load_encoder
     from headstart.storage import check_new
@@ -82,7 +86,14 @@ def tagging(
 
     check_new(out)
     bars = Bars()
-    dataset = read_tagged(data, word_column=text_column, tag_column=label_column, progress=bars)
+    dataset = read_tagged(
+        data,
+        word_column=text_column,
+        tag_column=label_column,
+        max_bad_rows=max_bad_rows,
+        progress=bars,
+    )
+    tell_notes(dataset, bars)
     written = detect_scheme(dataset.tags) if scheme == "auto" else scheme_of(scheme)
     if not repair:
         check_legal(dataset.tags, written, dataset.place)
@@ -134,27 +145,13 @@ def tag_texts(
         write(sentences, tags)
 
 
-def evaluate_tagger(
-    tagger: "TokenTagger",
-    data: Path,
-    word_column: str | None,
-    tag_column: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Score a tagger on columns or JSONL."""
-    from headstart.cli.bars import Bars
-    from headstart.data.tagged import read_tagged
-    from headstart.serve.tagging import evaluate_tags
-
-    bars = Bars()
-    dataset = read_tagged(data, word_column=word_column, tag_column=tag_column, progress=bars)
-    found = evaluate_tags(tagger, dataset, progress=bars)
+def show_tag_scores(found: "TagScores", sentences: int, *, as_json: bool) -> None:
+    """Print how good a tagger is on so many sentences."""
     if as_json:
-        print_json({"sentences": len(dataset), **asdict(found)})
+        print_json({"sentences": sentences, **asdict(found)})
         return
     say(
-        f"{len(dataset):,} sentences, {found.words:,} words: precision {found.precision:.4f}, "
+        f"{sentences:,} sentences, {found.words:,} words: precision {found.precision:.4f}, "
         f"recall {found.recall:.4f}, F1 {found.f1:.4f}; accuracy of words {found.accuracy:.4f}"
     )
     print_table([asdict(scores) for scores in found.types])

@@ -71,6 +71,7 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     pair_columns: Sequence[str] | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    max_bad_rows: int = 0,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Ranking:
@@ -86,6 +87,8 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
         pair_columns: The two columns of a pair's texts.
         text_column: The column of the texts, or words.
         label_column: The column of the labels, or tags.
+        max_bad_rows: How many rows may be left out that cannot be read as they are, or have no
+            label.
         seed: Which texts these are, and everything else that is drawn.
         progress: Where progress goes.
 
@@ -96,7 +99,7 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     """
     started = time.perf_counter()
     sources = _by_name(encoders)
-    columns = Columns(text_column, pair_columns, label_column)
+    columns = Columns(text_column, pair_columns, label_column, max_bad_rows)
     chosen_task, given = read_examples(choose_task(task), data, columns, progress)
     for note in given.notes:
         progress.note(note)

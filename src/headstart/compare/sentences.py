@@ -4,6 +4,7 @@ from collections import Counter
 
 from headstart.data.columns import listed
 from headstart.data.tagged import TaggedSentences
+from headstart.data.unseen_labels import UnseenLabels, settle_unseen
 from headstart.errors import DataError
 from headstart.tasks.tagging import (
     OUTSIDE,
@@ -51,30 +52,35 @@ def check_taggable(dataset: TaggedSentences) -> None:
     check_legal(dataset.tags, detect_scheme(dataset.tags), dataset.place)
 
 
-def check_known_tags(test: TaggedSentences, train: TaggedSentences, *, scheme: Scheme) -> None:
-    """Refuse test sentences that a tagger cannot be scored on.
+def check_known_tags(
+    test: TaggedSentences,
+    train: TaggedSentences,
+    unseen_labels: UnseenLabels = "refuse",
+    *,
+    scheme: Scheme,
+) -> tuple[str, ...]:
+    """Refuse test sentences that a tagger cannot be scored on; note what it cannot get right.
 
     Raises:
-        DataError: A type was not there in training, a tag is not legal, or there is no span.
+        DataError: A type was not there in training, and such are refused, a tag is not legal, or
+            there is no span.
     """
     plain = scheme == "plain"
     known = {tag for tags in train.tags for tag in tags} | (set() if plain else {OUTSIDE})
     types = sorted({tag if plain else split_tag(tag)[1] for tag in known - {OUTSIDE}})
-    unknown = [
-        (row, at)
+    unseen = [
+        (test.place(row, at), tag)
         for row, tags in enumerate(test.tags)
         for at, tag in enumerate(tags)
         if tag not in known and (plain or split_tag(tag)[1] not in types)
     ]
-    if unknown:
-        row, at = unknown[0]
-        what = "tags" if plain else "types"
-        raise DataError(
-            f"{test.place(row, at)}: tag {test.tags[row][at]!r} was not there in training, whose "
-            f"{what} are {listed(types)} ({len(unknown):,} words have such tags)"
-        )
+    training = f"whose {'tags' if plain else 'types'} are {listed(types)}"
+    notes = settle_unseen(
+        unseen, unseen_labels, training=training, what="tag", of="words", counts_as="missed"
+    )
     if plain:
-        return
+        return notes
     check_legal(test.tags, detect_scheme(test.tags), test.place)
     if not any(map(spans, test.tags)):
         raise DataError(f"{test.source}: holds no span to score; give test sentences with spans")
+    return notes

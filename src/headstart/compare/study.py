@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from headstart.compare.winner import affordable_labels, fit_and_inspect
 from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.demo import fetch_demo
 from headstart.data.parallel import Pair, ParallelText, as_parallel
+from headstart.data.unseen_labels import UnseenLabels
 from headstart.devices import available_cores
 from headstart.errors import DataError, InterruptedRunError, SettingsError
 from headstart.hub.bundle import Pretrained
@@ -135,6 +136,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     text_column: str | None = None,
     pair_columns: Sequence[str] | None = None,
     label_column: str | None = None,
+    max_bad_rows: int = 0,
+    unseen_labels: UnseenLabels = "refuse",
     workers: int | None = None,
     max_memory: float = MOST_BYTES / 1e9,
     progress: Progress = SILENT,
@@ -175,6 +178,11 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
             tagged sentences that of the words.
         pair_columns: The two columns of a pair's texts.
         label_column: The column of the labels, or of the tags.
+        max_bad_rows: How many rows of `data`, and of `test`, may be left out that cannot be read as
+            they are, or have no label; notes say how many and which.
+        unseen_labels: Whether test rows whose label was not there in training are refused, or kept
+            and `count-as-error` of every method; a note says how many. In macro F1 such a label is
+            a class with an F1 of 0, as scikit-learn has it; spans of such a type are missed.
         workers: Processes; as many as cores by default.
         max_memory: Gigabytes that what one encoder says of all texts may take where it is kept for
             all cells; what does not fit is computed anew, and the results are the same.
@@ -207,6 +215,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "text_column": text_column,
         "pair_columns": list(pair_columns) if pair_columns else None,
         "label_column": label_column,
+        "max_bad_rows": max_bad_rows or None,
+        "unseen_labels": None if unseen_labels == "refuse" else unseen_labels,
         "out": str(out),
     }
     sources = (data, test, corpus, parallel)
@@ -226,7 +236,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     if size not in SIZES:
         raise SettingsError(f"no size {size!r} to pretrain; there are {', '.join(SIZES)}")
     chosen = choose_task(task, demo, has_data=data is not None, symmetric=symmetric)
-    columns = Columns(text_column, pair_columns, label_column)
+    columns = Columns(text_column, pair_columns, label_column, max_bad_rows)
     if data is not None:
         chosen, train, test_rows = read_rows(chosen, data, test, columns, progress)
         about = train.source
@@ -243,8 +253,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         usual = QUICK_DEMO_MINUTES if quick else DEMO_MINUTES
     else:
         raise SettingsError(
-            "test rows and columns belong to labelled data; give the data too, or nothing at all "
-            "for the demo"
+            "test rows, columns and bad rows belong to labelled data; give the data too, or "
+            "nothing at all for the demo"
         )
     if corpus is not None:
         text = as_corpus(corpus, text_column=text_column)
@@ -252,7 +262,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         translations = as_parallel(parallel)
     if drop_leaks:
         train = without_leaks(chosen, train, test_rows)
-    chosen.check_test(test_rows, train)
+    unseen = chosen.check_test(test_rows, train, unseen_labels)
+    test_rows = replace(test_rows, notes=(*test_rows.notes, *unseen))
     plan = _Plan(
         title=f"How many {chosen.wording.labels} does pretraining save on {about}?",
         task=chosen,

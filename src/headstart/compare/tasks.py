@@ -14,6 +14,7 @@ from headstart.data.pairs import PairDataset, read_labelled_pairs
 from headstart.data.parallel import Pair
 from headstart.data.tables import file_format, table_columns
 from headstart.data.tagged import TaggedSentences, read_tagged
+from headstart.data.unseen_labels import UnseenLabels
 from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress
 from headstart.tasks.pairs import Pairs
@@ -28,11 +29,12 @@ Examples = Dataset | PairDataset | TaggedSentences
 
 
 class Columns(NamedTuple):
-    """The columns that were asked for."""
+    """The columns that were asked for, and how many rows of them may be bad."""
 
     text: str | None = None
     pair: Sequence[str] | None = None
     label: str | None = None
+    max_bad_rows: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,8 @@ class ComparedTask:
         dataset: What labelled examples are, once they are read.
         read: Reads them from a file.
         check: Refuses those that cannot be trained on.
-        check_test: Refuses test examples that these training examples do not prepare for.
+        check_test: Refuses test examples that these training examples do not prepare for, or
+            returns notes of those whose labels count as errors.
         kinds: What is counted in examples: classes, types of spans, ..
         strata: What each example counts as where examples are drawn.
         estimator: What is fitted to them.
@@ -68,7 +71,7 @@ class ComparedTask:
     dataset: type[Examples]
     read: Callable[[str | Path, Columns, Progress], Examples]
     check: Callable[[Any], None] = check_trainable
-    check_test: Callable[[Any, Any], None]
+    check_test: Callable[[Any, Any, UnseenLabels], tuple[str, ...]]
     kinds: Callable[[Any], list[str]]
     strata: Callable[[Any], list[str]]
     estimator: type[TextClassifier | TokenTagger]
@@ -83,7 +86,7 @@ class ComparedTask:
 def _read_texts(path: str | Path, columns: Columns, progress: Progress) -> Dataset:
     _refuse_pairs(columns)
     if columns.text is None:
-        there = set(table_columns(Path(path)))
+        there = set(table_columns(Path(path), columns.max_bad_rows))
         for task, theirs in ((PAIR, ("text_a", "text_b")), (TAGGING, ("tokens", "tags"))):
             if "text" not in there and there.issuperset(theirs):
                 raise DataError(
@@ -92,13 +95,21 @@ def _read_texts(path: str | Path, columns: Columns, progress: Progress) -> Datas
                     "column with text_column (--text-column)"
                 )
     return read_labelled(
-        path, text_column=columns.text, label_column=columns.label, progress=progress
+        path,
+        text_column=columns.text,
+        label_column=columns.label,
+        max_bad_rows=columns.max_bad_rows,
+        progress=progress,
     )
 
 
 def _read_pairs(path: str | Path, columns: Columns, progress: Progress) -> PairDataset:
     return read_labelled_pairs(
-        path, pair_columns=columns.pair, label_column=columns.label, progress=progress
+        path,
+        pair_columns=columns.pair,
+        label_column=columns.label,
+        max_bad_rows=columns.max_bad_rows,
+        progress=progress,
     )
 
 
@@ -109,7 +120,13 @@ def _read_sentences(path: str | Path, columns: Columns, progress: Progress) -> T
             f"{path}: is a csv table, and the task is 'tagging'; give columns of words and tags as "
             "in CoNLL, or JSONL or Parquet with tokens and tags"
         )
-    return read_tagged(path, word_column=columns.text, tag_column=columns.label, progress=progress)
+    return read_tagged(
+        path,
+        word_column=columns.text,
+        tag_column=columns.label,
+        max_bad_rows=columns.max_bad_rows,
+        progress=progress,
+    )
 
 
 def _refuse_pairs(columns: Columns) -> None:
@@ -117,8 +134,10 @@ def _refuse_pairs(columns: Columns) -> None:
         raise SettingsError("pair columns are for pairs; compare with task='pair' (--task pair)")
 
 
-def _check_labels(test: Dataset | PairDataset, train: Dataset | PairDataset) -> None:
-    check_known_labels(test, train.classes)
+def _check_labels(
+    test: Dataset | PairDataset, train: Dataset | PairDataset, unseen_labels: UnseenLabels
+) -> tuple[str, ...]:
+    return check_known_labels(test, train.classes, unseen_labels)
 
 
 def _labels(examples: Dataset | PairDataset) -> list[str]:

@@ -15,6 +15,7 @@ from headstart.data.labelled import (
     read_columns,
 )
 from headstart.data.tables import list_columns
+from headstart.data.unseen_labels import UnseenLabels, settle_unseen
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
@@ -77,16 +78,21 @@ def _several(column: str, separator: str | None, cell: str | list[str]) -> list[
     return list(dict.fromkeys(found))
 
 
-def check_known_label_sets(dataset: Labelled[str, list[str]], classes: list[str]) -> None:
-    """Refuse labels that a trained classifier cannot give.
+def check_known_label_sets(
+    dataset: Labelled[str, list[str]],
+    classes: list[str],
+    unseen_labels: UnseenLabels = "refuse",
+) -> tuple[str, ...]:
+    """Refuse labels that a trained classifier cannot give, or return a note of them.
 
     Raises:
-        DataError: A label is not among `classes`; names the line.
+        DataError: A label is not among `classes`, and such are refused; names the line.
     """
     known = set(classes)
-    for line, labels in zip(dataset.lines, dataset.labels, strict=True):
-        if unknown := [label for label in labels if label not in known]:
-            raise DataError(
-                f"{dataset.source} line {line}: label {unknown[0]!r} was not there in training, "
-                f"which had {listed(sorted(known))}"
-            )
+    unseen = [
+        (f"{dataset.source} line {line}", label)
+        for line, labels in zip(dataset.lines, dataset.labels, strict=True)
+        for label in labels
+        if label not in known
+    ]
+    return settle_unseen(unseen, unseen_labels, training=f"which had {listed(sorted(known))}")

@@ -17,6 +17,7 @@ from headstart.data.columns import choose_label, choose_text, listed
 from headstart.data.hub_data import pinned
 from headstart.data.lines import STDIN, read_lines
 from headstart.data.tables import Also, file_format, read_rows, table_columns
+from headstart.data.unseen_labels import UnseenLabels, settle_unseen
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
@@ -223,7 +224,8 @@ def convert_labels(
             bad.reject(DataError(f"{dataset.source} line {dataset.lines[row]}: {error}"))
         else:
             kept.append(row)
-    return noted(replace(dataset.select(kept), labels=labels), bad)
+    rows = dataset if len(kept) == len(dataset) else dataset.select(kept)
+    return noted(replace(rows, labels=labels), bad)
 
 
 def noted(dataset: Rows, bad: BadRows) -> Rows:
@@ -273,20 +275,23 @@ def check_number_of_classes(source: str | Path, number: int) -> None:
         )
 
 
-def check_known_labels(dataset: Labelled[Any, str], classes: Collection[str]) -> None:
-    """Refuse labels that a trained classifier cannot answer.
+def check_known_labels(
+    dataset: Labelled[Any, str],
+    classes: Collection[str],
+    unseen_labels: UnseenLabels = "refuse",
+) -> tuple[str, ...]:
+    """Refuse labels that a trained classifier cannot answer, or return a note of them.
 
     Raises:
-        DataError: A label is not among `classes`.
+        DataError: A label is not among `classes`, and such are refused.
     """
     known = set(classes)
-    unknown = [i for i, label in enumerate(dataset.labels) if label not in known]
-    if unknown:
-        raise DataError(
-            f"{dataset.source} line {dataset.lines[unknown[0]]}: label "
-            f"{dataset.labels[unknown[0]]!r} was not there in training, which had "
-            f"{listed(sorted(known))} ({len(unknown):,} rows have such labels)"
-        )
+    unseen = [
+        (f"{dataset.source} line {line}", label)
+        for line, label in zip(dataset.lines, dataset.labels, strict=True)
+        if label not in known
+    ]
+    return settle_unseen(unseen, unseen_labels, training=f"which had {listed(sorted(known))}")
 
 
 def read_texts(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from headstart.data.label_sets import check_known_label_sets
 from headstart.data.labelled import Labelled, check_known_labels
+from headstart.data.unseen_labels import UnseenLabels
 from headstart.progress import SILENT, Progress
 from headstart.serve.predictor import Classifier
 from headstart.tasks.calibration import calibration_error
@@ -46,9 +48,12 @@ class Evaluation:
     Attributes:
         rows: Rows of the dataset.
         accuracy: Share of them that the model labels right.
-        macro_f1: Unweighted mean of the classes' F1.
+        macro_f1: Unweighted mean of the F1 of every class of the dataset or the answers, as
+            scikit-learn has it: a class that the model does not know has an F1 of 0.
         calibration_error: How far the probability of the answers is from their accuracy.
-        classes: The scores of each class that the model knows, in its order.
+        classes: The scores of each class that the model knows, in its order, and then of those of
+            the dataset that it does not.
+        unseen_rows: Rows of such a class: the model gets each wrong.
     """
 
     rows: int
@@ -56,6 +61,7 @@ class Evaluation:
     macro_f1: float
     calibration_error: float
     classes: tuple[ClassScores, ...]
+    unseen_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,12 @@ class LabelSetEvaluation:
     Attributes:
         rows: Rows of the dataset.
         micro_f1: F1 of all labels of all rows together.
-        macro_f1: Unweighted mean of the labels' F1.
+        macro_f1: Unweighted mean of the labels' F1, 0 of a label that the model does not know.
         subset_accuracy: Share of the rows whose labels are all right, and no more.
         calibration_error: How far the labels' probabilities are from the shares that have them.
-        classes: The scores of each label that the model knows, in its order.
+        classes: The scores of each label that the model knows, in its order, and then of those of
+            the dataset that it does not, and gives with probability 0.
+        unseen_rows: Rows with such a label.
     """
 
     rows: int
@@ -77,6 +85,7 @@ class LabelSetEvaluation:
     subset_accuracy: float
     calibration_error: float
     classes: tuple[ClassScores, ...]
+    unseen_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,19 +111,31 @@ def evaluate(
     model: Classifier,
     dataset: Labelled[Any, str],
     *,
+    unseen_labels: UnseenLabels = "refuse",
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> Evaluation:
     """Score a model on labelled texts, or pairs of them.
 
+    Args:
+        model: The model.
+        dataset: The texts or pairs.
+        unseen_labels: Whether labels that are none of the model's refuse the dataset, or count as
+            errors, which is told to `progress`.
+        batch_size: Rows to predict at once.
+        progress: Where progress goes.
+
     Raises:
-        DataError: A label is none of the model's classes; names the line.
+        DataError: A label is none of the model's classes, and is refused; names the line.
     """
-    labels = [str(label) for label in model.classes_]
-    check_known_labels(dataset, labels)
+    known = [str(label) for label in model.classes_]
+    for note in check_known_labels(dataset, known, unseen_labels):
+        progress.note(note)
     shares = _in_batches(model.predict_proba, dataset, batch_size, progress)
-    predicted = np.array(labels)[shares.argmax(1)]
+    predicted = np.array(known)[shares.argmax(1)]
     right = predicted == np.array(dataset.labels)
+    unseen = set(dataset.labels) - set(known)
+    labels = [*known, *sorted(unseen)]
     scores = precision_recall_fscore_support(
         dataset.labels, predicted, labels=labels, zero_division=0.0
     )
@@ -124,6 +145,7 @@ def evaluate(
         macro_f1=macro_f1(dataset.labels, predicted),
         calibration_error=calibration_error(shares.max(1), right),
         classes=_class_scores(labels, scores),
+        unseen_rows=sum(label in unseen for label in dataset.labels),
     )
 
 
@@ -131,27 +153,35 @@ def evaluate_label_sets(
     model: TextClassifier,
     dataset: Labelled[str, list[str]],
     *,
+    unseen_labels: UnseenLabels = "refuse",
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> LabelSetEvaluation:
     """Score a model that gives several labels on texts that have several.
 
+    `unseen_labels` and the rest are as of `evaluate`.
+
     Raises:
-        DataError: A label is none of the model's; names the line.
+        DataError: A label is none of the model's, and is refused; names the line.
     """
-    labels = [str(label) for label in model.classes_]
-    check_known_label_sets(dataset, labels)
+    known = [str(label) for label in model.classes_]
+    for note in check_known_label_sets(dataset, known, unseen_labels):
+        progress.note(note)
     shares = _in_batches(model.predict_proba, dataset, batch_size, progress)
+    predicted = shares >= model.thresholds_
+    unseen = sorted(set(chain.from_iterable(dataset.labels)) - set(known))
+    shares, predicted = (np.pad(each, ((0, 0), (0, len(unseen)))) for each in (shares, predicted))
+    labels = [*known, *unseen]
     columns = {label: column for column, label in enumerate(labels)}
     matrix = np.zeros(shares.shape, bool)
     for row, given in enumerate(dataset.labels):
         matrix[row, [columns[label] for label in given]] = True
-    predicted = shares >= model.thresholds_
     return LabelSetEvaluation(
         rows=len(dataset),
         **label_set_scores(matrix, predicted),
         calibration_error=calibration_error(shares.ravel(), matrix.ravel()),
         classes=_class_scores(labels, (*scores_by_label(matrix, predicted), matrix.sum(0))),
+        unseen_rows=int(matrix[:, len(known) :].any(1).sum()),
     )
 
 

@@ -5,13 +5,13 @@ sentence, or as JSONL, which holds any word exactly.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
 from headstart.data.columns import listed
 from headstart.data.tagged import TaggedSentences, read_sentences
+from headstart.data.unseen_labels import UnseenLabels, settle_unseen
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.storage import whole_file
@@ -109,20 +109,35 @@ def write_json(file: IO[str]) -> Write:
 
 
 def evaluate_tags(
-    model: Tagger, dataset: TaggedSentences, *, progress: Progress = SILENT
+    model: Tagger,
+    dataset: TaggedSentences,
+    *,
+    unseen_labels: UnseenLabels = "count-as-error",
+    progress: Progress = SILENT,
 ) -> TagScores:
-    """Score a tagger on tagged sentences; a tag that it has never seen counts as missed.
+    """Score a tagger on tagged sentences.
 
-    Which tags those are is told to `progress`.
+    Args:
+        model: The tagger.
+        dataset: The sentences.
+        unseen_labels: Whether tags that it has never seen count as missed, which is customary and
+            told to `progress`, or refuse the dataset.
+        progress: Where progress goes.
+
+    Raises:
+        DataError: A tag is refused; names where it stands.
     """
-    known, gold = set(model.classes_), model.in_scheme(dataset.tags)
-    counts = Counter(name for tags in gold for name in tags if name not in known)
-    if counts:
-        row = next(row for row, tags in enumerate(gold) if counts.keys() & set(tags))
-        at = next(at for at, name in enumerate(gold[row]) if name in counts)
-        progress.note(
-            f"{dataset.place(row, at)}: tag {gold[row][at]!r} was not there in training, "
-            f"and counts as missed; such tags: {listed(sorted(counts))} ({counts.total():,} words)"
-        )
+    known = set(model.classes_)
+    unseen = [
+        (dataset.place(row, at), name)
+        for row, tags in enumerate(model.in_scheme(dataset.tags))
+        for at, name in enumerate(tags)
+        if name not in known
+    ]
+    training = f"which had {listed(sorted(known))}"
+    for note in settle_unseen(
+        unseen, unseen_labels, training=training, what="tag", of="words", counts_as="missed"
+    ):
+        progress.note(note)
     with progress.stage(f"tagging {dataset.source}"):
         return model.evaluate(dataset.sentences, dataset.tags)
