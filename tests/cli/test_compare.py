@@ -101,6 +101,7 @@ def test_every_option_arrives(run, given):
             "text",
             *("--task", "pair", "--symmetric", "--drop-leaks"),
             *("--pair-columns", "a, b"),
+            *("--max-bad-rows", "3", "--unseen-labels", "count-as-error"),
             "--out",
             "runs/b",
         ),
@@ -124,6 +125,8 @@ def test_every_option_arrives(run, given):
         "drop_leaks": True,
         "text_column": "text",
         "pair_columns": ["a", "b"],
+        "max_bad_rows": 3,
+        "unseen_labels": "count-as-error",
         "workers": 1,
         "max_memory": 2.0,
     }

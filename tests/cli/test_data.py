@@ -138,3 +138,11 @@ def test_get(run, monkeypatch):
     expected = {"train": "t.csv", "test": "e.csv", "corpus": "c", "glove": "g", "minilm": "m"}
     assert (code, json.loads(out)) == (0, expected)
     assert "t.csv" in run("data", "get")[1]
+
+
+def test_check_leaves_bad_rows_out_where_that_is_allowed(run, files):
+    (files / "bad.csv").write_text("text,label\na,x\nb,x\nc,y\nd,y\nalone\n")
+    assert run("data", "check", "bad.csv")[0] == 2
+    code, out, _ = run("data", "check", "bad.csv", "--test", "bad.csv", "--max-bad-rows", "1")
+    assert (code, out.splitlines()[0]) == (0, "bad.csv: 4 rows, 2 classes")
+    assert out.count("bad.csv: 1 row cannot be read and is left out (1 may be): line 6") == 1

@@ -26,3 +26,22 @@ def test_an_unknown_label(run, files):
     code, _, err = run("evaluate", "model", "odd.csv")
     assert code == 2
     assert "odd.csv line 2: label 'weather' was not there in training" in err
+
+
+def test_an_unknown_label_counts_as_an_error_where_that_is_asked_for(run, files):
+    (files / "odd.csv").write_text("text,label\nthe team won the final,sport\nrain,weather\n")
+    words = ("evaluate", "model", "odd.csv", "--unseen-labels", "count-as-error")
+    code, out, err = run(*words)
+    assert (code, out[:23]) == (0, "2 rows: accuracy 0.500,")
+    assert "odd.csv line 3: label 'weather' was not there in training, and counts as an err" in err
+    found = json.loads(run(*words, "--json")[1])
+    assert (found["unseen_rows"], found["classes"][-1]["label"]) == (1, "weather")
+    assert run(*words[:-1], "ignore")[0] == 2
+
+
+def test_bad_rows_are_left_out_where_that_is_allowed(run, files):
+    (files / "bad.csv").write_text("text,label\na goal by the team,sport\na,b,c\nshares,\n")
+    code, out, err = run("evaluate", "model", "bad.csv", "--max-bad-rows", "2")
+    assert (code, out[:6]) == (0, "1 rows")
+    assert "2 rows cannot be read and are left out (2 may be): line 3, column 3" in err
+    assert run("evaluate", "model", "bad.csv", "--max-bad-rows", "1")[0] == 2

@@ -3,6 +3,8 @@
 import json
 import tomllib
 
+import pytest
+
 
 def test_the_proof_is_printed(run, files):
     code, out, _ = run(
@@ -155,3 +157,33 @@ def test_many_numbers_as_labels_are_noted(run, files):
     )
     assert code == 0
     assert "numbers.csv: the labels look like numbers and are read as 12 classes" in err
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "row"),
+    [
+        ("classification", "text", ""),
+        ("regression", "text", ""),
+        ("pair", "text_a,text_b", "other,"),
+        ("pair --numbers", "text_a,text_b", "other,"),
+    ],
+)
+def test_bad_rows_are_left_out_where_that_is_allowed(run, files, tmp_path, task, columns, row):
+    rows = "".join(f"text {number},{row}{number % 2}\n" for number in range(20))
+    (files / "some.csv").write_text(f"{columns},label\n{rows}alone\n")
+    words = ("fit", *task.split(), "some.csv", "--transfer", "tfidf", "--out", tmp_path / "m")
+    code, _, err = run(*words)
+    assert (code, "some.csv line 22, column 2: 1 column" in err) == (2, True)
+    code, _, err = run(*words, "--max-bad-rows", "1")
+    assert code == 0
+    assert "some.csv: 1 row cannot be read and is left out (1 may be): line 22, column 2" in err
+
+
+def test_bad_sentences_are_left_out_where_that_is_allowed(run, files, tmp_path):
+    good = '{"tokens": ["Mary", "left"], "tags": ["B-P", "O"]}\n'
+    (files / "some.jsonl").write_text(f'{{"tokens": ["a"]}}\n{good * 9}')
+    words = ("fit", "tagging", "some.jsonl", "--transfer", "majority", "--out", tmp_path / "m")
+    assert run(*words)[0] == 2
+    code, _, err = run(*words, "--max-bad-rows", "1")
+    assert code == 0
+    assert "some.jsonl: 1 row cannot be read and is left out (1 may be): line 1: has no" in err

@@ -60,3 +60,14 @@ def test_what_cannot_be_ranked_is_one_line(run, words, message):
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("vectors")
+def test_bad_rows_are_left_out_where_that_is_allowed(run, files):
+    (files / "bad.csv").write_text((files / "train.csv").read_text() + "alone\n")
+    words = ("rank", "bad.csv", "--encoders", "topics.vec")
+    assert run(*words)[0] == 2
+    code, out, err = run(*words, "--max-bad-rows", "1")
+    assert code == 0
+    assert "bad.csv: 1 row cannot be read and is left out (1 may be): line 38" in err
+    assert "headstart compare bad.csv --max-bad-rows 1 --methods" in out

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score
 
 from headstart.compare.scoring import score_classes, score_spans, score_words
 from headstart.tasks.tagging import convert, score_tags
@@ -14,6 +15,13 @@ def test_a_row_of_classes_has_one_answer():
     cell = score_classes(["a", "b", "b"], ["a", "b", "a"]).as_cell()
     assert (cell["correct"], cell["value"]) == ([1, 1, 0], pytest.approx(2 / 3))
     assert not {"total", "types"} & cell.keys()
+
+
+def test_a_class_that_no_method_can_answer_has_an_f1_of_zero():
+    truth, answers = ["a", "b", "new", "new"], ["a", "b", "a", "b"]
+    found = score_classes(truth, answers)
+    assert found.correct == [1, 1, 0, 0]
+    assert found.macro_f1 == f1_score(truth, answers, average="macro", zero_division=0) < 0.5
 
 
 def test_a_sentence_has_as_many_answers_as_true_and_found_spans():

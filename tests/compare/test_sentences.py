@@ -76,3 +76,14 @@ def test_a_plain_tag_that_training_lacks_is_refused():
         DataError, match=r"line 1, word 1: tag 'O' was not .* whose tags are 'N', 'V'"
     ):
         check_known_tags(TaggedSentences([["a"]], [["O"]]), train, scheme="plain")
+
+
+def test_types_that_training_lacks_are_noted_where_they_count_as_missed():
+    test = TaggedSentences([["w"], ["w", "w"]], [["B-L"], ["B-P", "B-X"]], "test")
+    assert check_known_tags(test, DATA, "count-as-error", scheme="IOB2") == (
+        "test line 2, word 2: tag 'B-X' was not there in training, and counts as missed; "
+        "such tags: 'B-X' (1 words)",
+    )
+    illegal = TaggedSentences([["w", "w"]] * 2, [["O", "I-X"], ["B-P", "O"]])
+    with pytest.raises(DataError, match="is not legal"):
+        check_known_tags(illegal, DATA, "count-as-error", scheme="IOB2")

@@ -385,7 +385,10 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
         ({"minutes": math.nan}, SettingsError, "minutes must be above 0"),
         ({"pretrain_size": "huge"}, SettingsError, "no size 'huge' to pretrain; there are tiny"),
         ({"methods": ["word2vec:scratch"]}, SettingsError, "word2vec are word vectors"),
-        ({"data": None}, SettingsError, "test rows and columns belong to labelled data"),
+        ({"data": None}, SettingsError, "test rows, columns and bad rows belong to labelled data"),
+        ({"data": None, "test": None, "max_bad_rows": 1}, SettingsError, "bad rows belong to"),
+        ({"max_bad_rows": -1}, SettingsError, "max_bad_rows must be 0 or more, got -1"),
+        ({"unseen_labels": "skip"}, SettingsError, "must be 'refuse' or 'count-as-error', not 'sk"),
     ],
 )
 def test_bad_settings_are_told_before_anything_runs(files, options, error, reason):
@@ -404,3 +407,36 @@ def test_labels_that_only_the_test_rows_have(files):
 def test_a_folder_in_use_is_left_alone(files):
     with folder_lock(files / "out"), pytest.raises(LockedError, match="process"):
         _compare(files)
+
+
+@pytest.mark.slow
+def test_rows_left_out_and_labels_that_count_as_errors_are_told(files):
+    train, cells = files / "train.csv", files / "out" / "cells"
+    whole = train.read_text()
+    train.write_text(whole.replace(",sea\n", "\n", 1))
+    with (files / "test.csv").open("a") as file:
+        file.write("a wave,moon\nthe tide,moon\n")
+    asked = {"methods": ["tfidf"], "label_budgets": [24], "seeds": 1, "max_bad_rows": 1,
+             "unseen_labels": "count-as-error"}  # fmt: skip
+    found = _compare(files, **asked).results
+    (cell,) = found["cells"]
+    assert (found["data"]["train_rows"], found["data"]["test_rows"]) == (59, 47)
+    assert cell["correct"][-2:] == [0, 0]
+    assert cell["value"] == sum(cell["correct"]) / 47 > 0.5
+    left_out, unseen = found["data"]["notes"]
+    assert (
+        "train.csv: 1 row cannot be read and is left out (1 may be): line 2, column 2" in left_out
+    )
+    assert unseen == (
+        f"{files / 'test.csv'} line 47: label 'moon' was not there in training, and counts as an "
+        "error; such labels: 'moon' (2 rows)"
+    )
+    report = (files / "out" / "report.html").read_text()
+    assert "1 row cannot be read and is left out" in report
+    assert "and counts as an error" in report
+    assert "--max-bad-rows 1 --unseen-labels count-as-error" in found["command"]
+
+    before = set(cells.iterdir())
+    train.write_text(whole)
+    assert len(_compare(files, **asked).results["data"]["notes"]) == 1
+    assert len(set(cells.iterdir()) - before) == 1, "the cells of other rows are other cells"

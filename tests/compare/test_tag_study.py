@@ -213,3 +213,18 @@ def test_the_usual_methods_are_those_for_the_task():
         "majority",
         "word2vec:probe",
     ]
+
+
+def test_spans_of_a_type_that_training_lacks_are_missed(tmp_path, make_sentences):
+    train, test = make_sentences(60), make_sentences(40, seed=1)
+    more = TaggedSentences([*test.texts, ["a", "b"]], [*test.labels, ["B-moon", "B-moon"]])
+    seen, cell = (
+        run_cell(
+            terms_of(train, part, tmp_path), Contestant.parse("majority"), None, labels=40, seed=0
+        )
+        for part in (test, more)
+    )
+    assert (cell["correct"], cell["total"]) == ([*seen["correct"], 0], [*seen["total"], 2])
+    assert cell["value"] == sum(seen["correct"]) / (sum(seen["total"]) + 2)
+    moon = next(each for each in cell["types"] if each["type"] == "moon")
+    assert (moon["recall"], moon["support"]) == (0.0, 2)

@@ -214,3 +214,14 @@ def test_sentences_have_the_names_of_their_tags(hub):
     hub.rows = [{"tokens": ["Mary", "left"], "ner_tags": [1]}]
     with pytest.raises(DataError, match="line 1: 2 words but 1 tags"):
         read_tagged("hf:me/news", tag_column="ner_tags")
+
+
+def test_rows_without_text_or_class_are_left_out_where_that_is_allowed(hub):
+    hub.rows = [*ROWS, {**ROWS[0], "text": None}, {**ROWS[0], "label": -1}, ROWS[1]]
+    data = read_labelled("hf:me/news", max_bad_rows=2)
+    assert data.lines == [1, 2, 3, 6]
+    assert (
+        "2 rows cannot be read and are left out (2 may be): row 4: 'text' is null" in data.notes[0]
+    )
+    with pytest.raises(DataError, match=r"line 5: no label .* 1 may be left out"):
+        read_labelled("hf:me/news", max_bad_rows=1)

@@ -119,3 +119,30 @@ def test_an_unknown_label_is_named():
     check_known_label_sets(dataset, ["a", "z"])
     with pytest.raises(DataError, match="line 2: label 'z' was not there in training, which had"):
         check_known_label_sets(dataset, ["a", "b"])
+
+
+def test_rows_whose_labels_are_no_list_are_left_out_where_that_is_allowed(tmp_path):
+    rows = [
+        {"text": "u", "label": "one"},
+        {"text": "v", "label": None},
+        {"text": "w", "label": ["a", " "]},
+        {"text": "x", "label": ["a", None]},
+        *[{"text": "y", "label": ["b"]}] * 5,
+    ]
+    path = write(tmp_path, "a.jsonl", *rows)
+    assert holds_lists(path, None, None, max_bad_rows=4)
+    found = read_label_sets(path, max_bad_rows=4)
+    assert (found.labels, found.lines) == ([["b"]] * 5, [5, 6, 7, 8, 9])
+    assert "4 rows cannot be read" in found.notes[0]
+    pq.write_table(pa.table({"text": list("uvwx"), "label": [["a"], None, ["b", None], []]}),
+                   tmp_path / "a.parquet")  # fmt: skip
+    found = read_label_sets(tmp_path / "a.parquet", max_bad_rows=2)
+    assert (found.texts, found.labels, found.lines) == (["u", "x"], [["a"], []], [1, 4])
+    with pytest.raises(DataError, match=r"row 3: 'label' holds a null; its items must .* 1 may be"):
+        read_label_sets(tmp_path / "a.parquet", max_bad_rows=1)
+
+
+def test_labels_that_training_lacked_are_noted_where_they_count_as_errors():
+    data = Labelled(["x", "y"], [["a", "new", "other"], ["b"]], "test.jsonl")
+    (note,) = check_known_label_sets(data, ["a", "b"], "count-as-error")
+    assert note.endswith("and counts as an error; such labels: 'new', 'other' (1 rows)")

@@ -179,3 +179,23 @@ def test_nothing_to_predict_is_refused(csv_file, content):
 def test_a_batch_holds_a_text_at_least(csv_file):
     with pytest.raises(SettingsError, match="batch_size must be 1 or more"):
         next(read_texts(csv_file("text\na\n"), batch_size=0))
+
+
+def test_rows_without_a_label_are_left_out_where_that_is_allowed(csv_file):
+    path = csv_file("text,label\na,x\nb,\nc,y\nd, \n")
+    data = read_labelled(path, max_bad_rows=2)
+    assert (data.texts, data.labels, data.lines) == (["a", "c"], ["x", "y"], [2, 4])
+    assert "2 rows cannot be read and are left out (2 may be): line 3: no label" in data.notes[0]
+    with pytest.raises(DataError, match=r"line 5: no label .* \(2 rows cannot be read, and 1 may"):
+        read_labelled(path, max_bad_rows=1)
+
+
+def test_labels_that_training_lacked_are_noted_where_they_count_as_errors():
+    data = Dataset(["a", "b", "c", "d"], ["x", "z", "y", "z"], "test.csv")
+    assert check_known_labels(data, ["x", "y"], "count-as-error") == (
+        "test.csv line 2: label 'z' was not there in training, and counts as an error; "
+        "such labels: 'z' (2 rows)",
+    )
+    assert check_known_labels(data, ["x", "y", "z"], "count-as-error") == ()
+    with pytest.raises(SettingsError, match="must be 'refuse' or 'count-as-error', not 'ignore'"):
+        check_known_labels(data, ["x", "y", "z"], "ignore")

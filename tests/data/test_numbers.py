@@ -93,3 +93,17 @@ def test_labels_that_look_like_numbers_are_noted():
     assert note.endswith("for numbers use headstart fit pair --numbers")
     assert note_of_numbers(Dataset(["x"] * 10, many[:10])) is None, "grades, perhaps"
     assert note_of_numbers(Dataset(["x"] * 12, [*many, "unknown"])) is None
+
+
+@pytest.mark.parametrize("read", [read_numbers, read_pair_numbers])
+def test_rows_without_a_number_are_left_out_where_that_is_allowed(tmp_path, read):
+    sides = "text" if read is read_numbers else "text_a,text_b"
+    text = "x" if read is read_numbers else "x,y"
+    path = tmp_path / "a.csv"
+    path.write_text(f"{sides},label\n{text},1\n{text},good\n{text}\n{text},\n{text},2\n")
+    found = read(path, max_bad_rows=3)
+    assert (found.labels, found.lines) == ([1.0, 2.0], [2, 6])
+    assert "left out (3 may be): line 4, column " in found.notes[0]
+    assert "line 3: 'label' is 'good', not a finite number" in found.notes[0]
+    with pytest.raises(DataError, match=r"line 5: 'label' is '', not a finite .* 2 may"):
+        read(path, max_bad_rows=2)

@@ -159,3 +159,20 @@ def test_labels_are_checked_as_those_of_texts_are():
         check_trainable(single)
     with pytest.raises(DataError, match=r"pairs\.csv line 7: label 'y' was not there in training"):
         check_known_labels(single, ["x"])
+
+
+def test_a_pair_without_a_side_is_a_bad_row_and_one_with_an_empty_side_is_not(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    rows = [
+        {"text_a": "a", "text_b": "b", "label": "x"},
+        {"text_a": "a", "label": "x"},
+        {"text_a": "a", "text_b": None, "label": "y"},
+        {"text_a": "", "text_b": "d", "label": "y"},
+        {"text_a": "", "text_b": "d", "label": ""},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    data = read_labelled_pairs(path, max_bad_rows=3)
+    assert (data.texts, data.lines) == ([("a", "b"), ("", "d")], [1, 4])
+    left_out, empty = data.notes
+    assert "3 rows cannot be read and are left out (3 may be): line 2: has no 'text_b'" in left_out
+    assert "line 4: a side is empty, as in 1 of 2 pairs; kept" in empty

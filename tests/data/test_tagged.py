@@ -179,3 +179,21 @@ def test_any_words_and_tags_survive_a_file(tmp_path, sentences, separator):
     data = read_tagged(path)
     assert data.sentences == [[word for word, _ in words] for words in sentences]
     assert data.tags == [[tag for _, tag in words] for words in sentences]
+
+
+def test_sentences_that_cannot_be_read_are_left_out_where_that_is_allowed(write, tmp_path):
+    good = json.dumps({"tokens": ["a"], "tags": ["O"]})
+    bad = ['{"tokens": ["a"], "tags": []}', '{"tokens": ["a"]}', "oops",
+           '{"tokens": [], "tags": []}', '{"tokens": [1], "tags": ["O"]}']  # fmt: skip
+    data = read_tagged(write("\n".join([*bad, good]), "a.jsonl"), max_bad_rows=5)
+    assert (data.sentences, data.lines, data.line_a_word) == ([["a"]], [6], False)
+    assert "5 rows cannot be read and are left out (5 may be): line 1: 1 words" in data.notes[0]
+    with pytest.raises(DataError, match=r"line 5: .* \(5 rows cannot be read, and 4 may"):
+        read_tagged(tmp_path / "a.jsonl", max_bad_rows=4)
+    with pytest.raises(DataError, match=r"line 1: .* \(no row of the file can be read\)"):
+        read_tagged(write("\n".join(bad), "a.jsonl"), max_bad_rows=5)
+    columns = {"tokens": [["a"], None, ["b"], ["c"]], "tags": [["O"], ["O"], ["O", "O"], ["X"]]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert read_tagged(tmp_path / "a.parquet", max_bad_rows=2).lines == [1, 4]
+    with pytest.raises(DataError, match="line 3: 3 columns, expected 2"):
+        read_tagged(write("a O\n\nb O O\n"), max_bad_rows=9)

@@ -6,10 +6,19 @@ what is kept exactly, and what is counted.
 
 import gzip
 import json
+import re
 import unicodedata
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
+from tests.reliability.malformed import (
+    JSON_LINES,
+    json_cases,
+    parquet_cases,
+    table_cases,
+    tagged_cases,
+)
 
 from headstart.data.checks import check_data
 from headstart.data.corpora import read_corpus
@@ -23,6 +32,7 @@ from headstart.data.labelled import (
 from headstart.data.pairs import read_labelled_pairs
 from headstart.data.tagged import read_tagged
 from headstart.errors import DataError
+from headstart.serve.evaluation import evaluate
 from headstart.tokenize.batches import inference_batches
 from headstart.tokenize.characters import words_to_characters
 from headstart.tokenize.encoded import in_batches
@@ -83,6 +93,58 @@ def test_E1_malformed_corpus_conll_keeps(tmp_path):
     assert read_tagged(tmp_path / "long.conll").words == 100_000
 
 
+BAD_ROWS = {  # by the names of their cases; all other cases are bad files
+    *(
+        f"{ending}: {what}"
+        for ending in ("csv", "tsv")
+        for what in ("no label", "a blank label", "a row too short", "a row too long")
+    ),
+    *(f"jsonl: {what}" for what in JSON_LINES if what != "a raw NUL"),
+    *("parquet: a null text", "parquet: an empty label"),
+    *(case.name for case in tagged_cases() if case.name.startswith("tagged jsonl")),
+}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [*table_cases(), *json_cases(), *parquet_cases(), *tagged_cases()],
+    ids=lambda case: case.name,
+)
+def test_E1_a_bad_row_is_left_out_where_that_is_allowed_and_a_bad_file_never(tmp_path, case):
+    read = read_tagged if "tagging" in case.words else read_labelled
+
+    def outcome(max_bad_rows):
+        try:
+            return read(tmp_path / case.file, max_bad_rows=max_bad_rows)
+        except DataError as error:
+            return str(error)
+
+    case.write(tmp_path)
+    refused, found = outcome(0), outcome(1)
+    if case.name in BAD_ROWS:
+        assert isinstance(refused, str)
+        assert "1 row cannot be read and is left out (1 may be): " in found.notes[0]
+        assert re.search(case.names, found.notes[0])
+        assert len(found) > 0
+    elif case.name == "json: one list over many lines":
+        assert "(2 rows cannot be read, and 1 may be left out" in found
+    else:
+        assert found == refused
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_E1_one_bad_row_more_than_are_allowed_stops(tmp_path, ending):
+    good, bad = {"csv": ("a,b\n", "alone\n"), "jsonl": ('{"text": "a", "label": "b"}\n', "oops\n")}[
+        ending
+    ]
+    head = "text,label\n" if ending == "csv" else ""
+    (tmp_path / f"d.{ending}").write_text(head + (good + bad) * 3)
+    assert len(read_labelled(tmp_path / f"d.{ending}", max_bad_rows=3)) == 3
+    line = 7 if ending == "csv" else 6
+    with pytest.raises(DataError, match=rf"line {line}.* \(3 rows cannot be read, and 2 may be"):
+        read_labelled(tmp_path / f"d.{ending}", max_bad_rows=2)
+
+
 LABELS = ("1", "01", "1.0", "true", "True", " a", "a ")
 
 
@@ -131,6 +193,27 @@ def test_E2_a_pair_with_one_side_is_kept_and_told(tmp_path):
     pairs = read_labelled_pairs(tmp_path / "d.csv")
     assert pairs.texts == [("a", ""), ("b", "c")]
     assert "line 2: a side is empty, as in 1 of 2" in pairs.notes[0]
+
+
+def test_E2_a_row_without_a_label_is_left_out_where_that_is_allowed(tmp_path):
+    lines = [
+        {"text": f"t {n}", "label": label} for n, label in enumerate([None, "", " ", "a", "0"])
+    ]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found = read_labelled(tmp_path / "d.jsonl", max_bad_rows=3)
+    assert (found.labels, found.lines) == (["a", "0"], [4, 5])
+    with pytest.raises(DataError, match=r"3 rows cannot be read, and 2 may be left out"):
+        read_labelled(tmp_path / "d.jsonl", max_bad_rows=2)
+
+
+def test_E2_a_label_that_training_lacked_counts_as_an_error_where_that_is_asked_for():
+    model = TextClassifier(transfer="tfidf").fit(["good text", "bad one"] * 4, ["x", "y"] * 4)
+    test = Dataset(["good text", "bad one", "other"], ["x", "y", "new"], "test.csv")
+    with pytest.raises(DataError, match=r"test\.csv line 3: label 'new' was not there"):
+        evaluate(model, test)
+    found = evaluate(model, test, unseen_labels="count-as-error")
+    assert (found.accuracy, found.macro_f1, found.unseen_rows) == (2 / 3, f1_score(
+        test.labels, model.predict(test.texts), average="macro", zero_division=0), 1)  # fmt: skip
 
 
 STRINGS = (

@@ -1,17 +1,21 @@
 """Scores are scikit-learn's, and labels nobody trained on are refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from headstart.data.labelled import Dataset, Labelled
 from headstart.errors import DataError
+from headstart.progress import SILENT
 from headstart.serve.evaluation import (
     ClassScores,
     evaluate,
     evaluate_label_sets,
     evaluate_numbers,
 )
+from headstart.tasks.calibration import calibration_error
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.regressor import TextRegressor
 
@@ -80,3 +84,37 @@ def test_scores_of_numbers():
     assert found.pearson == pytest.approx(1.0, abs=0.01)
     assert found.rmse == pytest.approx(np.sqrt(np.mean(np.square([9, 18, 27, 36]))), rel=0.01)
     assert found.r2 < 0
+
+
+def test_labels_that_training_lacked_count_as_errors_where_that_is_asked_for():
+    notes = []
+    progress = SimpleNamespace(note=notes.append, stage=SILENT.stage)
+    dataset = Dataset(["a1", "a2", "b1", "b2", "b3"], ["a", "z", "b", "b", "y"])
+    predicted = ["a", "a", "b", "b", "b"]
+    found = evaluate(FirstLetter(), dataset, unseen_labels="count-as-error", progress=progress)
+    assert (found.rows, found.unseen_rows) == (5, 2)
+    assert found.accuracy == accuracy_score(dataset.labels, predicted) == 3 / 5
+    assert found.macro_f1 == f1_score(dataset.labels, predicted, average="macro", zero_division=0)
+    assert found.calibration_error == pytest.approx(2 / 5), "it is certain, and twice wrong"
+    assert [scores.label for scores in found.classes] == ["a", "b", "c", "y", "z"]
+    assert found.classes[4] == ClassScores("z", precision=0.0, recall=0.0, f1=0.0, rows=1)
+    assert notes == [
+        "data in memory line 2: label 'z' was not there in training, and counts as an error; "
+        "such labels: 'y', 'z' (2 rows)"
+    ]
+
+
+def test_sets_of_labels_that_training_lacked_count_as_errors_where_that_is_asked_for():
+    model = TextClassifier(transfer="tfidf").fit(TEXTS, SETS)
+    texts, labels = ["fish", "fish chips", "peas"], [["sea"], ["field", "sky"], []]
+    found = evaluate_label_sets(model, Labelled(texts, labels), unseen_labels="count-as-error")
+    columns = ["field", "sea", "sky"]
+    truth = np.array([[label in each for label in columns] for each in labels])
+    given = np.array([[label in each for label in columns] for each in model.predict(texts)])
+    assert (found.rows, found.unseen_rows) == (3, 1)
+    assert found.micro_f1 == f1_score(truth, given, average="micro")
+    assert found.macro_f1 == pytest.approx(f1_score(truth, given, average="macro", zero_division=0))
+    assert found.subset_accuracy == accuracy_score(truth, given) <= 2 / 3
+    assert found.classes[2] == ClassScores("sky", precision=0.0, recall=0.0, f1=0.0, rows=1)
+    shares = np.column_stack([model.predict_proba(texts), [0, 0, 0]])
+    assert found.calibration_error == calibration_error(shares.ravel(), truth.ravel())

@@ -83,3 +83,11 @@ def test_tags_that_were_not_there_in_training_are_told_and_count_as_missed():
         "test.conll line 2, word 1: tag 'B-L' was not there in training, and counts as missed; "
         "such tags: 'B-L' (1 words)"
     ]
+
+
+def test_tags_that_were_not_there_in_training_are_refused_where_that_is_asked_for():
+    data = TaggedSentences([["Mary", "saw"], ["Rome"]], [["B-P", "O"], ["B-L"]], "test.conll")
+    with pytest.raises(
+        DataError, match=r"test\.conll line 2, word 1: tag 'B-L' .* which had 'B-P', 'I-P', 'O'"
+    ):
+        evaluate_tags(Capitals(), data, unseen_labels="refuse")

@@ -88,7 +88,8 @@ def rank(
     source = found.results["sources"][name]
     methods = ",".join(["scratch", f"{name}={source}:probe", f"{name}={source}:finetune"])
     of_task = [] if task == "classification" else ["--task", task]
-    say(shlex.join(["headstart", "compare", str(data), *of_task, "--methods", methods]))
+    of_rows = ["--max-bad-rows", str(max_bad_rows)] if max_bad_rows else []
+    say(shlex.join(["headstart", "compare", str(data), *of_task, *of_rows, "--methods", methods]))
 
 
 def _rows(found: "Ranking") -> list[dict[str, str]]:
