@@ -85,13 +85,14 @@ def test_without_its_bad_rows_a_file_is_the_clean_one(tmp_path, ending, data):
         st.tuples(st.none() | st.text(max_size=2), st.sampled_from(["x", "y", "", None])),
         min_size=1,
         max_size=600,
-    )
+    ),
+    st.sampled_from([pa.string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]),
 )
 @FILES
-def test_rows_of_parquet_with_a_null_are_bad(tmp_path, rows):
+def test_rows_of_parquet_with_a_null_are_bad(tmp_path, rows, kind):
     texts, labels = zip(*rows, strict=True)
     path = tmp_path / "a.parquet"
-    columns = {"text": pa.array(texts, pa.string()), "label": pa.array(labels, pa.string())}
+    columns = {"text": pa.array(texts, pa.string()), "label": pa.array(labels, kind)}
     pq.write_table(pa.table(columns), path)
     kept = [at for at, row in enumerate(rows) if row[0] is not None and row[1]]
     if not kept:

@@ -73,7 +73,9 @@ def evaluate(
         if isinstance(loaded, TextRegressor):
             raise SettingsError(f"{model}: gives numbers, no labels; leave --unseen-labels out")
         options["unseen_labels"] = unseen_labels
-    read, score = _means(loaded, text_column, pair_columns, label_column, label_separator)
+    read, score = _reading_and_scoring(
+        loaded, text_column, pair_columns, label_column, label_separator
+    )
     dataset = tell_notes(read(data, max_bad_rows=max_bad_rows, progress=bars), bars)
     found = score(loaded, dataset, **options)
     if isinstance(loaded, TokenTagger):
@@ -88,7 +90,7 @@ def evaluate(
         print_table(scores["classes"])
 
 
-def _means(
+def _reading_and_scoring(
     model: "TextClassifier | TextRegressor | TokenTagger",
     text: str | None,
     pair: Sequence[str] | None,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headstart.data.labelled import Rows
+from headstart.data.labelled import LabelledRows
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.progress import Progress
@@ -12,7 +12,7 @@ from headstart.transfer.regressor import TextRegressor
 from headstart.transfer.token_tagger import TokenTagger
 
 
-def tell_notes(dataset: Rows, progress: Progress) -> Rows:
+def tell_notes(dataset: LabelledRows, progress: Progress) -> LabelledRows:
     """Say what was guessed in reading labelled data, what is odd, and what was left out."""
     for note in dataset.notes:
         progress.note(note)

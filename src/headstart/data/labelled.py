@@ -23,7 +23,7 @@ from headstart.progress import SILENT, Progress
 
 Text = TypeVar("Text")
 Label = TypeVar("Label")
-Rows = TypeVar("Rows", bound="Labelled[Any, Any]")
+LabelledRows = TypeVar("LabelledRows", bound="Labelled[Any, Any]")
 _MAX_CLASSES = 10_000
 
 
@@ -162,8 +162,8 @@ def read_columns(
     labels: list[Any] = []
     lines: list[int] = []
     with progress.stage(f"reading {path}", unit="rows") as advance:
-        kinds = {label: also} if also else None
-        for rows in read_rows(path, [*texts, label], also=kinds, bad=bad):
+        allowed = {label: also} if also else None
+        for rows in read_rows(path, [*texts, label], also=allowed, bad=bad):
             *found, its = rows.columns
             for column, more in zip(columns, found, strict=True):
                 column.extend(more)
@@ -175,7 +175,7 @@ def read_columns(
     return columns, labels, lines
 
 
-def with_labels(dataset: Rows, column: str, bad: BadRows) -> Rows:
+def with_labels(dataset: LabelledRows, column: str, bad: BadRows) -> LabelledRows:
     """Return the rows that have a label, with a note of those that were left out.
 
     Args:
@@ -228,7 +228,7 @@ def convert_labels(
     return noted(replace(rows, labels=labels), bad)
 
 
-def noted(dataset: Rows, bad: BadRows) -> Rows:
+def noted(dataset: LabelledRows, bad: BadRows) -> LabelledRows:
     """Return a dataset with a note of the rows that were left out, if any were.
 
     Raises:

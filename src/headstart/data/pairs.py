@@ -12,7 +12,7 @@ from pathlib import Path
 from headstart.data.bad_rows import BadRows
 from headstart.data.columns import choose_label, choose_pair
 from headstart.data.hub_data import pinned
-from headstart.data.labelled import Dataset, Labelled, Rows, read_columns, with_labels
+from headstart.data.labelled import Dataset, Labelled, LabelledRows, read_columns, with_labels
 from headstart.data.lines import STDIN, read_lines
 from headstart.data.parallel import Pair
 from headstart.data.tables import file_format, read_rows, table_columns
@@ -84,7 +84,7 @@ def choose_pair_columns(
     return pair, label, (*pair_notes, *label_notes)
 
 
-def with_empty_sides_noted(dataset: Rows) -> Rows:
+def with_empty_sides_noted(dataset: LabelledRows) -> LabelledRows:
     """Return pairs as they are, with a note if a side of some is empty."""
     empty = [row for row, pair in enumerate(dataset.texts) if not all(map(str.strip, pair))]
     if not empty:

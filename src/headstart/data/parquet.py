@@ -4,9 +4,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -61,15 +61,16 @@ def parquet_rows(
             decoded += batch.nbytes
             if decoded > limit:
                 raise DataError(f"{path}: grows to over {limit >> 20} MiB when read; not read on")
-            columns = {name: batch.column(name) for name in names}
+            nulls = _nulls(path, row, names, batch)
+            for _, error in sorted(nulls.items()):
+                bad.reject(error)
             rows = list(range(row, row + batch.num_rows))
-            if nulls := _nulls(path, row, columns):
-                for _, error in sorted(nulls.items()):
-                    bad.reject(error)
-                rows = [number for number in rows if number not in nulls]
-                kept = pa.array([number - row for number in rows], pa.int64())
-                columns = {name: column.take(kept) for name, column in columns.items()}
-            yield rows, [_values(path, row, name, column) for name, column in columns.items()]
+            columns: list[Any] = [_values(path, row, name, batch.column(name)) for name in names]
+            if nulls:
+                good = [number not in nulls for number in rows]
+                rows = list(compress(rows, good))
+                columns = [list(compress(column, good)) for column in columns]
+            yield rows, columns
             row += batch.num_rows
 
 
@@ -113,10 +114,13 @@ def _check_type(path: Path, name: str, kind: pa.DataType, also: str | None) -> N
         raise DataError(f"{path}: column {name!r} holds {kind}; it must hold strings")
 
 
-def _nulls(path: Path, first_row: int, columns: Mapping[str, pa.Array]) -> dict[int, DataError]:
+def _nulls(
+    path: Path, first_row: int, names: list[str], batch: pa.RecordBatch
+) -> dict[int, DataError]:
     """Return what is wrong with each row that is null in a column, or has a list with a null."""
     found: dict[int, DataError] = {}
-    for name, column in columns.items():
+    for name in names:
+        column = batch.column(name)
         if column.null_count:
             for row in (first_row + at for at in _where_null(column)):
                 error = DataError(f"{path} row {row}: {name!r} is null; it must be a string")
@@ -134,10 +138,12 @@ def _where_null(values: pa.Array) -> list[int]:
 
 
 def _values(path: Path, first_row: int, name: str, column: pa.Array) -> Column:
+    """Return a column's values; those of a row with a null are of no use."""
     if not _is_list(column.type):
         return _texts(path, first_row, name, column)
     texts = iter(_texts(path, first_row, name, column.flatten()))
-    return [list(islice(texts, length)) for length in pc.list_value_length(column).to_pylist()]
+    lengths = pc.list_value_length(column).fill_null(0).to_pylist()
+    return [list(islice(texts, length)) for length in lengths]
 
 
 def _texts(path: Path, first_row: int, name: str, column: pa.Array) -> list[str]:

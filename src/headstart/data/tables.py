@@ -39,6 +39,7 @@ ENDINGS: dict[str, Format] = {
 _COMPRESSED = {".gz", ".zst"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _BATCH_ROWS = 256  # few enough to be freed before Python's garbage collector looks at them
+_MOST_LOOKED_AT = 1000  # rows of JSON, to see what its columns are
 _MAX_FIELD_CHARACTERS = 16 << 20  # where the search for a missing closing quote ends
 
 
@@ -283,11 +284,12 @@ def _no_json(place: str, error: Exception) -> DataError:
 def _json_kinds(path: Path, max_bad_rows: int) -> dict[str, type]:
     """Return the names in the first rows, and of what type most values of each are there.
 
-    One row tells where none may be bad, and otherwise so many that the good ones are the most.
+    One row tells where none may be bad, and otherwise so many that good ones are the most, up to
+    a thousand.
     """
     kinds: dict[str, Counter[type]] = {}
     records = json_records(path, BadRows(max_bad_rows))
-    for _, record in islice(records, 2 * max_bad_rows + 1):
+    for _, record in islice(records, min(2 * max_bad_rows + 1, _MOST_LOOKED_AT)):
         for name, value in record.items():
             kinds.setdefault(name, Counter())[type(value)] += 1
     return {name: counts.most_common(1)[0][0] for name, counts in kinds.items()}
