@@ -215,17 +215,19 @@ def convert_labels(
     Raises:
         DataError: It refuses too many; names the line.
     """
-    kept: list[int] = []
-    labels: list[Label] = []
-    for row, label in enumerate(dataset.labels):
-        try:
-            labels.append(convert(label))
-        except DataError as error:
-            bad.reject(DataError(f"{dataset.source} line {dataset.lines[row]}: {error}"))
-        else:
-            kept.append(row)
-    rows = dataset if len(kept) == len(dataset) else dataset.select(kept)
-    return noted(replace(rows, labels=labels), bad)
+    try:
+        labels = [convert(label) for label in dataset.labels]
+    except DataError:  # of one row or more, which is seldom: look at each by itself
+        kept, labels = [], []
+        for row, label in enumerate(dataset.labels):
+            try:
+                labels.append(convert(label))
+            except DataError as error:
+                bad.reject(DataError(f"{dataset.source} line {dataset.lines[row]}: {error}"))
+            else:
+                kept.append(row)
+        dataset = dataset.select(kept)
+    return noted(replace(dataset, labels=labels), bad)
 
 
 def noted(dataset: LabelledRows, bad: BadRows) -> LabelledRows:
