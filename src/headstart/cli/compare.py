@@ -116,8 +116,8 @@ def compare(
         UnseenLabels,
         typer.Option(
             "--unseen-labels",
-            help="Test rows whose label was not there in training: refuse them, or let each count "
-            "as an error of every method.",
+            help="What becomes of test rows whose label was not there in training: they are "
+            "refused, or each is an error of every method.",
         ),
     ] = "refuse",
     workers: Annotated[

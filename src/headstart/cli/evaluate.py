@@ -41,8 +41,8 @@ def evaluate(
         UnseenLabels | None,
         typer.Option(
             "--unseen-labels",
-            help="Rows whose label was not there in training: refuse them (the default, but of "
-            "tags), or let each count as an error (the default of tags).",
+            help="What becomes of rows whose label was not there in training; by default refuse, "
+            "and of tags count-as-error.",
         ),
     ] = None,
     as_json: Json = False,

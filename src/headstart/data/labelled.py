@@ -107,7 +107,7 @@ def read_labelled(
         label_column: The column of the labels.
         max_bad_rows: How many rows may be left out that cannot be read as they are, or have no
             label; the dataset's notes say how many and which. What is wrong with the file as a
-            whole, such as a quote that never closes or bytes that are not UTF-8, refuses it ever.
+            whole, such as a quote that never closes or bytes that are not UTF-8, always refuses it.
         progress: Where progress goes.
 
     Raises:

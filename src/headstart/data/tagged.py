@@ -104,8 +104,8 @@ def read_tagged(
             first by default. In JSON a key and in a table a name, `tokens` by default.
         tag_column: That of the tags; the last by default. In JSON and tables `tags`.
         max_bad_rows: How many sentences of JSON and tables may be left out that cannot be read as
-            they are, as by `read_labelled`. Columns that are wrong somewhere are refused ever, for
-            where one is missing nobody knows which.
+            they are, as by `read_labelled`. Columns that are wrong somewhere are always refused:
+            where one is missing, nobody knows which.
         progress: Where progress goes.
 
     Raises:
