@@ -106,6 +106,29 @@ def test_an_overwrite_that_fails_at_the_last_moment_brings_the_old_folder_back(
     assert os.listdir(tmp_path) == ["model"]
 
 
+def test_an_overwrite_killed_at_the_last_moment_gives_the_old_folder_back(tmp_path):
+    save(tmp_path / "model", "old")
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from headstart.storage import new_folder\n"
+        "rename = os.rename\n"
+        "def kill(source, target):\n"
+        "    if source.name == 'new': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    rename(source, target)\n"
+        "os.rename = kill\n"
+        "with new_folder(Path(sys.argv[1]), overwrite=True) as folder:\n"
+        "    (folder / 'a.txt').write_text('new')\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "model")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "model"):
+        raise RuntimeError
+    assert (tmp_path / "model" / "part" / "a.txt").read_text() == "old"
+    assert os.listdir(tmp_path) == ["model"]
+
+
 def test_a_failed_overwrite_keeps_the_old_folder(tmp_path):
     save(tmp_path / "model", "old")
     with disk_of(1000), pytest.raises(StorageError, match="cannot write: File too large"):
@@ -353,7 +376,7 @@ def test_A3_a_folder_that_another_process_clears_before_it_is_held(tmp_path, mon
     def late(descriptor, how):
         if not taken:
             taken.append(next(tmp_path.glob(".a.*")))
-            storage._remove_if_abandoned(taken[0])
+            storage._remove_if_abandoned(taken[0], None)
         flock(descriptor, how)
 
     monkeypatch.setattr(fcntl, "flock", late)

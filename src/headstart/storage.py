@@ -27,7 +27,7 @@ from headstart.errors import FormatError, HeadstartError, LockedError, StorageEr
 
 MANIFEST = "manifest.json"
 MAX_JSON_BYTES = 256 << 20
-_LOCK = ".lock"
+_LOCK, _OLD = ".lock", "old"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ON_NETWORKS = {
     *("nfs", "nfs4", "cifs", "smb3", "afs", "9p", "ceph", "lustre", "gpfs", "beegfs"),
@@ -155,7 +155,7 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
         write_json(folder / MANIFEST, {"sha256": dict(zip(names, sums, strict=True))})
         for path in (*_folders(folder), folder):
             _sync(path)
-        old = folder.with_name("old")
+        old = folder.with_name(_OLD)
         try:
             if target.exists():
                 os.rename(target, old)
@@ -171,17 +171,19 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
 def _beside(target: Path) -> Iterator[Path]:
     """Yield a path on the target's disk for what shall take its name.
 
-    It lies in a hidden folder beside the target. Those that killed processes left there go first.
+    It lies in a hidden folder beside the target. Those that killed processes left there go first,
+    and give back what they were about to replace.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     mark = fingerprint(target.name, socket.gethostname())
     short = len(os.fsencode(target.name)) <= _LONGEST_NAME
-    with _own_folder(target.parent, f".{target.name}.{mark}" if short else f".{mark}") as folder:
+    beginning = f".{target.name}.{mark}" if short else f".{mark}"
+    with _own_folder(target.parent, beginning, target) as folder:
         yield folder / "new"
 
 
 @contextmanager
-def _own_folder(place: Path, beginning: str) -> Iterator[Path]:
+def _own_folder(place: Path, beginning: str, target: Path | None = None) -> Iterator[Path]:
     """Yield a folder in `place` that is removed, with all it holds, as the block ends.
 
     Its process holds a lock in it: a folder of the same beginning whose lock is free was left by a
@@ -190,10 +192,11 @@ def _own_folder(place: Path, beginning: str) -> Iterator[Path]:
     Args:
         place: A folder.
         beginning: Of the name; of this machine alone, for another's locks may not be seen here.
+        target: What the folder is beside, if it is.
     """
     for name in os.listdir(place):
         if name.rpartition(".")[0] == beginning:
-            _remove_if_abandoned(place / name)
+            _remove_if_abandoned(place / name, target)
     folder, held = _make_held(place, beginning)
     try:
         yield folder
@@ -203,9 +206,11 @@ def _own_folder(place: Path, beginning: str) -> Iterator[Path]:
             os.close(held)
 
 
-def _remove_if_abandoned(folder: Path) -> None:
+def _remove_if_abandoned(folder: Path, target: Path | None) -> None:
     with suppress(OSError):  # its process lives, or another one removes it
         held = _hold(folder, wait=False)
+        if target is not None and not target.exists() and (folder / _OLD).exists():
+            os.rename(folder / _OLD, target)
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
 

@@ -71,7 +71,7 @@ def open_run(
         FormatError: It holds checkpoints without `run.json`, or that cannot be read.
     """
     for rest in (*folder.glob(".step-*"), *folder.glob(f".{RUN}.*"), *folder.glob(".log.jsonl.*")):
-        shutil.rmtree(rest)
+        shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
     description = json.loads(json.dumps({"format": FORMAT, **description}, default=str))
     file = folder / RUN
     if not file.exists():
