@@ -118,6 +118,7 @@ class _Work(NamedTuple):
     job: Job
     deadline: float = math.inf
     save_to: Path | None = None
+    threads: int = 1
 
 
 def run_cells(
@@ -168,11 +169,22 @@ def run_cells(
 
 
 def fit_models(terms: Terms, models: Sequence[Model], *, workers: int, progress: Progress) -> None:
-    """Fit each model and save it as a model folder."""
-    work = [_Work(Job(model.contestant, model.labels, 0), save_to=model.folder) for model in models]
-    with progress.stage("fitting what is kept", len(work), "models") as advance:
-        for _ in _in_processes(terms, work, workers):
-            advance(1)
+    """Fit each model and save it as a model folder.
+
+    What replaces the whole model takes longest, and is fitted first, by itself, on all cores.
+    """
+    whole = [model for model in models if terms.widths.get(model.contestant.encoder)]
+    others = [model for model in models if model not in whole]
+    with progress.stage("fitting what is kept", len(models), "models") as advance:
+        for group, processes in ((whole, 1), (others, workers)):
+            work = [
+                _Work(
+                    Job(one.contestant, one.labels, 0), math.inf, one.folder, workers // processes
+                )
+                for one in group
+            ]
+            for _ in _in_processes(terms, work, processes) if work else ():
+                advance(1)
 
 
 def _spent(path: Path) -> Spent | None:
@@ -275,6 +287,7 @@ def _do(work: _Work) -> Spent | None:
     encoder = _encoder(contestant.encoder) if contestant.encoder else None
     try:
         if work.save_to is not None:
+            torch.set_num_threads(work.threads)
             given = _given(terms, labels, seed)
             model = _estimator(terms.task, contestant, encoder, seed)
             model.fit(given.texts, given.labels).save(work.save_to, overwrite=True)
