@@ -1,11 +1,18 @@
 """Shared set-up: one thread, a cache of the test's own, and the staged public data where it is."""
 
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)  # two threads on a busy machine make a tiny test a hundred times slower
+
+if threading.current_thread() is threading.main_thread() and (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # a shell's background job is deaf to Ctrl-C, and so would be the commands that are tested
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
