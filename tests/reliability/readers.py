@@ -84,6 +84,14 @@ def _config(path: Path) -> None:
         model.predict(["a good text"])
 
 
+def _with_bad_rows_and_without(read: Callable[..., object]) -> Callable[[Path], None]:
+    def both(path: Path) -> None:
+        for most in (2, 0):
+            read(path, max_bad_rows=most)
+
+    return both
+
+
 def make_readers(folder: Path) -> dict[str, Reader]:
     """Return every reader by its name; what they need besides the file is put into `folder`."""
     model = folder / "model"
@@ -99,6 +107,7 @@ def make_readers(folder: Path) -> dict[str, Reader]:
     texts, labels = pa.array(["a text", "b", "c"]), pa.array(["x", "y", "x"])
     weights = save({"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2)})
     manifest = (model / "manifest.json").read_bytes()
+    labelled, tagged = map(_with_bad_rows_and_without, (read_labelled, read_tagged))
     return {
         "vectors_text": Reader(
             "bad.vec", read_vectors, (b"up 1 2\ndown 3 -4.5e1\n", b"2 2\nup 1 2\r\ndown 3 4\r\n")
@@ -110,11 +119,11 @@ def make_readers(folder: Path) -> dict[str, Reader]:
             lambda path: read_original(options, path),
             ((folder / "made.hdf5").read_bytes(),),
         ),
-        "conll": Reader("bad.conll", read_tagged, (b"Mary B-PER\nleft O\n\nHe O\n",)),
-        "csv": Reader("bad.csv", read_labelled, (b'text,label\na,b\n"c ""d"", e",f\n',)),
-        "jsonl": Reader("bad.jsonl", read_labelled, (b'{"text": "a\\u00e9", "label": 1}\n' * 2,)),
+        "conll": Reader("bad.conll", tagged, (b"Mary B-PER\nleft O\n\nHe O\n",)),
+        "csv": Reader("bad.csv", labelled, (b'text,label\na,b\n"c ""d"", e",f\n',)),
+        "jsonl": Reader("bad.jsonl", labelled, (b'{"text": "a\\u00e9", "label": 1}\n' * 2,)),
         "parquet": Reader(
-            "bad.parquet", read_labelled, (parquet_bytes({"text": texts, "label": labels}),)
+            "bad.parquet", labelled, (parquet_bytes({"text": texts, "label": labels}),)
         ),
         "text": Reader("bad.txt", lambda path: list(read_corpus(path)), (b"One. Two.\n\nThree\n",)),
         "tokenizer": Reader("bad.json", _tokenizer, (tokenizer_json(),)),
