@@ -13,6 +13,7 @@ from torch import Tensor
 from headstart.data.parallel import Pair
 from headstart.hub.bundle import Pretrained
 from headstart.models.interface import Encoder, Pooling
+from headstart.models.packed_weights import PackedWeights
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.heads import last_states, lay_out, mean_states
@@ -104,7 +105,7 @@ def quick_reading() -> Iterator[None]:
     it is asked to predict in here.
     """
     fast = has_fast_bf16(torch.device("cpu"))
-    with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+    with torch.autocast("cpu", torch.bfloat16, enabled=fast), PackedWeights():
         yield
 
 
