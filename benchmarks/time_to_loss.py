@@ -1,10 +1,12 @@
 """How long GPT and BERT take to a given loss on text that they do not train on.
 
-All train the same mini model from the same weights on the same examples in the same order, 8 rows
-of 128 tokens a step, at a rate that rises for 100 steps and stays. headstart has the rates of its
-defaults. The peers: `transformers` as its Trainer comes (fp32, AdamW at 5e-5), `transformers-rate`,
-the same at headstart's rate, and `transformers-best`: headstart's rate, bf16, fused AdamW and
-torch.compile, which compiles before the clock starts. The clock stands still while held-out rows
+All train the same mini model from the same weights on the same examples in the same order, rows of
+128 tokens, at a rate that rises for 800 rows and stays. headstart has the rates, rows a step and
+optimizers of its defaults: of GPT 16 rows and Muon. All others have 8 rows a step:
+`headstart-adamw`, the same with AdamW (BERT has no other); `transformers` as its Trainer comes
+(fp32, AdamW at 5e-5), `transformers-rate`, the same at the rate that headstart has with AdamW, and
+`transformers-best`: that rate, bf16, fused AdamW and torch.compile, which compiles before the clock
+starts. The clock stands still while held-out rows
 are scored. Who has not arrived after `--minutes` is given up: its figure is a lower bound, and
 `.._reached` says where it stood.
 
@@ -14,6 +16,7 @@ are scored. Who has not arrived after `--minutes` is given up: its figure is a l
 import argparse
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bert_pretraining import batch_of as bert_batch
@@ -23,10 +26,11 @@ from harness import OURS, Figures, Metric, argument_parser, main, seconds_to
 from language_model_inputs import corpus, folder, prepare_bert, prepare_gpt, read_masked, read_rows
 from peers import as_tensors, trainer
 
-ROWS, WARM_UP = 8, 100
-RATES = {"gpt": 1e-3, "bert": 5e-4}
+ROWS, ROWS_WITH_MUON, RISE = 8, 16, 800
+RATES = {"gpt": 1e-3, "bert": 5e-4}  # with AdamW
+MUONS_RATE = 1 / 256
 TRAINERS_RATE = 5e-5
-HELD_OUT = 32  # batches
+HELD_OUT = 256  # rows
 Steps = Callable[[Sequence[Any]], object]
 
 
@@ -36,9 +40,11 @@ def arrive(
     steps: Steps,
     score: Callable[[Any], float],
     arguments: argparse.Namespace,
+    rows: int = ROWS,
 ) -> Figures:
-    """Train on all batches but the first ones, on which the loss is looked at."""
-    to_train_on = itertools.cycle(range(HELD_OUT, len(batches)))
+    """Train on all batches of so many rows but the first, on which the loss is looked at."""
+    held_out = HELD_OUT // rows
+    to_train_on = itertools.cycle(range(held_out, len(batches)))
 
     def step() -> None:
         at = next(to_train_on)
@@ -47,68 +53,82 @@ def arrive(
     found = seconds_to(
         getattr(arguments, f"{kind}_loss"),
         step,
-        lambda: sum(map(score, batches[:HELD_OUT])) / HELD_OUT,
+        lambda: sum(map(score, batches[:held_out])) / held_out,
         look=arguments.look,
         most=60 * arguments.minutes,
     )
     return {f"{kind}_{name}": value for name, value in found.items()}
 
 
-def rise(step: int) -> float:
-    return min(1.0, step / WARM_UP)
+def rise(step: int, rows: int = ROWS) -> float:
+    return min(1.0, step * rows / RISE)
 
 
-def ours(arguments: argparse.Namespace) -> Figures:
-    import torch
+def ours(*, muon: bool) -> Callable[[argparse.Namespace], Figures]:
+    """Return what trains GPT with Muon or AdamW, and BERT with AdamW, which needs no second run."""
 
-    from headstart.hub.store import load_encoder
-    from headstart.pretrain import causal_lm, masked_lm
-    from headstart.training.loop import train
-    from headstart.training.optimizers import adamw
-    from headstart.training.runs import has_fast_bf16
+    def figures_of(arguments: argparse.Namespace) -> Figures:
+        import torch
 
-    torch.set_num_threads(arguments.threads)
-    bf16, figures = has_fast_bf16(torch.device("cpu")), Figures()
-    for kind in arguments.kinds:
-        model = load_encoder(folder(kind)).model
-        batches: list[Any]
-        objective: Any
-        if kind == "gpt":
-            tokenizer, documents = corpus(arguments, "bpe")
-            settings = causal_lm.CausalLm()
-            objective = causal_lm.Objective(model, documents, tokenizer, settings, seed=0)
-            rows = read_rows()
-            batches = [gpt_batch(rows[at : at + ROWS]) for at in range(0, len(rows), ROWS)]
-        else:
-            tokenizer, documents = corpus(arguments, "wordpiece")
-            masked = masked_lm.MaskedLm()
-            objective = masked_lm.Objective(model, documents, tokenizer, masked, seed=0)
-            examples = read_masked("packed")
-            batches = [bert_batch(examples, each) for each in examples.in_order(ROWS)]
-        optimizer = adamw(model, learning_rate=RATES[kind])
-        queue: list[Any] = []
+        from headstart.hub.store import load_encoder
+        from headstart.pretrain import causal_lm, masked_lm
+        from headstart.training.loop import train
+        from headstart.training.optimizers import OPTIMIZERS
+        from headstart.training.runs import has_fast_bf16
 
-        def loss_of(batch: Any, objective: Any = objective) -> Any:  # noqa: ANN401
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                return objective.loss(batch)
+        torch.set_num_threads(arguments.threads)
+        bf16, figures = has_fast_bf16(torch.device("cpu")), Figures()
+        for kind in arguments.kinds:
+            model = load_encoder(folder(kind)).model
+            size, rate, optimizer = ROWS, RATES[kind], "adamw"
+            batches: list[Any]
+            objective: Any
+            if kind == "gpt":
+                if muon:
+                    size, rate, optimizer = ROWS_WITH_MUON, MUONS_RATE, "muon"
+                tokenizer, documents = corpus(arguments, "bpe")
+                settings = causal_lm.CausalLm()
+                objective = causal_lm.Objective(model, documents, tokenizer, settings, seed=0)
+                rows = read_rows()
+                batches = [gpt_batch(rows[at : at + size]) for at in range(0, len(rows), size)]
+            elif muon:
+                tokenizer, documents = corpus(arguments, "wordpiece")
+                masked = masked_lm.MaskedLm()
+                objective = masked_lm.Objective(model, documents, tokenizer, masked, seed=0)
+                examples = read_masked("packed")
+                batches = [bert_batch(examples, each) for each in examples.in_order(size)]
+            else:
+                continue
 
-        def score(batch: Any, model: Any = model, loss_of: Any = loss_of) -> float:  # noqa: ANN401
-            model.eval()
-            with torch.inference_mode():
-                total, count = loss_of(batch)
+            def loss_of(batch: Any, objective: Any = objective) -> Any:  # noqa: ANN401
+                with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                    return objective.loss(batch)
+
+            def score(batch: Any, model: Any = model, loss_of: Any = loss_of) -> float:  # noqa: ANN401
+                model.eval()
+                with torch.inference_mode():
+                    total, count = loss_of(batch)
+                model.train()
+                return float(total / count)
+
+            queue: list[Any] = []
+            trained = train(
+                ([queue.pop()] for _ in iter(int, 1)),
+                loss_of,
+                OPTIMIZERS[optimizer](model, learning_rate=rate),
+                schedule=partial(rise, rows=size),
+                seed=arguments.seed,
+            )
+
+            def steps(batches: Sequence[Any], queue: Any = queue, trained: Any = trained) -> None:  # noqa: ANN401
+                queue.extend(batches)
+                next(trained)
+
             model.train()
-            return float(total / count)
+            figures |= arrive(kind, batches, steps, score, arguments, size)
+        return figures
 
-        queued = ([queue.pop()] for _ in iter(int, 1))
-        trained = train(queued, loss_of, optimizer, schedule=rise, seed=arguments.seed)
-
-        def steps(batches: Sequence[Any], queue: Any = queue, trained: Any = trained) -> None:  # noqa: ANN401
-            queue.extend(batches)
-            next(trained)
-
-        model.train()
-        figures |= arrive(kind, batches, steps, score, arguments)
-    return figures
+    return figures_of
 
 
 def peer(*, own_rate: bool = False, best: bool = False) -> Callable[[argparse.Namespace], Figures]:
@@ -173,7 +193,8 @@ if __name__ == "__main__":
     main(
         "time_to_loss",
         {
-            OURS: ours,
+            OURS: ours(muon=True),
+            "headstart-adamw": ours(muon=False),
             "transformers": peer(own_rate=True),
             "transformers-rate": peer(),
             "transformers-best": peer(best=True),
@@ -185,5 +206,6 @@ if __name__ == "__main__":
         ],
         parser,
         prepare=prepare,
+        ours=(OURS, "headstart-adamw"),
         quick={"minutes": 0.05, "look": 1.0, "steps": 12},
     )

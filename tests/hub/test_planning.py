@@ -160,7 +160,7 @@ def test_a_model_is_timed_for_real():
     assert found.tokens_per_second > 0
     assert found.tokens_per_epoch == pytest.approx(80 * 22, rel=0.5)
     assert 50e6 < found.memory_bytes < 5e9
-    assert found.checkpoint_bytes > 3 * 4 * found.parameters
+    assert found.checkpoint_bytes > 2 * 4 * found.parameters  # Muon keeps one number for each
     assert 0 < found.validation_seconds < 5
 
 

@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from headstart.errors import FormatError
-from headstart.training.optimizers import adamw, load_state_tensors, state_tensors
+from headstart.training.optimizers import (
+    _named,
+    adamw,
+    load_state_tensors,
+    muon,
+    state_tensors,
+)
 
 
 def _model():
@@ -43,12 +49,57 @@ def test_groups_keep_their_rates_and_frozen_parameters_stay_out():
     assert found == [(0.5, 0.01, 1), (0.5, 0.0, 1), (0.1, 0.01, 1)]
 
 
-def test_the_state_goes_to_tensors_and_back():
+def test_muon_makes_the_singular_values_of_an_update_about_equal():
+    layer = torch.nn.Linear(24, 12)
+    before = layer.weight.detach().clone()
+    gradient = torch.randn(12, 24)
+    layer.weight.grad = gradient
+    muon(layer, learning_rate=0.01, weight_decay=0.5, betas=(0.9, 0.99)).step()
+    # by hand: the polynomial of each iteration meets the singular values, and nothing else
+    u, values, v = torch.linalg.svd(gradient.double(), full_matrices=False)
+    x = values / values.square().sum().sqrt()
+    for _ in range(3):
+        x = 3.4445 * x - 4.7750 * x**3 + 2.0315 * x**5
+    expected = -0.01 * 0.2 * 24**0.5 * (u * x) @ v
+    change = (layer.weight.detach() - before * (1 - 0.01 * 0.5)).double()
+    assert (change - expected).norm() < 0.03 * expected.norm()  # its products are of bfloat16
+
+
+def test_muon_has_the_matrices_of_linear_layers_alone():
+    model = torch.nn.Sequential(
+        torch.nn.Embedding(5, 4),
+        torch.nn.Linear(4, 3),
+        torch.nn.LayerNorm(3),
+        torch.nn.Linear(3, 2),
+    )
+    model[3].weight.requires_grad_(False)
+    model(torch.arange(5)).square().sum().backward()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = muon(model, learning_rate=0.1, weight_decay=0.0)
+    optimizer.step()
+    kinds = {name: type(part).__name__ for name, _, part in _named(optimizer)}
+    assert [name for name, kind in kinds.items() if kind == "Muon"] == ["1.weight"]
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) == (name == "3.weight"), name
+    optimizer.zero_grad()
+    assert all(
+        parameter.grad is None for name, parameter in model.named_parameters() if name in kinds
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "kept"),
+    [
+        (adamw, {"0.weight.exp_avg", "0.weight.exp_avg_sq", "0.weight.step"}),
+        (muon, {"0.weight.momentum_buffer", "0.bias.exp_avg", "1.weight.exp_avg_sq"}),
+    ],
+)
+def test_the_state_goes_to_tensors_and_back(make, kept):
     model, again = _model(), _model()
-    optimizer, other = adamw(model, learning_rate=0.1), adamw(again, learning_rate=0.1)
+    optimizer, other = make(model, learning_rate=0.1), make(again, learning_rate=0.1)
     _stepped(model, optimizer)
     tensors = {name: each.clone() for name, each in state_tensors(optimizer).items()}
-    assert {"0.weight.exp_avg", "0.weight.exp_avg_sq", "0.weight.step"} < set(tensors)
+    assert kept < set(tensors)
     again.load_state_dict(model.state_dict())
     load_state_tensors(other, tensors, source="file")
     _stepped(model, optimizer)
@@ -77,3 +128,12 @@ def test_state_that_does_not_fit_is_named(change, message):
     change(tensors)
     with pytest.raises(FormatError, match=f"file: .*{message}"):
         load_state_tensors(adamw(_model(), learning_rate=0.1), tensors, source="file")
+
+
+def test_one_optimizers_state_does_not_fit_another():
+    model = _model()
+    optimizer = adamw(model, learning_rate=0.1)
+    _stepped(model, optimizer)
+    other = muon(_model(), learning_rate=0.1)
+    with pytest.raises(FormatError, match=r"file: unknown tensor '0\.weight\.step'"):
+        load_state_tensors(other, state_tensors(optimizer), source="file")

@@ -4,7 +4,7 @@ import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from headstart.storage import fingerprint, working_folder
 from headstart.tokenize.documents import EncodedDocuments, encode_documents
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.training.distributed import process_group, rank_and_size
+from headstart.training.optimizers import OptimizerName
 from headstart.training.runs import Objective, RunSettings, run
 
 SIZES = {  # layers, width, heads, feed-forward: Turc et al. 2019, https://arxiv.org/abs/1908.08962
@@ -38,7 +39,12 @@ SIZES = {  # layers, width, heads, feed-forward: Turc et al. 2019, https://arxiv
 }
 _VOCABULARY = 8192
 _ADAPTING_RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768; narrower models take more
-_BERT_RATE_TIMES_WIDTH = 0.128  # 5e-4 for mini: at twice as much NSP keeps it from the words
+_ADAPTING_ROWS = 8  # of a GPT's step
+_RATE_TIMES_WIDTH = {  # of a new model
+    ("bert", "adamw"): 0.128,  # 5e-4 for mini: at twice as much NSP keeps it from the words
+    ("gpt", "adamw"): 0.256,
+    ("gpt", "muon"): 1.0,
+}
 _NEW_MODEL = ("vocabulary_size", "lowercase", "dropout")  # settings of no objective
 _KINDS: dict[str, Kind] = {"gpt": "bpe", "bert": "wordpiece"}
 
@@ -72,10 +78,11 @@ class Plan:
     track: Path | None
     progress: Progress
 
-    def run_settings(self, learning_rate: float) -> RunSettings:
+    def run_settings(self, learning_rate: float, optimizer: OptimizerName = "adamw") -> RunSettings:
         """Return the settings of a model's run."""
         return RunSettings(
             budget=self.budget,
+            optimizer=optimizer,
             learning_rate=learning_rate,
             seed=self.seed,
             save_minutes=self.save_minutes,
@@ -102,12 +109,13 @@ def pretrain_model(
         raise SettingsError(f"no size {size!r}; there are {', '.join(SIZES)}")
     layers, width, heads, feed_forward = SIZES[size]
     options = dict(plan.options)
-    if method == "bert":
-        options.setdefault("learning_rate", _BERT_RATE_TIMES_WIDTH / width)
     vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
     lowercase = options.pop("lowercase", method == "bert")
     dropout = options.pop("dropout", 0.1)
     settings = _objective_settings(method, options, others=_NEW_MODEL)
+    if "learning_rate" not in options:
+        rate = _RATE_TIMES_WIDTH[method, _optimizer(settings)] / width
+        settings = replace(settings, learning_rate=rate)
     with process_group(), compute_threads(plan.threads):
         if not isinstance(tokenizer, SubwordTokenizer):
             tokenizer = SubwordTokenizer.train(
@@ -165,6 +173,8 @@ def adapt_model(encoder: Pretrained, text: Corpus, plan: Plan) -> PretrainedBert
         if model.mlm is None:
             model.mlm = MaskedTokenHead(model.config)
             init_weights(model.mlm, fresh)
+    else:  # what AdamW has taught, it goes on teaching best
+        options = {"optimizer": "adamw", "rows_per_step": _ADAPTING_ROWS, **options}
     settings = _objective_settings(encoder.kind, options)
     with process_group(), compute_threads(plan.threads):
         identity = {"adapted": encoder.fingerprint}
@@ -232,7 +242,7 @@ def run_plan(
     report = run(
         model,
         objective,
-        settings=plan.run_settings(settings.learning_rate),
+        settings=plan.run_settings(settings.learning_rate, getattr(settings, "optimizer", "adamw")),
         folder=plan.run_folder,
         identity={**identity, "objective": asdict(settings), "corpus": text.fingerprint()},
         progress=plan.progress,
@@ -258,6 +268,11 @@ def _objective_settings(
             f"{method} has no setting {unknown[0]!r}{suggestion(unknown[0], own.union(others))}"
         )
     return kind(**options)
+
+
+def _optimizer(settings: Any) -> OptimizerName:  # noqa: ANN401 - of any objective
+    """Return which one an objective's settings ask for; those of most leave no choice."""
+    return getattr(settings, "optimizer", "adamw")
 
 
 def _mlm(settings: masked_lm.MaskedLm | causal_lm.CausalLm) -> bool:

@@ -25,6 +25,7 @@ from headstart.seeds import generator
 from headstart.tokenize.batches import Rows
 from headstart.tokenize.documents import EncodedDocuments, hold_out
 from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.training.optimizers import OPTIMIZERS, OptimizerName
 
 _VALIDATION_ROWS = 32
 
@@ -38,13 +39,16 @@ class CausalLm:
         rows_per_step: Rows that one update looks at, over all processes; with few, minutes teach
             more, since early on more steps are worth more than exact ones.
         rows_at_once: Rows computed together; the gradients of a step's parts are added up.
-        learning_rate: At its highest.
+        learning_rate: At its highest; of a model pretrained anew it is 1 / width by default, and
+            0.256 / width with AdamW.
+        optimizer: `muon`, with which a model learns as much in two thirds of the time, or `adamw`.
     """
 
     tokens_per_row: int = 128
-    rows_per_step: int = 8
+    rows_per_step: int = 16
     rows_at_once: int = 32
     learning_rate: float = 1e-3
+    optimizer: OptimizerName = "muon"
 
     def __post_init__(self) -> None:
         for name, least in (("tokens_per_row", 2), ("rows_per_step", 1), ("rows_at_once", 1)):
@@ -53,6 +57,10 @@ class CausalLm:
                 raise SettingsError(f"{name} must be a whole number from {least}, got {value!r}")
         if type(self.learning_rate) not in (int, float) or not 0 < self.learning_rate < math.inf:
             raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate!r}")
+        if self.optimizer not in OPTIMIZERS:
+            raise SettingsError(
+                f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}"
+            )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from headstart.errors import FormatError, SettingsError
 from headstart.progress import Progress
 from headstart.storage import MANIFEST, check_manifest, new_folder, read_json, write_json
-from headstart.training.optimizers import load_state_tensors
+from headstart.training.optimizers import Optimizer, load_state_tensors
 from headstart.weights import read_safetensors, write_safetensors
 
 FORMAT = 1
@@ -219,7 +219,7 @@ def _found(run_folder: Path) -> list[tuple[int, Path]]:
 
 
 def load_checkpoint(
-    checkpoint: Checkpoint, into: Tensors, optimizer: torch.optim.AdamW | None = None
+    checkpoint: Checkpoint, into: Tensors, optimizer: Optimizer | None = None
 ) -> None:
     """Copy the weights `into` a model's tensors; set the optimizer's state where it is given.
 

@@ -16,6 +16,7 @@ from headstart.devices import reuse_freed_memory
 from headstart.errors import NonFiniteError
 from headstart.seeds import derive
 from headstart.training.distributed import rank_and_size, sum_over_processes
+from headstart.training.optimizers import Optimizer
 
 Batch = TypeVar("Batch")
 
@@ -61,7 +62,7 @@ _UNGUARDED = Guard()
 def train(
     batches: Iterable[Sequence[Batch]],
     compute_loss: Callable[[Batch], tuple[Tensor, Tensor]],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     *,
     schedule: Callable[[int], float],
     max_norm: float = 1.0,
@@ -137,9 +138,7 @@ def _seed_streams(seed: int, parameters: Sequence[Tensor]) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def _place(
-    optimizer: torch.optim.Optimizer, micro_batches: Sequence[object], sums: Sequence[Tensor]
-) -> str:
+def _place(optimizer: Optimizer, micro_batches: Sequence[object], sums: Sequence[Tensor]) -> str:
     """Say where the bad numbers are: the first bad gradient, and the bad losses' batches."""
     place = ""
     for group in optimizer.param_groups:

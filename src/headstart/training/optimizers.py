@@ -1,18 +1,50 @@
-"""AdamW, and its state as tensors with the parameters' names.
+"""AdamW and Muon, and their state as tensors with the parameters' names.
 
 Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019
 (https://arxiv.org/abs/1711.05101), with the bias correction that BERT's own program left out.
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
+(https://kellerjordan.github.io/posts/muon/).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from headstart.errors import FormatError
 
-_KINDS = ("step", "exp_avg", "exp_avg_sq")
+_KINDS: dict[type, tuple[str, ...]] = {  # of the tensors in each one's state
+    torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
+    torch.optim.Muon: ("momentum_buffer",),
+}
+_NS_STEPS = 3  # Newton-Schulz iterations: five teach no more a step, and cost more
+OptimizerName = Literal["adamw", "muon"]
+
+
+class Together:
+    """Optimizers of different parameters that step as one."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Those of all."""
+        return [group for part in self.parts for group in part.param_groups]
+
+    def zero_grad(self, *, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=set_to_none)
+
+    def step(self) -> None:
+        """Update all parameters."""
+        for part in self.parts:
+            part.step()
+
+
+Optimizer: TypeAlias = torch.optim.Optimizer | Together
 
 
 def adamw(
@@ -49,30 +81,78 @@ def adamw(
     return torch.optim.AdamW(split, lr=learning_rate, betas=betas, fused=fused)
 
 
+def muon(
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float = 0.01,
+    betas: tuple[float, float] = (0.9, 0.999),
+) -> Together:
+    """Return Muon for the matrices of a model's linear layers, with AdamW for all else.
+
+    Muon makes the singular values of a matrix's update about equal, so that no direction is left
+    behind: a model learns as much in fewer steps, each of which takes a little longer. Its updates
+    are as large as AdamW's are (Liu et al., "Muon is Scalable for LLM Training", 2025, section 2.2,
+    https://arxiv.org/abs/2502.16982), so that one rate serves both.
+
+    Args:
+        model: Parameters that need no gradient are left out.
+        learning_rate: Of both.
+        weight_decay: What is taken off matrices in a step, as a share, over the learning rate.
+        betas: Of AdamW; Muon's momentum is the first.
+    """
+    linear = {id(each.weight) for each in model.modules() if isinstance(each, nn.Linear)}
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    matrices = [(name, p) for name, p in trained if id(p) in linear]
+    others = [(name, p) for name, p in trained if id(p) not in linear]
+    return Together(
+        torch.optim.Muon(
+            matrices,
+            lr=learning_rate,
+            weight_decay=weight_decay,
+            momentum=betas[0],
+            ns_steps=_NS_STEPS,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+        adamw(
+            [{"params": others}],
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            betas=betas,
+        ),
+    )
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adamw": adamw, "muon": muon}
+
+
 def _tensor(entry: Tensor | tuple[str, Tensor]) -> Tensor:
     return entry[1] if isinstance(entry, tuple) else entry
 
 
-def _named(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    for group in optimizer.param_groups:
-        yield from zip(group["param_names"], group["params"], strict=True)
+def _named(optimizer: Optimizer) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
+    """Yield each parameter with its name and the optimizer that has its state."""
+    for part in optimizer.parts if isinstance(optimizer, Together) else (optimizer,):
+        for group in part.param_groups:
+            for name, parameter in zip(group["param_names"], group["params"], strict=True):
+                yield name, parameter, part
 
 
-def state_tensors(optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+def state_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
     """Return the running means and step counts, as `embedding.weight.exp_avg` and the like.
 
     The optimizer must know its parameters' names, as one made for a model does.
     """
     return {
-        f"{name}.{kind}": optimizer.state[parameter][kind]
-        for name, parameter in _named(optimizer)
-        if parameter in optimizer.state
-        for kind in _KINDS
+        f"{name}.{kind}": part.state[parameter][kind]
+        for name, parameter, part in _named(optimizer)
+        if parameter in part.state
+        for kind in _KINDS[type(part)]
     }
 
 
 def load_state_tensors(
-    optimizer: torch.optim.AdamW, tensors: Mapping[str, Tensor], *, source: object
+    optimizer: Optimizer, tensors: Mapping[str, Tensor], *, source: object
 ) -> None:
     """Give the optimizer the state that `state_tensors` returned.
 
@@ -84,13 +164,13 @@ def load_state_tensors(
     Raises:
         FormatError: A tensor is missing, unknown, or of another shape than its parameter.
     """
-    parameters = dict(_named(optimizer))
+    parameters = {name: (parameter, part) for name, parameter, part in _named(optimizer)}
     found: dict[str, dict[str, Tensor]] = {}
     for full_name, tensor in tensors.items():
         name, _, kind = full_name.rpartition(".")
-        if name not in parameters or kind not in _KINDS:
+        if name not in parameters or kind not in _KINDS[type(parameters[name][1])]:
             raise FormatError(f"{source}: unknown tensor {full_name!r}")
-        expected = torch.Size() if kind == "step" else parameters[name].shape
+        expected = torch.Size() if kind == "step" else parameters[name][0].shape
         if tensor.shape != expected:
             raise FormatError(
                 f"{source}: tensor {full_name!r} has shape {list(tensor.shape)}, "
@@ -98,12 +178,12 @@ def load_state_tensors(
             )
         found.setdefault(name, {})[kind] = tensor
     for name, state in found.items():
-        missing = [kind for kind in _KINDS if kind not in state]
+        parameter, part = parameters[name]
+        missing = [kind for kind in _KINDS[type(part)] if kind not in state]
         if missing:
             raise FormatError(f"{source}: tensor '{name}.{missing[0]}' is missing")
-        parameter = parameters[name]
-        device = parameter.device if optimizer.defaults["fused"] else torch.device("cpu")
-        optimizer.state[parameter] = {
+        device = parameter.device if part.defaults.get("fused") else torch.device("cpu")
+        part.state[parameter] = {
             kind: tensor.to(device if kind == "step" else parameter.device)
             for kind, tensor in state.items()
         }

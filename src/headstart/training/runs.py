@@ -28,7 +28,7 @@ from headstart.training.array_runs import SAVE_MINUTES
 from headstart.training.distributed import copy_from_first, from_first, rank_and_size, sum_numbers
 from headstart.training.journal import Journal, open_journal
 from headstart.training.loop import Guard, Step, train
-from headstart.training.optimizers import adamw, state_tensors
+from headstart.training.optimizers import OPTIMIZERS, OptimizerName, state_tensors
 from headstart.training.schedules import rise_and_fall
 from headstart.training.signals import Signals, noted_signals
 
@@ -79,9 +79,10 @@ class RunSettings:
 
     Attributes:
         budget: What it may spend; of minutes, all that pass, with validations and saving.
+        optimizer: `adamw`, or `muon` for the matrices of linear layers and AdamW for all else.
         learning_rate: Its highest; it falls linearly to 0 at the end of the budget.
-        weight_decay: What AdamW takes off matrices.
-        betas: Of AdamW.
+        weight_decay: What the optimizer takes off matrices.
+        betas: Of AdamW; Muon's momentum is the first.
         warm_up: The share of the budget over which the learning rate rises to its highest.
         max_norm: Gradients are scaled down to this norm.
         seed: Decides which units are dropped.
@@ -100,6 +101,7 @@ class RunSettings:
     """
 
     budget: Budget
+    optimizer: OptimizerName = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
@@ -255,7 +257,7 @@ class _Run(Generic[Batch]):
         self.folder, self.progress = folder, progress
         self.rank, self.processes = rank_and_size()
         self.device_type = next(model.parameters()).device.type
-        self.optimizer = adamw(
+        self.optimizer = OPTIMIZERS[settings.optimizer](
             model,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
