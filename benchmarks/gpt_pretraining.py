@@ -1,4 +1,4 @@
-"""GPT's pretraining: headstart's own step beside transformers' `GPT2LMHeadModel`.
+"""GPT's pretraining: headstart's own step beside transformers' `GPT2LMHeadModel`, with AdamW.
 
 Both train the same mini model (4 layers, 256 wide, 4 heads, 1024 feed-forward, 8192 byte pairs,
 512 positions) from the same weights on the same rows of 128 tokens, 32 a step, two threads. Each

@@ -1,7 +1,8 @@
 """Where the time of a job's steps goes, and how much of the machine's matrix rate it uses.
 
-The jobs are steps of training BERT and GPT, mini, as `hs.pretrain` takes them: its rows, its
-dropout, its optimizer (`--rows 32` are those of `bert_pretraining.py`); of training ELMo as in
+The jobs are steps of training BERT and GPT, mini, as `hs.pretrain` takes them, but for GPT's
+optimizer: AdamW, for what Muon multiplies is none of the model's products (`--rows 32` are those of
+`bert_pretraining.py`); of training ELMo as in
 `bidirectional_lm.py`, of fine-tuning on AG News as in `fine_tuning.py`, and the reading of short
 texts with MiniLM as in `prediction.py`. Printed are the shares of the operators' own time, by what
 they are for, and the utilization: the operations of the matrix products, a second of processor
@@ -11,6 +12,7 @@ time, over those of one large bfloat16 product, measured by turns on the same th
 """
 
 import argparse
+import math
 import statistics
 import tempfile
 import time
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
 
     from headstart.pretrain.causal_lm import Batch
 
+PACKED_PRODUCT = "_linear_pointwise"  # by weights that are laid out beforehand
 PARTS = {  # by the beginning of an operator's name; the first that fits
-    "matrix products": ("mm", "addmm", "linear", "mkldnn_linear"),
+    "matrix products": ("mm", "addmm", "linear", "mkldnn_linear", PACKED_PRODUCT),
     "batched products and convolutions": ("bmm", "baddbmm", "convolution", "mkldnn_convolution"),
     "softmax and logarithms": (
         "_softmax",
@@ -191,7 +194,11 @@ def operations(step: Callable[[], int]) -> float:
     """Return the operations of a step's matrix products, backwards too, for each token."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
+    def of_packed(x: Any, *_: Any, out_shape: Any, **__: Any) -> int:  # noqa: ANN401 - shapes
+        return 2 * math.prod(x) * out_shape[-1]
+
+    product = getattr(torch.ops.mkldnn, PACKED_PRODUCT)
+    with FlopCounterMode(display=False, custom_mapping={product: of_packed}) as counter:
         tokens = step()
     return counter.get_total_flops() / tokens
 
@@ -207,9 +214,9 @@ def shares(step: Callable[[], int]) -> tuple[dict[str, float], float]:
         seconds = time.perf_counter() - began
     found = dict.fromkeys((*PARTS, "other operators"), 0.0)
     for event in profile.key_averages():
-        name = event.key.removeprefix("aten::")
+        library, _, name = event.key.partition("::")
         own = event.self_cpu_time_total / 1e6 / seconds
-        if not event.key.startswith("aten::"):
+        if library not in {"aten", "mkldnn"}:
             continue
         fitting = (part for part, names in PARTS.items() if name.startswith(names))
         found[next(fitting, "other operators")] += own
