@@ -196,5 +196,6 @@ if __name__ == "__main__":
         parser,
         prepare=corpus,
         absent=absent,
+        ours=("headstart", "stanford"),  # programs, which this interpreter starts
         quick={"iterations": 2},
     )
