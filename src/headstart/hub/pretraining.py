@@ -242,7 +242,7 @@ def run_plan(
     report = run(
         model,
         objective,
-        settings=plan.run_settings(settings.learning_rate, getattr(settings, "optimizer", "adamw")),
+        settings=plan.run_settings(settings.learning_rate, _optimizer(settings)),
         folder=plan.run_folder,
         identity={**identity, "objective": asdict(settings), "corpus": text.fingerprint()},
         progress=plan.progress,

@@ -57,7 +57,7 @@ class CausalLm:
                 raise SettingsError(f"{name} must be a whole number from {least}, got {value!r}")
         if type(self.learning_rate) not in (int, float) or not 0 < self.learning_rate < math.inf:
             raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate!r}")
-        if self.optimizer not in OPTIMIZERS:
+        if self.optimizer not in tuple(OPTIMIZERS):  # which may be of any type
             raise SettingsError(
                 f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}"
             )

@@ -3,7 +3,7 @@
 Pairs of near words are packed into 64-bit keys and sorted a buffer at a time; equal keys are
 summed, and each buffer becomes a sorted run on disk. Runs are merged part by part into records.
 Keys put pairs into square tiles of words, so that training can stay in the processor's cache. The
-first tile, of the most frequent words, is a third of all pairs; it is counted in a table.
+first tile, of the most frequent words, has about a third of all pairs; a table counts them.
 """
 
 import tempfile
