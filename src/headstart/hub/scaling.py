@@ -49,12 +49,12 @@ class ScalingLaw:
 
 LAWS = {
     "gpt": ScalingLaw(
-        log_size=4.1033,
-        log_text=2.9594,
-        text_power=0.1143,
+        log_size=3.5518,
+        log_text=3.1597,
+        text_power=0.1350,
         parameters=(1_461_760, 5_289_472),
-        tokens=(125_952, 1_000_448),
-        error=0.04,
+        tokens=(126_976, 1_001_472),
+        error=0.02,
         what="nats a token",
     ),
 }
