@@ -192,6 +192,7 @@ def matrix_rate() -> float:
 
 def operations(step: Callable[[], int]) -> float:
     """Return the operations of a step's matrix products, backwards too, for each token."""
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     def of_packed(x: Any, *_: Any, out_shape: Any, **__: Any) -> int:  # noqa: ANN401 - shapes
