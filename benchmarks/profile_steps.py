@@ -1,8 +1,8 @@
 """Where the time of a job's steps goes, and how much of the machine's matrix rate it uses.
 
 The jobs are steps of training BERT and GPT, mini, as `hs.pretrain` takes them, but for GPT's
-optimizer: AdamW, for what Muon multiplies is none of the model's products (`--rows 32` are those of
-`bert_pretraining.py`); of training ELMo as in
+rows, eight, and optimizer: AdamW, for what Muon multiplies is none of the model's products
+(`--rows 32` are those of `bert_pretraining.py`); of training ELMo as in
 `bidirectional_lm.py`, of fine-tuning on AG News as in `fine_tuning.py`, and the reading of short
 texts with MiniLM as in `prediction.py`. Printed are the shares of the operators' own time, by what
 they are for, and the utilization: the operations of the matrix products, a second of processor
