@@ -40,6 +40,7 @@ MINUTES = (
     "combined_loss",
     "translation",
     "contextual",
+    "gpu",
 )
 
 

@@ -9,12 +9,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from headstart.errors import MemoryLimitError
+from headstart.errors import MemoryLimitError, SettingsError
 
+if TYPE_CHECKING:
+    import torch
+
+_DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
 _NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory", re.IGNORECASE)
 
+_NO_MORE = object()
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -28,6 +33,37 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def compute_device(name: object) -> "torch.device":
+    """Return the device of a name: `cpu`, `cuda` for a GPU, or `cuda:1` for the second one.
+
+    Of several processes that `torchrun` started, each takes a GPU of its own for `cuda`, as far as
+    there are enough.
+
+    Raises:
+        SettingsError: No device has the name, or this machine or this PyTorch has none such.
+
+    Example:
+        >>> compute_device("cpu")
+        device(type='cpu')
+    """
+    import torch  # late: a second, which commands without a model do without
+
+    if not isinstance(name, str | torch.device) or not _DEVICE.fullmatch(str(name)):
+        raise SettingsError(f"device must be cpu, cuda or cuda:N, got {name!r:.40}")
+    device = torch.device(name)
+    if device.type == "cpu":
+        return device
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not found:
+        why = "sees no GPU" if torch.version.cuda else "is built for processors alone"
+        raise SettingsError(f"device {str(name)!r}: PyTorch {torch.__version__} {why}; use cpu")
+    if device.index is None:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % found)
+    if device.index >= found:
+        raise SettingsError(f"device {str(name)!r}: there are {found} GPUs, from cuda:0 on")
+    return device
 
 
 @contextmanager
@@ -62,6 +98,15 @@ def map_in_order(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """Yield the items, making the next one in a thread meanwhile: a GPU need not wait for it."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, _NO_MORE)
+        while (item := coming.result()) is not _NO_MORE:
+            coming = pool.submit(next, items, _NO_MORE)
+            yield item  # type: ignore[misc]
 
 
 @cache

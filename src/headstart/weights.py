@@ -48,8 +48,9 @@ def write_safetensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Write tensors under their names; the disk's errors are an `OSError`."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with numbered_disk_errors():
-        save_file({name: t.detach().contiguous() for name, t in tensors.items()}, path, metadata)
+        save_file(plain, path, metadata)
 
 
 def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:

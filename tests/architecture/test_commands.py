@@ -24,16 +24,17 @@ FLAGS = {
     ),
     "plan": (
         "method --corpus --parallel --size --tokens --epochs --minutes --set --text-column "
-        "--threads --config --json --debug"
+        "--threads --device --config --json --debug"
     ),
     "pretrain": (
         "method --corpus --parallel --vectors --out --size --epochs --minutes --tokens --steps "
-        "--cbow --tokenizer --min-count --set --text-column --seed --threads --save-minutes "
-        "--skip-bad-batches --allow-drift --track --config --json --debug"
+        "--cbow --tokenizer --min-count --set --text-column --seed --threads --device "
+        "--save-minutes --skip-bad-batches --allow-drift --track --config --json --debug"
     ),
     "adapt": (
         "encoder --corpus --out --epochs --minutes --tokens --steps --set --text-column --seed "
-        "--threads --save-minutes --skip-bad-batches --allow-drift --track --config --json --debug"
+        "--threads --device --save-minutes --skip-bad-batches --allow-drift --track --config "
+        "--json --debug"
     ),
     "fill-mask": "encoder text --top --json --debug",
     "generate": (
@@ -41,11 +42,11 @@ FLAGS = {
     ),
     "predict": (
         "model source --text --text-b --out --text-column --pair-columns --label-separator "
-        "--batch-size --bf16 --config --json --debug"
+        "--batch-size --bf16 --device --config --json --debug"
     ),
     "evaluate": (
         "model data --text-column --pair-columns --label-column --label-separator --max-bad-rows "
-        "--unseen-labels --json --debug"
+        "--unseen-labels --device --json --debug"
     ),
     "inspect": (
         "model --data --encoder --similarity --analogies --corpus --word --beside --out "
@@ -54,19 +55,20 @@ FLAGS = {
     "neighbors": "encoder words --minus --top --json --debug",
     "fit classification": (
         "data --out --encoder --transfer --text-column --label-column --label-separator "
-        "--max-bad-rows --calibrate --seed --config --json --debug"
+        "--max-bad-rows --calibrate --seed --device --config --json --debug"
     ),
     "fit regression": (
         "data --out --encoder --transfer --text-column --label-column --max-bad-rows --seed "
-        "--config --json --debug"
+        "--device --config --json --debug"
     ),
     "fit pair": (
         "data --out --encoder --transfer --symmetric --numbers --pair-columns --label-column "
-        "--max-bad-rows --seed --config --json --debug"
+        "--max-bad-rows --seed --device --config --json --debug"
     ),
     "fit tagging": (
         "data --out --encoder --transfer --scheme --repair --linear --text-column --label-column "
-        "--max-bad-rows --seed --config --json --debug"
+        "--max-bad-rows --seed --device --config --json "
+        "--debug"
     ),
     "data list": "--json --debug",
     "data get": "--json --debug",

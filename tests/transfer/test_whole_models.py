@@ -11,6 +11,7 @@ from headstart.errors import DataError, NonFiniteError, SettingsError, TransferE
 from headstart.models.bert import Bert
 from headstart.tasks.classification import Classes
 from headstart.tasks.heads import WholeModel
+from headstart.training import runs
 from headstart.transfer import whole_models as module
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.features import StatesMemory, quick_reading, text_states
@@ -56,7 +57,7 @@ def fitted(whole_models, task):
 @pytest.fixture
 def exact(monkeypatch):
     """Let training compute with all bits."""
-    monkeypatch.setattr(module, "has_fast_bf16", lambda _: False)
+    monkeypatch.setattr(runs, "has_fast_bf16", lambda _: False)
 
 
 def started(method, encoder, task, **settings):

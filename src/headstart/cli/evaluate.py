@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli.options import (
     Debug,
+    Device,
     Json,
     LabelColumn,
     LabelSeparator,
@@ -45,6 +46,7 @@ def evaluate(
             "and of tags count-as-error.",
         ),
     ] = None,
+    device: Device = "cpu",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -65,7 +67,7 @@ def evaluate(
     from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
-    loaded = load_model(model, progress=bars)
+    loaded = load_model(model, device=device, progress=bars)
     if not isinstance(loaded, TokenTagger):
         check_separator(model, loaded, label_separator)
     options: dict[str, Any] = {"progress": bars}

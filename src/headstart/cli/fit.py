@@ -8,6 +8,7 @@ import typer
 from headstart.cli.options import (
     Config,
     Debug,
+    Device,
     Json,
     LabelColumn,
     LabelSeparator,
@@ -73,6 +74,7 @@ def classification(
         typer.Option("--calibrate", help="Fit the probabilities to a part of the labels."),
     ] = False,
     seed: Seed = 0,
+    device: Device = "cpu",
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -105,7 +107,7 @@ def classification(
         if note := note_of_numbers(labelled):
             bars.note(note)
         check_trainable(labelled)
-    loaded = _load_encoder(encoder, transfer, bars)
+    loaded = _load_encoder(encoder, transfer, device, bars)
     model = TextClassifier(loaded, transfer, calibrate=calibrate, random_state=seed)
     _fit(context, model, dataset, out, bars, as_json=as_json)
 
@@ -122,6 +124,7 @@ def regression(
     label_column: LabelColumn = None,
     max_bad_rows: MaxBadRows = 0,
     seed: Seed = 0,
+    device: Device = "cpu",
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -148,7 +151,7 @@ def regression(
         progress=bars,
     )
     tell_notes(dataset, bars)
-    loaded = _load_encoder(encoder, transfer, bars)
+    loaded = _load_encoder(encoder, transfer, device, bars)
     model = TextRegressor(loaded, transfer, random_state=seed)
     _fit(context, model, dataset, out, bars, as_json=as_json)
 
@@ -169,6 +172,7 @@ def pair(
     label_column: LabelColumn = None,
     max_bad_rows: MaxBadRows = 0,
     seed: Seed = 0,
+    device: Device = "cpu",
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -208,19 +212,21 @@ def pair(
         if note := note_of_numbers(labelled):
             bars.note(note)
         check_trainable(labelled)
-    loaded = _load_encoder(encoder, transfer, bars)
+    loaded = _load_encoder(encoder, transfer, device, bars)
     kind = PairRegressor if numbers else PairClassifier
     model = kind(loaded, transfer, symmetric=symmetric, random_state=seed)
     _fit(context, model, dataset, out, bars, as_json=as_json)
 
 
-def _load_encoder(source: str | None, transfer: str, progress: "Progress") -> "Pretrained | None":
-    """Load the encoder; refuse one beside a transfer that uses none."""
-    from headstart.hub.store import load_encoder
+def _load_encoder(
+    source: str | None, transfer: str, device: str, progress: "Progress"
+) -> "Pretrained | None":
+    """Load the encoder, where it shall compute; refuse one beside a transfer that uses none."""
+    from headstart.cli.loading import load_encoder
     from headstart.transfer.fitting import whole_model_width
     from headstart.transfer.methods import NO_ENCODER, name_of
 
-    loaded = None if source is None else load_encoder(source, progress=progress)
+    loaded = load_encoder(source, device=device, progress=progress)
     alone = {name_of(kind()) for kind in NO_ENCODER}
     if whole_model_width(loaded):
         alone.remove("scratch")  # the same architecture from random weights

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from headstart.data.labelled import LabelledRows
+from headstart.devices import compute_device
 from headstart.errors import SettingsError
+from headstart.hub import store
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.progress import Progress
 from headstart.transfer.estimators import TextClassifier
@@ -19,19 +21,35 @@ def tell_notes(dataset: LabelledRows, progress: Progress) -> LabelledRows:
     return dataset
 
 
-def load_model(path: Path, *, progress: Progress) -> TextClassifier | TextRegressor | TokenTagger:
+def load_model(
+    path: Path, *, device: str = "cpu", progress: Progress
+) -> TextClassifier | TextRegressor | TokenTagger:
     """Load a fitted model.
 
     Raises:
-        SettingsError: There is an encoder, which has no task yet.
+        SettingsError: There is an encoder, which has no task yet; or no such device.
     """
-    model = load(path, progress=progress)
+    model = load(path, device=device, progress=progress)
     if not isinstance(model, Pretrained):
         return model
     raise SettingsError(
         f"{path}: is an encoder, and knows no labels; fit it to some first, with "
         f"headstart fit classification DATA --encoder {path} --out DIR"
     )
+
+
+def load_encoder(source: str | None, *, device: str, progress: Progress) -> Pretrained | None:
+    """Load the encoder that a model is to be fitted to, where it shall compute; None without one.
+
+    Raises:
+        SettingsError: There is no such device, or nothing that could compute there.
+    """
+    place = compute_device(device)
+    if source is not None:
+        return store.load_encoder(source, progress=progress).to(place)
+    if place.type != "cpu":
+        raise SettingsError(f"without an encoder all is computed on the cpu, not on {device}")
+    return None
 
 
 def check_separator(path: Path, model: TextClassifier | TextRegressor, asked: str | None) -> None:

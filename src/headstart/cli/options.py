@@ -185,4 +185,12 @@ LabelSeparator = Annotated[
         help="What stands between several labels of a text in CSV, such as |.",
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda for a GPU, or cuda:1; for gpt, bert, and what is fitted to such models.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Where randomness starts.")]

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headstart.cli.options import Config, Debug, Json, MoreSettings, TextColumn, read_more_settings
+from headstart.cli.options import (
+    Config,
+    Debug,
+    Device,
+    Json,
+    MoreSettings,
+    TextColumn,
+    read_more_settings,
+)
 from headstart.cli.terminal import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -57,6 +65,7 @@ def plan(
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Threads; by default all cores.")
     ] = None,
+    device: Device = "cpu",
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -86,6 +95,7 @@ def plan(
         options=read_more_settings(more) or None,
         text_column=text_column,
         threads=threads,
+        device=device,
         progress=Bars(),
     )
     if as_json:
@@ -100,6 +110,7 @@ def plan(
     print_table([_row(found, course) for course in found.courses])
     say(
         "",
+        *([f"GPU: {_megabytes(found.gpu_bytes)} at most"] if found.gpu_bytes else []),
         f"memory: {_megabytes(found.memory_bytes)} at most; disk: {_megabytes(found.disk_bytes)} "
         f"meanwhile, {_megabytes(found.encoder_bytes)} for the encoder",
         f"in the hours: {found.preparation_seconds:.0f} s of reading and encoding",

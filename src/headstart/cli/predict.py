@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.options import Config, Debug, Json, LabelSeparator, PairColumns, TextColumn
+from headstart.cli.options import (
+    Config,
+    Debug,
+    Device,
+    Json,
+    LabelSeparator,
+    PairColumns,
+    TextColumn,
+)
 from headstart.cli.starting import lasting_imports
 from headstart.cli.tagging import tag_texts
 from headstart.cli.terminal import print_json, print_table, say
@@ -51,6 +59,7 @@ def predict(
         bool,
         typer.Option("--bf16", help="Multiply in bfloat16: faster, and a thousandth less exact."),
     ] = False,
+    device: Device = "cpu",
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -82,7 +91,7 @@ def predict(
         from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
-    loaded = load_model(model, progress=bars)
+    loaded = load_model(model, device=device, progress=bars)
     with quick_reading() if bf16 else nullcontext():
         if isinstance(loaded, TokenTagger):
             settings = {"word_column": text_column, "batch_size": batch_size, "progress": bars}

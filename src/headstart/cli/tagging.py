@@ -10,6 +10,7 @@ import typer
 from headstart.cli.options import (
     Config,
     Debug,
+    Device,
     Json,
     LabelColumn,
     MaxBadRows,
@@ -63,6 +64,7 @@ def tagging(
     label_column: LabelColumn = None,
     max_bad_rows: MaxBadRows = 0,
     seed: Seed = 0,
+    device: Device = "cpu",
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -77,9 +79,8 @@ def tagging(
         headstart fit tagging train.conll --encoder glove.6B.100d.txt --out runs/names
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import tell_notes
+    from headstart.cli.loading import load_encoder, tell_notes
     from headstart.data.tagged import read_tagged
-    from headstart.hub.store import load_encoder
     from headstart.storage import check_new
     from headstart.tasks.tagging import check_legal, detect_scheme, scheme_of
     from headstart.transfer.token_tagger import TokenTagger
@@ -97,7 +98,7 @@ def tagging(
     written = detect_scheme(dataset.tags) if scheme == "auto" else scheme_of(scheme)
     if not repair:
         check_legal(dataset.tags, written, dataset.place)
-    loaded = None if encoder is None else load_encoder(encoder, progress=bars)
+    loaded = load_encoder(encoder, device=device, progress=bars)
     if loaded is not None and transfer == "majority":
         raise SettingsError("the transfer 'majority' uses no encoder; leave one of the two out")
     tagger = TokenTagger(

@@ -5,19 +5,20 @@ in it can execute code when it is loaded.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.devices import reuse_freed_memory
-from headstart.errors import FormatError
+from headstart.devices import compute_device, reuse_freed_memory
+from headstart.errors import FormatError, SettingsError
 from headstart.hub.cards import card
 from headstart.hub.proof import hash_tensors
-from headstart.models.interface import Encoder, Pooling
+from headstart.models.interface import Encoder, Pooling, device_of
 from headstart.models.word_vectors import Neighbors, WordSpace, WordVectors
 from headstart.storage import (
     check_manifest,
@@ -33,6 +34,9 @@ from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer, read_tokenizer
 from headstart.weights import read_safetensors, write_safetensors
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
@@ -79,6 +83,8 @@ class Pretrained:
         config: Sizes and settings, plain values.
         lineage: Where it came from: corpus or file, time, and what was found on the way.
     """
+
+    computes_on_gpus: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -158,6 +164,28 @@ class Pretrained:
             config=self.config,
             lineage=self.lineage,
         )
+
+    def to(self, device: "str | torch.device") -> Self:
+        """Return the same encoder with its model on another device; this one stays where it is.
+
+        All that is made of it computes there: what is fitted to it, and what adapting makes of it.
+
+        Args:
+            device: `cpu`, `cuda` for a GPU, or `cuda:1` for the second one.
+
+        Raises:
+            SettingsError: There is no such device, or the encoder computes on processors alone.
+        """
+        place = compute_device(device)
+        if place == device_of(self.model):
+            return self
+        if not self.computes_on_gpus:
+            raise SettingsError(
+                f"{self.name} computes on the cpu alone; {place.type} is for models that replace "
+                "the whole model, such as bert and gpt"
+            )
+        moved: Any = deepcopy(self.model)
+        return self.with_model(moved.to(place))
 
     def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
         """Return texts as the encoder reads them, and how many were cut.

@@ -35,6 +35,7 @@ class PretrainedBert(Pretrained):
 
     model: Bert
     tokenizer: SubwordTokenizer
+    computes_on_gpus = True
 
     @classmethod
     def of(
@@ -155,6 +156,7 @@ class PretrainedGpt(Pretrained):
 
     model: Gpt
     tokenizer: SubwordTokenizer
+    computes_on_gpus = True
 
     @classmethod
     def of(
@@ -319,7 +321,8 @@ class PretrainedGpt(Pretrained):
                 states_BTD = self.model.encode(ids_BT, mask_BT)[-1]
                 wanted = mask_BT[:, 1:]
                 scores_NV = self.model.token_scores(states_BTD[:, :-1][wanted])
-            total += float(F.cross_entropy(scores_NV, ids_BT[:, 1:][wanted], reduction="sum"))
+            next_N = ids_BT[:, 1:][wanted].to(scores_NV.device)
+            total += float(F.cross_entropy(scores_NV, next_N, reduction="sum"))
             count += int(wanted.sum())
         if not count:
             raise SettingsError("these texts hold no token to predict")

@@ -17,7 +17,7 @@ import torch
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.devices import available_cores
+from headstart.devices import available_cores, compute_device
 from headstart.errors import SettingsError
 from headstart.hub.kinds import PRETRAINABLE, RUNS
 from headstart.hub.scaling import LAWS, TOKENS_A_PARAMETER, ScalingLaw
@@ -79,6 +79,7 @@ class Estimate:
         parameters: Numbers that are trained.
         preparation_seconds: Reading the corpus, learning its vocabulary, encoding it.
         memory_bytes: The most memory the process will hold.
+        gpu_bytes: The most of a GPU's memory; 0 on a CPU.
         disk_bytes: Checkpoints and the encoded corpus meanwhile.
         encoder_bytes: The encoder's weights as saved.
         loss_of: What the expected loss is of; None where no law is known.
@@ -95,6 +96,7 @@ class Estimate:
     parameters: int
     preparation_seconds: float
     memory_bytes: int
+    gpu_bytes: int
     disk_bytes: int
     encoder_bytes: int
     loss_of: str | None
@@ -112,6 +114,7 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
     tokens: int | None = None,
     minutes: float | None = None,
     threads: int | None = None,
+    device: str = "cpu",
     options: Mapping[str, Any] | None = None,
     text_column: str | None = None,
     progress: Progress = SILENT,
@@ -130,6 +133,7 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
         tokens: Tokens that are intended; without a corpus they are needed.
         minutes: What fits into so many; by default into what `pretrain` takes by default.
         threads: How many to train with; all cores by default.
+        device: Where it is trained.
         options: More settings of the method.
         text_column: The column of a table that holds the text.
         progress: Where progress goes.
@@ -146,6 +150,7 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
     settings: dict[str, Any] = {
         "size": size or _SIZES.get(method, "mini"),
         "threads": threads or available_cores(),
+        "device": str(compute_device(device)),
         "options": dict(options or {}),
     }
     text: Corpus | ParallelText | None = None
@@ -183,6 +188,7 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
         parameters=speed.parameters,
         preparation_seconds=speed.preparation_seconds,
         memory_bytes=speed.memory_bytes,
+        gpu_bytes=speed.gpu_bytes,
         disk_bytes=_CHECKPOINTS * speed.checkpoint_bytes + _BYTES_A_TOKEN * (epoch or 0),
         encoder_bytes=4 * speed.parameters,
         loss_of=None if law is None else law.what,
@@ -204,7 +210,9 @@ def _timed(
     progress: Progress,
 ) -> tuple[Speed, float]:
     """Return what was timed, now or before, and how many times longer the whole text is."""
-    machine = (platform.machine(), processor(), available_cores(), torch.__version__)
+    device = settings["device"]
+    gpu = "" if device == "cpu" else torch.cuda.get_device_name(device)
+    machine = (platform.machine(), processor(), available_cores(), torch.__version__, gpu)
     content = None if text is None else text.fingerprint()
     version = importlib.metadata.version("headstart")
     key = fingerprint(_CODE, version, machine, method, settings, content)

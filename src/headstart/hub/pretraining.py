@@ -57,6 +57,7 @@ class Plan:
         budget: What the run may spend.
         seed: Decides everything random.
         threads: How many to compute with; None: all cores.
+        device: Where a BERT or GPT is trained, and stays.
         options: Settings of the objective, by the names of `MaskedLm` or `CausalLm`; and for a new
             model `vocabulary_size`, `lowercase` and `dropout`.
         run_folder: Where checkpoints and log are kept; a run that was stopped goes on there.
@@ -70,6 +71,7 @@ class Plan:
     budget: Budget
     seed: int
     threads: int | None
+    device: torch.device
     options: Mapping[str, Any]
     run_folder: Path | None
     save_minutes: float
@@ -215,7 +217,7 @@ def _train(
                 model, documents, tokenizer, settings, seed=plan.seed, share=rank_and_size()
             )
         lineage = run_plan(
-            model,
+            model.to(plan.device),
             objective,
             documents,
             text,

@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import nn
 
 from headstart import errors
@@ -50,6 +51,7 @@ class Speed:
         parameters: Numbers that are trained.
         memory_bytes: The most that the process held.
         checkpoint_bytes: One checkpoint's.
+        gpu_bytes: The most that it held of a GPU's memory.
         vocabulary_power: By which power of the text's length its vocabulary grows; 0 if it is set.
         work_power: By which power of it an epoch's work grows: 1, but for GloVe.
     """
@@ -64,6 +66,7 @@ class Speed:
     parameters: int
     memory_bytes: int
     checkpoint_bytes: int
+    gpu_bytes: int = 0
     vocabulary_power: float = 0.0
     work_power: float = 1.0
 
@@ -158,6 +161,7 @@ def _time_steps(method: str, folder: Path, seconds: float, settings: dict[str, A
         tokens_per_epoch=report["tokens_per_epoch"],
         parameters=_parameters(encoder),
         memory_bytes=_most_memory(),
+        gpu_bytes=torch.cuda.max_memory_allocated() if settings.get("device") != "cpu" else 0,
         checkpoint_bytes=max(checkpoints),
     )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus, read_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.devices import reuse_freed_memory
+from headstart.devices import compute_device, reuse_freed_memory
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -33,6 +33,7 @@ from headstart.hub.foreign import huggingface
 from headstart.hub.kinds import KINDS, PRETRAINABLE, RUNS
 from headstart.hub.pretraining import Plan, adapt_model, pretrain_model
 from headstart.hub.published import load_published
+from headstart.models.interface import device_of
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.storage import read_json
@@ -219,6 +220,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     steps: int | None = None,
     seed: int = 0,
     threads: int | None = None,
+    device: str = "cpu",
     tokenizer: Tokenizer | str | Path | None = None,
     min_count: int | None = None,
     options: Mapping[str, Any] | None = None,
@@ -250,6 +252,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         seed: Decides everything random; with one thread the result is the same bit for bit, unless
             `minutes` end it.
         threads: How many to train with; all cores by default.
+        device: Where a GPT or BERT is trained, and stays: `cpu`, `cuda` for a GPU, or `cuda:1` for
+            the second one. Sums of a GPU vary in their last bits from run to run.
         tokenizer: `words` (of word vectors and ELMo the default), `whitespace` (text that is
             tokenized already), `bpe` (of GPT the default) or `wordpiece` (of BERT the default),
             learnt from the corpus; or a tokenizer that exists, or its `tokenizer.json`.
@@ -277,6 +281,11 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         raise SettingsError(f"cannot pretrain {method!r}; there are {', '.join(PRETRAINABLE)}")
     if threads is not None and threads < 1:
         raise SettingsError(f"threads must be 1 or more, got {threads}")
+    place = compute_device(device)
+    if place.type != "cpu" and not KINDS[method].computes_on_gpus:
+        raise SettingsError(
+            f"{method} is trained on the cpu alone; {place.type} is for gpt and bert"
+        )
     limits = {"epochs": epochs, "minutes": minutes, "tokens": tokens, "steps": steps}
     model = method in RUNS
     _check_arguments(
@@ -295,6 +304,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         budget=_budget(limits, {"minutes": MINUTES} if model else {"epochs": EPOCHS[method]}),
         seed=seed,
         threads=threads,
+        device=place,
         options=options or {},
         run_folder=None if run_folder is None else Path(run_folder),
         save_minutes=save_minutes,
@@ -410,6 +420,7 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
     steps: int | None = None,
     seed: int = 0,
     threads: int | None = None,
+    device: str | None = None,
     options: Mapping[str, Any] | None = None,
     run_folder: str | Path | None = None,
     save_minutes: float = SAVE_MINUTES,
@@ -432,6 +443,7 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
         steps: Updates of the weights.
         seed: Decides everything random.
         threads: How many to train with; all cores by default.
+        device: Where it is trained, and stays, as of `pretrain`; by default where the encoder is.
         options: More settings, by the names of `MaskedLm` or `CausalLm`.
         run_folder: Where checkpoints and log go; a run that was stopped goes on there.
         save_minutes: Minutes between checkpoints, besides those of the best validations.
@@ -450,6 +462,8 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
     """
     if not isinstance(encoder, Pretrained):
         encoder = load_encoder(encoder, progress=progress)
+    if device is not None:
+        encoder = encoder.to(device)
     limits = {"epochs": epochs, "minutes": minutes, "tokens": tokens, "steps": steps}
     text = as_corpus(corpus, text_column=text_column)
     for note in text.notes:
@@ -458,6 +472,7 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
         budget=_budget(limits, {"minutes": MINUTES}),
         seed=seed,
         threads=threads,
+        device=device_of(encoder.model),
         options=options or {},
         run_folder=None if run_folder is None else Path(run_folder),
         save_minutes=save_minutes,

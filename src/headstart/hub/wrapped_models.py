@@ -37,6 +37,7 @@ class PretrainedTransformer(Pretrained):
 
     model: TransformersEncoder
     tokenizer: SubwordTokenizer
+    computes_on_gpus = True
 
     def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
         """Return texts with the special tokens around them, and how many were cut to fit.

@@ -96,7 +96,7 @@ def occurrence_vectors(
             ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows))
             states_BTD = _states(encoder, ids_BT, mask_BT, layer)
             for states_TD, row in zip(states_BTD, rows.tolist(), strict=True):
-                found[row] = states_TD[own[row]].mean(0).numpy()
+                found[row] = states_TD[own[row]].mean(0).cpu().numpy()
             advance(len(rows))
     return np.stack(found)
 

@@ -8,6 +8,7 @@ T tokens, H heads, K numbers a head, D width.
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 _ONE = 256  # a drop decision looks at one random byte
 
@@ -15,8 +16,11 @@ _ONE = 256  # a drop decision looks at one random byte
 def attend(q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, bias: Tensor | None) -> Tensor:
     """Mix the values by `softmax(q k' / sqrt(K) + bias)` `[B, H, T, K]`.
 
-    Plain batched products train faster in bfloat16 on a CPU than the fused kernel does.
+    Plain batched products train faster in bfloat16 on a CPU than the fused kernel does; on a GPU
+    that kernel is the faster, and never holds all scores.
     """
+    if q_BHTK.is_cuda:
+        return F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, attn_mask=bias)
     scores_BHTS = (q_BHTK * q_BHTK.shape[-1] ** -0.5) @ k_BHSK.transpose(-1, -2)
     if bias is not None:
         scores_BHTS += bias
@@ -64,6 +68,18 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
+class LayerNorm(nn.LayerNorm):
+    """LayerNorm that leaves bfloat16 as it is on a GPU, too, where autocast makes it float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` with mean and variance of every token's numbers as learnt, in its own type."""
+        if not x.is_cuda or x.dtype == torch.float32:
+            return super().forward(x)
+        with torch.autocast("cuda", enabled=False):
+            weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+            return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+
+
 class Dropout(nn.Module):
     """Dropout whose masks cost a fifteenth of `F.dropout`'s, which is serial on a CPU.
 
@@ -87,7 +103,7 @@ class Dropout(nn.Module):
         if not (self.training and self.dropped):
             return x
         if x.device.type != "cpu":
-            return torch.nn.functional.dropout(x, self.dropped / _ONE)
+            return F.dropout(x, self.dropped / _ONE)
         return x * self._mask(x)
 
     def _mask(self, x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from headstart.errors import SettingsError
 from headstart.models.attention import (
     Dropout,
+    LayerNorm,
     attend,
     attention_bias,
     compute_dtype,
@@ -114,9 +115,12 @@ class Bert(nn.Module):
             segments_BT: 0 for the first text of a pair and 1 for the second; 0 everywhere if None.
             wanted_BM: The columns of each row whose last states are wanted; all if None.
         """
-        x_BTD = self.embeddings(ids_BT, positions_BT, segments_BT)
+        device = self.embeddings.tokens.weight.device  # where all is computed
+        segments_BT = None if segments_BT is None else segments_BT.to(device)
+        wanted_BM = None if wanted_BM is None else wanted_BM.to(device)
+        x_BTD = self.embeddings(ids_BT.to(device), positions_BT.to(device), segments_BT)
         dtype = compute_dtype(x_BTD)
-        bias = attention_bias(sequences_BT, causal=False, dtype=dtype)
+        bias = attention_bias(sequences_BT.to(device), causal=False, dtype=dtype)
         layers = [x_BTD.to(dtype)]  # a norm after each part keeps sums small enough for bfloat16
         *lower, top = self.blocks
         for block in lower:
@@ -170,7 +174,7 @@ class Embeddings(nn.Module):
         self.tokens = nn.Embedding(config.vocabulary_size, config.width)
         self.positions = nn.Embedding(config.positions, config.width)
         self.segments = nn.Embedding(config.segments, config.width)
-        self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.norm = LayerNorm(config.width, eps=config.norm_eps)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, ids_BT: Tensor, positions_BT: Tensor, segments_BT: Tensor | None) -> Tensor:
@@ -199,10 +203,10 @@ class Block(nn.Module):
         self.num_heads = config.heads
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.out = nn.Linear(width, width)
-        self.attention_norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.attention_norm = LayerNorm(width, eps=config.norm_eps)
         self.up = nn.Linear(width, config.feed_forward)
         self.down = nn.Linear(config.feed_forward, width)
-        self.feed_forward_norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.feed_forward_norm = LayerNorm(width, eps=config.norm_eps)
         self.dropout = Dropout(config.dropout)
 
     def forward(
@@ -238,7 +242,7 @@ class MaskedTokenHead(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.width, config.width)
-        self.norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+        self.norm = LayerNorm(config.width, eps=config.norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocabulary_size))
 
     def forward(self, states_ND: Tensor) -> Tensor:

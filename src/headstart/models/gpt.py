@@ -98,6 +98,7 @@ class Gpt(nn.Module):
             positions_BT: Each one's place in its text, from 0.
         """
         x_BTD = self.embed(ids_BT, positions_BT)
+        sequences_BT = sequences_BT.to(x_BTD.device)
         bias = attention_bias(sequences_BT, causal=True, dtype=compute_dtype(x_BTD))
         layers = [x_BTD]
         for block in self.blocks:
@@ -122,6 +123,8 @@ class Gpt(nn.Module):
                 f"a text of {int(positions_BT.max()) + 1:,} tokens is longer than the model's "
                 f"{len(self.positions.weight):,} positions"
             )
+        device = self.tokens.weight.device  # where all is computed
+        ids_BT, positions_BT = ids_BT.to(device), positions_BT.to(device)
         x_BTD: Tensor = self.dropout(self.tokens(ids_BT) + self.positions(positions_BT))
         return x_BTD
 
@@ -296,16 +299,18 @@ def generate(
     ids_BT = torch.tensor([[0] * blank + list(prompt) for blank, prompt in rows])
     places_BT = torch.arange(longest) - torch.tensor(padding)[:, None]
     caches = [Cache(longest + max_new_tokens) for _ in model.blocks]
-    bias = attention_bias(places_BT.clamp(max=0).sign(), causal=True, dtype=torch.float32)
+    device = model.tokens.weight.device
+    own_BT = places_BT.clamp(max=0).sign().to(device)
+    bias = attention_bias(own_BT, causal=True, dtype=torch.float32)
     columns = torch.arange(longest + max_new_tokens)
     blank_BS = columns < torch.tensor(padding)[:, None]
-    later = torch.zeros(blank_BS.shape).masked_fill_(blank_BS, -torch.inf)[:, None, None]
+    later = torch.zeros(blank_BS.shape).masked_fill_(blank_BS, -torch.inf)[:, None, None].to(device)
     for _ in range(max_new_tokens):
         x_BTD = model.embed(ids_BT, places_BT.clamp(min=0))
         for block, cache in zip(model.blocks, caches, strict=True):
             x_BTD = block(x_BTD, bias, cache)
         scores_BV = model.token_scores(model.norm(x_BTD[:, -1]))
-        chosen_B = sampling.choose(scores_BV, generator)
+        chosen_B = sampling.choose(scores_BV.cpu(), generator)
         yield chosen_B
         ids_BT, places_BT = chosen_B[:, None], places_BT[:, -1:] + 1
         bias = later[..., : caches[0].length + 1] if any(padding) else None

@@ -1,7 +1,8 @@
 """What every encoder offers, ours or anybody's: the one type that transfer is written against."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 Pooling = Literal["cls", "last", "mean"]  # what stands for a whole text
@@ -36,3 +37,8 @@ class Encoder(Protocol):
     def layer_groups(self) -> list[nn.Module]:
         """Return the parts in the order of depth, for freezing and layer-wise learning rates."""
         ...
+
+
+def device_of(encoder: Encoder) -> torch.device:
+    """Return where an encoder computes: it takes ids from anywhere, and leaves its states there."""
+    return next(cast("nn.Module", encoder).parameters()).device

@@ -263,7 +263,7 @@ class Objective:
                     sums["targets"] += len(batch.targets_N)
                 if self.settings.nsp:
                     scores_P2, total = self._nsp_scores_loss(first_PD, batch)
-                    right_P = scores_P2.argmax(1).numpy() == batch.random_P
+                    right_P = scores_P2.argmax(1).cpu().numpy() == batch.random_P
                     sums["nsp"] += float(total)
                     sums["right"] += float(right_P.sum())
                     sums["pairs"] += len(right_P)
@@ -286,7 +286,7 @@ class Objective:
         if self.model.nsp is None:
             raise SettingsError("this BERT has no head for nsp; pretrain it without")
         scores_P2 = self.model.nsp(self.model.pool(first_PD)).float()
-        labels_P = torch.from_numpy(batch.random_P).long()  # [code] 0 is next, 1 is random
+        labels_P = torch.from_numpy(batch.random_P).to(scores_P2.device).long()  # [code] 1: random
         return scores_P2, F.cross_entropy(scores_P2, labels_P, reduction="sum")
 
     def _epoch(self, epoch: int) -> tuple[Examples, list[Rows]]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from headstart.models.attention import Dropout
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt
-from headstart.models.interface import Encoder, Pooling
+from headstart.models.interface import Encoder, Pooling, device_of
 from headstart.tokenize.batches import Encoded, Packed, Rows, by_row, pack, pad, segments_of
 from headstart.tokenize.pairs import rows_of_sides
 
@@ -51,6 +51,7 @@ class WholeModel(nn.Module):
         self.dropout = Dropout(dropout)
         # As in the paper and in `transformers`, GPT's classifier has no bias.
         self.classify = nn.Linear(encoder.width, num_outputs, bias=not isinstance(encoder, Gpt))
+        self.classify.to(device_of(encoder))
         for parameter in self.classify.parameters():
             nn.init.zeros_(parameter)  # every class is as likely as any other, at first
 
@@ -161,13 +162,11 @@ def _tensors(packed: Packed) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
 
 def mean_states(states: Tensor, packed: Packed) -> Tensor:
     """Return the mean of each text's states `[N, D]`."""
-    sequences = torch.from_numpy(packed.sequences_BT.ravel())
+    sequences = torch.from_numpy(packed.sequences_BT.ravel()).to(states.device)
     here = (sequences >= 0).nonzero()[:, 0]
-    of_text, counts_N = sequences[here], torch.from_numpy(packed.last_N - packed.first_N + 1)
-    sums_ND = torch.zeros(len(counts_N), states.shape[-1]).index_add(
-        0, of_text, states[here].float()
-    )
-    return sums_ND / counts_N[:, None]
+    counts_N = torch.from_numpy(packed.last_N - packed.first_N + 1).to(states.device)
+    sums_ND = torch.zeros(len(counts_N), states.shape[-1], device=states.device)
+    return sums_ND.index_add(0, sequences[here], states[here].float()) / counts_N[:, None]
 
 
 def one_a_row(encoded: Encoded, rows: Rows) -> Packed:
@@ -190,7 +189,7 @@ def with_new_tokens(model: Gpt, count: int, like: int | None, generator: torch.G
     """
     larger = deepcopy(model)
     old = model.tokens.weight.detach()
-    new = torch.randn(count, model.width, generator=generator) * 0.02
+    new = (torch.randn(count, model.width, generator=generator) * 0.02).to(old.device)
     if like is not None:
         new = new + old[like]
     larger.tokens = nn.Embedding.from_pretrained(torch.cat([old, new]), freeze=False)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from headstart.models.attention import Dropout
-from headstart.models.interface import Encoder
+from headstart.models.interface import Encoder, device_of
 from headstart.tasks.crf import Crf, Independent, Legal
 from headstart.tasks.heads import last_states, lay_out
 from headstart.tasks.pipelines import TextPipeline, task_layers
@@ -213,8 +213,8 @@ class WholeTagger(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.dropout = Dropout(dropout)
-        self.classify = nn.Linear(encoder.width, num_tags)
-        self.decoder = decoder
+        self.classify = nn.Linear(encoder.width, num_tags).to(device_of(encoder))
+        self.decoder = decoder  # on the CPU: its steps, one after the other, are small
 
     def scores(self, given: Windows, rows: Rows) -> tuple[Tensor, Tensor]:
         """Return the scores of some sentences `[B, T, K]`, and where there are words `[B, T]`."""
@@ -227,7 +227,7 @@ class WholeTagger(nn.Module):
         """Return the same from the states at all positions, and where each window begins."""
         places_N = torch.from_numpy(given.places_of(rows, first_N))
         scores_NK = self.classify(self.dropout(states[places_N]))
-        return pad_words(scores_NK.float(), given.lengths[rows])
+        return pad_words(scores_NK.float().cpu(), given.lengths[rows])
 
 
 @dataclass(frozen=True)

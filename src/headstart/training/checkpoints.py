@@ -151,7 +151,8 @@ def check_written(folder: Path, files: Mapping[str, Tensors]) -> None:
 
 
 def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
-    array: NDArray[np.uint8] = tensor.detach().contiguous().flatten().view(torch.uint8).numpy()
+    plain = tensor.detach().cpu().contiguous().flatten()
+    array: NDArray[np.uint8] = plain.view(torch.uint8).numpy()
     return array  # NaN equals itself as bytes; numpy compares many at a time
 
 

@@ -122,13 +122,14 @@ def train(
                 raise NonFiniteError(
                     f"{bad}; the weights are as before the step; try a lower learning rate"
                 )
-        factor = schedule(number)
+        at_rate = schedule(number)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-            group["lr"] = rate * factor
+            group["lr"] = rate * at_rate
         if not skipped:
-            torch._foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp(max=1.0) / count)
+            factor = (max_norm / (norm + 1e-6)).clamp(max=1.0) / count
+            torch._foreach_mul_(gradients, factor.cpu())  # which multiplies on any device
             optimizer.step()
-        yield Step(number, mean_loss, size, base_rates[0] * factor, wrong, skipped)
+        yield Step(number, mean_loss, size, base_rates[0] * at_rate, wrong, skipped)
 
 
 def _seed_streams(seed: int, parameters: Sequence[Tensor]) -> None:

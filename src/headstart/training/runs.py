@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.budget import Budget
-from headstart.devices import memory_errors
+from headstart.devices import memory_errors, one_ahead
 from headstart.errors import FormatError, InterruptedRunError, NonFiniteError, SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.storage import folder_lock, free_bytes
@@ -203,9 +203,14 @@ def run(
 def has_fast_bf16(device: torch.device) -> bool:
     """Return whether the machine multiplies bfloat16 in hardware."""
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 0)
     instructions = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
     return device.type == "cpu" and any(supported() for supported in instructions)
+
+
+def quick_products(device: torch.device) -> torch.autocast:
+    """Multiply in bfloat16 meanwhile on a device that is fast at it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device))
 
 
 @dataclass
@@ -302,7 +307,8 @@ class _Run(Generic[Batch]):
         checkpoints.load_checkpoint(found, weights, self.optimizer)
         try:
             self.place = _Place(**found.state["place"])
-            self.place.bit_exact &= not self.drift
+            varies = self.device_type != "cpu"  # the sums of a GPU, from run to run
+            self.place.bit_exact &= not (self.drift or varies)
             machine = dict(found.state["machine"])
         except (KeyError, TypeError, ValueError):
             raise FormatError(f"{found.folder / checkpoints.STATE}: is not a run's place") from None
@@ -351,8 +357,9 @@ class _Run(Generic[Batch]):
                 raise InterruptedRunError(self.stopped_where())
         if self.share >= 1.0:
             return
+        batches = self.objective.batches(self.place.step + 1)
         steps = train(
-            self.objective.batches(self.place.step + 1),
+            batches if self.device_type == "cpu" else one_ahead(batches),
             self.loss,
             self.optimizer,
             schedule=self.rate_factor,
@@ -550,6 +557,7 @@ class _Run(Generic[Batch]):
             "best_step": int(scores["step"]) if scores else place.step,
             "resumed_at": self.resumed_at,
             "bf16": self.settings.bf16,
+            "device": self.device_type,
             "processes": self.processes,
             "bit_exact": place.bit_exact,
             "drift": self.drift,

@@ -20,7 +20,7 @@ from headstart.tasks.heads import last_states, lay_out, mean_states
 from headstart.tasks.pairs import Pairs, combined, num_orders
 from headstart.tasks.pipelines import pool, task_shape
 from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
-from headstart.training.runs import has_fast_bf16
+from headstart.training.runs import quick_products
 from headstart.transfer.token_states import TokenStates, reads_in_context, token_states
 
 _TOKENS_AT_ONCE = 8192
@@ -76,7 +76,7 @@ def text_states(
                 found = pool(encoder.model.encode(ids_BT, mask_BT)[-1], mask_BT)
             else:
                 found = _summaries(encoder.model, encoded, rows)
-            states[rows] = found.numpy()
+            states[rows] = found.cpu().numpy()
             advance(len(rows))
     return states
 
@@ -99,13 +99,16 @@ def _in_pairs(texts: Sequence[str], pairs: Pairs) -> list[Pair]:
 
 @contextmanager
 def quick_reading() -> Iterator[None]:
-    """Read texts in bfloat16 meanwhile, where the processor is fast at it: twice as fast.
+    """Read texts in bfloat16 meanwhile, where the device is fast at it: twice as fast.
 
     What a model is fitted to may be a thousandth off; what it predicts by is read exactly, unless
     it is asked to predict in here.
     """
-    fast = has_fast_bf16(torch.device("cpu"))
-    with torch.autocast("cpu", torch.bfloat16, enabled=fast), PackedWeights():
+    with (
+        quick_products(torch.device("cpu")),
+        quick_products(torch.device("cuda")),
+        PackedWeights(),
+    ):
         yield
 
 
@@ -113,7 +116,7 @@ def _summaries(model: Encoder, encoded: Encoded, rows: Rows) -> Tensor:
     packed = lay_out(model, encoded, rows)
     states = last_states(model, packed).float()
     highest = states.new_full((len(rows), states.shape[-1]), -torch.inf)
-    sequences = torch.from_numpy(packed.sequences_BT.ravel())
+    sequences = torch.from_numpy(packed.sequences_BT.ravel()).to(states.device)
     here = (sequences >= 0).nonzero()[:, 0]
     of_text = sequences[here, None].expand(-1, states.shape[-1])
     highest.scatter_reduce_(0, of_text, states[here], "amax")

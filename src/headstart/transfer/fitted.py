@@ -399,7 +399,7 @@ def _in_batches(
             order.append(batch)
     if not found:
         return np.zeros((0, model.classify.out_features), np.float32)
-    sorted_by_length = torch.cat(found).numpy()
+    sorted_by_length = torch.cat(found).cpu().numpy()
     ordered: NDArray[np.float32] = np.empty_like(sorted_by_length)
     ordered[np.concatenate(order)] = sorted_by_length
     return ordered

@@ -262,7 +262,7 @@ def _read_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> W
     ):
         for rows in inference_batches(pieces, max_tokens=_TOKENS_AT_ONCE):
             packed = lay_out(encoder.model, windows.encoded, windows.windows_of(rows))
-            states = last_states(encoder.model, packed).float().numpy()
+            states = last_states(encoder.model, packed).float().cpu().numpy()
             own = states[windows.places_of(rows, packed.first_N)]
             ends = np.cumsum(windows.lengths[rows])[:-1]
             for row, its in zip(rows.tolist(), np.split(own, ends), strict=True):

@@ -59,7 +59,7 @@ def layer_features(
             if not found:
                 found = [np.zeros((len(texts), each.shape[1]), np.float32) for each in vectors]
             for features, each in zip(found, vectors, strict=True):
-                features[rows] = each.numpy()
+                features[rows] = each.cpu().numpy()
     top = poolings.count("mean") - 1
     return [
         LayerFeatures(min(at, top), pooling, features)
@@ -106,7 +106,8 @@ def _first_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> 
             first_N = np.arange(len(ids_BT)) * ids_BT.shape[1]
             own = torch.from_numpy(windows.places_of(rows, first_N))
             for features, x_BTD in zip(found, layers, strict=True):
-                features[ranges(windows.offsets, rows)] = x_BTD.float().flatten(0, 1)[own].numpy()
+                states_ND = x_BTD.float().flatten(0, 1)[own]
+                features[ranges(windows.offsets, rows)] = states_ND.cpu().numpy()
             advance(len(rows))
     return found
 
@@ -124,7 +125,8 @@ def _read(
     with progress.stage("reading texts", len(texts), "texts") as advance:
         for rows in inference_batches(encoded.lengths, max_tokens=_TOKENS_AT_ONCE):
             ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows))
-            yield rows, encoder.model.encode(ids_BT, mask_BT), mask_BT
+            layers = encoder.model.encode(ids_BT, mask_BT)
+            yield rows, layers, mask_BT.to(layers[-1].device)
             advance(len(rows))
 
 

@@ -4,11 +4,13 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
-from headstart.errors import FormatError
+from headstart.devices import compute_device
+from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
     OURS,
@@ -37,6 +39,7 @@ from headstart.transfer.token_tagger import TAGGER, TokenTagger, load_tagger
 # What parts that do not belong together raise when a model is made of them.
 _LABEL_TYPE = re.compile(r"[<>|=][biufUO]\d{0,9}")  # as numpy writes them; it reads far more
 _MOST_BYTES_OF_LABELS = 64 << 20
+_Fitted = TypeVar("_Fitted", bound=TextClassifier | TextRegressor | TokenTagger)
 _UNFIT = (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError)
 
 
@@ -47,6 +50,7 @@ def load(
     vocabulary: Collection[str] | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
+    device: str = "cpu",
     progress: Progress = SILENT,
 ) -> Pretrained | TextClassifier | TextRegressor | TokenTagger:
     r"""Load an encoder or a fitted model: ours, or what others published.
@@ -58,10 +62,13 @@ def load(
         vocabulary: Read only these words of a file of vectors; `lineage` says how many it holds.
         revision: Branch, tag or commit of a hub id; the main branch if None.
         local_files_only: Take from the hub's cache and ask nobody.
+        device: Where it computes: `cpu`, `cuda` for a GPU, or `cuda:1` for the second one. What is
+            fitted to an encoder computes where the encoder does.
         progress: Where progress goes.
 
     Raises:
         FormatError: There is nothing there, or it is not what its format promises.
+        SettingsError: There is no such device, or what is loaded computes on the CPU alone.
 
     Example:
         >>> import tempfile
@@ -72,16 +79,17 @@ def load(
         >>> load(file, vocabulary=["dog", "emu"]).lineage["coverage"]
         0.5
     """
+    place = compute_device(device)
     path = Path(source)
     if path.is_dir() and (path / CONFIG).is_file():
         about = read_json(path / CONFIG)
         ours = about.get(OURS)
         kinds = [each.get("kind") for each in (about, ours) if isinstance(each, dict)]
         if any(kind in kinds for kind in _FITTED):
-            return load_model(path)
+            return _on(place, load_model(path), path)
         if TAGGER in kinds:
-            return load_tagger(path)
-    return load_encoder(
+            return _on(place, load_tagger(path), path)
+    encoder = load_encoder(
         source,
         vectors=vectors,
         vocabulary=vocabulary,
@@ -89,6 +97,29 @@ def load(
         local_files_only=local_files_only,
         progress=progress,
     )
+    return encoder.to(place)
+
+
+def _on(place: torch.device, model: _Fitted, path: Path) -> _Fitted:
+    """Move the encoder of a model that was just loaded, and the layer that was trained with it.
+
+    Raises:
+        SettingsError: It has no encoder that can be moved.
+    """
+    if place.type == "cpu":
+        return model
+    fitted: Any = model.model_
+    encoder = getattr(fitted, "encoder", getattr(fitted, "features", None))
+    if not isinstance(encoder, Pretrained) or not encoder.computes_on_gpus:
+        raise SettingsError(
+            f"{path}: computes on the cpu alone; {place.type} is for models that replace the "
+            "whole model, such as bert and gpt"
+        )
+    whole = getattr(fitted, "module", None)
+    parts: Any = (encoder.model,) if whole is None else (whole.encoder, whole.classify)
+    for part in parts:
+        part.to(place)
+    return model
 
 
 def load_model(folder: Path) -> TextClassifier | TextRegressor:

@@ -30,9 +30,9 @@ class LowRankLinear(nn.Module):
         self.frozen = frozen.requires_grad_(requires_grad=False)
         self.scale = alpha / rank
         bound = math.sqrt(3.0 / frozen.in_features)
-        drawn = torch.rand(rank, frozen.in_features, generator=generator)
+        drawn = torch.rand(rank, frozen.in_features, generator=generator).to(frozen.weight.device)
         self.down = nn.Parameter((2 * drawn - 1) * bound)
-        self.up = nn.Parameter(torch.zeros(frozen.out_features, rank))
+        self.up = nn.Parameter(drawn.new_zeros(frozen.out_features, rank))
 
     def forward(self, x: Tensor) -> Tensor:
         changed: Tensor = self.frozen(x) + self.scale * ((x @ self.down.T) @ self.up.T)

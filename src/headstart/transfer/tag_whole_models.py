@@ -13,6 +13,7 @@ from torch import Tensor
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof, distance
 from headstart.models.gpt import Gpt
+from headstart.models.interface import device_of
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.tasks.crf import Crf
@@ -20,7 +21,7 @@ from headstart.tasks.heads import last_states, lay_out
 from headstart.tasks.taggers import WholeTagger, WordStates, decoder_of
 from headstart.tokenize.batches import Rows
 from headstart.training.optimizers import adamw
-from headstart.training.runs import has_fast_bf16
+from headstart.training.runs import quick_products
 from headstart.transfer.features import quick_reading
 from headstart.transfer.fitted_taggers import TunedTagger, word_states
 from headstart.transfer.freezing import layerwise_groups, thaw
@@ -33,7 +34,6 @@ from headstart.transfer.whole_models import next_token_loss, with_random_weights
 
 _CRF_RATE = 5e-3  # of what starts at zero, beside an encoder that is nearly there
 _PROBE_STRENGTH, _PROBE_WORDS = 1.0, 20_000
-_CPU = torch.device("cpu")
 
 
 class WholeStart:
@@ -109,16 +109,17 @@ class WholeStart:
     def loss(self, tagger: WholeTagger, rows: Rows) -> tuple[Tensor, Tensor]:
         method, given = self.method, self.given
         packed = lay_out(tagger.encoder, given.encoded, given.windows_of(rows))
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
+        precision = quick_products(device_of(tagger.encoder))
+        with precision:
             states = last_states(tagger.encoder, packed)
             scores_BTK, mask_BT = tagger.scores_of(states, packed.first_N, given, rows)
         total, count = tag_loss(tagger, scores_BTK, mask_BT, self.task, rows)
         if isinstance(method, FineTune) and isinstance(tagger.encoder, Gpt):
             total = method.task_coef * total
             if method.lm_coef:
-                with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
+                with precision:
                     mean = next_token_loss(tagger.encoder, states, packed)
-                total = total + method.lm_coef * count * mean
+                total = total + method.lm_coef * count * mean.cpu()
         return total, count
 
     def before_step(self, tagger: WholeTagger, number: int) -> None:

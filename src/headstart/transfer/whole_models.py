@@ -20,7 +20,7 @@ from headstart.hub.proof import Proof, distance
 from headstart.models.bert import Bert
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.models.gpt import Gpt
-from headstart.models.interface import Encoder, Pooling
+from headstart.models.interface import Encoder, Pooling, device_of
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.tasks.heads import (
@@ -35,7 +35,7 @@ from headstart.tokenize.batches import Packed, Rows, endless_batches
 from headstart.tokenize.pairs import padded_lengths
 from headstart.training.loop import train
 from headstart.training.optimizers import adamw
-from headstart.training.runs import has_fast_bf16
+from headstart.training.runs import quick_products
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.features import (
     Floats,
@@ -73,7 +73,6 @@ _MEAN: Pooling = "mean"
 _JITTER = 0.2  # of lengths, by which texts are dealt into batches
 _PARTS = 5  # of the labels, by which the pooling is chosen
 _LEAST_GAIN = 0.005  # nats of validation loss: a step of a whole model costs more than others
-_CPU = torch.device("cpu")
 _NEW_TOKENS = ("<start>", "<delimiter>", "<extract>")
 
 
@@ -257,7 +256,7 @@ class _Start:
         own = torch.from_numpy(pooled(states, pooling))
         if isinstance(self.model, Bert) and pooling == "cls":
             with torch.inference_mode():
-                own = self.model.pool(own)
+                own = self.model.pool(own.to(device_of(self.model))).cpu()
         return sum_of_orders(own, orders).numpy()
 
 
@@ -301,11 +300,12 @@ def with_random_weights(model: Encoder, seed: int) -> Encoder:
     """Return the same architecture with weights nobody has trained."""
     fresh = torch.Generator().manual_seed(derive(seed, "random weights"))
     if isinstance(model, Bert):
-        return Bert(
+        bert = Bert(
             model.config, pooler=model.pooler is not None, mlm=False, nsp=False, generator=fresh
         )
+        return bert.to(device_of(model))
     if isinstance(model, Gpt):
-        return Gpt(model.config, generator=fresh)
+        return Gpt(model.config, generator=fresh).to(device_of(model))
     again = copy.deepcopy(model)
     for module in again.modules():  # type: ignore[attr-defined]
         if hasattr(module, "reset_parameters"):
@@ -336,14 +336,14 @@ def _train(
     def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         model.train()
         packed = model.batch(start.encoded, batch)
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(_CPU)):
+        with quick_products(device_of(model.encoder)):
             scores_NC, states = model(packed)
-            total, count = task.target.loss(scores_NC.float(), batch)
+            total, count = task.target.loss(scores_NC.float().cpu(), batch)
             if isinstance(method, FineTune) and isinstance(model.encoder, Gpt):
                 total = method.task_coef * total
                 if method.lm_coef:
                     mean = next_token_loss(model.encoder, states, packed)
-                    total = total + method.lm_coef * count * mean
+                    total = total + method.lm_coef * count * mean.cpu()
         return total, count
 
     optimizer = adamw(_parameter_groups(start, model), learning_rate=start.rate)

@@ -41,6 +41,8 @@ class TransformersEncoder(nn.Module):
         inputs = {"input_ids": ids_BT, "attention_mask": mask_BT.long()}
         if segments_BT is not None and self.takes_segments:
             inputs["token_type_ids"] = segments_BT
+        device = next(self.parameters()).device  # where all is computed
+        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
         return list(self.transformer(**inputs, output_hidden_states=True).hidden_states)
 
     @property
