@@ -10,10 +10,10 @@ scikit-learn's tf-idf and logistic regression, the strength by three-fold cross-
 vectors of gensim's under the same; a BiLSTM of torch on these vectors, frozen or not; mean states
 of transformers under logistic regression; and the `Trainer`. Where steps are taken, their number is
 found on a fifth of the labels, by headstart's rule (a look every ten steps, at least 50 of 32 texts
-for the BiLSTM and 60 of 16 for MiniLM, and the end after four looks without a loss that is lower by
-a thousandth); then all labels are trained on for as many passes. `script` is float32, and reads
-texts anew for each cell; `script-best` is bfloat16, has batches of similar length, and reads each
-text once for all cells of `minilm:probe`.
+for the BiLSTM and 60 of 16 for MiniLM, which takes 50 passes at most; the end after four looks
+without a loss that is lower by a thousandth); then all labels are trained on for as many passes.
+`script` is float32, and reads texts anew for each cell; `script-best` is bfloat16, has batches of
+similar length, and reads each text once for all cells of `minilm:probe`.
 
 `cells_per_minute` is the grid's cells by its time, `cores` how many of the two were at work, and
 the accuracies are means over the cells. `--quick` has one number of labels, one seed, and leaves
@@ -49,7 +49,7 @@ METHODS = (
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 READING, MAX_TOKENS, HIDDEN = 32, 128, 48  # texts MiniLM reads at once, of tokens; LSTM units
 LSTM_STEPS, TUNING_STEPS = (50, 32), (60, 16)  # the least steps, and the texts of each
-MOST_STEPS, LOOK, PATIENCE = 2000, 10, 4
+MOST_STEPS, MOST_PASSES, LOOK, PATIENCE = 2000, 50, 10, 4
 Predict = Callable[[Sequence[str], Sequence[str], Sequence[str], int], Sequence[str]]
 
 
@@ -383,9 +383,11 @@ def by_trainer(
     def rows_of(some: NDArray[np.int64]) -> tuple[list[str], list[int]]:
         return [texts[row] for row in some], codes[some].tolist()
 
-    _trainer(rows_of(part), len(classes), MOST_STEPS, seed, (rows_of(looked_at), search), best=best)
+    most = min(MOST_STEPS, max(TUNING_STEPS[0], -(-MOST_PASSES * len(part) // TUNING_STEPS[1])))
+    _trainer(rows_of(part), len(classes), most, seed, (rows_of(looked_at), search), best=best)
     steps = search.steps_of_all(len(part), len(texts))
     trained = _trainer(rows_of(np.arange(len(texts))), len(classes), steps, seed, best=best)
+    trained.args.train_sampling_strategy = "random"  # or it would predict in the order of lengths
     found = trained.predict(_listed(unseen, [0] * len(unseen)))
     return [classes[row] for row in found.predictions.argmax(1)]
 

@@ -25,6 +25,7 @@ from headstart.transfer.methods import (
     Training,
     with_defaults,
 )
+from headstart.transfer.stopping import most_steps
 from headstart.transfer.task import Task
 
 BRIEF = Training(
@@ -153,6 +154,24 @@ def test_a_frozen_encoder_that_changes_is_an_error(whole, task, monkeypatch):
 
 
 # How it is trained
+
+
+def test_few_labels_are_passed_over_fifty_times_at_most(whole, make_task, monkeypatch):
+    texts, labels = make_task(40, first=0, last=20)
+    training = Training(batch_size=8, min_steps=10, max_steps=2000, evaluate_every=10, patience=999)
+    seen = []
+
+    def search(steps, validate, training, **settings):
+        seen.append(len(list(steps)))
+        assert training.max_steps == seen[-1]
+        return 10, validate()
+
+    monkeypatch.setattr(module, "search_steps", search)
+    fitted = TextClassifier(whole, FineTune(training=training)).fit(texts, labels)
+    assert seen == [50 * 32 // 8], "of the four fifths that are searched on"
+    assert fitted.fit_report_["steps"] == 15, "three passes over all"
+    for number, most in ((1, 10), (2, 13), (16, 100), (320, 2000), (10**6, 2000)):
+        assert most_steps(training, number) == most
 
 
 def computed(start, model, monkeypatch, batch):

@@ -61,7 +61,8 @@ class Training:
         batch_size: Texts per step.
         min_steps: The least number of steps, however few the labels: with ten of them the
             validation part is two, too few to stop early by.
-        max_steps: No search for the number of steps goes further.
+        max_steps: No search for the number of steps goes further; that of a whole model ends after
+            fifty passes over the labels, too.
         evaluate_every: Steps between two looks at the validation part.
         patience: Looks without a loss that is lower by a thousandth before the search ends.
     """

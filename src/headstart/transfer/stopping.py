@@ -12,6 +12,7 @@ from headstart.transfer.methods import Training
 
 _LEAST_GAIN = 1e-3  # nats of validation loss; without it a solved task is trained on for ever
 _LEAST_PASSES = 3  # over the labels, as in the paper of BERT; the rate falls to zero meanwhile
+_MOST_PASSES = 50
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,15 @@ def least_passes(training: Training, labels: int, passes: int = _LEAST_PASSES) -
     the first pass; with a rate that does fall, two more are worth a point and more on SST-2.
     """
     return min(training.max_steps, -(-passes * labels // training.batch_size))
+
+
+def most_steps(training: Training, labels: int) -> int:
+    """Return the steps of the most passes over the labels that a whole model may take.
+
+    Of few labels the validation part is a few texts, and what is said of one that is misread can
+    get better by a little for hundreds of steps after all labels are known by heart. Twenty passes
+    are known to be enough (Mosbach, Andriushchenko and Klakow, "On the Stability of Fine-tuning
+    BERT", ICLR 2021, https://arxiv.org/abs/2006.04884).
+    """
+    passes = -(-_MOST_PASSES * labels // training.batch_size)
+    return min(training.max_steps, max(training.min_steps, passes))

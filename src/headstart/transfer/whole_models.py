@@ -63,7 +63,13 @@ from headstart.transfer.methods import (
     Scratch,
     Training,
 )
-from headstart.transfer.stopping import Validation, least_passes, search_steps, steps_between_looks
+from headstart.transfer.stopping import (
+    Validation,
+    least_passes,
+    most_steps,
+    search_steps,
+    steps_between_looks,
+)
 from headstart.transfer.task import Fit, Task, coverage
 
 WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
@@ -92,7 +98,7 @@ def fit_whole_model(
         rows, held_out = task.parts()
         start.choose_pooling()
         training = start.training
-
+        training = replace(training, max_steps=most_steps(training, len(rows)))
         first_rise = max(1, round(_WARM_UP_SHARE * training.min_steps))
         trained = start.fresh(rows)
         validation_loss = _validate(trained, start, held_out)
