@@ -57,8 +57,8 @@ def compute_device(name: object) -> "torch.device":
         return device
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not found:
-        why = "sees no GPU" if torch.version.cuda else "is built for processors alone"
-        raise SettingsError(f"device {str(name)!r}: PyTorch {torch.__version__} {why}; use cpu")
+        why = "sees no GPU:" if torch.version.cuda else "is for processors: install it for CUDA, or"
+        raise SettingsError(f"device {str(name)!r}: PyTorch {torch.__version__} {why} use cpu")
     if device.index is None:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % found)
     if device.index >= found:

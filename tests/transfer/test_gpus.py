@@ -86,7 +86,7 @@ def test_a_device_has_one_of_a_few_names(name):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_missed_before_anything_is_done(whole, documents):
-    with pytest.raises(SettingsError, match=r"device 'cuda': PyTorch .*; use cpu"):
+    with pytest.raises(SettingsError, match=r"device 'cuda': PyTorch .* use cpu"):
         whole.to("cuda")
     with pytest.raises(SettingsError, match="use cpu"):
         pretrain("bert", documents, device="cuda:1", **STEPS)

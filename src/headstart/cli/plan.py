@@ -102,9 +102,10 @@ def plan(
         print_json(asdict(found))
         return
     threads_used = "1 thread" if found.threads == 1 else f"{found.threads} threads"
+    used = "the GPU" if found.gpu_bytes else threads_used
     say(
         f"{found.method} {found.size}: {found.parameters:,} parameters, "
-        f"{found.tokens_per_second:,.0f} tokens a second on {threads_used}",
+        f"{found.tokens_per_second:,.0f} tokens a second on {used}",
         "",
     )
     print_table([_row(found, course) for course in found.courses])
