@@ -3,10 +3,15 @@
 The jobs are steps of training BERT and GPT, mini, as `hs.pretrain` takes them, but for GPT's
 rows, eight, and optimizer: AdamW, for what Muon multiplies is none of the model's products
 (`--rows 32` are those of `bert_pretraining.py`); of training ELMo as in
-`bidirectional_lm.py`, of fine-tuning on AG News as in `fine_tuning.py`, and the reading of short
-texts with MiniLM as in `prediction.py`. Printed are the shares of the operators' own time, by what
-they are for, and the utilization: the operations of the matrix products, a second of processor
+`bidirectional_lm.py`, CoVe as in `translation.py`, a BiLSTM-CRF as in `tagging_speed.py`, of
+fine-tuning on AG News as in `fine_tuning.py`; tagging with that BiLSTM-CRF, and the reading of
+short texts with MiniLM as in `prediction.py`. Printed are the shares of the operators' own time, by
+what they are for, and the utilization: the operations of the matrix products, a second of processor
 time, over those of one large bfloat16 product, measured by turns on the same threads.
+
+`loops` are word2vec and GloVe, which are compiled loops and no operators: what they compute, and
+the bytes of the vectors they touch, a second of processor time, beside one large float32 product
+and the copying of an array that no cache holds.
 
     python benchmarks/profile_steps.py --threads 1
 """
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 PACKED_PRODUCT = "_linear_pointwise"  # by weights that are laid out beforehand
 PARTS = {  # by the beginning of an operator's name; the first that fits
     "matrix products": ("mm", "addmm", "linear", "mkldnn_linear", PACKED_PRODUCT),
+    "torch's LSTM": ("mkldnn_rnn_layer",),
     "batched products and convolutions": ("bmm", "baddbmm", "convolution", "mkldnn_convolution"),
     "softmax and logarithms": (
         "_softmax",
@@ -57,8 +63,10 @@ PARTS = {  # by the beginning of an operator's name; the first that fits
 }
 DOCUMENTS = 300
 WARM_UP, STEPS = 3, 12
-JOBS = ("bert", "gpt", "elmo", "fine-tuning", "reading")
+JOBS = ("bert", "gpt", "elmo", "cove", "tagging", "fine-tuning", "tags", "reading", "loops")
 ROWS_OF_NEWS, SENTENCES = 320, 200
+DIM, WINDOW, NEGATIVES, SAMPLE = 100, 5, 5, 1e-3  # of word vectors
+COPIED = 1 << 27  # bytes
 SQUARE = 1024  # of the large product
 
 
@@ -122,6 +130,49 @@ def elmo(arguments: argparse.Namespace) -> Step:
     return lambda: (trained.step(), ROWS * WORDS)[1]
 
 
+def cove(arguments: argparse.Namespace) -> Step:
+    """Return a step of CoVe's pretraining, as `translation.py` takes it."""
+    import torch
+
+    from headstart.training.loop import train
+    from headstart.training.optimizers import adamw
+    from headstart.training.runs import quick_products
+    from translation import objective
+
+    given = {"width": 100, "hidden": 300, "steps": WARM_UP + 4 * STEPS, "seed": 0}
+    own = objective(argparse.Namespace(**vars(arguments), **given))
+    taken: list[int] = []
+
+    def loss(batch: Any) -> tuple["torch.Tensor", "torch.Tensor"]:  # noqa: ANN401 - translation's
+        taken.append(own.tokens(batch))
+        with quick_products(torch.device("cpu")):
+            return own.loss(batch)
+
+    optimizer = adamw(own.model, learning_rate=1e-4)
+    run = train(own.batches(1), loss, optimizer, schedule=lambda _: 1.0, seed=0)
+    return lambda: (taken.clear(), next(run), sum(taken))[2]
+
+
+def tagging(arguments: argparse.Namespace, *, trained: bool) -> Step:
+    """Return a step of training a BiLSTM-CRF, or what tags some sentences with one."""
+    import numpy as np
+
+    from headstart.transfer.tag_training import _train
+    from tagging_speed import BATCH, our_start, read
+
+    given = argparse.Namespace(**vars(arguments), sentences=2000, seed=0)
+    start, rows = our_start("words", given), np.arange(2000)
+    tagger = start.fresh(rows)
+    run = _train(start, tagger, rows, 10_000, schedule=lambda step: 1.0)
+    if not trained:
+        words = round(BATCH * float(start.given.lengths.mean()))
+        return lambda: (next(run), words)[1]
+    next(run)
+    fitted, (_, (unseen, _)) = start.fitted(tagger.eval()), read(given)
+    unseen = unseen[:256]
+    return lambda: (fitted.predict(unseen), sum(map(len, unseen)))[1]
+
+
 def fine_tuning(arguments: argparse.Namespace, folder: Path) -> Step:
     """Return a step of fine-tuning a mini BERT on AG News, as `fine_tuning.py` takes it."""
     import numpy as np
@@ -173,6 +224,10 @@ def step_of(job: str, arguments: argparse.Namespace, folder: Path) -> Step:
             return language_model(job, arguments, folder)
         case "elmo":
             return elmo(arguments)
+        case "cove":
+            return cove(arguments)
+        case "tagging" | "tags":
+            return tagging(arguments, trained=job == "tags")
         case "fine-tuning":
             return fine_tuning(arguments, folder)
     return reading(arguments)
@@ -190,6 +245,72 @@ def matrix_rate() -> float:
     return 40 * 2 * SQUARE**3 / (time.process_time() - began)
 
 
+def loops(arguments: argparse.Namespace) -> None:
+    """Print what word2vec's and GloVe's loops compute and touch a processor second."""
+    import numpy as np
+    import torch
+
+    from headstart.budget import Budget
+    from headstart.pretrain import glove, skip_gram
+    from headstart.tokenize.encoded import encode_corpus
+    from headstart.tokenize.words import WordTokenizer
+
+    square = torch.randn(SQUARE, SQUARE)
+    source = np.random.default_rng(0).random(COPIED // 8)
+    target = np.empty_like(source)
+    product, copy = (
+        _rate(work)
+        for work in (
+            lambda: (square @ square, 2 * SQUARE**3)[1],
+            lambda: (np.copyto(target, source), 2 * COPIED)[1],
+        )
+    )
+    print(f"\none float32 product {product / 1e9:.0f} GFLOP/s, copying {copy / 1e9:.1f} GB/s")
+    lines = articles(arguments.data, "train")[: 4 * DOCUMENTS]
+    tokenizer = WordTokenizer.train(lines, min_count=5, split="whitespace")
+    with tempfile.TemporaryDirectory() as name:
+        corpus = encode_corpus(lines, tokenizer, Path(name))
+        shares = corpus.counts[corpus.counts > 0] / corpus.counts.sum()
+        kept = np.minimum(1.0, np.sqrt(SAMPLE / shares) + SAMPLE / shares)
+        contexts = (WINDOW + 1) * float((shares * kept).sum())  # of a word of the text
+        settings = skip_gram.SkipGram(dim=DIM, window=WINDOW, negatives=NEGATIVES, sample=SAMPLE)
+
+        def words() -> int:
+            skip_gram.train(corpus, settings, budget=Budget(epochs=1), threads=arguments.threads)
+            return int(corpus.counts.sum())
+
+        words()
+        speed = _rate(words, least_seconds=10)
+        pairs = speed * contexts * (1 + NEGATIVES)
+        _tell("word2vec", f"{speed:,.0f} words", pairs, 6 * DIM, 16 * DIM, product)
+        fitting = glove.GloVe(dim=DIM, window=WINDOW)
+        reports = [
+            glove.train(corpus, fitting, budget=Budget(epochs=each), threads=arguments.threads)
+            for each in (1, 6)
+        ]
+        # Without reading, counting and loading compiled code: five iterations more.
+        seconds = reports[1].report["training_seconds"] - reports[0].report["training_seconds"]
+        pairs = 5 * reports[0].report["pairs"] / seconds / arguments.threads
+        _tell("GloVe", "", pairs, 14 * DIM, 32 * DIM, product)
+
+
+def _rate(work: Callable[[], int], least_seconds: float = 2.0) -> float:
+    """Return what `work` does a processor second, by what each call returns."""
+    work()
+    began, done = time.process_time(), 0
+    while time.process_time() - began < least_seconds:
+        done += work()
+    return done / (time.process_time() - began)
+
+
+def _tell(name: str, speed: str, pairs: float, each: int, touched: int, product: float) -> None:
+    print(
+        f"{name}: {speed}{', ' * bool(speed)}{pairs / 1e6:.1f} million pairs a processor second: "
+        f"{pairs * each / 1e9:.1f} GFLOP/s, {pairs * each / product:.0%} of the product, "
+        f"{pairs * touched / 1e9:.1f} GB/s of vectors"
+    )
+
+
 def operations(step: Callable[[], int]) -> float:
     """Return the operations of a step's matrix products, backwards too, for each token."""
     import torch
@@ -198,8 +319,16 @@ def operations(step: Callable[[], int]) -> float:
     def of_packed(x: Any, *_: Any, out_shape: Any, **__: Any) -> int:  # noqa: ANN401 - shapes
         return 2 * math.prod(x) * out_shape[-1]
 
-    product = getattr(torch.ops.mkldnn, PACKED_PRODUCT)
-    with FlopCounterMode(display=False, custom_mapping={product: of_packed}) as counter:
+    def of_lstm(x: Any, own: Any, carried: Any, *_: Any, out_shape: Any, **__: Any) -> int:  # noqa: ANN401 - shapes
+        del out_shape
+        return 2 * math.prod(x[:2]) * (math.prod(own) + math.prod(carried))
+
+    mapping = {
+        getattr(torch.ops.mkldnn, PACKED_PRODUCT): of_packed,
+        torch.ops.aten.mkldnn_rnn_layer: of_lstm,
+        torch.ops.aten.mkldnn_rnn_layer_backward: lambda *a, **k: 2 * of_lstm(*a, **k),
+    }
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         tokens = step()
     return counter.get_total_flops() / tokens
 
@@ -271,7 +400,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for job in arguments.jobs:
-        report(job, arguments)
+        loops(arguments) if job == "loops" else report(job, arguments)
 
 
 if __name__ == "__main__":

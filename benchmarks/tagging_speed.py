@@ -64,14 +64,14 @@ def ours(arguments: argparse.Namespace) -> Figures:
     return figures
 
 
-def _our_figures(kind: str, arguments: argparse.Namespace) -> list[Figures]:
+def our_start(kind: str, arguments: argparse.Namespace) -> Any:  # noqa: ANN401 - of no peer
+    """Return what headstart's tagger is trained from."""
     from headstart.transfer.methods import Scratch, Training
     from headstart.transfer.tag_pipelines import VectorsStart
     from headstart.transfer.tag_task import TagTask
-    from headstart.transfer.tag_training import _train
     from headstart.transfer.tagging import tagging_defaults
 
-    (sentences, tags), (unseen, _) = read(arguments)
+    (sentences, tags), _ = read(arguments)
     names = sorted({tag for its in tags for tag in its})
     numbers = {tag: number for number, tag in enumerate(names)}
     task = TagTask(
@@ -86,7 +86,14 @@ def _our_figures(kind: str, arguments: argparse.Namespace) -> list[Figures]:
     )
     training = Training(hidden=HIDDEN, dropout=0.3, batch_size=BATCH, min_steps=1, max_steps=1)
     method = tagging_defaults(Scratch(width=WIDTH, training=training), whole_model=None)
-    start, rows = VectorsStart(method, None, task), np.arange(len(task))
+    return VectorsStart(method, None, task)
+
+
+def _our_figures(kind: str, arguments: argparse.Namespace) -> list[Figures]:
+    from headstart.transfer.tag_training import _train
+
+    (sentences, _), (unseen, _) = read(arguments)
+    start, rows = our_start(kind, arguments), np.arange(len(sentences))
     tagger = start.fresh(rows)
 
     def train(steps: int) -> None:
