@@ -194,12 +194,13 @@ class Features:
 class FineTune:
     """The encoder trained on with the task.
 
-    A whole model starts from the best linear layer on its frozen states, and then all of it is
-    trained (Kumar et al. 2022, https://arxiv.org/abs/2202.10054): with few labels, a random layer's
-    first steps would spoil what was pretrained. GPT is trained on `lm_coef * L_xent + task_coef *
-    L_task`, which is the lecture's `L_xent + lambda * L_task` with lambda as `task_coef`; the
-    paper's `L_task + 0.5 * L_LM` is `lm_coef=0.5, task_coef=1`: the direction of lambda = 2, at
-    half the scale, and Adam's steps do not depend on the scale.
+    A whole model starts from a linear layer on its frozen states, and then all of it is trained
+    (Kumar et al. 2022, https://arxiv.org/abs/2202.10054): with few labels, a random layer's first
+    steps would spoil what was pretrained. The layer leaves half of the loss to be learnt. GPT is
+    trained on `lm_coef * L_xent + task_coef * L_task`, which is the lecture's `L_xent + lambda *
+    L_task` with lambda as `task_coef`; the paper's `L_task + 0.5 * L_LM` is `lm_coef=0.5,
+    task_coef=1`: the direction of lambda = 2, at half the scale, and Adam's steps do not depend on
+    the scale.
 
     Attributes:
         learning_rate: Of the LSTM and the classifier, or of the whole model at its top.

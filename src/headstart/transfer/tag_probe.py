@@ -1,10 +1,12 @@
-"""Logistic regression on the frozen states of words. Shapes: N words, D width, K tags."""
+"""Linear layers on the frozen states of words. Shapes: N words, D width, K tags."""
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.seeds import generator
-from headstart.tasks.linear import logistic_regression
+from headstart.tasks.classification import Classes
 from headstart.tasks.taggers import WordStates
 from headstart.tokenize.batches import Rows
 from headstart.tokenize.windows import ranges
@@ -12,18 +14,23 @@ from headstart.transfer.tag_task import TagTask
 
 _NEVER = 10.0  # how far below all others the score of a tag is that these words have not
 Floats = NDArray[np.float64]
+Linear = tuple[Floats, Floats]  # weight and bias
 
 
 def probe(
-    states: WordStates, task: TagTask, rows: Rows, strength: float, most: int | None = None
-) -> tuple[Floats, Floats]:
-    """Return weight `[K, D]` and bias `[K]` of the best linear layer on the states of words.
+    states: WordStates,
+    task: TagTask,
+    rows: Rows,
+    fit: Callable[[Classes, NDArray[np.float32], Rows], Linear],
+    most: int | None = None,
+) -> Linear:
+    """Return weight `[K, D]` and bias `[K]` of a linear layer on the states of words.
 
     Args:
         states: Of all words.
         task: Says what tag each has.
         rows: The sentences to fit.
-        strength: Inverse regularization strength.
+        fit: Fits one to words of which each tag occurs, their states at a root mean square of 1.
         most: No more words than this are fitted, chosen at random.
     """
     at = ranges(task.targets.offsets, rows)
@@ -37,8 +44,8 @@ def probe(
     if len(present) > 1:
         x = states.values[at]
         scale = 1.0 / max(float(np.sqrt(np.square(x).mean())), 1e-12)
-        ones = np.ones(len(at), np.float32)
-        found, own = logistic_regression(scale * x, compact, ones, strength)
+        target = Classes(compact, np.ones(len(present), np.float32))
+        found, own = fit(target, scale * x, np.arange(len(at)))
         weight[present], bias[present] = scale * found, own
         bias[bias == -_NEVER] += own.min()
     return weight, bias

@@ -23,6 +23,7 @@ from headstart.tokenize.batches import Rows
 from headstart.training.optimizers import adamw
 from headstart.training.runs import quick_products
 from headstart.transfer.features import quick_reading
+from headstart.transfer.first_head import first_head
 from headstart.transfer.fitted_taggers import TunedTagger, word_states
 from headstart.transfer.freezing import layerwise_groups, thaw
 from headstart.transfer.low_rank import adapt_attention, merge
@@ -33,7 +34,7 @@ from headstart.transfer.tag_training import tag_loss
 from headstart.transfer.whole_models import next_token_loss, with_random_weights
 
 _CRF_RATE = 5e-3  # of what starts at zero, beside an encoder that is nearly there
-_PROBE_STRENGTH, _PROBE_WORDS = 1.0, 20_000
+_PROBE_WORDS = 20_000
 
 
 class WholeStart:
@@ -65,11 +66,7 @@ class WholeStart:
                 )
 
     def fresh(self, rows: Rows) -> WholeTagger:
-        """Return the model with the best linear layer on its frozen states of some words.
-
-        Kumar et al. 2022 (https://arxiv.org/abs/2202.10054): a random layer's first steps would
-        spoil what was pretrained.
-        """
+        """Return the model with a linear layer on its frozen states of some words."""
         torch.default_generator.manual_seed(derive(self.task.seed, "head"))
         tagger = WholeTagger(
             copy.deepcopy(self.model),
@@ -78,7 +75,7 @@ class WholeStart:
             dropout=self.training.dropout,
         )
         if self.states is not None:
-            weight, bias = probe(self.states, self.task, rows, _PROBE_STRENGTH, _PROBE_WORDS)
+            weight, bias = probe(self.states, self.task, rows, first_head, _PROBE_WORDS)
             with torch.no_grad():
                 tagger.classify.weight.copy_(torch.from_numpy(weight))
                 tagger.classify.bias.copy_(torch.from_numpy(bias))

@@ -7,6 +7,7 @@ the loss), then the model is fitted anew to all of them. Shapes: N words, D widt
 import math
 from collections import Counter, defaultdict
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from headstart.hub.proof import Proof
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
+from headstart.tasks.classification import Classes
 from headstart.tasks.crf import Independent
 from headstart.tasks.heads import classification_head
 from headstart.tasks.taggers import HeadTagger, WordStates, decoder_of
@@ -169,7 +171,7 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: TagTask, progress: Prog
     decoder = Independent(task.legal)
 
     def tagger(rows: Rows, strength: float) -> HeadTagger:
-        weight, bias = probe(states, task, rows, strength)
+        weight, bias = probe(states, task, rows, partial(Classes.linear, strength=strength))
         head = nn.Linear(weight.shape[1], len(task.tags))
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(weight))

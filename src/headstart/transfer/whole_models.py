@@ -46,6 +46,7 @@ from headstart.transfer.features import (
     reads_pairs_at_once,
     text_states,
 )
+from headstart.transfer.first_head import first_head
 from headstart.transfer.fitted import (
     FrozenModel,
     Reading,
@@ -74,7 +75,6 @@ from headstart.transfer.task import Fit, Task, coverage
 
 WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
 _WARM_UP_SHARE = 0.1
-_PROBE_STRENGTH = 1.0
 _MEAN: Pooling = "mean"
 _JITTER = 0.2  # of lengths, by which texts are dealt into batches
 _PARTS = 5  # of the labels, by which the pooling is chosen
@@ -222,7 +222,7 @@ class _Start:
         return TunedModel(tuned, model, self.reading)
 
     def _start_from_probe(self, model: WholeModel, rows: Rows) -> None:
-        """Set the head to the best linear layer on the frozen states of these rows."""
+        """Set the head to a linear layer on the frozen states of these rows."""
         weight, bias = self._probe(self.reading.pooling, rows)
         with torch.no_grad():
             model.classify.weight.copy_(torch.from_numpy(weight))
@@ -232,18 +232,11 @@ class _Start:
     def _probe(
         self, pooling: Pooling, rows: Rows
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and bias of the best linear layer on the frozen states of these rows."""
+        """Return weight and bias of a linear layer on the frozen states of these rows."""
         if pooling not in self.states:
             self.states[pooling] = self._pooled(pooling)
-        states = self.states[pooling][rows]
-        scale = 1.0 / max(float(np.sqrt(np.square(states).mean())), 1e-12)
-        weight, bias = self.task.target.linear(
-            scale * states,
-            rows,
-            _PROBE_STRENGTH,
-            intercept=not isinstance(self.model, Gpt),  # whose classifier has no bias
-        )
-        return scale * weight, bias
+        has_bias = not isinstance(self.model, Gpt)  # as its classifier
+        return first_head(self.task.target, self.states[pooling][rows], rows, intercept=has_bias)
 
     def _pooled(self, pooling: Pooling) -> Floats:
         orders = num_orders(self.task.pairs)

@@ -1,0 +1,39 @@
+"""The linear layer that a whole model's fine-tuning starts from."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headstart.tasks.targets import Target
+from headstart.tokenize.batches import Rows
+
+_STRENGTHS = tuple(10 ** (-half / 2) for half in range(9))  # 1 to 1e-4
+_LEFT_TO_LEARN = 0.5  # of the loss of a model that reads nothing
+
+
+def first_head(
+    target: Target, states_BD: NDArray[np.floating[Any]], rows_B: Rows, *, intercept: bool = True
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weight `[C, D]` and bias `[C]` of a linear layer on the frozen states of some rows.
+
+    A random layer's first steps would spoil what was pretrained (Kumar et al. 2022,
+    https://arxiv.org/abs/2202.10054). [ours] It is the strongest layer that leaves half of the loss
+    to be learnt: a few texts have so many states that a stronger one knows them all by heart, and
+    then nothing would be left to move the encoder. See docs/log.md.
+
+    Args:
+        target: What is predicted of each row.
+        states_BD: What stands for it.
+        rows_B: The rows.
+        intercept: Whether there is a bias; without one it is 0.
+    """
+    scale = 1.0 / max(float(np.sqrt(np.square(states_BD).mean())), 1e-12)
+    x_BD = scale * states_BD
+    unread_BC = np.tile(target.constant(rows_B), (len(rows_B), 1))
+    least = _LEFT_TO_LEARN * target.mean_loss(unread_BC, rows_B)
+    for strength in _STRENGTHS:
+        weight, bias = target.linear(x_BD, rows_B, strength, intercept=intercept)
+        if target.mean_loss(x_BD @ weight.T + bias, rows_B) >= least:
+            break
+    return scale * weight, bias
