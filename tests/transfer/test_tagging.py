@@ -123,7 +123,7 @@ def test_what_was_learnt_is_as_legal_as_what_was_shown(fitted, tagged):
 def test_words_that_are_not_in_the_sentences_are_known_from_pretraining(name, fitted_models):
     others = make_sentences(200, first=20, last=40, seed=1)
     unread = fitted_models("bert:scratch").evaluate(*others).accuracy
-    assert fitted_models(name).evaluate(*others).accuracy > max(0.55, unread + 0.15)
+    assert fitted_models(name).evaluate(*others).accuracy > max(0.6, unread + 0.15)
 
 
 def test_the_proof(fitted):
