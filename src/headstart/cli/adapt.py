@@ -6,16 +6,21 @@ from typing import Annotated
 import typer
 
 from headstart.cli.options import (
+    CORPUS,
     AllowDrift,
     Config,
     Debug,
     Device,
+    Epochs,
     Json,
+    Minutes,
     MoreSettings,
     SaveMinutes,
     Seed,
     SkipBadBatches,
     TextColumn,
+    Threads,
+    Tokens,
     Track,
     read_more_settings,
 )
@@ -28,26 +33,16 @@ def adapt(
         str, typer.Argument(metavar="ENCODER", help="BERT or GPT: folder, or id on the hub.")
     ],
     *,
-    corpus: Annotated[
-        list[Path],
-        typer.Option(
-            "--corpus", metavar="PATH", help="Text: file, folder, glob or hf:NAME; may be repeated."
-        ),
-    ],
+    corpus: Annotated[list[Path], CORPUS],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder is saved.")],
-    epochs: Annotated[
-        float | None, typer.Option(metavar="N", help="Passes over the corpus.")
-    ] = None,
-    minutes: Annotated[float | None, typer.Option(metavar="N", help="Minutes of training.")] = None,
-    tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to read.")] = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    tokens: Tokens = None,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Updates of the weights.")] = None,
     more: MoreSettings = None,
     text_column: TextColumn = None,
     seed: Seed = 0,
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Threads; with 1 the result is always the same."),
-    ] = None,
+    threads: Threads = None,
     device: Device = "cpu",
     save_minutes: SaveMinutes = 5.0,
     skip_bad_batches: SkipBadBatches = 0,

@@ -101,6 +101,30 @@ def read_more_settings(given: Sequence[str] | None) -> dict[str, object]:
     return settings
 
 
+Method = Annotated[
+    str, typer.Argument(metavar="METHOD", help="word2vec, glove, cove, elmo, gpt or bert.")
+]
+CORPUS = typer.Option(
+    "--corpus", metavar="PATH", help="Text: file, folder, glob or hf:NAME; may be repeated."
+)
+Corpus = Annotated[list[Path] | None, CORPUS]
+Size = Annotated[
+    str | None,
+    typer.Option("--size", metavar="SIZE", help="tiny, mini, small, medium or base."),
+]
+Epochs = Annotated[
+    float | None, typer.Option("--epochs", metavar="N", help="Passes over the corpus.")
+]
+Minutes = Annotated[
+    float | None, typer.Option("--minutes", metavar="N", help="Minutes of training.")
+]
+Tokens = Annotated[int | None, typer.Option("--tokens", metavar="N", help="Tokens to read.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", metavar="N", min=1, help="Threads; with 1 the result is always the same."
+    ),
+]
 MoreSettings = Annotated[
     list[str] | None,
     typer.Option(

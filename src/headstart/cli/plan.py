@@ -8,10 +8,14 @@ import typer
 
 from headstart.cli.options import (
     Config,
+    Corpus,
     Debug,
     Device,
+    Epochs,
     Json,
+    Method,
     MoreSettings,
+    Size,
     TextColumn,
     read_more_settings,
 )
@@ -33,30 +37,19 @@ def _tokens(text: str) -> int:
 
 
 def plan(
-    method: Annotated[
-        str, typer.Argument(metavar="METHOD", help="word2vec, glove, cove, elmo, gpt or bert.")
-    ],
+    method: Method,
     *,
-    corpus: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--corpus", metavar="PATH", help="Text: file, folder, glob or hf:NAME; may be repeated."
-        ),
-    ] = None,
+    corpus: Corpus = None,
     parallel: Annotated[
         list[Path] | None,
         typer.Option("--parallel", metavar="PATH", help="For cove: a TSV, or its two files."),
     ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="tiny, mini, small, medium or base.")
-    ] = None,
+    size: Size = None,
     tokens: Annotated[
         int | None,
         typer.Option(metavar="N", parser=_tokens, help="Tokens to read, such as 50M."),
     ] = None,
-    epochs: Annotated[
-        float | None, typer.Option(metavar="N", help="Passes over the corpus.")
-    ] = None,
+    epochs: Epochs = None,
     minutes: Annotated[
         float | None, typer.Option(metavar="N", help="What fits into so many minutes.")
     ] = None,

@@ -8,14 +8,21 @@ import typer
 from headstart.cli.options import (
     AllowDrift,
     Config,
+    Corpus,
     Debug,
     Device,
+    Epochs,
     Json,
+    Method,
+    Minutes,
     MoreSettings,
     SaveMinutes,
     Seed,
+    Size,
     SkipBadBatches,
     TextColumn,
+    Threads,
+    Tokens,
     Track,
     read_more_settings,
 )
@@ -24,16 +31,9 @@ from headstart.cli.terminal import print_json, say
 
 def pretrain(
     context: typer.Context,
-    method: Annotated[
-        str, typer.Argument(metavar="METHOD", help="word2vec, glove, cove, elmo, gpt or bert.")
-    ],
+    method: Method,
     *,
-    corpus: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--corpus", metavar="PATH", help="Text: file, folder, glob or hf:NAME; may be repeated."
-        ),
-    ] = None,
+    corpus: Corpus = None,
     parallel: Annotated[
         list[Path] | None,
         typer.Option(
@@ -49,14 +49,10 @@ def pretrain(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder is saved.")],
-    size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="tiny, mini, small, medium or base.")
-    ] = None,
-    epochs: Annotated[
-        float | None, typer.Option(metavar="N", help="Passes over the corpus.")
-    ] = None,
-    minutes: Annotated[float | None, typer.Option(metavar="N", help="Minutes of training.")] = None,
-    tokens: Annotated[int | None, typer.Option(metavar="N", help="Tokens to read.")] = None,
+    size: Size = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    tokens: Tokens = None,
     steps: Annotated[
         int | None,
         typer.Option(metavar="N", help="Updates of the weights, for cove, elmo, gpt and bert."),
@@ -77,10 +73,7 @@ def pretrain(
     more: MoreSettings = None,
     text_column: TextColumn = None,
     seed: Seed = 0,
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Threads; with 1 the result is always the same."),
-    ] = None,
+    threads: Threads = None,
     device: Device = "cpu",
     save_minutes: SaveMinutes = 5.0,
     skip_bad_batches: SkipBadBatches = 0,
