@@ -27,7 +27,7 @@ def logistic_regression(
     """
     from sklearn.linear_model import LogisticRegression  # late: prediction does without a second
 
-    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-3, fit_intercept=intercept)
+    model = LogisticRegression(C=strength, max_iter=1000, fit_intercept=intercept)
     with (
         threadpool_limits(1, user_api="blas"),  # so little work is ten times slower on two
         warnings.catch_warnings(),
