@@ -4,7 +4,8 @@
 word vectors from text as in `load_vectors.py`, and `counting` counts pairs of words as in
 `glove.py`. Printed are each stage's share of the processor time, without that of the stages inside
 it, and how fast the whole is, beside the copying of an array that no cache holds: what reading and
-writing the same bytes once would take. `steps` are profiled by `profile_steps.py`.
+writing the same bytes once would take. Steps of training and reading are profiled by
+`profile_steps.py`.
 
     python benchmarks/profile_text.py
 """
@@ -165,10 +166,9 @@ def main() -> None:
     )
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
     parser.add_argument("--megabytes", type=float, default=10.0, help="of text to cut")
-    parser.add_argument("--header", action="store_true", help="word2vec text instead of GloVe's")
     parser.add_argument("--data", type=Path, default=SHARED / "data")
+    parser.set_defaults(vectors=None, header=False)  # of `load_vectors.py`: GloVe's text
     arguments = parser.parse_args()
-    arguments.vectors = None
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of its own would be no stage's
     for job in arguments.jobs:
