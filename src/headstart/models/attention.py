@@ -114,9 +114,9 @@ class Dropout(nn.Module):
         )
         kept = words.view(np.uint8)[:size] >= self.dropped
         factor = torch.tensor(_ONE / (_ONE - self.dropped), dtype=x.dtype)
-        if x.dtype == torch.bfloat16:  # as bit patterns, which numpy multiplies many at a time
+        if x.dtype == torch.bfloat16:  # numpy has none: as bit patterns
             pattern = np.uint16(factor.view(torch.uint16))
             mask = torch.from_numpy(kept * pattern).view(torch.bfloat16)
         else:
-            mask = torch.from_numpy(kept) * factor
+            mask = torch.from_numpy(kept * factor.numpy())
         return mask.view(x.shape)

@@ -80,7 +80,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     by_bias += slopes.sum(0)
                 slopes = slopes.to(states.dtype)
                 by_states[rows] = slopes @ weight
-                by_weight += slopes.T @ states
+                if slopes.dtype == by_weight.dtype:
+                    by_weight.addmm_(slopes.T, states)  # passes over it once, not twice
+                else:
+                    by_weight += slopes.T @ states
         ctx.save_for_backward(by_states, by_weight, by_bias)
         return total
 
