@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import OURS, Figures, Metric, argument_parser, keep_others, main, measure
+from harness import OURS, Figures, Metric, argument_parser, fast_bf16, keep_others, main, measure
 from language_model_inputs import (
     ROWS,
     SENTENCES,
@@ -154,8 +154,10 @@ def their_best(arguments: argparse.Namespace) -> Figures:
     alike = [natural.padded(rows) for rows in sorted_rows]
     compiled = not arguments.quick
     packed = _padded(read_masked("packed"))
-    _peer_figures(figures, "packed", packed, arguments, bf16=True, fused=True, compiled=compiled)
-    _peer_figures(figures, "natural", alike, arguments, bf16=True, fused=True)
+    _peer_figures(
+        figures, "packed", packed, arguments, bf16=fast_bf16(), fused=True, compiled=compiled
+    )
+    _peer_figures(figures, "natural", alike, arguments, bf16=fast_bf16(), fused=True)
     del figures["natural_start_loss"], figures["natural_start_norm"]  # of other sentences
     return figures
 

@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import OURS, Figures, Metric, argument_parser, main, measure
+from harness import OURS, Figures, Metric, argument_parser, fast_bf16, main, measure
 from language_model_inputs import folder
 from public_data import Rows
 
@@ -347,7 +347,7 @@ def _mean_states(texts: Sequence[str], *, bf16: bool) -> NDArray[np.float32]:
 def _all_mean_states() -> dict[str, NDArray[np.float32]]:
     """Return what MiniLM says of every text, read once and by length."""
     texts = sorted({*read_rows("train")[0], *read_rows("test")[0]}, key=len)
-    return dict(zip(texts, _mean_states(texts, bf16=True), strict=True))
+    return dict(zip(texts, _mean_states(texts, bf16=fast_bf16()), strict=True))
 
 
 def by_mean_states(
@@ -417,7 +417,7 @@ def _trainer(
 
     settings: dict[str, Any] = {}
     if best:
-        settings = {"bf16": True, "train_sampling_strategy": "group_by_length"}
+        settings = {"bf16": fast_bf16(), "train_sampling_strategy": "group_by_length"}
     if looking:
         settings |= {"eval_strategy": "steps", "eval_steps": LOOK}
 

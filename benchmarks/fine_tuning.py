@@ -25,7 +25,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import OURS, Figures, Metric, Timed, argument_parser, keep_others, main, measure
+from harness import (
+    OURS,
+    Figures,
+    Metric,
+    Timed,
+    argument_parser,
+    fast_bf16,
+    keep_others,
+    main,
+    measure,
+)
 from language_model_inputs import folder, mini_bert
 from public_data import Rows, agnews, sst2
 
@@ -241,7 +251,7 @@ def _make_trainer(
     settings: dict[str, Any] = {}
     if best:
         settings = {
-            "bf16": True,
+            "bf16": fast_bf16(),
             "train_sampling_strategy": "group_by_length",
             "optim": "adamw_torch_fused",
         }

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import OURS, Figures, Metric, argument_parser, main, measure
+from harness import OURS, Figures, Metric, argument_parser, fast_bf16, main, measure
 from language_model_inputs import folder
 from public_data import Rows, sst2
 
@@ -132,7 +132,7 @@ def _cell(train: Rows, test: Rows, seed: int, *, best: bool) -> float:
 
     settings: dict[str, Any] = {}
     if best:
-        settings = {"bf16": True, "train_sampling_strategy": "group_by_length"}
+        settings = {"bf16": fast_bf16(), "train_sampling_strategy": "group_by_length"}
     with tempfile.TemporaryDirectory() as place:
         trainer = Trainer(
             model=model,

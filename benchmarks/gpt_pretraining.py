@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import OURS, Figures, Metric, argument_parser, keep_others, main, measure
+from harness import OURS, Figures, Metric, argument_parser, fast_bf16, keep_others, main, measure
 from language_model_inputs import (
     ROWS,
     TOKENS,
@@ -121,7 +121,7 @@ def theirs_exact(arguments: argparse.Namespace) -> Figures:
 
 
 def their_best(arguments: argparse.Namespace) -> Figures:
-    return _peer_figures(arguments, bf16=True, fused=True, compiled=not arguments.quick)
+    return _peer_figures(arguments, bf16=fast_bf16(), fused=True, compiled=not arguments.quick)
 
 
 def _peer_figures(arguments: argparse.Namespace, activation: str = "gelu", **how: bool) -> Figures:

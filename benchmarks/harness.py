@@ -33,6 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 OURS = "headstart"
+BF16 = "-bf16"  # ends the name of a contender that is nothing without it
 QUIET = 0.15  # cores' worth of work by other processes that a repetition may suffer
 _WORD = re.compile(r"[a-z]+|[0-9]+")
 T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)  # Student's t, 1 to 9 degrees
@@ -134,6 +135,16 @@ def peak_megabytes() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
+def fast_bf16() -> bool:
+    """Return whether the processor multiplies bfloat16: where not, a peer's best is float32.
+
+    It is what `headstart.training.runs.has_fast_bf16` asks, for an interpreter without headstart.
+    """
+    import torch
+
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def wikipedia(arguments: argparse.Namespace, part: str = "train") -> Path:
     """Return the file of lower-cased words of Wikipedia articles, a paragraph a line.
 
@@ -200,6 +211,9 @@ def main(
     if not arguments.peer_python.exists():
         reason = f"no interpreter at {arguments.peer_python}: see benchmarks/README.md"
         missing = {name: reason for name in contenders if name not in ours} | missing
+    needing = [name for name in contenders if name.endswith(BF16)]
+    if needing and not fast_bf16():
+        missing |= dict.fromkeys(needing, "this processor does not multiply bfloat16")
     for name, reason in missing.items():
         print(f"skipped {name}: {reason}")
     names = [name for name in contenders if name not in missing]

@@ -22,7 +22,7 @@ from typing import Any
 from bert_pretraining import batch_of as bert_batch
 from gpt_pretraining import batch_of as gpt_batch
 from gpt_pretraining import peer_arrays as gpt_arrays
-from harness import OURS, Figures, Metric, argument_parser, main, seconds_to
+from harness import OURS, Figures, Metric, argument_parser, fast_bf16, main, seconds_to
 from language_model_inputs import corpus, folder, prepare_bert, prepare_gpt, read_masked, read_rows
 from peers import as_tensors, trainer
 
@@ -139,7 +139,7 @@ def peer(*, own_rate: bool = False, best: bool = False) -> Callable[[argparse.Na
         from transformers import BertForPreTraining, GPT2LMHeadModel
 
         torch.set_num_threads(arguments.threads)
-        figures = Figures()
+        figures, bf16 = Figures(), best and fast_bf16()
         for kind in arguments.kinds:
             model: Any
             if kind == "gpt":
@@ -153,7 +153,7 @@ def peer(*, own_rate: bool = False, best: bool = False) -> Callable[[argparse.Na
             model.config.use_cache = False
             batches = [as_tensors(each) for each in arrays]
             rate = TRAINERS_RATE if own_rate else RATES[kind]
-            how = {"bf16": best, "fused": best, "compiled": best and not arguments.quick}
+            how = {"bf16": bf16, "fused": best, "compiled": best and not arguments.quick}
             start = {name: value.clone() for name, value in model.state_dict().items()}
             steps = trainer(model, rate=rate, rise=rise, **how)
             if best:
@@ -162,7 +162,7 @@ def peer(*, own_rate: bool = False, best: bool = False) -> Callable[[argparse.Na
 
             def score(batch: Any, model: Any = model) -> float:  # noqa: ANN401
                 model.eval()
-                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=best):
+                with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                     loss = float(model(**batch).loss)
                 model.train()
                 return loss

@@ -29,7 +29,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import OURS, Figures, Metric, argument_parser, keep_others, main, measure_repeated
+from harness import (
+    OURS,
+    Figures,
+    Metric,
+    argument_parser,
+    fast_bf16,
+    keep_others,
+    main,
+    measure_repeated,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -247,7 +256,7 @@ def encode_ours(arguments: argparse.Namespace) -> Figures:
     encoder = PretrainedCove.of(own.model, words, None, lineage={})
     sentences = [words.words(text) for text in texts]
     figures: Figures = {}
-    for name, bf16 in (("encode", False), ("encode_bf16", True)):
+    for name, bf16 in [("encode", False), ("encode_bf16", True)][: 1 + fast_bf16()]:
         work = lambda bf16=bf16: encoder.word_states(sentences, bf16=bf16)  # noqa: E731
         keep_others(figures, speed(name, work, len(texts), "sentences", arguments))
     return figures

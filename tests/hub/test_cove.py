@@ -67,6 +67,14 @@ def test_states_of_words_are_the_same_beside_any_others(learnt):
     assert not np.array_equal(other[:, 1], states[0][:, 1])  # the same word beside another
 
 
+def test_bfloat16_is_float32_where_the_processor_lacks_it(learnt, monkeypatch):
+    monkeypatch.setattr("headstart.training.runs.has_fast_bf16", lambda device: False)
+    for exact, asked in zip(
+        learnt.word_states(SENTENCES), learnt.word_states(SENTENCES, bf16=True), strict=True
+    ):
+        assert np.array_equal(exact, asked)
+
+
 def test_the_features_of_the_paper(learnt, vectors):
     (found,) = learnt.word_vectors([["The", "cat", "unheard-of"]])
     matrix = vectors.model.embedding.weight.detach().numpy()

@@ -84,14 +84,19 @@ def predict(
     if source is None and out is not None:
         raise SettingsError("--out takes the predictions of a file; print those of --text instead")
     with lasting_imports():
+        import torch
+
         from headstart.cli.bars import Bars
         from headstart.cli.loading import check_separator, load_model
         from headstart.serve import predictor
+        from headstart.training.runs import has_fast_bf16
         from headstart.transfer.features import quick_reading
         from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
     loaded = load_model(model, device=device, progress=bars)
+    if bf16 and not has_fast_bf16(torch.device(device)):
+        bars.note("this processor does not multiply bfloat16, so that --bf16 changes nothing")
     with quick_reading() if bf16 else nullcontext():
         if isinstance(loaded, TokenTagger):
             settings = {"word_column": text_column, "batch_size": batch_size, "progress": bars}

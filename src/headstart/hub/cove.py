@@ -34,6 +34,7 @@ from headstart.pretrain.translation import end_token, translate
 from headstart.tokenize.batches import inference_batches, pad
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
+from headstart.training.runs import quick_products
 
 KIND = "cove"
 TARGET = "target.json"
@@ -157,11 +158,12 @@ class PretrainedCove(Pretrained):
 
         Args:
             sentences: Words; of a word without a vector, the unknown words' is read.
-            bf16: Whether products are computed in bfloat16, which is faster and not so exact.
+            bf16: Whether products are computed in bfloat16 where the processor has it, which is
+                faster and not so exact.
         """
         encoded = self.tokenizer.encode_words(sentences)
         states = [np.zeros((2, 0, self.model.width), np.float32)] * len(encoded)
-        precision = torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext()
+        precision = quick_products(torch.device("cpu")) if bf16 else nullcontext()
         with torch.inference_mode(), precision:
             for rows in inference_batches(encoded.lengths, max_tokens=2048):
                 ids_BS, mask_BS = pad(encoded, rows)
