@@ -256,7 +256,8 @@ def encode_ours(arguments: argparse.Namespace) -> Figures:
     encoder = PretrainedCove.of(own.model, words, None, lineage={})
     sentences = [words.words(text) for text in texts]
     figures: Figures = {}
-    for name, bf16 in [("encode", False), ("encode_bf16", True)][: 1 + fast_bf16()]:
+    kinds = {"encode": False} | ({"encode_bf16": True} if fast_bf16() else {})
+    for name, bf16 in kinds.items():
         work = lambda bf16=bf16: encoder.word_states(sentences, bf16=bf16)  # noqa: E731
         keep_others(figures, speed(name, work, len(texts), "sentences", arguments))
     return figures

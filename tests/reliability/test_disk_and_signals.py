@@ -362,8 +362,7 @@ def test_A9_a_folder_on_a_network_is_told(tmp_path, monkeypatch):
         ({"identity": {"corpus": "counting", "sizes": {"width": 9}}}, "sizes.width: absent -> 9"),
     ],
 )
-def test_A10_another_run_is_refused_field_by_field(change, named, tmp_path, monkeypatch):
-    monkeypatch.setattr("headstart.training.runs.has_fast_bf16", lambda device: True)
+def test_A10_another_run_is_refused_field_by_field(change, named, tmp_path):
     start(tmp_path)
     with pytest.raises(SettingsError) as error:
         start(tmp_path, **change)

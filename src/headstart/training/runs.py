@@ -86,7 +86,7 @@ class RunSettings:
         warm_up: The share of the budget over which the learning rate rises to its highest.
         max_norm: Gradients are scaled down to this norm.
         seed: Decides which units are dropped.
-        bf16: Whether products are computed in bfloat16; None: where the machine has it.
+        bf16: Whether products are computed in bfloat16; None: where the machine is fast at it.
         validate_every: Steps between validations; None: about 20 in a run, and fewer where they
             would take over a tenth of its minutes.
         save_every: Steps between checkpoints, besides those of the best validations; None: no such.
@@ -163,8 +163,7 @@ def run(
         description: What progress calls the work.
 
     Raises:
-        SettingsError: `folder` holds a run of other settings or another identity; or bfloat16 is
-            asked of a machine that has none.
+        SettingsError: `folder` holds a run of other settings or another identity.
         FormatError: `folder` holds checkpoints, and none is whole or fits the model.
         LockedError: Another process is at work in `folder`.
         InterruptedRunError: SIGTERM or Ctrl-C came; the same call goes on where this one stopped.
@@ -178,10 +177,6 @@ def run(
     device = next(model.parameters()).device
     if settings.bf16 is None:
         settings = replace(settings, bf16=has_fast_bf16(device))
-    elif settings.bf16 and not has_fast_bf16(device):
-        raise SettingsError(
-            "bf16 is true, but this processor does not multiply bfloat16: leave bf16 out"
-        )
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         drift: list[dict[str, Any]] = []
