@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy.stats import chisquare
 
 from headstart.errors import SettingsError
 from headstart.models.gpt import Gpt, GptConfig, Sampling, generate
+from headstart.models.packed_weights import PackedLinear
 from headstart.tokenize.batches import Encoded, pack
 
 SIZES = {"vocabulary_size": 40, "width": 16, "layers": 2, "heads": 4, "feed_forward": 24}
@@ -130,6 +133,28 @@ def test_cached_generation_equals_reading_everything_anew(model, prompts):
             torch.testing.assert_close(watched.seen[step][row], scores, atol=1e-4, rtol=1e-4)
             text.append(int(scores.argmax()))
         assert found[row] == text[len(prompt) :]
+
+
+def test_matrices_are_laid_out_where_they_can_be_and_the_model_stays(model, monkeypatch):
+    laid_out = []
+
+    class Counted(PackedLinear):
+        def __init__(self, weight, bias, *, rows):
+            laid_out.append(rows)
+            super().__init__(weight, bias, rows=rows)
+
+    monkeypatch.setattr("headstart.models.gpt.PackedLinear", Counted)
+    prompts, before = [[5, 6], [7, 8, 9]], copy.deepcopy(model)
+    expected = go_on(model, prompts, 9)
+    assert laid_out == [2] * (1 + 4 * model.config.layers)
+    assert [type(each) for each in model.modules()] == [type(each) for each in before.modules()]
+    for name, weight in before.named_parameters():
+        assert torch.equal(model.get_parameter(name), weight)
+    assert go_on(copy.deepcopy(model).double(), prompts, 9) == expected
+    assert go_on(model, prompts[:1], 9) == expected[:1]
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    assert go_on(model, prompts, 9) == expected
+    assert len(laid_out) == 1 + 4 * model.config.layers, "laid out where nothing can be"
 
 
 def test_the_positions_can_be_filled_to_the_last_and_no_further(model):

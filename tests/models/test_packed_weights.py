@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from headstart.models.packed_weights import PackedWeights
+from headstart.models.packed_weights import PackedLinear, PackedWeights, can_pack
 from headstart.training.runs import has_fast_bf16
 
 fast = pytest.mark.skipif(
@@ -84,3 +84,16 @@ def test_a_torch_without_the_operator_multiplies_as_ever(layer, packed_products,
     with torch.inference_mode(), bf16(), PackedWeights():
         assert layer(x).dtype == torch.bfloat16
     assert not packed_products
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 40), (16, 1, 40), (3, 5, 40), (0, 40)])
+def test_a_layer_that_is_laid_out_computes_what_it_did(shape, bias, layer):
+    if not bias:
+        layer.bias = None
+    assert can_pack(layer.weight)
+    packed = PackedLinear(layer.weight, layer.bias, rows=16)
+    x = torch.linspace(-2, 2, max(1, torch.Size(shape).numel()))[: torch.Size(shape).numel()]
+    found = packed(x.view(shape))
+    assert not found.requires_grad
+    torch.testing.assert_close(found, layer(x.view(shape)).detach(), atol=1e-5, rtol=1e-5)

@@ -11,7 +11,7 @@ V vocabulary.
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,7 @@ from headstart.models.attention import (
     join_heads,
     split_heads,
 )
+from headstart.models.packed_weights import PackedLinear, can_pack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,17 +200,25 @@ def init_weights(model: Gpt, generator: torch.Generator | None) -> None:
                     added.weight /= math.sqrt(2 * model.config.layers)
 
 
-def by_columns(model: Gpt) -> Gpt:
-    """Return the same model with its matrices laid out by columns; all else is shared.
+def laid_out(model: Gpt, rows: int) -> tuple[Gpt, Callable[[Tensor], Tensor]]:
+    """Return the model with its matrices laid out to write so many rows, and its `token_scores`.
 
-    The product of a single row then reads memory almost three times faster.
+    All else is shared with the model. Plain products of few rows wait for their matrix: that of one
+    row reads one laid out by columns up to four times faster, and those of several rows take half
+    the time and less where each block of numbers stands as the processor needs it.
     """
     same = copy.deepcopy(model, {id(each): each for each in model.parameters()})
+    if rows > 1 and same.tokens.weight.dtype == torch.float32 and can_pack(same.tokens.weight):
+        for module in [*same.modules()]:
+            for name, layer in module.named_children():
+                if isinstance(layer, nn.Linear):
+                    setattr(module, name, PackedLinear(layer.weight, layer.bias, rows=rows))
+        return same, PackedLinear(same.tokens.weight, None, rows=rows)
     for module in same.modules():
         if isinstance(module, nn.Linear) or module is same.tokens:
             by_column = module.weight.detach().t().contiguous().t()
             module.weight = nn.Parameter(by_column, requires_grad=False)
-    return same
+    return same, same.token_scores
 
 
 class Cache:
@@ -293,7 +302,7 @@ def generate(
             f"a prompt of {longest:,} tokens and {max_new_tokens:,} new ones are more than the "
             f"model's {model.config.positions:,} positions"
         )
-    model = by_columns(model)
+    model, token_scores = laid_out(model, len(prompts))
     padding = [longest - len(prompt) for prompt in prompts]  # on the left: all go on together
     rows = zip(padding, prompts, strict=True)
     ids_BT = torch.tensor([[0] * blank + list(prompt) for blank, prompt in rows])
@@ -309,7 +318,7 @@ def generate(
         x_BTD = model.embed(ids_BT, places_BT.clamp(min=0))
         for block, cache in zip(model.blocks, caches, strict=True):
             x_BTD = block(x_BTD, bias, cache)
-        scores_BV = model.token_scores(model.norm(x_BTD[:, -1]))
+        scores_BV = token_scores(model.norm(x_BTD[:, -1]))
         chosen_B = sampling.choose(scores_BV.cpu(), generator)
         yield chosen_B
         ids_BT, places_BT = chosen_B[:, None], places_BT[:, -1:] + 1

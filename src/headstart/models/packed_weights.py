@@ -1,14 +1,38 @@
-"""Weights laid out for the processor once, for reading many texts with them."""
+"""Weights laid out for the processor once, for reading many texts or writing many tokens."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 _PACKED_FOR = 4096  # rows of a product; the layout suits all sizes
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Say whether a matrix can be laid out: on a CPU, where torch has its compiler's operator."""
+    return weight.device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class PackedLinear(nn.Module):
+    """A linear layer that learns nothing, its matrix laid out for products of so few rows.
+
+    Args:
+        weight: The matrix `[out, in]`, which `can_pack`.
+        bias: What is added, if anything is.
+        rows: Of a product.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, rows: int) -> None:
+        super().__init__()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
+        self.bias = None if bias is None else bias.detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the product `[.., out]`, in the weight's type."""
+        return _product(x, self.weight, self.bias)
 
 
 class PackedWeights(TorchFunctionMode):
@@ -33,18 +57,16 @@ class PackedWeights(TorchFunctionMode):
         if func is F.linear and not kwargs and len(args) == 3 and self._is_on(*args[:2]):
             x, weight, bias = args
             packed = self._lay_out(weight, bias)
-            return torch.ops.mkldnn._linear_pointwise(
-                x.to(torch.bfloat16), packed.weight, packed.bias, "none", [], ""
-            )
+            return _product(x.to(torch.bfloat16), packed.weight, packed.bias)
         return func(*args, **(kwargs or {}))
 
     def _is_on(self, x: Tensor, weight: Tensor) -> bool:
         return (
             not torch.is_grad_enabled()
-            and weight.device.type == x.device.type == "cpu"
+            and x.device.type == "cpu"
+            and can_pack(weight)
             and torch.is_autocast_enabled("cpu")
             and torch.get_autocast_dtype("cpu") == torch.bfloat16
-            and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         )
 
     def _lay_out(self, weight: Tensor, bias: Tensor | None) -> "_Packed":
@@ -69,6 +91,11 @@ class _Packed(NamedTuple):
     versions: list[int | None]
     weight: Tensor
     bias: Tensor | None
+
+
+def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return product
 
 
 def _version(tensor: Tensor) -> int:
