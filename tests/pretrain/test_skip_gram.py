@@ -71,7 +71,8 @@ def test_one_descent_by_hand(negatives):
     before = outputs.copy()
     gradient = np.empty(16, np.float32)
     rate = np.float32(0.1)
-    skip_gram._descend(vector, drawn, outputs, rate, np.zeros(8, np.float32), gradient)
+    times = np.float32(drawn < len(outputs) - 1)
+    skip_gram._descend(vector, drawn, times, outputs, rate, np.zeros(8, np.float32), gradient)
 
     rows = before[drawn[: negatives + 1]].astype(np.float64)
     target = np.zeros(negatives + 1)
@@ -83,14 +84,38 @@ def test_one_descent_by_hand(negatives):
     assert np.allclose(gradient, slopes @ rows, atol=2e-5)
 
 
-def test_a_noise_word_that_is_the_word_itself_is_skipped():
+@pytest.mark.parametrize(("noise", "pushes"), [(2, 0), (3, 5)])
+def test_the_word_itself_is_no_noise_and_a_noise_word_counts_as_often_as_it_is_drawn(noise, pushes):
     outputs = np.ones((5, 16), np.float32)
-    drawn = np.array([2, 2, 3, 3, 3, 3], np.int32)
-    gradient = np.empty(16, np.float32)
-    vector = np.zeros(16, np.float32)
-    skip_gram._descend(vector, drawn, outputs, np.float32(0.1), np.zeros(8, np.float32), gradient)
-    # one pull of the word (1 - s(0)) and four pushes of the other (-s(0)) are left
-    assert np.allclose(gradient, 0.1 * (0.5 - 4 * 0.5), atol=1e-6)
+    outputs[-1] = 0  # the spare row
+    drawn, times = np.empty(6, np.int32), np.empty(6, np.float32)
+    skip_gram._draw(drawn, times, 2, np.array([noise], np.int32), 5, 4, np.uint64(1))
+    assert (drawn[0], times[0], times.sum()) == (2, 1, 1 + pushes)
+    gradient, vector = np.empty(16, np.float32), np.full(16, 1e-4, np.float32)
+    slopes = np.zeros(8, np.float32)
+    skip_gram._descend(vector, drawn, times, outputs, np.float32(0.1), slopes, gradient)
+    # one pull of the word (1 - s(0)) and as many pushes of the other (-s(0)) are left
+    assert np.allclose(gradient, 0.1 * (0.5 - pushes * 0.5), atol=1e-3)
+    moved = (outputs - [[1], [1], [1], [1], [0]]) / (0.1 * vector)
+    assert np.allclose(moved, [[0], [0], [0.5], [-pushes * 0.5], [0]], atol=1e-2)
+
+
+@pytest.mark.parametrize("cbow", [False, True])
+def test_no_update_is_lost_where_words_are_few(cbow):
+    """Of two words each is the other's neighbor, and most of the noise is the word itself."""
+    inputs = np.full((4, 16), 0.1, np.float32)
+    outputs = np.zeros((5, 16), np.float32)
+    kernel = skip_gram._cbow if cbow else skip_gram._skip_gram
+    noise = np.array([2], np.int32)
+    keep = np.full(4, 2, np.float32)
+    kernel(
+        np.array([2, 3, END], np.int32), keep, noise, inputs, outputs, 1, 5, np.float32(0.1),
+        np.uint64(88172645463325252),
+    )  # fmt: skip
+    # word 2 is pulled once, and pushed five times as the noise of word 3, which is pulled once
+    assert np.allclose(outputs[2], 0.1 * 0.1 * (0.5 - 5 * 0.5), rtol=0.05)
+    assert np.allclose(outputs[3], 0.1 * 0.1 * 0.5, rtol=0.05)
+    assert not outputs[[0, 1, 4]].any()
 
 
 @pytest.mark.parametrize("negatives", [1, 2, 4, 7])
@@ -103,12 +128,12 @@ def test_two_words_in_a_window_by_hand(negatives):
     before_in, before_out = inputs.astype(np.float64), outputs.astype(np.float64)
     keep = np.full(600, 2, np.float32)
     seen, state = [], np.uint64(88172645463325252)
-    drawn = np.full(12, 600, np.int32)
+    drawn, times = np.empty(12, np.int32), np.empty(12, np.float32)
     noise = np.arange(4, 600, dtype=np.int32)
     for _ in range(2):  # the kernel draws once for each word it might leave out,
         state = _xorshift(state)
     for word in (2, 3):  # once for each window's reach, and then the noise
-        state = skip_gram._draw(drawn, word, noise, negatives, _xorshift(state))
+        state = skip_gram._draw(drawn, times, word, noise, negatives, 600, _xorshift(state))
         state = np.uint64(state)
         seen.append(drawn[: negatives + 1].copy())
     assert all(len(set(each)) == negatives + 1 for each in seen), "choose another state"

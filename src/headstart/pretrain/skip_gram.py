@@ -316,23 +316,35 @@ def _keep_some(ids, at, keep, words, state):  # type: ignore[no-untyped-def]  # 
 
 
 @_compiled
-def _draw(drawn, word, noise, negatives, state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Set the word and its noise words; the rest of `drawn` stays the spare row."""
-    drawn[0] = word
+def _draw(drawn, times, word, noise, negatives, spare, state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Set the word and its noise words, and how often each counts.
+
+    All rows of `outputs` that are updated together are read before any is written, so that each
+    stands here once: in place of a repeat stands the spare row, which counts nothing.
+    """
+    drawn[:], times[:] = spare, 0
+    drawn[0], times[0] = word, 1
     for k in range(1, negatives + 1):
         state = _next(state)
-        drawn[k] = noise[((state >> np.uint64(32)) * np.uint64(len(noise))) >> np.uint64(32)]
+        one = noise[((state >> np.uint64(32)) * np.uint64(len(noise))) >> np.uint64(32)]
+        first = 0
+        while first < k and drawn[first] != one:
+            first += 1
+        if first == k:
+            drawn[k] = one
+        if first > 0:  # [code] a noise word that is the word itself is skipped
+            times[first] += 1
     return state
 
 
 @_compiled
-def _descend(vector, drawn, outputs, rate, slopes, gradient):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _descend(vector, drawn, times, outputs, rate, slopes, gradient):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Update the drawn words' output vectors; leave in `gradient` what `vector` shall move by.
 
     Six output vectors at a time stay at hand while `vector` passes by once for the products and
     once for the updates: this is where the time goes.
     """
-    dim, spare = len(vector), len(outputs) - 1
+    dim = len(vector)
     gradient[:] = 0
     for k in range(0, len(drawn), _TOGETHER):
         a, b, c = outputs[drawn[k]], outputs[drawn[k + 1]], outputs[drawn[k + 2]]
@@ -350,11 +362,10 @@ def _descend(vector, drawn, outputs, rate, slopes, gradient):  # type: ignore[no
         slopes[3], slopes[4], slopes[5] = pd, pe, pf
         for j in range(8):
             slopes[j] = -rate * _sigmoid(slopes[j])
-        for j in range(_TOGETHER):  # [code] a noise word that is the word itself is skipped
-            if k + j == 0:
-                slopes[j] += rate
-            elif drawn[k + j] == drawn[0] or drawn[k + j] == spare:
-                slopes[j] = 0
+        if k == 0:
+            slopes[0] += rate
+        for j in range(_TOGETHER):
+            slopes[j] *= times[k + j]
         pa, pb, pc = slopes[0], slopes[1], slopes[2]
         pd, pe, pf = slopes[3], slopes[4], slopes[5]
         for i in range(dim):
@@ -380,7 +391,7 @@ def _skip_gram(ids, keep, noise, inputs, outputs, window, negatives, rate, state
     """
     words = np.empty(_LONGEST, np.int32)
     size = -(-(negatives + 1) // _TOGETHER) * _TOGETHER
-    drawn = np.full(size, len(outputs) - 1, np.int32)
+    drawn, times, spare = np.empty(size, np.int32), np.empty(size, np.float32), len(outputs) - 1
     beside = np.zeros(2 * window + 1, np.int32)  # the last of an odd number has any partner
     slopes = np.empty((2 * window + 1) * size, np.float32)
     dim = inputs.shape[1]
@@ -390,7 +401,7 @@ def _skip_gram(ids, keep, noise, inputs, outputs, window, negatives, rate, state
         for center in range(count):
             state = _next(state)
             reach = window - np.int64((state >> np.uint64(33)) % np.uint64(window))
-            state = _draw(drawn, words[center], noise, negatives, state)
+            state = _draw(drawn, times, words[center], noise, negatives, spare, state)
             neighbors = 0
             for place in range(max(0, center - reach), min(count, center + reach + 1)):
                 if place != center:
@@ -421,10 +432,10 @@ def _skip_gram(ids, keep, noise, inputs, outputs, window, negatives, rate, state
                 slopes[place] = -rate * _sigmoid(slopes[place])
             for n in range(neighbors):
                 slopes[n * size] += rate
-            for k in range(1, size):  # [code] a noise word that is the word itself is skipped
-                if drawn[k] == drawn[0] or drawn[k] == len(outputs) - 1:
+            for k in range(1, size):
+                if times[k] != 1:
                     for n in range(neighbors):
-                        slopes[n * size + k] = 0
+                        slopes[n * size + k] *= times[k]
             for k in range(0, size, _TOGETHER):
                 a, b, c = outputs[drawn[k]], outputs[drawn[k + 1]], outputs[drawn[k + 2]]
                 d, e, f = outputs[drawn[k + 3]], outputs[drawn[k + 4]], outputs[drawn[k + 5]]
@@ -452,7 +463,8 @@ def _cbow(ids, keep, noise, inputs, outputs, window, negatives, rate, state):  #
     [code] The inputs are averaged, but each gets the whole gradient.
     """
     words = np.empty(_LONGEST, np.int32)
-    drawn = np.full(-(-(negatives + 1) // _TOGETHER) * _TOGETHER, len(outputs) - 1, np.int32)
+    size = -(-(negatives + 1) // _TOGETHER) * _TOGETHER
+    drawn, times, spare = np.empty(size, np.int32), np.empty(size, np.float32), len(outputs) - 1
     slopes = np.zeros(8, np.float32)
     gradient = np.empty(inputs.shape[1], np.float32)
     mean = np.empty(inputs.shape[1], np.float32)
@@ -465,7 +477,7 @@ def _cbow(ids, keep, noise, inputs, outputs, window, negatives, rate, state):  #
             first, last = max(0, center - reach), min(count, center + reach + 1)
             if last - first < 2:
                 continue
-            state = _draw(drawn, words[center], noise, negatives, state)
+            state = _draw(drawn, times, words[center], noise, negatives, spare, state)
             mean[:] = 0
             for beside in range(first, last):
                 if beside != center:
@@ -474,7 +486,7 @@ def _cbow(ids, keep, noise, inputs, outputs, window, negatives, rate, state):  #
             share = np.float32(1) / np.float32(last - first - 1)
             for i in range(len(mean)):
                 mean[i] *= share
-            _descend(mean, drawn, outputs, rate, slopes, gradient)
+            _descend(mean, drawn, times, outputs, rate, slopes, gradient)
             for beside in range(first, last):
                 if beside != center:
                     for i in range(len(mean)):
