@@ -292,6 +292,7 @@ def test_without_its_softmax_it_predicts_nothing(model):
         ({"filters": ()}, "no 0 filters of width 0 fit 50 letters"),
         ({"filters": ((51, 3),)}, "no 3 filters of width 51 fit 50 letters"),
         ({"cell_clip": 0.0}, "cell_clip must be above 0 or None, got 0.0"),
+        ({"dropout": "x"}, r"dropout must be in \[0, 1\), got 'x'"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
     ],
 )

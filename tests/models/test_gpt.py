@@ -178,7 +178,8 @@ def test_the_same_seed_writes_the_same(model):
 
 def test_one_of_the_likeliest_is_the_likeliest(model):
     prompts = [[5], [6, 7, 8]]
-    for sampling in (Sampling(top_k=1), Sampling(top_p=1e-6), Sampling(temperature=1e-4)):
+    cold = (Sampling(temperature=1e-4), Sampling(temperature=1e-40))
+    for sampling in (Sampling(top_k=1), Sampling(top_p=1e-6), *cold):
         assert go_on(model, prompts, 9, sampling, seed=7) == go_on(model, prompts, 9)
 
 
@@ -255,3 +256,5 @@ def test_impossible_sizes_are_refused():
         GptConfig(**SIZES, positions=0)
     with pytest.raises(SettingsError, match="dropout must be in"):
         GptConfig(**SIZES, dropout=-0.1)
+    with pytest.raises(SettingsError, match="dropout must be in"):
+        GptConfig(**SIZES, dropout="x")

@@ -139,6 +139,9 @@ def test_unknown_words_are_named():
         space.similarity([("a", "x")])
     with pytest.raises(SettingsError, match="at least one word"):
         space.most_similar([])
+    for top in (0, -1, 1.5):
+        with pytest.raises(SettingsError, match=f"top must be a whole number above 0, got {top}"):
+            space.most_similar("king", top=top)
     with pytest.raises(SettingsError, match="3 words for vectors of shape"):
         WordSpace(["a", "b", "c"], np.eye(2, dtype=np.float32))
     assert "king" in space

@@ -180,6 +180,12 @@ def test_validation_is_on_documents_that_are_not_trained_on(make):
     assert scores["perplexity"] == pytest.approx(np.exp(total / count), rel=1e-4)
 
 
+def test_a_held_out_part_too_short_to_predict_is_no_error(make, make_documents):
+    objective = make(documents=make_documents(12, sentences=(1, 2), tokens=(1, 2), first=3))
+    assert len(objective.training) == 11
+    assert objective.validate() is None
+
+
 def test_a_batch_names_its_documents(make):
     (batch,) = next(make(rows_per_step=1).batches(1))
     assert batch.describe() == f"documents {', '.join(map(str, batch.documents))}"

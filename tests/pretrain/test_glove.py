@@ -173,6 +173,8 @@ def test_too_little_text(documents):
         ("x_max", float("nan")),
         ("alpha", -1.0),
         ("learning_rate", float("inf")),
+        ("x_max", "abc"),
+        ("dim", True),
     ],
 )
 def test_impossible_settings(name, value):

@@ -85,7 +85,12 @@ def test_the_loss_is_the_textbooks_with_its_gradients(make, bert, mlm, nsp):
     batch = whole(objective)
     total, count = objective.loss(batch)
     mlm_mean, nsp_mean = textbook_losses(bert, batch)
-    expected = mlm * mlm_mean + nsp * nsp_mean
+    expected = nsp * nsp_mean
+    if mlm:
+        expected = expected + mlm_mean
+    else:  # nothing is guessed, and nothing hidden
+        assert not len(batch.targets_N)
+        assert np.array_equal(batch.corrupted_BT, batch.packed.ids_BT)
     assert (total / count).item() == pytest.approx(expected.item(), abs=1e-5)
     pairs = zip(gradients(bert, total / count), gradients(bert, expected), strict=True)
     for found, wanted in pairs:
@@ -192,7 +197,7 @@ def test_epochs_are_counted_whether_or_not_there_were_batches(make):
 def test_no_document_is_both_trained_on_and_held_out(make):
     objective = make()
     trained = np.concatenate([whole(objective, step).documents for step in range(1, 10)])
-    held_out = np.concatenate([batch.documents for batch in make(nsp=False).validation])
+    held_out = np.concatenate([batch.documents for batch in objective.validation])
     assert len(held_out)
     assert not set(trained) & set(held_out)
 
@@ -211,6 +216,12 @@ def test_validation_scores_are_those_of_the_held_out_batches(make, bert, make_do
     assert make(documents=make_documents(5)).validate() is None
 
 
+def test_few_documents_are_validated_on_too(make, make_documents):
+    objective = make(documents=make_documents(60))
+    assert len({int(each) for batch in objective.validation for each in batch.documents}) == 2
+    assert objective.validate()["nsp_loss"] > 0
+
+
 def test_a_batch_names_its_documents(make):
     batch = whole(make(rows_per_step=2))
     assert batch.describe() == f"documents {', '.join(map(str, sorted(set(batch.documents))))}"
@@ -224,6 +235,8 @@ def test_a_batch_names_its_documents(make):
     ("how", "message"),
     [
         ({"mlm": False, "nsp": False}, "BERT needs an objective: mlm, nsp, or both"),
+        ({"nsp": "False"}, "nsp must be true or false, got 'False'"),
+        ({"whole_words": 1}, "whole_words must be true or false, got 1"),
         ({"mask_share": 0}, "mask_share must be between 0 and 1, got 0"),
         ({"mask_share": "all"}, "mask_share must be between 0 and 1, got 'all'"),
         ({"tokens_per_row": 7}, "tokens_per_row must be a whole number from 8, got 7"),

@@ -215,6 +215,10 @@ def test_budgets_end_it(topics):
         {"sample": 0.0},
         {"learning_rate": -1.0},
         {"learning_rate": float("nan")},
+        {"learning_rate": "fast"},
+        {"sample": "x"},
+        {"dim": True},
+        {"cbow": "no"},
     ],
 )
 def test_impossible_settings(bad):

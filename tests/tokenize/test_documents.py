@@ -61,3 +61,19 @@ def test_another_seed_holds_out_others():
     parts = [hold_out(documents, seed=seed)[1].tolist() for seed in (0, 1)]
     assert len(parts[0]) == len(parts[1]) == 10
     assert parts[0] != parts[1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_document_far_from_the_share_is_not_what_is_held_out(seed):
+    book_and_notes = make([1000, *[5] * 19])
+    assert 0 not in hold_out(book_and_notes, seed=seed)[1]
+    all_but_one_long = make([*[2000] * 9, 1])
+    (held_out,) = hold_out(all_but_one_long, seed=seed)[1]
+    assert held_out != 9
+
+
+def test_as_many_are_held_out_as_there_have_to_be_if_that_is_a_tenth_at_most():
+    for count, expected in ((19, 0), (20, 2), (60, 2)):
+        training, held_out = hold_out(make([50] * count), seed=0, least=2)
+        assert (len(training), len(held_out)) == (count - expected, expected)
+    assert len(hold_out(make([1] * 500), seed=0, least=2)[1]) == 10

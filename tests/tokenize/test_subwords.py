@@ -67,6 +67,31 @@ def test_what_another_program_would_cut_or_pad_is_left_whole(tmp_path):
     assert again.encode_batch(TEXTS).ids.tolist() == tokenizer.encode_batch(TEXTS).ids.tolist()
 
 
+@pytest.mark.parametrize("size", [300, 400])
+def test_a_vocabulary_is_no_larger_than_asked_however_many_letters_there_are(size):
+    rare = "".join(chr(0xAC00 + number) for number in range(500))  # each once, in one long word
+    texts = [*["the cat sat on the mat"] * 9, rare]
+    tokenizer = SubwordTokenizer.train(texts, vocabulary_size=size)
+    assert len(tokenizer.vocabulary) <= size
+    assert tokenizer.words("the cat") == ["the", "cat"], "no room is left for pieces"
+    assert tokenizer.words(rare) == ["[UNK]"]
+    again = SubwordTokenizer.train(texts, vocabulary_size=size)
+    assert again.vocabulary == tokenizer.vocabulary
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"vocabulary_size": 261}, "vocabulary_size must be above 261, got 261"),
+        ({"vocabulary_size": 300.5}, "vocabulary_size must be a whole number, got 300.5"),
+        ({"lowercase": "no"}, "lowercase must be true or false, got 'no'"),
+    ],
+)
+def test_impossible_settings_are_refused(how, message):
+    with pytest.raises(SettingsError, match=message):
+        SubwordTokenizer.train(["a text"], **how)
+
+
 def save_pieces(vocabulary, unknown, path):
     tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=unknown)).save(str(path))
 

@@ -39,6 +39,19 @@ def test_tokenized_text_is_cut_at_whitespace_only():
     assert tokenizer.words("--x-- do n't") == ["--x--", "do", "n't"]
 
 
+def test_a_text_may_hold_what_stands_for_padding_and_unknown_words():
+    tokenizer = WordTokenizer.train(
+        ["a [UNK] [PAD] b"] * 2, min_count=1, lowercase=False, split="whitespace"
+    )
+    assert tokenizer.vocabulary[:2] == ["[PAD]", "[UNK]"]
+    assert sorted(tokenizer.vocabulary[2:]) == ["a", "b"]
+
+
+def test_only_true_and_false_say_whether_case_counts():
+    with pytest.raises(SettingsError, match="lowercase must be true or false, got 'no'"):
+        WordTokenizer.train(TEXTS, min_count=1, lowercase="no")
+
+
 def test_save_and_load(tmp_path):
     tokenizer = WordTokenizer.train(TEXTS, min_count=1, lowercase=False)
     tokenizer.save(tmp_path / "tokenizer.json")

@@ -59,7 +59,7 @@ class BertConfig:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise SettingsError(f"{name} must be a whole number above 0, got {value!r}")
-        if not 0 <= self.dropout < 1:
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise SettingsError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if self.width % self.heads:
             raise SettingsError(f"{self.heads} heads do not divide a width of {self.width}")

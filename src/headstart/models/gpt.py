@@ -63,7 +63,7 @@ class GptConfig:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise SettingsError(f"{name} must be a whole number above 0, got {value!r}")
-        if not 0 <= self.dropout < 1:
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise SettingsError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if self.width % self.heads:
             raise SettingsError(f"{self.heads} heads do not divide a width of {self.width}")
@@ -268,8 +268,9 @@ class Sampling:
         if self.temperature == 0:
             return scores_BV.argmax(-1)
         number = min(self.top_k or scores_BV.shape[-1], scores_BV.shape[-1])
-        highest_BK, tokens_BK = (scores_BV / self.temperature).topk(number)  # falling
-        sums_BK = highest_BK.softmax(-1).cumsum(-1)
+        highest_BK, tokens_BK = scores_BV.topk(number)  # falling
+        below_BK = (highest_BK - highest_BK[:, :1]) / self.temperature  # however small that is
+        sums_BK = below_BK.softmax(-1).cumsum(-1)
         total_B1 = sums_BK[:, -1:]
         if self.top_p is not None:  # the first that reach this sum, and no more
             reached_B1 = (sums_BK < self.top_p * total_B1).sum(-1, keepdim=True)

@@ -170,6 +170,8 @@ class WordSpace:
 
     def _nearest(self, query_QD: Tensor, excluded_QK: Tensor, top: int) -> list[Neighbors]:
         """Return the `top` words by cosine for each query, a bounded block of scores at a time."""
+        if type(top) is not int or top < 1:
+            raise SettingsError(f"top must be a whole number above 0, got {top!r}")
         size = max(1, _MAX_SCORES // max(1, len(self.words)))
         found: list[Neighbors] = []
         for query, excluded in zip(query_QD.split(size), excluded_QK.split(size), strict=True):

@@ -28,6 +28,7 @@ from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.training.optimizers import OPTIMIZERS, OptimizerName
 
 _VALIDATION_ROWS = 32
+_FEWEST = 3  # tokens: one more than a row that is full, and a row of one predicts what it has read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +126,17 @@ class Objective:
         self.end = tokenizer.specials.end
         self.training, held_out = hold_out(documents, seed=seed)
         self.tokens_per_row, self.rows_per_epoch = self._shape(self.training)
-        self.validation = self._rows_of(held_out) if len(held_out) else []
+        self.validation = self._rows_of(held_out) if self._tokens(held_out) >= _FEWEST else []
+
+    def _tokens(self, chosen: Rows) -> int:
+        """Return how many tokens there are to read, those that announce a document included."""
+        announced = self.end is not None
+        return int(np.diff(self.documents.starts)[chosen].sum()) + announced * len(chosen)
 
     def _shape(self, chosen: Rows) -> tuple[int, int]:
         """Return the length of rows, and how many full ones the documents make."""
-        announced = self.end is not None
-        total = int(np.diff(self.documents.starts)[chosen].sum()) + announced * len(chosen)
-        if total < 3:
+        total = self._tokens(chosen)
+        if total < _FEWEST:
             raise DataError("the corpus has fewer than three tokens; there is nothing to predict")
         tokens = min(self.settings.tokens_per_row, total - 1)
         return tokens, (total - 1) // tokens

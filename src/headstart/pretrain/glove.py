@@ -60,13 +60,13 @@ class GloVe:
     def __post_init__(self) -> None:
         for name, most in (("dim", 65536), ("window", WIDEST)):
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= most:
+            if type(value) is not int or not 1 <= value <= most:
                 raise SettingsError(
                     f"{name} must be a whole number from 1 to {most}, got {value!r}"
                 )
         for name in ("x_max", "alpha", "learning_rate"):
             value = getattr(self, name)
-            if not 0 < value < np.inf:
+            if not isinstance(value, int | float) or not 0 < value < np.inf:
                 raise SettingsError(f"{name} must be above 0 and finite, got {value!r}")
 
 

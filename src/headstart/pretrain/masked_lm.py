@@ -61,6 +61,9 @@ class MaskedLm:
     learning_rate: float = 1e-3
 
     def __post_init__(self) -> None:
+        for name in ("mlm", "nsp", "whole_words"):
+            if type(getattr(self, name)) is not bool:
+                raise SettingsError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if not (self.mlm or self.nsp):
             raise SettingsError("BERT needs an objective: mlm, nsp, or both")
         if type(self.mask_share) not in (int, float) or not 0 < self.mask_share < 1:
@@ -207,7 +210,8 @@ class Objective:
         self.continues = tokenizer.continues
         special = [one for one in vars(specials).values() if one is not None]
         self.ordinary = np.setdiff1d(np.arange(len(tokenizer.vocabulary)), special)
-        self.training, self.held_out = hold_out(documents, seed=seed)
+        least = 2 if settings.nsp else 1  # a random segment is of another document
+        self.training, self.held_out = hold_out(documents, seed=seed, least=least)
         self.steps_before: list[int] = [0]  # steps before each epoch, as far as they are known
         self.filled, self.rows_seen = 0.0, 0
         self.validation = self._validation_batches()
@@ -280,7 +284,7 @@ class Objective:
 
     def report(self) -> dict[str, Any]:
         """Return what the run shall remember: how full the rows were."""
-        return {"positions_filled": self.filled / max(1, self.rows_seen)}
+        return {"positions_filled": self.filled / self.rows_seen} if self.rows_seen else {}
 
     def _nsp_scores_loss(self, first_PD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         if self.model.nsp is None:
@@ -320,15 +324,17 @@ class Objective:
         here = packed.sequences_BT >= 0
         segments_BT[here] = packed.positions_BT[here] >= second[packed.sequences_BT[here]]
         open_BT = here & (packed.ids_BT != self.cls) & (packed.ids_BT != self.sep)
-        targets_N, corrupted_BT = corrupt(
-            packed,
-            open_BT,
-            share=self.settings.mask_share,
-            mask=self.mask,
-            ordinary=self.ordinary,
-            continues=self.continues if self.settings.whole_words else None,
-            random=generator(self.seed, "mask", *name),
-        )
+        targets_N, corrupted_BT = np.empty(0, np.int64), packed.ids_BT
+        if self.settings.mlm:
+            targets_N, corrupted_BT = corrupt(
+                packed,
+                open_BT,
+                share=self.settings.mask_share,
+                mask=self.mask,
+                ordinary=self.ordinary,
+                continues=self.continues if self.settings.whole_words else None,
+                random=generator(self.seed, "mask", *name),
+            )
         pair_weight = len(targets_N) / len(examples.random)
         return Batch(
             packed,
@@ -343,16 +349,13 @@ class Objective:
     def _validation_batches(self) -> list[Batch]:
         if not len(self.held_out):
             return []
-        try:
-            examples = make_examples(
-                self.documents,
-                self.held_out,
-                tokens=self.settings.tokens_per_row,
-                pairs=self.settings.nsp,
-                random=generator(self.seed, "validation examples"),
-            )
-        except DataError:  # one short document cannot pair with itself
-            return []
+        examples = make_examples(
+            self.documents,
+            self.held_out,
+            tokens=self.settings.tokens_per_row,
+            pairs=self.settings.nsp,
+            random=generator(self.seed, "validation examples"),
+        )
         order = generator(self.seed, "validation order")
         rows = pack_examples(examples.lengths, self.settings.tokens_per_row, order)
         return [

@@ -63,14 +63,16 @@ class SkipGram:
     def __post_init__(self) -> None:
         for name, most in (("dim", 65536), ("window", _LONGEST), ("negatives", _LONGEST)):
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= most:
+            if type(value) is not int or not 1 <= value <= most:
                 raise SettingsError(
                     f"{name} must be a whole number from 1 to {most}, got {value!r}"
                 )
-        if not self.sample > 0:
-            raise SettingsError(f"sample must be above 0, got {self.sample}")
-        if not 0 < self.rate < np.inf:
-            raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if type(self.cbow) is not bool:
+            raise SettingsError(f"cbow must be true or false, got {self.cbow!r}")
+        if not isinstance(self.sample, int | float) or not self.sample > 0:
+            raise SettingsError(f"sample must be above 0, got {self.sample!r}")
+        if not isinstance(self.rate, int | float) or not 0 < self.rate < np.inf:
+            raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate!r}")
 
     @property
     def rate(self) -> float:

@@ -97,16 +97,25 @@ def encode_documents(
     return EncodedDocuments(np.memmap(path, np.int32, "r"), sentences, documents, words)
 
 
-def hold_out(documents: EncodedDocuments, *, seed: int) -> tuple[Rows, Rows]:
+def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple[Rows, Rows]:
     """Return the documents to train on and those to validate on, both in order.
 
-    Of ten documents or more, about 2 % of the ids are held out, in whole documents.
+    About 2 % of the ids are held out, in whole documents. Where documents are too large for that,
+    it is `least` of them, those of which so many come nearest to it.
+
+    Args:
+        documents: The corpus; none of it is held out where `least` would be more than a tenth.
+        seed: Decides which.
+        least: How few documents there is something to say of.
     """
     everything = np.arange(len(documents))
-    if len(documents) < _FEWEST_DOCUMENTS:
+    if len(documents) < _FEWEST_DOCUMENTS * least:
         return everything, everything[:0]
     order = generator(seed, "held out").permutation(everything)
     sizes = np.diff(documents.starts)[order]
     most = min(_MOST_HELD_OUT, int(sizes.sum() * _HELD_OUT_SHARE))
-    count = max(1, int((sizes.cumsum() <= most).sum()))
-    return np.sort(order[count:]), np.sort(order[:count])
+    chosen = np.flatnonzero(sizes.cumsum() <= most)
+    if len(chosen) < least or 2 * sizes[chosen].sum() < most:
+        far = np.abs(np.log(sizes * least / max(1, most)))
+        chosen = np.argsort(far, kind="stable")[:least]
+    return np.sort(np.delete(order, chosen)), np.sort(order[chosen])

@@ -6,11 +6,12 @@ others trained has special tokens by other names and numbers; `Specials` says wh
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import tokenizers
@@ -52,6 +53,7 @@ class Specials:
     end: int | None
 
 
+_LETTERS_SHARE = 0.75  # of a vocabulary: Chinese fits into 8,192, its rarest aside
 _NAMES = {
     "pad": (PAD, "<pad>"),
     "unknown": (UNKNOWN, "<unk>"),
@@ -70,6 +72,9 @@ class SubwordTokenizer:
         self._tokenizer = tokenizer
         self._memory = PieceMemory(tokenizer) if knows_words_apart(tokenizer) else None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._tokenizer,)  # the library's own copy reads "[PAD]" as a token
+
     @classmethod
     def train(
         cls,
@@ -86,7 +91,9 @@ class SubwordTokenizer:
         Args:
             texts: The texts, or a function that returns them; WordPiece reads them twice.
             kind: `bpe` or `wordpiece`.
-            vocabulary_size: How many pieces, special tokens and single characters included.
+            vocabulary_size: How many pieces, special tokens and single characters included; of
+                WordPiece's the most frequent characters take up to three quarters, and words with
+                others are unknown ones.
             min_count: Rarer pairs are not joined to a piece.
             lowercase: Whether texts are lower-cased first.
             progress: Where progress goes.
@@ -95,21 +102,26 @@ class SubwordTokenizer:
             SettingsError: An unknown kind, or a vocabulary smaller than its alphabet can be.
             DataError: The texts hold nothing.
         """
+        if type(vocabulary_size) is not int:
+            raise SettingsError(f"vocabulary_size must be a whole number, got {vocabulary_size!r}")
         if vocabulary_size <= 261:
             raise SettingsError(f"vocabulary_size must be above 261, got {vocabulary_size}")
+        if type(lowercase) is not bool:
+            raise SettingsError(f"lowercase must be true or false, got {lowercase!r}")
         if kind not in SPECIALS:
             raise SettingsError(f"kind must be 'bpe' or 'wordpiece', not {kind!r}")
         if not callable(texts):
             texts = partial(iter, texts if isinstance(texts, Sequence) else list(texts))
         if kind == "bpe":
             tokenizer, trainer = _byte_pairs(vocabulary_size, min_count, lowercase=lowercase)
+            rare: dict[int, str] = {}
         else:
-            letters: set[str] = set()
+            letters: Counter[str] = Counter()
             with progress.stage("reading the alphabet", unit="texts") as advance:
                 for text in texts():
                     letters.update(text)
                     advance(1)
-            tokenizer, trainer = _word_pieces(
+            tokenizer, trainer, rare = _word_pieces(
                 vocabulary_size, min_count, letters, lowercase=lowercase
             )
         seen = 0
@@ -118,7 +130,7 @@ class SubwordTokenizer:
             nonlocal seen
             for text in texts():
                 seen += bool(text.strip())
-                yield text
+                yield text.translate(rare) if rare else text
                 advance(1)
 
         with progress.stage(f"learning {kind} pieces", unit="texts") as advance:
@@ -265,16 +277,31 @@ def _byte_pairs(
 
 
 def _word_pieces(
-    vocabulary_size: int, min_count: int, letters: Iterable[str], *, lowercase: bool
-) -> tuple[tokenizers.Tokenizer, trainers.Trainer]:
+    vocabulary_size: int, min_count: int, letters: Mapping[str, int], *, lowercase: bool
+) -> tuple[tokenizers.Tokenizer, trainers.Trainer, dict[int, str]]:
+    """Return a tokenizer, its trainer, and the letters that stand apart from words in training.
+
+    These are the rarest, where all would leave no room for pieces of several letters.
+    """
     tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
+    found: set[str] = set()
+    rare: dict[int, str] = {}
+    for letter in sorted(letters, key=lambda each: (-letters[each], each)):
+        more = _spelled(tokenizer, letter) - found
+        if len(found) + len(more) > _LETTERS_SHARE * vocabulary_size:
+            rare[ord(letter)] = " "
+        else:
+            found |= more
+    # The library numbers continuations as it meets them in an order that is another one each time,
+    # and settles ties by the numbers: two trainings would not give the same pieces.
+    continuations = sorted(piece for piece in found if len(piece) > 1)
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary_size,
         min_frequency=min_count,
-        special_tokens=[*SPECIALS["wordpiece"], *_continuations(tokenizer, letters)],
+        special_tokens=[*SPECIALS["wordpiece"], *continuations],
         show_progress=False,
     )
     numbered = [(piece, number) for number, piece in enumerate(SPECIALS["wordpiece"])]
@@ -283,22 +310,15 @@ def _word_pieces(
         pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
         special_tokens=[(piece, number) for piece, number in numbered if piece in (CLS, SEP)],
     )
-    return tokenizer, trainer
+    return tokenizer, trainer, rare
 
 
-def _continuations(tokenizer: tokenizers.Tokenizer, letters: Iterable[str]) -> list[str]:
-    """Return `##a` for each letter that can go on with a word, in order.
-
-    The library numbers these as it meets them in an order that is another one each time, and
-    settles ties by the numbers: two trainings would not give the same pieces.
-    """
-    found = set()
-    for letter in letters:
-        for cut, _ in tokenizer.pre_tokenizer.pre_tokenize_str(
-            tokenizer.normalizer.normalize_str(f"a{letter}")
-        ):
-            found.update(cut[1:])
-    return [f"##{letter}" for letter in sorted(found)]
+def _spelled(tokenizer: tokenizers.Tokenizer, letter: str) -> set[str]:
+    """Return the pieces that spell a letter: `a`, and `##a` if it can go on with a word."""
+    normal = tokenizer.normalizer.normalize_str(f"a{letter}")
+    words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+    goes_on = {f"##{each}" for word in words for each in word[1:]}
+    return goes_on | {each for word in words for each in word}
 
 
 def _with_special(tokenizer: tokenizers.Tokenizer, special: Sequence[str]) -> tokenizers.Tokenizer:

@@ -75,8 +75,11 @@ class WordTokenizer:
         """Take the most frequent words of `texts`, most frequent first.
 
         Raises:
+            SettingsError: `lowercase` is neither true nor false.
             DataError: No word occurs `min_count` times.
         """
+        if type(lowercase) is not bool:
+            raise SettingsError(f"lowercase must be true or false, got {lowercase!r}")
         tokenizer = _tokenizer({}, lowercase=lowercase, split=split)
         trainer = trainers.WordLevelTrainer(
             vocab_size=vocabulary_size,
@@ -92,7 +95,9 @@ class WordTokenizer:
             )
         words = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
         return cls.from_vocabulary(
-            [word for word, _ in words[2:]], lowercase=lowercase, split=split
+            [word for word, _ in words if word not in (PAD, UNKNOWN)],  # which a text may hold, too
+            lowercase=lowercase,
+            split=split,
         )
 
     @classmethod
