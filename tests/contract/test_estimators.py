@@ -229,6 +229,31 @@ def test_the_callers_random_numbers_are_not_touched(classifier, texts, labels):
     assert np.array_equal(np.random.get_state()[1], theirs)  # noqa: NPY002
 
 
+def test_loading_draws_no_number_of_the_callers(fitted, tmp_path):
+    fitted.save(tmp_path / "model")
+    before = torch.get_rng_state()
+    load(tmp_path / "model")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("kind", ["bert", "cove", "elmo"])
+@pytest.mark.parametrize("name", ["scratch", "frozen", "finetune"])
+def test_fitting_and_loading_on_any_encoder_draw_none(
+    name, kind, encoders, texts, labels, tmp_path
+):
+    sentences, tags = (
+        [text.split() for text in texts],
+        [["A", *"B" * text.count(" ")] for text in texts],
+    )
+    for model, y in ((TextClassifier, labels), (TokenTagger, tags)):
+        before = torch.get_rng_state()
+        fitted = model(encoders[kind], METHODS[name]).fit(sentences if y is tags else texts, y)
+        assert torch.equal(torch.get_rng_state(), before)
+        fitted.save(tmp_path / model.__name__)
+        load(tmp_path / model.__name__)
+        assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize(
     "labels",
     [
@@ -344,6 +369,8 @@ NO_LABELS = {
     "too few": (["a", "b"], "30 texts but 2 labels"),
     "one class": (["a"] * 30, "two classes or more, the labels hold only 'a'"),
     "a missing value": ([None, *["a", "b"] * 15][:30], "one type"),
+    "a missing value at the end": ([*["a", "b"] * 15, None][-30:], "label 29 is None"),
+    "no finite number": ([*[1.0, 2.0] * 15, float("inf")][-30:], "label 29 is inf"),
     "not a number": ([float("nan"), *[1.0, 2.0] * 15][:30], "label 0 is nan"),
     "text and numbers": ([1, *["a", "b"] * 15][:30], "label 0 is 1"),
     "a table": (np.array([["a", "b"]] * 30), r"shape \(30, 2\)"),
@@ -360,10 +387,19 @@ def test_labels_that_cannot_be_learnt_are_refused(kind, classifier, texts):
         classifier.fit(texts, wrong)
 
 
-@pytest.mark.parametrize("labels", [None, (label for label in "abab"), "abab"])
+@pytest.mark.parametrize(
+    "labels",
+    [None, (label for label in "abab"), "abab", b"abab", dict(enumerate("abab")), set("abcd")],
+)
 def test_what_is_no_list_of_labels_is_refused(labels, classifier, texts):
     with pytest.raises(DataError, match="labels must be a list or one column"):
         classifier.fit(texts[:4], labels)
+
+
+@pytest.mark.parametrize("numbers", [{0: 5.0, 1: 1.0}, {5.0, 1.0}])
+def test_what_is_no_list_of_numbers_is_refused(numbers, texts):
+    with pytest.raises(DataError, match="numbers must be a list or one column"):
+        TextRegressor(transfer="majority").fit(texts[:2], numbers)
 
 
 def test_weights_and_sizes_of_numpy_are_saved(texts, labels, tmp_path):
@@ -377,9 +413,34 @@ def test_weights_and_sizes_of_numpy_are_saved(texts, labels, tmp_path):
     assert (again.class_weight, again.max_tokens) == (weights, 99)
 
 
+@pytest.mark.parametrize("name", NEURAL)
+def test_a_size_of_numpy_is_saved_by_every_method(name, encoders, texts, labels, tmp_path):
+    fitted = make_classifier(name, encoders, max_tokens=np.int64(9)).fit(texts, labels)
+    assert fitted.megabytes > 0
+    again = load(fitted.save(tmp_path / "model"))
+    assert np.array_equal(again.predict_proba(texts), fitted.predict_proba(texts))
+
+
+def test_numbers_as_labels_are_scored_as_labels(texts):
+    numbers = [number for number in (0.5, 2.0, -1.5) for _ in range(10)]
+    fitted = TextClassifier(transfer=METHODS["tfidf"]).fit(texts, numbers)
+    wrong = [7.25, *numbers[1:]]
+    assert fitted.score(texts, numbers) == fitted.score(texts, np.array(numbers)) == 1.0
+    assert fitted.score(texts, wrong) == pytest.approx(29 / 30)
+    assert fitted.score(texts, wrong, sample_weight=[10.0] + [1.0] * 29) == pytest.approx(29 / 39)
+    with pytest.raises(ValueError, match="inconsistent numbers"):
+        fitted.score(texts, numbers[1:])
+
+
 def test_no_text_at_all_is_refused(classifier):
     with pytest.raises(DataError):
         classifier.fit([], [])
+
+
+@pytest.mark.parametrize("transfer", ["majority", "tfidf", "scratch"])
+def test_no_text_with_a_number_is_refused(transfer):
+    with pytest.raises(DataError, match="no texts to learn from"):
+        TextRegressor(transfer=transfer).fit([], [])
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "majority"])

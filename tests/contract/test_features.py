@@ -12,6 +12,7 @@ from headstart.errors import SettingsError
 from headstart.transfer.text_features import TextFeatures
 
 KINDS = ("glove", "bert", "gpt")
+IN_CONTEXT = ("cove", "elmo")  # whose vectors are wider than their states
 
 
 def through_pickle(estimator):
@@ -48,6 +49,13 @@ def test_every_feature_has_a_name(any_encoder, texts):
     assert len(set(names)) == len(names) == features.transform(texts).shape[1]
     with pytest.raises(SettingsError, match="pooling must be"):
         features.set_params(pooling="median").transform(texts)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "mean+max"])
+@pytest.mark.parametrize("kind", IN_CONTEXT)
+def test_every_feature_of_what_reads_in_context_has_a_name(kind, pooling, encoders, texts):
+    features = TextFeatures(encoders[kind], pooling=pooling).fit(texts)
+    assert len(features.get_feature_names_out()) == features.transform(texts).shape[1]
 
 
 def test_features_read_as_much_as_they_are_told(encoder):

@@ -185,6 +185,8 @@ NO_PAIRS = {
     "texts": (["goal", "bank"], r"pair 0 is not two texts \(first, second\): 'goal'"),
     "three texts": ([("a", "b"), ("a", "b", "c")], r"pair 1 is not two texts .*\('a', 'b', 'c'\)"),
     "one text": ([("a", "b"), ("a",)], "pair 1 is not two texts"),
+    "dicts inside": ([{"a": "x", "b": "y"}] * 2, "pair 0 is not two texts .*{'a': 'x', 'b': 'y'}"),
+    "sets inside": ([("a", "b"), {"a", "b"}], "pair 1 is not two texts"),
     "nothing inside": ([("a", "b"), None], "pair 1 is not two texts .*None"),
     "number inside": ([("a", "b"), ("a", 3)], "the second text of pair 1 is a int, not a string"),
     "half a character": ([("\ud800", "b")], "the first text of pair 0 is not valid Unicode"),

@@ -184,6 +184,19 @@ def test_without_a_word_the_one_that_differs_most_is_taken(encoders, river_and_m
     assert choose_word({"glove": chosen["glove"]}, read_corpus(texts=text)) == "lake"  # frequent
 
 
+def test_a_word_that_stands_in_one_place_only_is_none_to_take(
+    encoders, river_and_money, monkeypatch
+):
+    monkeypatch.setattr("headstart.inspect.telling_word._MOST_SENTENCES", 0.6)
+    below = f"and {'so it goes ' * 12}to the lake {'so it goes ' * 12}"
+    footers = [f"Mail {number} {below}" for number in range(45)]
+    reader = {"reader": encoders["reader"]}
+    with np.errstate(all="raise"):
+        assert choose_word(reader, read_corpus(texts=[*river_and_money, *footers])) == "bank"
+    with pytest.raises(DataError, match="no word worth showing"):
+        choose_word(reader, read_corpus(texts=footers))
+
+
 def test_a_corpus_without_a_word_worth_showing(encoders):
     with pytest.raises(DataError, match="no word worth showing occurs in 8 sentences"):
         word_senses(encoders, ["The bank was here.", "The bank was there."])

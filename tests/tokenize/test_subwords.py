@@ -1,4 +1,6 @@
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -170,3 +172,17 @@ def test_only_special_tokens_are_special():
     assert tokenizer.words("##b") == ["#", "#", "b"]
     assert tokenizer.decode([tokenizer.ids["u"], tokenizer.ids["##n"]]) == "un"
     assert not {"##.", "##é"} & set(tokenizer.vocabulary)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))],  # noqa: S301 - made right here
+    ids=["copy", "pickle"],
+)
+def test_special_tokens_in_a_text_are_text_to_a_copy_too(copied):
+    tokenizer = SubwordTokenizer.train(TEXTS, vocabulary_size=330)
+    text = "the [SEP] happy [CLS] cat [MASK]"
+    ids = tokenizer.encode_batch([text]).ids
+    assert not set(ids.tolist()) & {tokenizer.specials.sep, tokenizer.specials.cls}
+    assert np.array_equal(copied(tokenizer).encode_batch([text]).ids, ids)
+    assert copied(tokenizer).words(text) == tokenizer.words(text)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from headstart.errors import SettingsError
 from headstart.models.bert import Bert, BertConfig
 from headstart.models.gpt import Gpt, GptConfig
 from headstart.transfer.low_rank import LowRankLinear, adapt_attention, merge
@@ -84,3 +85,32 @@ def test_the_generator_decides_the_start(model):
     merge(model)
     other = adapted(model, generator=torch.Generator().manual_seed(3))
     assert not torch.equal(other[0], first[0])
+
+
+class Attention(nn.Module):
+    """Projections as many encoders of `transformers` call them."""
+
+    def __init__(self, *names):
+        super().__init__()
+        for name in names:
+            setattr(self, name, nn.Linear(8, 8))
+
+
+class Mlp(Attention):
+    """No attention, whose layers may have the same names."""
+
+
+@pytest.mark.parametrize(
+    "names", ["q k v o", "q_proj k_proj v_proj o_proj", "query_proj in_proj", "Wqkv Wo", "out_proj"]
+)
+def test_projections_are_found_by_the_names_that_others_give_them(names):
+    names = names.split()
+    by_class, by_place = Attention(*names), nn.ModuleDict({"self_attn": Mlp(*names)})
+    model = nn.ModuleList([by_class, by_place, Mlp(*names)])
+    assert len(adapted(model)) == 2 * 2 * len(names)
+    assert all(isinstance(getattr(model[2], name), nn.Linear) for name in names)
+
+
+def test_a_model_without_projections_is_refused():
+    with pytest.raises(SettingsError, match="finds no attention projection in a Mlp"):
+        adapted(Mlp("dense", "o"))

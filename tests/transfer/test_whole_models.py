@@ -8,6 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from headstart.errors import DataError, NonFiniteError, SettingsError, TransferError
+from headstart.hub.foreign.wrapped import TransformersEncoder
+from headstart.hub.wrapped_models import PretrainedTransformer
 from headstart.models.bert import Bert
 from headstart.tasks.classification import Classes
 from headstart.tasks.heads import WholeModel
@@ -25,7 +27,7 @@ from headstart.transfer.methods import (
     Training,
     with_defaults,
 )
-from headstart.transfer.stopping import most_steps
+from headstart.transfer.stopping import least_passes, most_steps
 from headstart.transfer.task import Task
 
 BRIEF = Training(
@@ -140,6 +142,40 @@ def test_the_control_without_transfer_starts_from_other_weights(kind, fitted, wh
         assert (parameter[: len(known)] != known).float().mean() > 0.9
 
 
+@pytest.fixture(scope="module")
+def wrapped(whole_models):
+    """A tiny encoder of `transformers` whose relative positions are a bare parameter."""
+    transformers = pytest.importorskip("transformers", reason="the extra hf is not installed")
+    tokenizer = whole_models["bert"].tokenizer
+    config = transformers.XLNetConfig(
+        vocab_size=len(tokenizer.vocabulary), d_model=16, n_layer=1, n_head=2, d_inner=16
+    )
+    torch.manual_seed(0)
+    model = TransformersEncoder(transformers.XLNetModel(config).eval())
+    frame = {"before": [2], "between": [3], "after": [3]}
+    about = {"positions": None, "pooling": "cls", "model_type": "xlnet", **frame}
+    return PretrainedTransformer("hf", model, tokenizer, config=about, lineage={})
+
+
+def test_random_weights_of_any_encoder_are_the_seeds_and_none_is_pretrained(wrapped):
+    ours = torch.get_rng_state()
+    first, again, other = (
+        module.with_random_weights(wrapped.model, seed).state_dict() for seed in (0, 0, 1)
+    )
+    assert torch.equal(torch.get_rng_state(), ours)
+    for name, known in wrapped.model.state_dict().items():
+        assert torch.equal(first[name], again[name])
+        if known.std() > 0:
+            assert not torch.equal(first[name], known)
+            assert not torch.equal(first[name], other[name])
+            assert first[name].std() < 0.1  # as its paper draws them
+
+
+def test_low_rank_changes_need_projections(wrapped, task):
+    with pytest.raises(SettingsError, match="no attention projection in a XLNetModel"):
+        TextClassifier(wrapped, TRANSFERS["lora"]).fit(*task)
+
+
 def test_a_frozen_encoder_that_changes_is_an_error(whole, task, monkeypatch):
     own = whole.with_model(copy.deepcopy(whole.model))
     search = module.search_steps
@@ -172,6 +208,29 @@ def test_few_labels_are_passed_over_fifty_times_at_most(whole, make_task, monkey
     assert fitted.fit_report_["steps"] == 15, "three passes over all"
     for number, most in ((1, 10), (2, 13), (16, 100), (320, 2000), (10**6, 2000)):
         assert most_steps(training, number) == most
+
+
+@pytest.mark.parametrize("kind", [FineTune, Features])
+def test_every_label_is_seen_however_few_steps_there_may_be(kind, whole, make_task, monkeypatch):
+    texts, labels = make_task(40, first=0, last=20)
+    training = Training(batch_size=4, min_steps=1, max_steps=2, evaluate_every=1, patience=1)
+    searched = []
+
+    def search(steps, validate, training, **settings):
+        searched.append(len(list(steps)))
+        return 1, validate()
+
+    monkeypatch.setattr(module, "search_steps", search)
+    fitted = TextClassifier(whole, kind(training=training)).fit(texts, labels)
+    assert searched == [2]
+    assert fitted.fit_report_["steps"] == 10, "one pass over all"
+
+
+def test_three_passes_are_made_as_far_as_the_most_steps_allow():
+    training = Training(batch_size=4, min_steps=1, max_steps=20)
+    found = {number: least_passes(training, number) for number in (4, 8, 24, 40, 80, 200)}
+    assert found == {4: 3, 8: 6, 24: 18, 40: 20, 80: 20, 200: 50}
+    assert least_passes(training, 40, passes=1) == 10
 
 
 def computed(start, model, monkeypatch, batch):

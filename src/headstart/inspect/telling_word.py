@@ -35,7 +35,8 @@ def choose_word(
     Candidates are the 24 most frequent words, of those in the first 4 million characters that have
     three letters and more, are written small, are no English function words, stand in 8 sentences
     or more and in one of 100 at most; and of these the ones that often follow an article, for of
-    nouns one sees the senses best, if there are any. The one with the lowest mean cosine of two of
+    nouns one sees the senses best, if there are any. One that stands in the same surroundings only,
+    such as the text below every mail, is left out. The one with the lowest mean cosine of two of
     its occurrences wins, in the mean over the encoders that read context; without any of these, the
     most frequent.
 
@@ -78,7 +79,7 @@ def _first_sentences(corpus: Corpus) -> list[str]:
 
 
 def _candidates(sentences: Sequence[str]) -> dict[str, list[Occurrence]]:
-    """Return the candidates, the most frequent first, each with some occurrences."""
+    """Return the candidates, the most frequent first, each with two or more occurrences."""
     small: Counter[str] = Counter()
     other: Counter[str] = Counter()
     after_article: Counter[str] = Counter()
@@ -101,7 +102,8 @@ def _candidates(sentences: Sequence[str]) -> dict[str, list[Occurrence]]:
             if match[0] in draws and match[0] not in met:
                 met.add(match[0])
                 draws[match[0]].add(Occurrence(sentence, *match.span()).narrowed(_CONTEXT))
-    return {word: draw.items() for word, draw in draws.items()}
+    drawn = {word: draw.items() for word, draw in draws.items()}
+    return {word: occurrences for word, occurrences in drawn.items() if len(occurrences) > 1}
 
 
 def _mean_cosine(vectors: NDArray[np.float32]) -> float:

@@ -90,17 +90,20 @@ def index_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]
     """Return the distinct labels, sorted, and each label's index among them.
 
     Raises:
-        DataError: The labels cannot be ordered.
+        DataError: A label is missing or no finite number, or the labels cannot be ordered.
     """
     values = np.asarray(labels)
     if values.ndim != 1:
         raise DataError(f"labels must be one per text, got an array of shape {values.shape}")
+    for position, label in enumerate(labels):
+        if label is None or (isinstance(label, float | np.floating) and not np.isfinite(label)):
+            raise DataError(f"label {position} is {label}; give every text a label of one type")
     try:
         classes, indices = np.unique(values, return_inverse=True)
     except TypeError:
         raise DataError("labels of different types cannot be ordered; use one type") from None
     for position, (given, kept) in enumerate(zip(labels, classes[indices], strict=True)):
-        if given != kept:  # not a number, or text and numbers in one list, which numpy makes text
+        if given != kept:  # text and numbers in one list, which numpy makes text
             raise DataError(f"label {position} is {given!r}; give every text a label of one type")
     return classes, indices.astype(np.int64)
 

@@ -170,7 +170,11 @@ class TextClassifier:
         if self.thresholds_ is None:
             from sklearn.metrics import accuracy_score
 
-            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+            truth: Any = y
+            if self.classes_.dtype.kind == "f":  # scikit-learn holds floats for no labels
+                both = np.concatenate([np.ravel(y), predicted])
+                truth, predicted = np.split(np.unique(both, return_inverse=True)[1], [np.size(y)])
+            return float(accuracy_score(truth, predicted, sample_weight=sample_weight))
         weights = np.ones(len(predicted)) if sample_weight is None else sample_weight
         return micro_f1(y, predicted, weights)
 

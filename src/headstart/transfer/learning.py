@@ -91,7 +91,7 @@ def learn(
         texts=texts,
         target=target,
         seed=int(estimator.random_state),
-        max_tokens=estimator.max_tokens,
+        max_tokens=int(estimator.max_tokens),  # a number of numpy's is none of JSON's
         pairs=pairs,
     )
     method = with_defaults(
@@ -154,7 +154,8 @@ def check_targets(texts: Sequence[Any], targets: object, what: str, *, of: str =
     Raises:
         DataError: It is none; `what` names one of them.
     """
-    if not hasattr(targets, "__len__") or isinstance(targets, str):
+    no_list = isinstance(targets, str | bytes | Mapping | Set)
+    if no_list or not hasattr(targets, "__len__"):
         raise DataError(f"{what}s must be a list or one column, got a {type(targets).__name__}")
     if len(texts) != len(targets):
         raise DataError(f"{len(texts)} {of}s but {len(targets)} {what}s; give one {what} a {of}")

@@ -81,22 +81,23 @@ def load(
     """
     place = compute_device(device)
     path = Path(source)
+    kinds: list[Any] = []
     if path.is_dir() and (path / CONFIG).is_file():
         about = read_json(path / CONFIG)
-        ours = about.get(OURS)
-        kinds = [each.get("kind") for each in (about, ours) if isinstance(each, dict)]
+        kinds = [each.get("kind") for each in (about, about.get(OURS)) if isinstance(each, dict)]
+    with torch.random.fork_rng(devices=[]):  # layers draw weights, and then get those of the file
         if any(kind in kinds for kind in _FITTED):
             return _on(place, load_model(path), path)
         if TAGGER in kinds:
             return _on(place, load_tagger(path), path)
-    encoder = load_encoder(
-        source,
-        vectors=vectors,
-        vocabulary=vocabulary,
-        revision=revision,
-        local_files_only=local_files_only,
-        progress=progress,
-    )
+        encoder = load_encoder(
+            source,
+            vectors=vectors,
+            vocabulary=vocabulary,
+            revision=revision,
+            local_files_only=local_files_only,
+            progress=progress,
+        )
     return encoder.to(place)
 
 

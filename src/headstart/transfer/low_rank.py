@@ -10,7 +10,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-_ATTENTION = ("query", "key", "value", "qkv", "out", "q_lin", "k_lin", "v_lin", "out_lin")
+from headstart.errors import SettingsError
+
+_ATTENTION = ("attn", "attention")  # in the name of a module or its class
+_PROJECTIONS = ("query", "key", "value", "qkv", "out", "q_lin", "k_lin", "v_lin", "out_lin")
+_INSIDE = (  # of attention; elsewhere they may be other layers' names
+    *("q", "k", "v", "o", "q_proj", "k_proj", "v_proj", "o_proj", "query_proj", "key_proj"),
+    *("value_proj", "in_proj", "out_proj", "query_key_value", "Wqkv", "Wo"),
+)
 
 
 class LowRankLinear(nn.Module):
@@ -48,10 +55,20 @@ class LowRankLinear(nn.Module):
 def adapt_attention(
     model: nn.Module, *, rank: int, alpha: float, generator: torch.Generator
 ) -> list[nn.Parameter]:
-    """Freeze a model, put low-rank changes on its attention projections, and return those."""
+    """Freeze a model, put low-rank changes on its attention projections, and return those.
+
+    Raises:
+        SettingsError: It has no such projection that is a linear layer.
+    """
+    projections = _attention_projections(model)
+    if not projections:
+        raise SettingsError(
+            f"the transfer 'lora' finds no attention projection in a "
+            f"{type(getattr(model, 'transformer', model)).__name__}; use 'finetune' or 'gradual'"
+        )
     model.requires_grad_(requires_grad=False)
     parameters: list[nn.Parameter] = []
-    for parent, name, layer in _attention_projections(model):
+    for parent, name, layer in projections:
         adapted = LowRankLinear(layer, rank=rank, alpha=alpha, generator=generator)
         setattr(parent, name, adapted)
         parameters += [adapted.down, adapted.up]
@@ -67,9 +84,21 @@ def merge(model: nn.Module) -> None:
 
 
 def _attention_projections(model: nn.Module) -> list[tuple[nn.Module, str, nn.Linear]]:
+    inside = {
+        module
+        for place, attention in model.named_modules()
+        if _is_attention(place, attention)
+        for module in attention.modules()
+    }
     return [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
-        if isinstance(child, nn.Linear) and name in _ATTENTION
+        if isinstance(child, nn.Linear)
+        and (name in _PROJECTIONS or (name in _INSIDE and parent in inside))
     ]
+
+
+def _is_attention(place: str, module: nn.Module) -> bool:
+    names = f"{place.rpartition('.')[2]} {type(module).__name__}".lower()
+    return any(part in names for part in _ATTENTION)

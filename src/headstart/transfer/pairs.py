@@ -171,7 +171,8 @@ def _as_sides(X: Sequence[Any]) -> list[str]:
         raise DataError(f"pairs must be a list of (first, second), got a {type(X).__name__}")
     sides: tuple[list[str], list[str]] = ([], [])
     for position, pair in enumerate(X):
-        if isinstance(pair, str | bytes) or not hasattr(pair, "__len__") or len(pair) != 2:
+        no_pair = isinstance(pair, str | bytes | Mapping | Set)
+        if no_pair or not hasattr(pair, "__len__") or len(pair) != 2:
             raise DataError(f"pair {position} is not two texts (first, second): {pair!r:.60}")
         for side, text, name in zip(sides, pair, ("first", "second"), strict=True):
             side.append(as_text(text, f"the {name} text of pair {position}"))

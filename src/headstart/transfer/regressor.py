@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.errors import DataError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
 from headstart.progress import SILENT, Progress
 from headstart.tasks.pairs import Pairs
@@ -85,6 +86,8 @@ class TextRegressor:
         """
         texts = self._texts_of(X)
         check_targets(X, y, "number", of=self._example)
+        if not texts:
+            raise DataError(f"no {self._example}s to learn from")
         target = Numbers(as_numbers(y))
         learnt = learn(self, texts, target, pairs=self._pairs, progress=progress)
         said = learnt.validation

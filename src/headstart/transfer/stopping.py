@@ -87,12 +87,14 @@ def steps_between_looks(training: Training, num_rows: int) -> int:
 
 
 def least_passes(training: Training, labels: int, passes: int = _LEAST_PASSES) -> int:
-    """Return the steps of the fewest passes over the labels.
+    """Return the steps of the fewest passes over the labels, as far as the most steps allow.
 
     With thousands of labels the search, at a rate that does not fall, finds its lowest loss within
-    the first pass; with a rate that does fall, two more are worth a point and more on SST-2.
+    the first pass; with a rate that does fall, two more are worth a point and more on SST-2. One
+    whole pass is made however few steps there may be: no label is left unseen.
     """
-    return min(training.max_steps, -(-passes * labels // training.batch_size))
+    one, asked = (-(-each * labels // training.batch_size) for each in (1, passes))
+    return max(one, min(training.max_steps, asked))
 
 
 def most_steps(training: Training, labels: int) -> int:

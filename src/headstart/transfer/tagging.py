@@ -103,22 +103,24 @@ def fit_tagger(
     if encoder is None:
         if not isinstance(method, Scratch):
             raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
-        return fit_neural(VectorsStart(method, None, task), progress)
-    if isinstance(method, Probe):
+    elif isinstance(method, Probe):
         return _fit_probe(method, encoder, task, progress)
-    if not replaces_embedding(encoder):
-        if isinstance(method, Features):
-            return _fit_head(method, encoder, task, progress)
-        return fit_neural(WholeStart(method, encoder, task, progress), progress)
-    return fit_neural(_in_pipeline(method, encoder, task, progress), progress)
+    elif isinstance(method, Features) and not replaces_embedding(encoder):
+        return _fit_head(method, encoder, task, progress)
+    with torch.random.fork_rng(devices=[]):  # a start may draw, before anything is trained
+        return fit_neural(_start_of(method, encoder, task, progress), progress)
 
 
-def _in_pipeline(
+def _start_of(
     method: Any,  # noqa: ANN401 - a method that trains
-    encoder: Pretrained,
+    encoder: Pretrained | None,
     task: TagTask,
     progress: Progress,
 ) -> Start:
+    if encoder is None:
+        return VectorsStart(method, None, task)
+    if not replaces_embedding(encoder):
+        return WholeStart(method, encoder, task, progress)
     if isinstance(method, GradualUnfreeze | LowRank):
         raise SettingsError(
             f"the transfer {name_of(method)!r} is for encoders that replace the whole model, such "

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from headstart.hub.bundle import Pretrained
+from headstart.tasks.pipelines import task_shape
 from headstart.transfer.features import pooled_features
 from headstart.transfer.learning import as_encoder, as_texts, check_max_tokens
 from headstart.transfer.methods import Probe
@@ -55,7 +56,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         """Return a name for each number of a vector: `textfeatures0`, `textfeatures1`, .."""
         del input_features
         encoder = getattr(self, "encoder_", None) or self._load()
-        width = encoder.model.width * (2 if self.pooling == "mean+max" else 1)
+        width = task_shape(encoder.model)[1] * (2 if self.pooling == "mean+max" else 1)
         return np.array([f"textfeatures{number}" for number in range(width)], dtype=object)
 
     def _check(self) -> None:

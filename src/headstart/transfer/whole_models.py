@@ -7,6 +7,7 @@ the model is trained anew on all of them. Shapes: N texts, T tokens, D width, C 
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, Tokenizer
+from headstart.hub.foreign.wrapped import TransformersEncoder
 from headstart.hub.language_models import PretrainedGpt
 from headstart.hub.proof import Proof, distance
 from headstart.models.bert import Bert
@@ -305,11 +307,13 @@ def with_random_weights(model: Encoder, seed: int) -> Encoder:
         return bert.to(device_of(model))
     if isinstance(model, Gpt):
         return Gpt(model.config, generator=fresh).to(device_of(model))
-    again = copy.deepcopy(model)
-    for module in again.modules():  # type: ignore[attr-defined]
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
-    return again
+    if not isinstance(model, TransformersEncoder):
+        raise TypeError(f"a {type(model).__name__} does not replace the whole model")
+    make: Any = type(model.transformer)
+    with torch.random.fork_rng(devices=[]):  # which `transformers` draws from
+        torch.default_generator.manual_seed(fresh.initial_seed())
+        again = TransformersEncoder(make(copy.deepcopy(model.transformer.config)).eval())
+    return again.to(device_of(model))
 
 
 def _validate(model: WholeModel, start: _Start, held_out: Rows) -> Callable[[], Validation]:
@@ -457,7 +461,8 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
             least_gain=_LEAST_GAIN,
             progress=progress,
         )
-        num_steps = max(training.min_steps, round(best_step * len(task) / len(rows)))
+        best = round(best_step * len(task) / len(rows))
+        num_steps = max(training.min_steps, best, least_passes(training, len(task), passes=1))
         model = fresh()
         everything = np.arange(len(task))
         for _ in steps(
