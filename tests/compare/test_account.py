@@ -1,6 +1,7 @@
 """What a comparison tells besides its scores."""
 
-from headstart.compare.account import degenerate, proofs, truncated
+from headstart.compare.account import corpus_facts, degenerate, proofs, truncated
+from headstart.data.corpora import read_corpus
 
 
 def row(method, labels, runs):
@@ -39,3 +40,8 @@ def test_a_method_that_stopped_early_has_its_proof_too():
         cell("bert:scratch", 10, 0),
     ]
     assert proofs(cells) == {"bert:finetune": "of 10", "glove:probe": "of 100"}
+
+
+def test_a_corpus_of_which_nothing_was_made_is_not_told():
+    assert corpus_facts(read_corpus(texts=["a"]), [], {}) == {"source": "1 texts in memory"}
+    assert corpus_facts(None, [], {}) == {}

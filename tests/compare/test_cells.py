@@ -1,3 +1,5 @@
+import time
+
 import torch
 
 from headstart.compare import cells
@@ -26,7 +28,7 @@ def test_a_whole_model_that_is_kept_is_fitted_by_itself_on_all_cores(tmp_path, m
 
     def in_processes(terms, work, processes):
         rounds.append(([(each.save_to.name, each.threads) for each in work], processes))
-        return iter(work)
+        return ((each, cells.Spent(0.0, 0.0)) for each in work)
 
     monkeypatch.setattr(cells, "_in_processes", in_processes)
     named = ("scratch", "bert:finetune", "glove:finetune")
@@ -38,11 +40,38 @@ def test_a_whole_model_that_is_kept_is_fitted_by_itself_on_all_cores(tmp_path, m
     assert rounds == [([("scratch", 1)], 4)]
 
 
+def test_a_model_whose_time_is_up_is_not_kept(tmp_path, monkeypatch):
+    class Estimator:
+        def fit(self, texts, labels, *, progress):
+            with progress.stage("fitting") as advance:
+                advance(1)
+            return self
+
+        def save(self, folder, *, overwrite):
+            folder.mkdir()
+
+    def in_processes(terms, work, processes):
+        return ((each, cells._do(each)) for each in work)
+
+    monkeypatch.setattr(cells, "_WORKER", {"terms": terms(tmp_path)})
+    monkeypatch.setattr(cells, "_estimator", lambda *given: Estimator())
+    monkeypatch.setattr(cells, "_in_processes", in_processes)
+    scratch = Contestant.parse("scratch")
+    late = Model(tmp_path / "late", scratch, 2, deadline=time.time() - 1)
+    models = [Model(tmp_path / "best", scratch, 2), late]
+    before = torch.get_num_threads()
+    try:
+        assert fit_models(terms(tmp_path), models, workers=1, progress=SILENT) == models[:1]
+    finally:
+        torch.set_num_threads(before)
+    assert not late.folder.exists()
+
+
 def test_what_is_kept_has_the_threads_it_is_given(tmp_path, monkeypatch):
     seen = []
 
     class Estimator:
-        def fit(self, texts, labels):
+        def fit(self, texts, labels, *, progress):
             seen.append(torch.get_num_threads())
             return self
 

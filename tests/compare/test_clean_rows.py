@@ -8,6 +8,7 @@ from headstart.compare.clean_rows import (
     changed_rankings,
     clean_facts,
     clean_value,
+    learns_from_corpus,
     look_for_seen,
 )
 from headstart.compare.contestants import parse_all
@@ -37,7 +38,7 @@ def test_the_facts():
     assert [facts[name] for name in ("leaked", "nearly_leaked", "in_corpus")] == [1, 1, 1]
     assert (facts["too_short"], facts["unknown"]) == (3, ["glove"])
     assert facts["sentence"] == (
-        "1 of 4 test rows are clean: 1 are training rows, 1 nearly, and 1 overlap with the corpus. "
+        "1 of 4 test rows is clean: 1 is a training row, 1 nearly, and 1 overlaps with the corpus. "
         "What else glove learned from is not known here: it may hold clean rows too."
     )
 
@@ -48,6 +49,21 @@ def test_all_rows_clean_is_one_sentence():
         "All 2 test rows are clean: none is a training row, or nearly, and none overlaps with the "
         "corpus."
     )
+
+
+def test_one_row_is_spoken_of_as_one():
+    one, repeated = Dataset(["b"], ["x"]), Dataset(TRAIN.texts, TRAIN.labels)
+    assert facts_of("word2vec:frozen", test=one)["sentence"] == (
+        "The one test row is clean: it is no training row, nor nearly, and does not overlap with "
+        "the corpus."
+    )
+    assert facts_of("scratch", test=one)["sentence"].endswith("no training row, nor nearly.")
+    assert facts_of("scratch", test=repeated)["sentence"] == (
+        "0 of 2 test rows are clean: 2 are training rows, 0 nearly."
+    )
+    (said,) = changed_rankings([change(10, name) for name in "bcde"], 1)
+    assert "on the 1 clean test row: " in said
+    assert said.endswith("; and 1 more pair.")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +81,13 @@ def test_a_corpus_counts_where_a_method_learns_from_it(method, looked, unknown):
     assert facts["unknown"] == unknown
     assert (facts["in_corpus"], facts["rows"]) == ((1, 1) if looked else (None, 2))
     assert ("corpus" in facts["sentence"]) == looked
+
+
+def test_which_methods_learn_from_the_corpus():
+    learn = ("word2vec:probe", "bert:finetune", "mine+adapt=runs/bert:finetune")
+    others = ("scratch", "glove=g.txt:probe", "cove:frozen", "mine=runs/bert:finetune")
+    assert all(learns_from_corpus(parse_all([method])) for method in learn)
+    assert not learns_from_corpus(parse_all(others))
 
 
 def test_the_value_on_clean_rows():

@@ -1,5 +1,6 @@
 """Encoders are pretrained and adapted once, go on where they were stopped, and fit methods."""
 
+import math
 from functools import partial
 
 import pytest
@@ -37,6 +38,12 @@ def make(rows, *methods, corpus=None, pairs=None, minutes=1.0, size="tiny"):
 )
 def test_how_many_models_share_the_time(methods, number):
     assert num_pretrained(parse_all(methods)) == number
+
+
+def test_word_vectors_end_with_their_epochs_where_minutes_are_infinite(rows, monkeypatch):
+    monkeypatch.setitem(encoders.PRETRAIN_EPOCHS, "word2vec", 1)
+    (made,) = make(rows, "word2vec:probe", minutes=math.inf).loaded.values()
+    assert made.lineage["epochs"] == pytest.approx(1)
 
 
 @pytest.fixture

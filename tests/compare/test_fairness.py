@@ -53,6 +53,13 @@ def test_what_differs_is_said_in_sentences():
     assert differences(resolved("tfidf"), {}) == []
 
 
+def test_encoders_of_no_method_are_passed_over(bert):
+    here = {"corpus": "news", "words": 9, "seconds": 1.0}
+    encoders = {"word2vec": encoder(100, **here), "glove": encoder(50, **here), "bert": bert}
+    ran = resolved("word2vec:probe")
+    assert differences(ran, encoders) == differences(ran, {"word2vec": encoders["word2vec"]})
+
+
 def test_rates_that_fall_with_many_labels_are_said():
     encoders = {"word2vec": encoder(100, corpus="news", words=9, seconds=1.0)}
     methods = resolved("word2vec:probe", "word2vec:frozen")
@@ -81,9 +88,9 @@ def test_whole_models_differ_in_size_and_in_what_they_saw(bert):
         f"minilm+adapt {size} weights; word vectors and scratch share one small pipeline."
     )
     assert found[1:4] == [
-        "bert was pretrained here, on news: 900,000 word pieces, 60 s.",
+        "bert was pretrained here, on news: 900,000 words, 60 s.",
         "minilm was pretrained by others, on text and with a budget of theirs; loaded from m.",
-        "minilm+adapt is minilm pretrained further here, on news: 900,000 word pieces, 30 s.",
+        "minilm+adapt is minilm pretrained further here, on news: 900,000 words, 30 s.",
     ]
     assert found[4] == (
         "Learning rates differ, each chosen for its transfer: scratch 0.002 and 0.2 for its "

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 
@@ -15,11 +16,16 @@ from headstart.compare.figures import (
     plot_text,
     score_axis,
 )
+from headstart.compare.styles import styles
 
 
 @pytest.fixture(scope="module")
 def result(made_up):
     return made_up(num_rows=200)
+
+
+def look_of(rows):
+    return styles(row["method"] for row in rows)
 
 
 def test_one_panel_an_encoder_with_the_references(result):
@@ -86,9 +92,24 @@ def test_bars_mark_bounds(result):
 
 def test_costs_that_nobody_measured_have_no_plot(result):
     rows = [{**row, "megabytes": None} for row in result["summary"] if row["labels"] == 50]
-    assert [figure.name for figure in cost_against_quality(rows)] == [
+    assert [figure.name for figure in cost_against_quality(rows, look_of(rows))] == [
         "cost-seconds", "cost-predictions_per_second"
     ]  # fmt: skip
+
+
+def test_costs_are_drawn_in_the_page_s_colors_if_a_method_is_missing(result):
+    named = {"word2vec": "mine", "glove": "theirs"}
+    rows = [
+        {**row, "method": re.sub("word2vec|glove", lambda found: named[found[0]], row["method"])}
+        for row in result["summary"]
+    ]
+    page = look_of(rows)
+    shown = [row for row in rows if row["labels"] == 1000 and "mine" not in row["method"]]
+    for figure in cost_against_quality(shown, page):
+        points = {trace["name"]: trace["marker"]["color"] for trace in figure.data[1:]}
+        assert points == {name: f"@{page[name].tone}" for name in points}
+        assert "theirs:probe" in points
+    assert look_of(shown)["theirs:probe"] != page["theirs:probe"]
 
 
 def test_pareto_front():
@@ -112,5 +133,6 @@ def test_text_for_plotly_is_escaped():
 
 def test_figures_are_json(result):
     rows = result["summary"]
-    for figure in (*learning_curves(rows), *head_start_bars(rows), *cost_against_quality(rows)):
+    costs = cost_against_quality(rows, look_of(rows))
+    for figure in (*learning_curves(rows), *head_start_bars(rows), *costs):
         json.dumps([figure.data, figure.layout], allow_nan=False)

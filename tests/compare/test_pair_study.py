@@ -115,6 +115,14 @@ def test_a_pair_whose_texts_change_places_in_the_test_part_is_no_clean_row():
     assert not seen.num_clean
 
 
+def test_a_pair_in_the_other_order_leaks_if_neither_text_comes_first():
+    train = PairDataset([("cheap flights", "low cost"), ("a", "b")], ["same", "other"])
+    test = PairDataset([("low cost", "cheap flights"), ("c", "d")], ["same", "other"])
+    for task, leaked in ((PAIR, 0), (SYMMETRIC, 1)):
+        seen = find_seen(task.as_texts(train), task.as_texts(test))
+        assert seen.leaks.num_test_rows == leaked
+
+
 def test_only_pairs_are_symmetric():
     assert choose_task("pair", None, has_data=True, symmetric=True) is SYMMETRIC
     for name in (None, TAGGING.name):

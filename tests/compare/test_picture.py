@@ -30,6 +30,18 @@ def test_few_methods_and_one_budget(made_up, methods):
     ElementTree.fromstring(learning_curves_svg(result["summary"]))  # noqa: S314 - ours
 
 
+def test_an_interval_at_one_label_count_is_a_line(made_up):
+    rows = made_up(methods=("majority", "scratch"), budgets=(50,), num_seeds=1, num_rows=40)
+    picture = ElementTree.fromstring(learning_curves_svg(rows["summary"]))  # noqa: S314 - ours
+    assert not picture.findall(f".//{SVG}polygon")
+    ranges = [each for each in picture.iter(f"{SVG}polyline") if each.get("class") == "range"]
+    assert len(ranges) == 2
+    for each in ranges:
+        (x, high), (other, low) = (map(float, end.split(",")) for end in each.get("points").split())
+        assert x == other
+        assert high < low, "y points down"
+
+
 def test_names_are_escaped(made_up):
     rows = [
         {**row, "method": row["method"].replace("glove", "<script>\x1b&")}

@@ -57,6 +57,15 @@ def test_of_equal_scores_the_lower_loss_counts():
     assert best_by_validation(rows)["method"] == "b"
 
 
+def test_means_that_differ_by_their_rounding_are_equal():
+    more, fewer = (0.1 + 0.2 + 0.3) / 3, (0.3 + 0.2 + 0.1) / 3
+    assert more > fewer
+    rows = [row("a", 50, more, loss=0.7), row("b", 50, fewer, loss=0.6)]
+    assert best_by_validation(rows)["method"] == "b"
+    rows = [row("a", 50, 0.5, loss=fewer), row("b", 50, 0.5, loss=more)]
+    assert best_by_validation(rows[::-1])["method"] == "b", "the first of equals"
+
+
 def test_a_choice_without_any_score_is_said_to_be_worth_little():
     rows = [row("a", 25, 0.0, loss=0.7), row("b", 25, 0.0, loss=0.6)]
     found = recommend(rows, labels=25, wording=SPANS)

@@ -92,6 +92,40 @@ def test_the_head_start_is_the_largest_thing(page, result):
     assert next(text for text in number if "×" in text) == f"{quoted}×"
 
 
+def test_a_bound_alone_has_no_interval(result):
+    bounds = {name: 40.0 for name in ("factor", "low", "high")}
+    bounds |= {name: ">" for name in ("bound", "low_bound", "high_bound")}
+    text = text_of(Page(render_report({**result, "headline": {**result["headline"], **bounds}})))
+    assert "> 40× head start With" in text
+    assert "95% interval >" not in text
+
+
+def test_one_of_a_thing_is_not_called_many(made_up):
+    one = made_up(methods=("tfidf",), budgets=(50,), num_seeds=1, num_rows=40)
+    data = {"train_rows": 1, "test_rows": 1, "classes": [{"label": "LOC", "count": 1}]}
+    wording = {"kind": "type", "kinds": "types of spans"}
+    text = text_of(Page(render_report({**one, "data": data, "wording": wording})))
+    assert "1 training row 1 test row 1 type 1 method 1 label count 1 seed" in text
+
+
+def test_the_columns_of_words_are_called_what_they_are(result):
+    def lead(*names):
+        knowledge = {**result["knowledge"]}
+        knowledge["words"] = [
+            {**word, "columns": {name: word["columns"][name] for name in names}}
+            for word in knowledge["words"]
+        ]
+        text = text_of(Page(render_report({**result, "knowledge": knowledge})))
+        return text.split("words that matter to the classes: ")[1].split(".")[0]
+
+    known = "as glove:finetune knows them, pretrained"
+    assert lead("scratch", "pretrained", "finetuned") == (
+        f"as learned from scratch on the labels alone, and {known} and fine-tuned"
+    )
+    assert lead("scratch", "pretrained").endswith("pretrained")
+    assert lead("pretrained") == known
+
+
 def test_nothing_is_fetched_and_only_our_blocks_may_run(page):
     for name, value in page.attributes:
         assert name not in ("src", "srcset", "action", "style", "onload")
@@ -251,6 +285,8 @@ def test_empty_parts_of_the_data_are_left_out(result):
     data = {"source": "a.csv", "corpus": {"source": "b.txt"}}
     text = text_of(Page(render_report({**result, "data": data})))
     assert "Unlabeled corpus b.txt" in text
+    text = text_of(Page(render_report({**result, "data": {**data, "corpus": {}}})))
+    assert "Unlabeled" not in text
 
 
 def test_what_was_foretold_stands_beside_what_was_found(page, result):

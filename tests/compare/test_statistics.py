@@ -219,9 +219,20 @@ def test_holm(p_values):
 def test_degenerate_runs_are_told():
     truth = ["a", "a", "b", "c"]
     assert degenerate(["b"] * 4, truth) == "answers 'b' for every row"
-    reason = degenerate(["a", "b", "b", "b"], truth)
-    assert reason == "accuracy 0.500 is no better than always answering 'a': 0.500"
+    reason = degenerate(["a", "c", "c", "b"], truth)
+    assert reason == "accuracy 0.250 is no better than always answering 'a': 0.500"
     assert degenerate(["a", "a", "b", "b"], truth) is None
+
+
+def test_what_tells_a_rare_class_has_learned_something():
+    truth = ["a"] * 9 + ["b"]
+    assert degenerate(["a"] * 8 + ["b"] * 2, truth) is None, "as many right, and macro F1 above"
+    assert degenerate(["a"] * 8 + ["b", "a"], truth) is not None
+
+
+def test_rows_of_one_class_show_nothing():
+    assert degenerate(["a"] * 4, ["a"] * 4) is None
+    assert degenerate(["a", "b"], ["a"] * 2) is None
 
 
 @pytest.mark.parametrize(

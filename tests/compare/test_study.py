@@ -78,6 +78,8 @@ def test_a_comparison_from_data_to_winner(files):
     assert model.score(test.texts, test.labels) > 0.9
     assert model.fit_report_["labels"] == 60
     assert results["best"]["method"] != "majority"
+    assert not any("pretrained on the training texts" in each for each in results["warnings"])
+    assert results["data"]["corpus"] == {}
     assert 0 < results["cores_used"] < 2
     assert all(0 <= row["calibration_error"] <= 1 for row in found.table)
     assert "--methods" in results["command"]
@@ -359,6 +361,7 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
     assert missing == {
         ("tfidf", 24), ("scratch", 24), ("mine:finetune", 6), ("mine:finetune", 24)
     }  # fmt: skip
+    assert not any("mine" in each for each in results["differences"])
     assert results["settings"]["minutes"] == pytest.approx(1e-4)
     assert "--minutes 0.0001" in results["command"]
     text = (files / "out" / "report.html").read_text()
@@ -366,7 +369,8 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
     assert "mine:finetune with 6 and 24 labels" in text
     assert load(files / "out" / "best").fit_report_["labels"] == 6
 
-    whole = _compare(files, methods=methods, minutes=math.inf)
+    whole = _compare(files, methods=methods, minutes=math.inf, pretrain_minutes=math.inf)
+    assert whole.results["settings"]["pretrain_minutes"] is None
     assert whole.results["left_out"] == []
     assert (len(whole.table), whole.best["fitted_labels"]) == (6, 60)
     assert "--minutes inf" in whole.results["command"]
@@ -381,6 +385,11 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
         ({"methods": ["glove=no-such.txt:probe"]}, FormatError, r"no-such\.txt: no such file"),
         ({"seeds": 0}, SettingsError, "seeds must be above 0"),
         ({"pretrain_minutes": 0}, SettingsError, "pretrain_minutes must be above 0"),
+        (
+            {"pretrain_minutes": math.inf, "methods": ["bert:probe"]},
+            SettingsError,
+            "pretrain_minutes must be finite where CoVe, ELMo, BERT or GPT are pretrained",
+        ),
         ({"minutes": -1}, SettingsError, "minutes must be above 0"),
         ({"minutes": math.nan}, SettingsError, "minutes must be above 0"),
         ({"pretrain_size": "huge"}, SettingsError, "no size 'huge' to pretrain; there are tiny"),

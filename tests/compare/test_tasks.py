@@ -6,7 +6,7 @@ import pytest
 
 from headstart.compare.rows import without_leaks
 from headstart.compare.study import compare
-from headstart.compare.tasks import CLASSIFICATION, PAIR, TASKS, Columns, choose_task
+from headstart.compare.tasks import CLASSIFICATION, PAIR, SYMMETRIC, TASKS, Columns, choose_task
 from headstart.data.labelled import Dataset
 from headstart.data.pairs import PairDataset
 from headstart.errors import DataError, SettingsError
@@ -47,7 +47,7 @@ def test_training_rows_that_are_test_rows_are_left_out():
     train = Dataset(["one  row", "b", "c", "d", "e", "f"], ["x", "y"] * 3)
     kept = without_leaks(CLASSIFICATION, train, Dataset(["one row", "new"], ["x", "y"]))
     assert (kept.texts, kept.lines) == (["b", "c", "d", "e", "f"], [2, 3, 4, 5, 6])
-    assert kept.notes == ("1 training rows that are test rows, too, are left out.",)
+    assert kept.notes == ("Training rows that are test rows, too, and are left out: 1.",)
     assert without_leaks(CLASSIFICATION, train, Dataset(["new"], ["x"])) is train
     with pytest.raises(DataError, match="every training row is a test row"):
         without_leaks(CLASSIFICATION, train, train)
@@ -55,6 +55,9 @@ def test_training_rows_that_are_test_rows_are_left_out():
         without_leaks(CLASSIFICATION, train, Dataset(["b", "d"], ["y", "y"]))
     pairs = PairDataset([("a", each) for each in "bcdef"], ["x", "y", "x", "y", "x"])
     assert without_leaks(PAIR, pairs, pairs.select([4])).texts == pairs.texts[:4]
+    swapped = PairDataset([("f", "a")], ["x"])
+    assert without_leaks(PAIR, pairs, swapped) is pairs
+    assert without_leaks(SYMMETRIC, pairs, swapped).texts == pairs.texts[:4]
 
 
 def test_processes_can_be_given_any_task():

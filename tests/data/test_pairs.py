@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headstart.data.labelled import check_known_labels, check_trainable
+from headstart.data.overlap import find_conflicts
 from headstart.data.pairs import PairDataset, read_labelled_pairs, read_pairs
 from headstart.errors import DataError, SettingsError
 
@@ -31,6 +32,14 @@ def write(path, rows=ROWS, names=NAMES):
             ]
             path.write_text("\n".join(map(between.join, quoted)) + "\n")
     return path
+
+
+def test_of_symmetric_pairs_either_order_reads_as_one_text():
+    pairs = PairDataset([("b", "a  c"), ("a\tc", "b"), ("b", "b")], ["x", "y", "x"])
+    assert pairs.as_texts().texts == ["b | a  c", "a\tc | b", "b | b"]
+    assert pairs.as_texts(symmetric=True).texts == ["a  c | b", "a\tc | b", "b | b"]
+    assert find_conflicts(pairs.as_texts()).num_texts == 0
+    assert find_conflicts(pairs.as_texts(symmetric=True)).num_texts == 1
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])

@@ -41,10 +41,16 @@ def details(terms: Terms, contestants: Sequence[Contestant], made: Encoders) -> 
 
 
 def corpus_facts(
-    corpus: Corpus, contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]
+    corpus: Corpus | None, contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]
 ) -> dict[str, Any]:
-    """Return what the corpus is, and how large if that was counted in pretraining."""
-    facts: dict[str, Any] = {"source": corpus.description}
+    """Return what text without labels was used, and how large if that was counted in pretraining.
+
+    Args:
+        corpus: The corpus, unless nothing was made of it.
+        contestants: The methods.
+        encoders: Their encoders, by name.
+    """
+    facts: dict[str, Any] = {} if corpus is None else {"source": corpus.description}
     cove = encoders.get("cove")
     if cove is not None and "bleu" in cove.lineage:
         told = cove.lineage

@@ -45,7 +45,7 @@ from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import Method, as_plain, method_of
 from headstart.transfer.token_tagger import TokenTagger
 
-_CODE = 8  # raise it when the same cell would come out differently
+_CODE = 9  # raise it when the same cell would come out differently
 _TIMED_TEXTS = 32  # that an encoder reads once more, to say how fast it is
 
 
@@ -105,11 +105,12 @@ class Terms:
 
 
 class Model(NamedTuple):
-    """A model to fit and keep."""
+    """A model to fit and keep, unless it is not fitted by its deadline."""
 
     folder: Path
     contestant: Contestant
     labels: int
+    deadline: float = math.inf  # on the clock of `time.time`
 
 
 class _Work(NamedTuple):
@@ -152,7 +153,7 @@ def run_cells(
         known=known,
     )
     if known:
-        progress.note(f"{len(known)} of {len(every)} cells were finished before and are kept")
+        progress.note(f"finished before, and kept: {len(known)} of {len(every)} cells")
     work = (_Work(job, schedule.deadline_of(job)) for job in schedule.jobs())
     with progress.stage("comparing", len(every), "cells") as advance:
         advance(len(known))
@@ -168,23 +169,32 @@ def run_cells(
     return cells, schedule
 
 
-def fit_models(terms: Terms, models: Sequence[Model], *, workers: int, progress: Progress) -> None:
-    """Fit each model and save it as a model folder.
+def fit_models(
+    terms: Terms, models: Sequence[Model], *, workers: int, progress: Progress
+) -> list[Model]:
+    """Fit each model and save it as a model folder; return those that were fitted in time.
 
     What replaces the whole model takes longest, and is fitted first, by itself, on all cores.
     """
+    saved: set[Path | None] = set()
     whole = [model for model in models if terms.widths.get(model.contestant.encoder)]
     others = [model for model in models if model not in whole]
     with progress.stage("fitting what is kept", len(models), "models") as advance:
         for group, processes in ((whole, 1), (others, workers)):
             work = [
                 _Work(
-                    Job(one.contestant, one.labels, 0), math.inf, one.folder, workers // processes
+                    Job(one.contestant, one.labels, 0),
+                    one.deadline,
+                    one.folder,
+                    workers // processes,
                 )
                 for one in group
             ]
-            for _ in _in_processes(terms, work, processes) if work else ():
+            for done, spent in _in_processes(terms, work, processes) if work else ():
                 advance(1)
+                if spent is not None:
+                    saved.add(done.save_to)
+    return [model for model in models if model.folder in saved]
 
 
 def _spent(path: Path) -> Spent | None:
@@ -285,14 +295,16 @@ class _Until:
 def _do(work: _Work) -> Spent | None:
     terms, (contestant, labels, seed) = _WORKER["terms"], work.job
     encoder = _encoder(contestant.encoder) if contestant.encoder else None
+    progress = SILENT if math.isinf(work.deadline) else _Until(work.deadline)
     try:
         if work.save_to is not None:
+            started = time.perf_counter()
             torch.set_num_threads(work.threads)
             given = _given(terms, labels, seed)
             model = _estimator(terms.task, contestant, encoder, seed)
-            model.fit(given.texts, given.labels).save(work.save_to, overwrite=True)
-            return None
-        progress = SILENT if math.isinf(work.deadline) else _Until(work.deadline)
+            model.fit(given.texts, given.labels, progress=progress)
+            model.save(work.save_to, overwrite=True)
+            return Spent(time.perf_counter() - started, 0.0)
         cell = run_cell(terms, contestant, encoder, labels=labels, seed=seed, progress=progress)
         write_json(terms.path(*work.job), cell)
         return Spent(*cell["spent"])

@@ -8,7 +8,7 @@ import numpy as np
 
 from headstart.compare.contestants import Contestant
 from headstart.compare.tallies import as_tallies
-from headstart.compare.wording import TEXTS, Wording
+from headstart.compare.wording import TEXTS, Wording, several
 from headstart.data.contamination import SeenRows, find_seen
 from headstart.data.corpora import Corpus
 from headstart.data.labelled import Dataset
@@ -26,8 +26,13 @@ def look_for_seen(
     progress: Progress,
 ) -> SeenRows:
     """Find the test rows that were seen before; in the corpus only if a method learns from it."""
-    learn = any(one.is_adapted or _is_made_of_corpus(one) for one in contestants)
-    return find_seen(train, test, corpus if learn else None, progress=progress)
+    learns = learns_from_corpus(contestants)
+    return find_seen(train, test, corpus if learns else None, progress=progress)
+
+
+def learns_from_corpus(contestants: Sequence[Contestant]) -> bool:
+    """Whether an encoder is pretrained or adapted on the corpus."""
+    return any(one.is_adapted or _is_made_of_corpus(one) for one in contestants)
 
 
 def _is_made_of_corpus(one: Contestant) -> bool:
@@ -52,15 +57,21 @@ def clean_facts(seen: SeenRows, contestants: Sequence[Contestant]) -> dict[str, 
 
 def _sentence(facts: dict[str, Any]) -> str:
     looked = facts["in_corpus"] is not None
-    if facts["rows"] == facts["test_rows"]:
+    if facts["rows"] == facts["test_rows"] == 1:
+        said = "The one test row is clean: it is no training row, nor nearly"
+        said += ", and does not overlap with the corpus." if looked else "."
+    elif facts["rows"] == facts["test_rows"]:
         said = f"All {facts['rows']:,} test rows are clean: none is a training row, or nearly"
         said += ", and none overlaps with the corpus." if looked else "."
     else:
+        are = "is" if facts["rows"] == 1 else "are"
+        are_training_rows = "is a training row" if facts["leaked"] == 1 else "are training rows"
+        overlap = "overlaps" if facts["in_corpus"] == 1 else "overlap"
         said = (
-            f"{facts['rows']:,} of {facts['test_rows']:,} test rows are clean: "
-            f"{facts['leaked']:,} are training rows, {facts['nearly_leaked']:,} nearly"
+            f"{facts['rows']:,} of {several(facts['test_rows'], 'test row')} {are} clean: "
+            f"{facts['leaked']:,} {are_training_rows}, {facts['nearly_leaked']:,} nearly"
         )
-        said += f", and {facts['in_corpus']:,} overlap with the corpus." if looked else "."
+        said += f", and {facts['in_corpus']:,} {overlap} with the corpus." if looked else "."
     if facts["unknown"]:
         names = ", ".join(facts["unknown"])
         said += f" What else {names} learned from is not known here: it may hold clean rows too."
@@ -90,10 +101,11 @@ def changed_rankings(
     for labels, group in groupby(changes, key=lambda row: row["labels"]):
         rows = sorted(group, key=lambda row: row["clean_difference"] - row["difference"])
         pairs = "; ".join(map(_pair, rows[:_MOST_PAIRS]))
-        more = f"; and {len(rows) - _MOST_PAIRS:,} more pairs" if rows[_MOST_PAIRS:] else ""
+        rest = len(rows) - _MOST_PAIRS
+        more = f"; and {several(rest, 'more pair')}" if rest > 0 else ""
         found.append(
-            f"With {labels:,} {wording.labels} the ranking changes on the {num_clean:,} clean test "
-            f"rows: {pairs}{more}."
+            f"With {labels:,} {wording.labels} the ranking changes on the "
+            f"{several(num_clean, 'clean test row')}: {pairs}{more}."
         )
     return found
 

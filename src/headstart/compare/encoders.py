@@ -1,5 +1,6 @@
 """The encoders of a comparison: loaded, or pretrained or adapted on its corpus, once for all."""
 
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from headstart.storage import cache_folder, fingerprint, folder_lock
 
 PRETRAIN_EPOCHS = {"word2vec": 30, "glove": 50}
 MIN_COUNT = 3  # corpora of a task are small
-_CODE = 4  # raise it when the same corpus and limits would give another encoder
+_CODE = 5  # raise it when the same corpus and limits would give another encoder
 
 Make = Callable[[Path | None, dict[str, Any]], Pretrained]
 
@@ -69,7 +70,8 @@ def make_encoders(
         contestants: The methods that need them.
         corpus: What is pretrained and adapted on.
         parallel: What CoVe learns to translate.
-        minutes: The most that each pretraining, and each adapting, may take.
+        minutes: The most that each pretraining, and each adapting, may take; infinite only where
+            word vectors alone are made, which end with their epochs.
         size: Of CoVe, ELMo, BERT and GPT, where they are pretrained here.
         progress: Where progress goes.
 
@@ -132,7 +134,7 @@ def _add(
         _add_cove(made, text.parallel, minutes, size, progress)
         return
     corpus = text.corpus
-    limits: dict[str, Any] = {"minutes": minutes}
+    limits: dict[str, Any] = {"minutes": None if math.isinf(minutes) else minutes}
     if name in WORD_VECTORS:
         limits |= {"epochs": PRETRAIN_EPOCHS[name], "min_count": MIN_COUNT}
     else:

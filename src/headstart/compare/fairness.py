@@ -34,10 +34,11 @@ def differences(
 
     Args:
         methods: Each contestant's method, with every setting filled in.
-        encoders: The encoders, by name.
+        encoders: The encoders, by name; those that no method has are passed over.
         labels: The most that a method is given.
     """
     found = []
+    encoders = {name: each for name, each in encoders.items() if _used(name, methods)}
     whole = {name: each for name, each in encoders.items() if whole_model_width(each)}
     shared = [one for one in methods if one.encoder and one.encoder not in whole]
     widths = {one.encoder: encoders[one.encoder].model.width for one in shared}
@@ -52,7 +53,7 @@ def differences(
             f"{_listed(whole)} replace{'s' if len(whole) == 1 else ''} the whole model, of "
             f"{each} weights; word vectors and scratch share one small pipeline."
         )
-    found += [_origin(name, encoders[name], methods) for name in encoders if _used(name, methods)]
+    found += [_origin(name, encoders[name], methods) for name in encoders]
     linear = [c.name for c in methods if c.transfer in ("tfidf", "probe")]
     neural = [c.name for c in methods if c.transfer not in ("majority", "tfidf", "probe")]
     if linear and neural:
@@ -87,8 +88,7 @@ def _origin(name: str, encoder: Pretrained, methods: Iterable[Contestant]) -> st
             f"{name} was pretrained by others, on text and with a budget of theirs; "
             f"loaded from {Path(source).name}."
         )
-    pieces = "word pieces" if whole_model_width(encoder) else "words"
-    saw = f"{lineage['corpus']}: {lineage['words']:,} {pieces}, {lineage['seconds']:.0f} s"
+    saw = f"{lineage['corpus']}: {lineage['words']:,} words, {lineage['seconds']:.0f} s"
     if name.endswith(ADAPTED):
         return f"{name} is {name.removesuffix(ADAPTED)} pretrained further here, on {saw}."
     where = f"before, and loaded from {source}; it saw" if source else "here, on"

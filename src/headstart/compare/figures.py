@@ -135,9 +135,13 @@ def head_start_bars(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Fi
     return figures
 
 
-def cost_against_quality(rows: Sequence[Row]) -> list[Figure]:
-    """Draw score against each cost, for the rows of one budget, with the Pareto front."""
-    look = styles(row["method"] for row in rows)
+def cost_against_quality(rows: Sequence[Row], look: Mapping[str, Style]) -> list[Figure]:
+    """Draw score against each cost, for the rows of one budget, with the Pareto front.
+
+    Args:
+        rows: The rows.
+        look: The style of each method on the page: of these rows alone it could be another.
+    """
     figures = []
     for name, title in COSTS.items():
         measured = [row for row in rows if row[name]]

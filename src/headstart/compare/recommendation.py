@@ -15,12 +15,13 @@ Row = Mapping[str, Any]
 def best_by_validation(rows: Sequence[Row]) -> Row:
     """Return the row of best validation score; of equals, the one of lowest validation loss.
 
-    What gives no probabilities has no loss, and comes after its equals.
+    What gives no probabilities has no loss, and comes after its equals. Means that differ by their
+    rounding alone are equal.
     """
 
     def place(row: Row) -> tuple[float, float]:
         loss = row["validation_loss"]
-        return -row["validation"], math.inf if loss is None else loss
+        return -round(row["validation"], 9), math.inf if loss is None else round(loss, 9)
 
     return min(rows, key=place)
 

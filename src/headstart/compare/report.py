@@ -87,19 +87,20 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
     labels = recommended["labels"] if recommended else max(row["labels"] for row in rows)
     at_cost = [row for row in rows if row["labels"] == labels and row["method"] != "majority"]
     wording = Wording(**(result.get("wording") or {}))
+    left_out: Sequence[Row] = result.get("left_out") or ()
+    run_methods = list(dict.fromkeys(row["method"] for row in rows))
+    look = styles([*run_methods, *(row["method"] for row in left_out)])
     gap = head_start_gap(rows, headline, wording=wording)
     figures = {
         "gap": [gap] if gap else [],
         "curves": learning_curves(rows, wording=wording),
         "starts": head_start_bars(rows, wording=wording),
-        "costs": cost_against_quality(at_cost),
+        "costs": cost_against_quality(at_cost, look),
     }
     seeds = {cell["seed"] for cell in result.get("cells", ())}
     proofs = result.get("proofs") or {}
-    left_out: Sequence[Row] = result.get("left_out") or ()
     best = result.get("best") or {}
     clean = result.get("clean") or {"rows": 0, "test_rows": 0}
-    run_methods = list(dict.fromkeys(row["method"] for row in rows))
     return {
         **{name: result.get(name) for name in _OPTIONAL},
         "wording": wording,
@@ -118,7 +119,7 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
             for group in figures.values()
             for figure in group
         },
-        "methods": styles([*run_methods, *(row["method"] for row in left_out)]),
+        "methods": look,
         "run_methods": run_methods,
         "left_out": list(_left_out(left_out)),
         "most_labels": _most_labels(rows, left_out),
@@ -173,14 +174,18 @@ def _senses(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _quoted(headline: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return the head start in large type with its interval, or None if there is none to quote."""
+    """Return the head start in large type, or None if there is none to quote.
+
+    With its interval, which is empty where all three are the same bound, as in `headline`.
+    """
     if headline.get("factor") is None:
         return None
     factor, low, high = (
         Multiple(headline[name], headline.get(bound))
         for name, bound in (("factor", "bound"), ("low", "low_bound"), ("high", "high_bound"))
     )
-    return {"factor": f"{factor}×", "interval": f"{low}× to {high}×"}
+    interval = "" if factor == low == high else f"{low}× to {high}×"
+    return {"factor": f"{factor}×", "interval": interval}
 
 
 def _fitted_to(best: Mapping[str, Any], data: Mapping[str, Any], wording: Wording) -> str:

@@ -76,13 +76,14 @@ def without_leaks(task: ComparedTask, train: Examples, test: Examples) -> Exampl
     Raises:
         DataError: What is left cannot be trained on.
     """
-    asked = set(map(text_key, test.as_texts().texts))
-    kept = [row for row, text in enumerate(train.as_texts().texts) if text_key(text) not in asked]
+    asked = set(map(text_key, task.as_texts(test).texts))
+    texts = task.as_texts(train).texts
+    kept = [row for row, text in enumerate(texts) if text_key(text) not in asked]
     if len(kept) == len(train):
         return train
     if not kept:
         raise DataError(f"{train.source}: every training row is a test row, too")
-    note = f"{len(train) - len(kept):,} training rows that are test rows, too, are left out."
+    note = f"Training rows that are test rows, too, and are left out: {len(train) - len(kept):,}."
     found = replace(train.select(kept), notes=(*train.notes, note))
     task.check(found)
     return found

@@ -62,7 +62,7 @@ def score_spans(truth: Tagged, answers: Tagged) -> Scored:
     correct = [2 * len(gold & found) for gold, found in both]
     total = [len(gold) + len(found) for gold, found in both]
     why = None
-    if not any(correct):
+    if not any(correct) and any(gold for gold, _ in both):
         given = sum(len(found) for _, found in both)
         why = (
             f"none of {given:,} spans is right" if given else f"answers {OUTSIDE!r} for every word"

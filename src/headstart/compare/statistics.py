@@ -30,6 +30,7 @@ from scipy.special import stdtr
 from headstart.compare.tallies import Array, Tallies, as_tallies, divide
 from headstart.errors import DataError
 from headstart.seeds import generator
+from headstart.tasks.classification import macro_f1
 
 RESAMPLES = 5000
 _FLIPS = 10_000  # assignments of signs that are drawn where they cannot all be counted
@@ -158,12 +159,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def degenerate(predicted: Sequence[str], truth: Sequence[str]) -> str | None:
-    """Return why a run learned nothing: one answer for all rows, or no better than such a one."""
+    """Return why a run learned nothing: one answer for all rows, or no better than such a one.
+
+    No better is no better by accuracy nor by macro F1, for what tells rare classes apart may well
+    pay for it in accuracy. Rows of one class show nothing either way.
+    """
+    if len(set(truth)) == 1:
+        return None
     if len(set(predicted)) == 1:
         return f"answers {predicted[0]!r} for every row"
     label, count = Counter(truth).most_common(1)[0]
     right = sum(answer == true for answer, true in zip(predicted, truth, strict=True))
-    if right <= count:
+    if right <= count and macro_f1(truth, predicted) <= macro_f1(truth, [label] * len(truth)):
         return (
             f"accuracy {right / len(truth):.3f} is no better than always answering {label!r}: "
             f"{count / len(truth):.3f}"

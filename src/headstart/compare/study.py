@@ -26,6 +26,7 @@ from headstart.compare.clean_rows import (
     changed_rankings,
     clean_facts,
     clean_value,
+    learns_from_corpus,
     look_for_seen,
 )
 from headstart.compare.contestants import Contestant
@@ -281,6 +282,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         most_bytes=int(min(max_memory, _MOST_GIGABYTES) * 1e9),
         folder=Path(out),
     )
+    _check_that_pretraining_ends(plan)
     settings = {**asked, "methods": list(methods or defaults)}
     command = None if unnamed else replay_command("compare", asked)
     try:
@@ -316,6 +318,19 @@ class _Plan:
     folder: Path
 
 
+def _pretraining_minutes(plan: _Plan) -> float:
+    return plan.allowance.pretraining(plan.pretrain_minutes, num_pretrained(plan.contestants))
+
+
+def _check_that_pretraining_ends(plan: _Plan) -> None:
+    """Refuse infinite pretraining of what only minutes end: word vectors have their epochs."""
+    if num_pretrained(plan.contestants) and math.isinf(_pretraining_minutes(plan)):
+        raise SettingsError(
+            "pretrain_minutes must be finite where CoVe, ELMo, BERT or GPT are pretrained or "
+            "adapted: nothing else ends it"
+        )
+
+
 def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Make the encoders, run the cells, keep the winner; return the results as plain values."""
     started, spent_before = time.perf_counter(), _processor_seconds()
@@ -323,17 +338,18 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     corpus = plan.corpus or as_corpus(_all_texts(task, train))
     translations = plan.parallel.notes if plan.parallel else ()
     notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes, *translations)))
-    read_as_one = train.as_texts(), test.as_texts()
+    read_as_one = task.as_texts(train), task.as_texts(test)
     seen = look_for_seen(*read_as_one, corpus, contestants, progress=progress)
     cautions = [*warnings(read_as_one[0], seen), *shared_texts(task, train, test, seen)]
-    if plan.corpus is None:
+    learns = learns_from_corpus(contestants)
+    if plan.corpus is None and learns:
         cautions = [
             "No corpus was given: encoders are pretrained on the training texts.",
             *cautions,
         ]
     for note in (*notes, *cautions):
         progress.note(note)
-    minutes = plan.allowance.pretraining(plan.pretrain_minutes, num_pretrained(contestants))
+    minutes = _pretraining_minutes(plan)
     made = make_encoders(
         contestants,
         corpus,
@@ -378,16 +394,20 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     choice = recommend(summary, labels=len(train), left_out=left_out, wording=wording)
     winner = next(one for one in contestants if one.name == choice["method"])
     run = [row["labels"] for row in summary if row["method"] == winner.name]
-    labels = affordable_labels(schedule, winner, run, len(train), plan.allowance.models_end)
+    end = plan.allowance.models_end
+    labels = affordable_labels(schedule, winner, run, len(train), end)
     knowledge = fit_and_inspect(
         plan.folder,
         terms,
         Model(plan.folder / "best", winner, labels),
         contestants,
         made.loaded,
-        workers=plan.workers,
+        schedule=schedule,
+        end=end,
         progress=progress,
     )
+    senses = _senses(made.loaded, corpus, progress)
+    ran = {row["method"] for row in summary}
     return {
         "title": plan.title,
         "task": task.name,
@@ -396,7 +416,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "data": {
             **data_facts(task, train, test),
             "notes": notes,
-            "corpus": corpus_facts(corpus, contestants, made.loaded),
+            "corpus": corpus_facts(corpus if learns or senses else None, contestants, made.loaded),
         },
         "headline": headline(summary, wording=wording),
         "best": {
@@ -408,9 +428,9 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "left_out": left_out,
         "gains": gained,
         "differences": differences(
-            {one: terms.method(one) for one in contestants},
+            {one: terms.method(one) for one in contestants if one.name in ran},
             made.loaded,
-            labels=0 if task.by_word else plan.budgets[-1],
+            labels=0 if task.by_word else max(row["labels"] for row in summary),
         ),
         "warnings": [
             *(*cautions, *reordered, *made.notes),
@@ -423,13 +443,13 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "layers": layer_weights(cells),
         "forecast": foretold and hold_against(foretold, contestants, summary),
         "knowledge": knowledge,
-        "senses": _senses(made.loaded, corpus, progress),
+        "senses": senses,
         "settings": {
             **settings,
             "labels": list(plan.budgets),
             "seeds": plan.seeds,
             "minutes": _finite(plan.allowance.minutes),
-            "pretrain_minutes": minutes,
+            "pretrain_minutes": _finite(minutes),
             "pretrain_size": plan.pretrain_size,
             "workers": plan.workers,
             **details(terms, contestants, made),

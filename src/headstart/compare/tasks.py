@@ -82,6 +82,12 @@ class ComparedTask:
     texts: Callable[[Sequence[Any]], list[str]]
     unfit: Mapping[str, str] = field(default_factory=dict)
 
+    def as_texts(self, examples: Examples) -> Dataset:
+        """Return each example as one text, as which it is looked for among others."""
+        if isinstance(examples, PairDataset):
+            return examples.as_texts(symmetric=self.pairs == "symmetric")
+        return examples.as_texts()
+
 
 def _read_texts(path: str | Path, columns: Columns, progress: Progress) -> Dataset:
     _refuse_pairs(columns)

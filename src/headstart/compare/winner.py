@@ -1,5 +1,6 @@
 """The winner, fitted to as many labels as there is time for, and what its words have learned."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,16 +43,17 @@ def fit_and_inspect(
     contestants: Sequence[Contestant],
     encoders: Mapping[str, Pretrained],
     *,
-    workers: int,
+    schedule: Schedule,
+    end: float,
     progress: Progress,
 ) -> dict[str, Any] | None:
     """Fit the winner; look at the words' neighbors in scratch, pretrained and tuned vectors.
 
     Words are looked at where texts have labels: of a pair, no word by itself tells the label, and
     of tags, each word has its own. Of the word vectors that are compared the winner's are looked
-    at, or else the first that are fine-tuned, or the first.
+    at, or else the first that are fine-tuned, or the first. What is fitted for that alone gets no
+    more labels than the winner, and is left out if it is not fitted by `end`.
     """
-    models = [winner]
     order = sorted(
         (
             one
@@ -63,18 +65,24 @@ def fit_and_inspect(
     )
     shown = order[0] if order else None
     inspected = folder / "inspected"
+    asked: dict[str, Contestant] = {}
     if shown:
-        everything = len(terms.train)
-        models.append(Model(inspected / "scratch", Contestant.parse("scratch"), everything))
+        asked["scratch"] = Contestant.parse("scratch")
         if shown.transfer == "finetune":
-            models.append(Model(inspected / "finetuned", shown, everything))
-    fit_models(terms, models, workers=workers, progress=progress)
+            asked["finetuned"] = shown
+    labels = _labels_for_all(schedule, list(asked.values()), winner.labels, end)
+    others = [Model(inspected / name, one, labels, end) for name, one in asked.items()]
+    fitted = fit_models(terms, [winner, *others], workers=schedule.workers, progress=progress)
     encoder = encoders[shown.encoder] if shown else None
     if not shown or not isinstance(encoder, PretrainedWordVectors):
         return None
     if not isinstance(encoder.tokenizer, WordTokenizer):
         return None
-    learnt = {model.folder.name: load_model(model.folder).fitted_vectors() for model in models[1:]}
+    learnt = {
+        model.folder.name: load_model(model.folder).fitted_vectors()
+        for model in others
+        if model in fitted
+    }
     columns = {"scratch": learnt.get("scratch"), "pretrained": encoder, **learnt}
     spaces = {name: vectors.space for name, vectors in columns.items() if vectors}
     found = inspect_words(
@@ -84,3 +92,14 @@ def fit_and_inspect(
         spaces,
     )
     return {**found, "encoder": shown.encoder}
+
+
+def _labels_for_all(schedule: Schedule, asked: Sequence[Contestant], most: int, end: float) -> int:
+    """Return how many labels each of some methods can be fitted to by `end`, beside the winner."""
+    budgets = sorted({block.labels for block in schedule.blocks if block.labels <= most})
+    now = time.time()
+    rounds = math.ceil((1 + len(asked)) / schedule.workers)
+    each = now + (end - now) / rounds
+    return min(
+        (affordable_labels(schedule, one, budgets, most, each) for one in asked), default=most
+    )

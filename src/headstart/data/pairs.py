@@ -14,6 +14,7 @@ from headstart.data.columns import choose_label, choose_pair
 from headstart.data.hub_data import pinned
 from headstart.data.labelled import Dataset, Labelled, LabelledRows, read_columns, with_labels
 from headstart.data.lines import STDIN, read_lines
+from headstart.data.overlap import text_key
 from headstart.data.parallel import Pair
 from headstart.data.tables import file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
@@ -34,9 +35,14 @@ class PairDataset(Labelled[Pair, str]):
         """The distinct labels, sorted."""
         return sorted(set(self.labels))
 
-    def as_texts(self) -> Dataset:
-        """Return each pair as one text, as which it is looked for among others."""
-        texts = list(map(" | ".join, self.texts))
+    def as_texts(self, *, symmetric: bool = False) -> Dataset:
+        """Return each pair as one text, as which it is looked for among others.
+
+        Args:
+            symmetric: Whether neither text comes first: both orders then give one text.
+        """
+        pairs = [sorted(pair, key=text_key) for pair in self.texts] if symmetric else self.texts
+        texts = list(map(" | ".join, pairs))
         return Dataset(texts, self.labels, self.source, self.lines, self.notes)
 
 
