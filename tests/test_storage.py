@@ -80,6 +80,31 @@ def test_an_existing_folder_is_not_touched(tmp_path):
     assert (tmp_path / "model" / "part" / "a.txt").read_text() == "old"
 
 
+def test_a_folder_that_appears_meanwhile_is_not_touched(tmp_path):
+    def save_late():
+        with new_folder(tmp_path / "model") as folder:
+            (folder / "a.txt").write_text("second")
+            save(tmp_path / "model", "first")
+
+    with pytest.raises(StorageError, match="exists already"):
+        save_late()
+    assert (tmp_path / "model" / "part" / "a.txt").read_text() == "first"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_overwrite_replaces_what_headstart_saved_and_nothing_else(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    save(tmp_path / "thesis", overwrite=True)  # an empty folder may go
+    save(tmp_path / "thesis", overwrite=True)
+    (tmp_path / "thesis" / "manifest.json").rename(tmp_path / "manifest.json")
+    with pytest.raises(StorageError, match=r"thesis: holds 'b\.txt' and no manifest\.json, so"):
+        save(tmp_path / "thesis", overwrite=True)
+    with pytest.raises(StorageError, match=r"manifest\.json: is a file, and no folder"):
+        save(tmp_path / "manifest.json", overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["manifest.json", "thesis"]
+    assert sorted(os.listdir(tmp_path / "thesis")) == ["b.txt", "part"]
+
+
 def test_overwrite_replaces_the_whole_folder(tmp_path):
     save(tmp_path / "model", "old")
     with new_folder(tmp_path / "model", overwrite=True) as folder:

@@ -116,6 +116,24 @@ def _sum_and_sync(file: Path) -> str:
     return digest
 
 
+def _check_ours(target: Path) -> None:
+    """Check that what would be replaced is a folder saved by `new_folder`, or an empty one.
+
+    Raises:
+        StorageError: It holds something else.
+    """
+    if target.is_file():
+        raise StorageError(f"{target}: is a file, and no folder to overwrite; remove it first")
+    if target.is_dir() and not (target / MANIFEST).is_file():
+        with disk_errors(target):
+            found = min(os.listdir(target), default=None)
+        if found is not None:
+            raise StorageError(
+                f"{target}: holds {found!r} and no {MANIFEST}, so that headstart did not save it; "
+                "choose another folder or remove it first"
+            )
+
+
 def check_new(target: Path) -> None:
     """Check that nothing is there yet, before the work whose result shall be.
 
@@ -134,15 +152,16 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
 
     Args:
         target: The folder to be.
-        overwrite: Replace one that exists.
+        overwrite: Replace one that exists and was made so, too.
         needed: The bytes that it will take, if they are known, for errors.
 
     Raises:
-        StorageError: `target` exists and `overwrite` is false, or the disk refuses.
+        StorageError: `target` exists and `overwrite` is false, it holds what headstart did not
+            save, or the disk refuses.
     """
     target = Path(target).absolute()
-    if not overwrite:
-        check_new(target)
+    check = _check_ours if overwrite else check_new
+    check(target)
     with disk_errors(target, needed=needed), _beside(target) as folder:
         folder.mkdir()
         yield folder
@@ -156,8 +175,9 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
         for path in (*_folders(folder), folder):
             _sync(path)
         old = folder.with_name(_OLD)
+        check(target)  # again: another process may have been quicker
         try:
-            if target.exists():
+            if overwrite and target.exists():
                 os.rename(target, old)
             os.rename(folder, target)
         except BaseException:

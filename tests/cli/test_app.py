@@ -1,5 +1,6 @@
 """How commands end: exit codes, one line for an error, and no traceback unless asked for."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -130,6 +131,30 @@ def test_a_reader_that_went_away_is_no_error():
         os.close(write)
         assert process.wait(timeout=60) == 141
         assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no such device")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_no_fault_of_ours(unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        process = run_in_a_process("data", "list", "--json", stdout=full, env=environment)
+    with process:
+        assert process.wait(timeout=60) == 74
+        expected = b"error: standard input or output: No space left on device\n"
+        assert process.stderr.read() == expected
+
+
+def test_a_failing_disk_is_no_fault_of_ours(monkeypatch, capsys):
+    failing_with(monkeypatch, OSError(errno.EIO, "Input/output error", "a.csv"))
+    assert main(COMMAND) == 74
+    assert capsys.readouterr() == ("", "error: a.csv: Input/output error\n")
+
+
+def test_closed_standard_output_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["--version"]) == 74
+    assert capsys.readouterr().err.startswith("error: standard output is closed; ")
 
 
 def test_an_encoding_loses_no_result(tmp_path):

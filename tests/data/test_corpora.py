@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -151,6 +152,14 @@ def test_missing_files_are_refused(tmp_path):
         read_corpus(f"{tmp_path}/*.txt")
     with pytest.raises(DataError, match=r"no file in this folder ends in \.csv"):
         read_corpus(tmp_path)
+
+
+def test_a_pipe_is_refused_for_it_is_read_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe: is a pipe, and a corpus is read several times"):
+        read_corpus(tmp_path / "pipe")
+    with pytest.raises(DataError, match="/dev/null: is neither a file nor a folder, and a corpus"):
+        read_corpus("/dev/null")
 
 
 def test_an_error_in_the_middle_names_file_and_line(tmp_path):

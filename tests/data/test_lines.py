@@ -1,3 +1,4 @@
+import errno
 import gzip
 import io
 import sys
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from headstart.data import lines
 from headstart.data.lines import STDIN, read_blocks, read_lines
-from headstart.errors import DataError
+from headstart.errors import DataError, StorageError
 
 
 def written(tmp_path: Path, content: bytes, name: str = "a.txt") -> Path:
@@ -120,6 +121,36 @@ def test_a_missing_file_and_a_folder(tmp_path):
         list(read_lines(tmp_path / "b.txt"))
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         list(read_lines(tmp_path))
+
+
+class Failing(io.RawIOBase):
+    """A file of a failing disk, that gives some blocks at most."""
+
+    def __init__(self, blocks):
+        self.blocks = blocks
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        if not self.blocks:
+            raise OSError(errno.EIO, "Input/output error")
+        self.blocks -= 1
+        buffer[:] = b"\n" * len(buffer)
+        return len(buffer)
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_a_failing_disk_is_the_disks_fault(tmp_path, monkeypatch, blocks):
+    monkeypatch.setattr(Path, "open", lambda *_: io.BufferedReader(Failing(blocks)))
+    with pytest.raises(StorageError, match=r"a\.txt: cannot be read: Input/output error"):
+        list(read_lines(tmp_path / "a.txt"))
+
+
+def test_closed_standard_input_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(DataError, match="-: standard input is closed"):
+        list(read_lines(STDIN))
 
 
 def test_standard_input_of_any_size(monkeypatch):

@@ -36,7 +36,10 @@ def test_numbers_of_json_and_parquet_are_read_exactly(tmp_path_factory, numbers)
     assert read_numbers(folder / "a.parquet").labels == numbers
 
 
-@pytest.mark.parametrize("cell", ["good", "", "nan", "inf", "1_000", "1,5", "0x1", "true"])
+@pytest.mark.parametrize(
+    "cell",
+    ["good", "", "nan", "inf", "1_000", "1,5", "0x1", "true", "\uff11\uff12", "\u0661\u0662"],
+)
 def test_what_is_no_number_is_named(tmp_path, cell):
     path = tmp_path / "a.csv"
     path.write_text(f'text,stars\nx,1\ny,"{cell}"\n')

@@ -1,6 +1,5 @@
 """What a pretraining will take: a sample of the text, timed once, carried on to the whole."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 import headstart as hs
 from headstart.errors import DataError, SettingsError
-from headstart.hub import planning
+from headstart.hub import planning, speed
 from headstart.hub.scaling import LAWS
 from headstart.hub.speed import Speed, measure
 
@@ -89,7 +88,9 @@ def test_a_sample_is_carried_on_to_the_whole(timed, monkeypatch):
     found = hs.plan("gpt", TEXTS, threads=1)
     ((_, sample, _),) = timed
     times = sum(map(len, TEXTS)) / sum(map(len, sample))
-    assert sample == TEXTS[::4]
+    assert sample == sorted(sample, key=TEXTS.index)
+    room = sum(map(len, TEXTS)) // 3
+    assert room - max(map(len, TEXTS)) < sum(map(len, sample)) <= room
     assert found.tokens_per_epoch == round(100_000 * times)
     assert found.preparation_seconds == pytest.approx(10 * times)
     assert any("times as long" in note for note in found.notes)
@@ -109,8 +110,20 @@ def test_samples_are_spread_over_the_whole_text(texts, most):
     size = sum(map(len, sample))
     assert size <= most or len(sample) == 1
     assert times == sum(map(len, texts)) / size
-    every = 2 ** math.ceil(math.log2(len(texts) / len(sample))) if len(sample) > 1 else 1
-    assert len(sample) == 1 or sample in (texts[::every], texts[:: 2 * every])
+    rest = iter(texts)
+    assert all(text in rest for text in sample), "they come in the order of the whole text"
+    assert sample == texts or size > most - 30
+    assert planning.spread(texts, most, lambda _: None) == (sample, times)
+
+
+def test_samples_of_texts_that_take_turns_have_both():
+    texts = ["My title", "A body of some words"] * 200
+    sample, _ = planning.spread(texts, sum(map(len, texts)) // 2, lambda _: None)
+    assert sample.count(texts[0]) > 60 < sample.count(texts[1])
+    half = speed._half(texts)
+    assert len(half) == 200
+    assert half.count(texts[0]) > 60 < half.count(texts[1])
+    assert speed._half(["one"]) == ["one"]
 
 
 def test_a_number_of_tokens_needs_no_text(timed):
@@ -170,6 +183,16 @@ def test_word_vectors_are_timed_for_real():
     assert found.tokens_per_epoch == 80 * 16  # words, and what ends them
     assert found.parameters % 25 == 0
     assert 0 <= found.work_power < 1
+
+
+@pytest.mark.slow
+def test_word_vectors_of_too_few_texts_for_a_half_are_timed_all_the_same():
+    long = " ".join(["the cat sat on the mat and the dog ran to the house"] * 400)
+    texts = ["My title", long]
+    if long in speed._half(texts):
+        texts.reverse()
+    found = measure("word2vec", texts, seconds=0.1, size="tiny", threads=1, options={})
+    assert (found.vocabulary_power, found.work_power) == (1.0, 1.0)
 
 
 @pytest.mark.slow

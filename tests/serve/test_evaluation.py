@@ -43,6 +43,15 @@ def test_scores():
     assert found.classes[2] == ClassScores("c", precision=0.0, recall=0.0, f1=0.0, rows=0)
 
 
+def test_rows_are_whole_numbers_where_no_answer_is_right():
+    found = evaluate(FirstLetter(), Dataset(["a", "b"], ["b", "a"]))
+    assert [(each.rows, type(each.rows)) for each in found.classes] == [
+        (1, int),
+        (1, int),
+        (0, int),
+    ]
+
+
 def test_a_label_the_model_cannot_answer():
     with pytest.raises(DataError, match="line 2: label 'z' was not there in training"):
         evaluate(FirstLetter(), Dataset(["a", "b"], ["a", "z"]))

@@ -1,5 +1,6 @@
 """The `headstart` command: all its verbs, and how each of them ends."""
 
+import errno
 import io
 import os
 import signal
@@ -29,9 +30,10 @@ from headstart.cli import (
 )
 from headstart.cli.terminal import printable, say, tell
 from headstart.devices import is_out_of_memory
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, StorageError
 
 INTERRUPTED, TERMINATED, CLOSED_PIPE, OUR_FAULT = 130, 143, 141, 70  # 128 + the signal's number
+_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 _NO_MEMORY = "error: not enough memory; end other programs, or choose smaller sizes or fewer texts"
 
@@ -84,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     76 bad numbers, 130 and 143 stopped by Ctrl-C and by SIGTERM, 141 nobody reads the output.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if sys.stdout is None:
+        return _end(StorageError("standard output is closed; if nobody reads it, give /dev/null"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a result is never lost to an encoding
@@ -94,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in words:
             for line in "".join(traceback.format_exception(error)).splitlines():
                 print(printable(line), file=sys.stderr)
-        return _end(error)
+        return _end(_of_storage(error))
 
 
 def _run(words: Sequence[str]) -> int:
@@ -114,7 +118,7 @@ def _end(error: BaseException) -> int:
         case SystemExit():
             raise error
         case BrokenPipeError():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit
+            _drop_output()
             return CLOSED_PIPE
         case _Terminated():
             tell("stopped by SIGTERM")
@@ -130,6 +134,26 @@ def _end(error: BaseException) -> int:
             return error.exit_code
     tell(_NO_MEMORY if is_out_of_memory(error) else _internal(error))
     return OUR_FAULT
+
+
+def _of_storage(error: BaseException) -> BaseException:
+    """Return what a full or failing disk raised as a `StorageError`, and other errors as they are.
+
+    Files tell it themselves: what comes here is what was printed, for the most part.
+    """
+    if isinstance(error, HeadstartError) or getattr(error, "errno", None) not in _OF_DISKS:
+        return error
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    place = getattr(error, "filename", None) or "standard input or output"
+    return StorageError(f"{place}: {os.strerror(error.errno)}")  # type: ignore[attr-defined]
+
+
+def _drop_output() -> None:
+    """Let what is left of the output go nowhere: Python writes it as the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _internal(error: BaseException) -> str:

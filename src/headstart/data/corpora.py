@@ -198,6 +198,11 @@ def _find_files(path: Path) -> list[Path]:
             raise DataError(f"{path}: no file in this folder ends in {', '.join(ENDINGS)}")
         return files
     if path.exists():
+        if not path.is_file():
+            kind = "a pipe" if path.is_fifo() else "neither a file nor a folder"
+            raise DataError(
+                f"{path}: is {kind}, and a corpus is read several times; write it to a file"
+            )
         return [path]
     found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
     files = [file for file in found if file.is_file()]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from headstart.errors import DataError
+from headstart.errors import DataError, StorageError
 
 STDIN = Path("-")
 MAX_LINE_BYTES = 128 << 20  # text8, one line of 100 MB, is a corpus people have
@@ -33,7 +33,10 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
 
     Raises:
         DataError: The file is missing or unreadable, or (while reading) its compression is damaged.
+        StorageError: The disk cannot give back what it holds.
     """
+    if path == STDIN and sys.stdin is None:
+        raise DataError(f"{path}: standard input is closed")
     try:
         file = sys.stdin.buffer if path == STDIN else path.open("rb")
     except FileNotFoundError:
@@ -42,7 +45,8 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         buffered = cast(io.BufferedReader, file)
-        start = buffered.peek(4)
+        with _read_errors(path):
+            start = buffered.peek(4)
         for magic, codec in _CODECS.items():
             if start.startswith(magic):
                 buffered = io.BufferedReader(_Decompressed(path, buffered, codec))
@@ -50,6 +54,14 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
     finally:
         if path != STDIN:
             file.close()
+
+
+@contextmanager
+def _read_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 class _Decompressed(io.RawIOBase):
@@ -89,6 +101,7 @@ def read_blocks(path: Path) -> Iterator[str]:
 
     Raises:
         DataError: Not UTF-8, a NUL, or a line above `MAX_LINE_BYTES`; names the line and byte.
+        StorageError: The disk cannot give back what it holds.
     """
     line = 1
     with open_bytes(path) as file:
@@ -101,7 +114,7 @@ def read_blocks(path: Path) -> Iterator[str]:
 def _whole_lines(path: Path, file: io.BufferedReader) -> Iterator[bytes]:
     unfinished: list[bytes] = []
     line, size = 1, 0
-    while chunk := file.read1(_BLOCK_BYTES):
+    while chunk := _read_chunk(path, file):
         head, newline, tail = chunk.rpartition(b"\n")
         if newline:
             yield b"".join((*unfinished, head, newline))
@@ -118,6 +131,11 @@ def _whole_lines(path: Path, file: io.BufferedReader) -> Iterator[bytes]:
             break
     if last := b"".join(unfinished):
         yield last
+
+
+def _read_chunk(path: Path, file: io.BufferedReader) -> bytes:
+    with _read_errors(path):
+        return file.read1(_BLOCK_BYTES)
 
 
 def _decode(path: Path, first_line: int, block: bytes) -> str:

@@ -90,8 +90,10 @@ def _finite(column: str, cell: str) -> float:
 
 
 def _number(text: str) -> float | None:
+    if not text.isascii() or "_" in text:  # digits of other scripts and 1_000 are Python's
+        return None
     try:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) and "_" not in text else None  # 1_000 is Python's
+    return number if math.isfinite(number) else None

@@ -4,6 +4,7 @@ Time and memory are those of the real thing, timed for some seconds on this mach
 to the whole text; the held-out loss is what a law expects that was fitted on runs of this toolkit.
 """
 
+import heapq
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ _BUSY = 0.15  # cores' worth of other work that makes a timing doubtful
 _SIZES = {"word2vec": "small", "glove": "small"}  # by default; the others' is mini
 
 _MADE_UP = 3000  # documents of 300 words
-_CODE = 3  # raise it when the same trial would be timed in another way
+_CODE = 4  # raise it when the same trial would be timed in another way
 
 _Text = TypeVar("_Text", str, Pair)
 
@@ -236,22 +237,26 @@ def _timed(
 def spread(texts: Iterable[_Text], characters: int, advance: Advance) -> tuple[list[_Text], float]:
     """Return texts spread over all of them, and how many times longer all are.
 
-    Every text is kept, then every second, every fourth .., whenever there are too many.
+    Each text draws a lot, and those of the lowest lots are kept, as many as there is room for: of
+    texts that take turns, such as titles and bodies, it has both.
     """
-    kept: list[_Text] = []
+    random = generator(0, "texts that are timed")
+    kept: list[tuple[float, int, _Text]] = []  # a heap, whose first text has the highest lot
     size = total = 0
-    every = 1
+    highest = 1.0
     for number, text in enumerate(texts):
         total += _characters(text)
         advance(1)
-        if number % every:
+        if (lot := random.random()) >= highest:
             continue
-        kept.append(text)
+        heapq.heappush(kept, (-lot, number, text))
         size += _characters(text)
         while size > characters and len(kept) > 1:
-            kept, every = kept[::2], 2 * every
-            size = sum(map(_characters, kept))
-    return kept, total / size
+            lot, _, dropped = heapq.heappop(kept)
+            highest = -lot
+            size -= _characters(dropped)
+    sample = [text for _, _, text in sorted(kept, key=lambda each: each[1])]
+    return sample, total / size
 
 
 def _characters(text: str | Pair) -> int:

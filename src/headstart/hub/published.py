@@ -73,11 +73,10 @@ def _read(folder: Path, config: Mapping[str, Any]) -> tuple[Pretrained, Report]:
         tokenizer = read_published(folder, kind, rows=decoder.config.vocabulary_size)
         return PretrainedGpt.of(decoder, tokenizer, lineage={}), report
     wrapped, report = load_wrapped(folder, config)
-    rows = wrapped.transformer.get_input_embeddings().num_embeddings  # type: ignore[operator]
-    tokenizer, frame = read_wrapped_tokenizer(folder, kind, rows=rows)
+    tokenizer, frame = read_wrapped_tokenizer(folder, kind, rows=wrapped.rows)
     about = {
         "model_type": kind,
-        "vocabulary_size": rows,
+        "vocabulary_size": wrapped.rows,
         "width": wrapped.width,
         "layers": len(wrapped.layer_groups()) - 1,
         "positions": wrapped.positions,

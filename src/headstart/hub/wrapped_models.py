@@ -1,10 +1,11 @@
 """Encoders of `transformers` that headstart has no class for, used like any other."""
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import SettingsError
+from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
     FORMAT,
@@ -120,17 +121,25 @@ def read_wrapped_tokenizer(
         backend.no_truncation()
         backend.no_padding()
         return tokenizer, _named(backend)
-    made = _made_by_transformers(folder)
-    if made is not None and made.get_vocab_size() <= rows:
+    made, reason = _made_by_transformers(folder, rows)
+    if made is not None:
         return SubwordTokenizer(made), _named(made)
-    tokenizer = read_published(folder, model_type, rows=rows)
+    try:
+        tokenizer = read_published(folder, model_type, rows=rows)
+    except FormatError as error:
+        raise FormatError(f"{error}; transformers: {reason}") from None
     cls, sep = tokenizer.specials.cls, tokenizer.specials.sep
     if cls is None or sep is None:
         return tokenizer, {"before": [], "between": [], "after": []}
     return tokenizer, {"before": [cls], "between": [sep], "after": [sep]}
 
 
-def _made_by_transformers(folder: Path) -> Any:  # noqa: ANN401 - a Rust class, or None
+def _made_by_transformers(folder: Path, rows: int) -> tuple[Any, str]:
+    """Return the Rust tokenizer that `transformers` makes, or None and why there is none.
+
+    Raises:
+        FormatError: It knows special tokens only, as where the file of its pieces is missing.
+    """
     transformers = import_transformers(f"{folder}: its tokenizer")
     try_transformers_tokenizer(folder)
     with quiet(transformers):
@@ -138,9 +147,35 @@ def _made_by_transformers(folder: Path) -> Any:  # noqa: ANN401 - a Rust class, 
             made = transformers.AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-        except Exception:  # noqa: BLE001 - then our own reader says what is missing
-            return None
-    return getattr(made, "backend_tokenizer", None)
+        except Exception as error:  # noqa: BLE001 - then our own reader may know how
+            return None, _reason(folder, error)
+    tokenizer = getattr(made, "backend_tokenizer", None)
+    if tokenizer is None:
+        return None, f"its {type(made).__name__} cannot be written as a {TOKENIZER}"
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    if not any(_has_letters(piece) for piece in tokenizer.get_vocab() if piece not in special):
+        others = set(made.vocab_files_names.values()) - {TOKENIZER, TOKENIZER_CONFIG}
+        files = " or ".join(filter(None, (TOKENIZER, " with ".join(sorted(others, reverse=True)))))
+        raise FormatError(
+            f"{folder}: its tokenizer has no pieces but special tokens; a {type(made).__name__} "
+            f"needs {files} there"
+        )
+    if (size := tokenizer.get_vocab_size()) > rows:
+        return None, f"makes {size:,} pieces, but the model has embeddings for {rows:,}"
+    return tokenizer, ""
+
+
+def _has_letters(piece: str) -> bool:
+    return any(map(str.isalnum, piece))
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    """Return the first line of what `transformers` says, and the library that it does not name."""
+    reason = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
+    models = sorted(folder.glob("*.model"))
+    if models and importlib.util.find_spec("sentencepiece") is None:
+        reason += f"; {models[0].name} needs sentencepiece: pip install sentencepiece"
+    return reason
 
 
 def _named(tokenizer: Any) -> dict[str, list[int]]:  # noqa: ANN401 - a Rust class

@@ -216,5 +216,7 @@ def _in_batches(
 def _class_scores(
     labels: Sequence[str], columns: Sequence[NDArray[Any]]
 ) -> tuple[ClassScores, ...]:
-    rows = zip(labels, *(column.tolist() for column in columns), strict=True)
+    *scores, counts = (column.tolist() for column in columns)
+    counts = map(int, counts)  # scikit-learn has floats where no label is predicted right
+    rows = zip(labels, *scores, counts, strict=True)
     return tuple(ClassScores(*row) for row in rows)

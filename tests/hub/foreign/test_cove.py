@@ -62,6 +62,20 @@ def test_published_weights_give_published_states(tmp_path, lstm, vectors, prefix
     assert few.tokenizer.vocabulary[2:] == ["cat"]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weight: weight * float("nan"), "weight_hh_l1 holds NaN or infinity"),
+        (lambda weight: weight.to(torch.int8), "weight_hh_l1 holds int8, expected floats"),
+    ],
+)
+def test_weights_that_are_no_finite_floats_are_refused(tmp_path, lstm, vectors, change, message):
+    tensors = lstm.state_dict()
+    tensors["weight_hh_l1"] = change(tensors["weight_hh_l1"])
+    with pytest.raises(FormatError, match=message):
+        hs.load(saved(tmp_path, tensors), vectors=vectors)
+
+
 def test_word_vectors_in_memory_serve_too(tmp_path, lstm, vectors):
     path = saved(tmp_path, lstm.state_dict())
     assert (

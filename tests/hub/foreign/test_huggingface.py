@@ -13,6 +13,8 @@ import platformdirs
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.hub.conftest import WORD_PIECES
+from tokenizers import BertWordPieceTokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
 from headstart.errors import (
@@ -23,7 +25,12 @@ from headstart.errors import (
     TransferError,
 )
 from headstart.hub.foreign import bert, openai_gpt
-from headstart.hub.foreign.huggingface import is_hub_id, read_config, read_weights
+from headstart.hub.foreign.huggingface import (
+    download,
+    is_hub_id,
+    read_config,
+    read_weights,
+)
 from headstart.hub.foreign.published_tokenizers import read_published
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.hub.store import load_encoder
@@ -358,6 +365,28 @@ def test_damaged_merges_are_refused(tmp_path):
         read_published(tmp_path, "gpt2", rows=9)
 
 
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "config.json"])
+def test_lists_of_pieces_of_another_class_of_tokenizers_are_refused(tmp_path, name):
+    (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\na\n")
+    for class_ in ("BertTokenizer", "DistilBertTokenizerFast", None):
+        (tmp_path / name).write_text(json.dumps({"tokenizer_class": class_}))
+        assert read_published(tmp_path, "bert", rows=9).words("a") == ["a"]
+    (tmp_path / name).write_text(json.dumps({"tokenizer_class": "BertJapaneseTokenizer"}))
+    with pytest.raises(FormatError, match=rf"{name}: the tokenizer is a BertJapaneseTokenizer"):
+        read_published(tmp_path, "bert", rows=9)
+
+
+def test_byte_pairs_of_whole_words_are_no_byte_level_ones(tmp_path):
+    (tmp_path / "vocab.json").write_text('{"<unk>": 0, "a": 1, "b</w>": 2, "ab</w>": 3}')
+    (tmp_path / "merges.txt").write_text("#version: 0.2\na b</w>\n")
+    with pytest.raises(FormatError, match=r"merges\.txt: its words end in </w>"):
+        read_published(tmp_path, "bert", rows=9)
+    assert read_published(tmp_path, "openai-gpt", rows=9).words("ab") == ["ab</w>"]
+    spaced = '{"a": 1, "b</w>": 2, "ab</w>": 3, "\u0120": 0}'
+    (tmp_path / "vocab.json").write_text(spaced)
+    assert read_published(tmp_path, "bert", rows=9).vocabulary_size == 4
+
+
 # Published files
 
 
@@ -551,6 +580,15 @@ def test_a_folder_of_ours_comes_back_from_the_hub(tiny, saved, hub, tmp_path):
     assert (encoder.fingerprint, encoder.lineage) == (ours.fingerprint, ours.lineage)
 
 
+def test_all_files_that_a_tokenizer_may_need_are_fetched(tiny, saved, hub):
+    folder = saved(tiny("BertModel"))
+    files = {"spm.model", "spiece.model", "sentencepiece.bpe.model", "bpe.codes"}
+    for name in files:
+        (folder / name).write_bytes(b"pieces")
+    download("me/tiny")
+    assert hub.fetched == {*files, "config.json", "model.safetensors", "vocab.txt"}
+
+
 def test_what_the_hub_does_not_have_is_told(hub):
     for source, settings, message in (
         ("me/nothing", {}, "no such file or folder here, and no such model on the hub"),
@@ -592,7 +630,11 @@ def wrapped(transformers, saved):
         class_ = getattr(transformers, name)
         torch.manual_seed(0)
         model = class_(class_.config_class(vocab_size=64, **WRAPPED[name])).eval()
-        return model, saved(model)
+        folder = saved(model)
+        if name == "XLMRobertaModel":  # its class reads no vocab.txt
+            tokenizer = BertWordPieceTokenizer({piece: n for n, piece in enumerate(WORD_PIECES)})
+            tokenizer.save(str(folder / "tokenizer.json"))
+        return model, folder
 
     return make
 
@@ -687,6 +729,61 @@ def test_weights_of_any_encoder_that_do_not_fit_are_refused(wrapped, change, err
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(error, match=message):
         load_encoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.full((16,), float("nan")), r"lin1\.bias holds NaN or infinity"),
+        (torch.zeros(16, dtype=torch.int8), r"lin1\.bias holds int8, expected floats"),
+    ],
+)
+def test_weights_of_any_encoder_that_are_no_finite_floats_are_refused(wrapped, value, message):
+    _, folder = wrapped("DistilBertForMaskedLM")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["distilbert.embeddings.position_ids"] = torch.arange(20)[None]  # of older files
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    load_encoder(folder)
+    tensors["distilbert.transformer.layer.0.ffn.lin1.bias"] = value
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(FormatError, match=message):
+        load_encoder(folder)
+
+
+def test_a_folder_without_pieces_is_refused(wrapped, transformers, monkeypatch):
+    _, folder = wrapped("DistilBertForMaskedLM")
+    os.remove(folder / "vocab.txt")
+    with pytest.raises(
+        FormatError,
+        match=r"model: its tokenizer has no pieces but special tokens; a BertTokenizer needs "
+        r"tokenizer\.json or vocab\.txt there",
+    ):
+        load_encoder(folder)
+
+    def fail(*_, **__):
+        raise ValueError("You need it.\nmore")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    (folder / "spm.model").write_bytes(b"pieces")
+    with pytest.raises(
+        FormatError,
+        match=r"has no tokenizer; .*; transformers: You need it; spm\.model needs sentencepiece: "
+        "pip install sentencepiece",
+    ):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("AlbertModel", "model: its AlbertModel keeps its 2 layers where headstart does not"),
+        ("IBertModel", "model: its IBertModel keeps its embeddings in a QuantEmbedding, which"),
+    ],
+)
+def test_an_encoder_that_is_built_in_another_way_is_refused(tiny, saved, name, message):
+    with pytest.raises(FormatError, match=message):
+        load_encoder(saved(tiny(name, embedding_size=16)))
 
 
 def test_loading_is_silent_and_leaves_the_library_as_it_was(transformers, wrapped, capfd):

@@ -16,6 +16,7 @@ from headstart.errors import FormatError
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.foreign.huggingface import read_tensors
+from headstart.hub.foreign.tensor_names import check_values
 from headstart.models.cove import Cove, CoveConfig
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 
@@ -34,8 +35,8 @@ def read_mt_lstm(path: Path) -> dict[str, Tensor]:
     """Return the encoder's tensors under our names.
 
     Raises:
-        FormatError: The file is missing, could run code, or holds another thing than a two-layer
-            bidirectional LSTM.
+        FormatError: The file is missing, could run code, holds another thing than a two-layer
+            bidirectional LSTM, or no finite floats.
     """
     if not path.is_file():
         raise FormatError(f"{path}: no such file")
@@ -47,6 +48,7 @@ def read_mt_lstm(path: Path) -> dict[str, Tensor]:
                 f"{path}: {name!r} is no tensor of a two-layer bidirectional LSTM, such as "
                 "rnn.weight_ih_l0 or weight_hh_l1_reverse"
             )
+        check_values(path, name, tensor)
         part, layer, reverse = found.groups()
         tensors[f"layers.{layer}.{part}_l0{reverse or ''}"] = tensor.float()
     expected = [

@@ -30,6 +30,13 @@ _PAIRS = {
 _BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _BYTE_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>")
 _UNK = "<unk>"
+_WORD_END = "</w>"
+_SPACE = "\u0120"  # as GPT-2's alphabet of bytes writes it
+_CLASSES = {  # of transformers, whose pieces are cut as we cut them
+    f"{kind}Tokenizer{fast}"
+    for kind in ("Bert", "DistilBert", "Electra", "MPNet", "Roberta", "GPT2", "OpenAIGPT")
+    for fast in ("", "Fast")
+}
 _ROLES = {
     "pad_token": "pad",
     "unk_token": "unknown",
@@ -50,7 +57,8 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
         rows: How many embeddings the model has.
 
     Raises:
-        FormatError: There is none, it is damaged, or it has more pieces than the model embeddings.
+        FormatError: There is none, it is damaged, is of a class whose lists of pieces are not
+            read, or has more pieces than the model embeddings.
     """
     if (folder / TOKENIZER).is_file():
         place = folder / TOKENIZER
@@ -58,6 +66,7 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
         tokenizer = SubwordTokenizer.load(place)
     else:
         place = _find_pieces(folder, model_type)
+        _check_class(folder)
         try_pieces(place, model_type)
         tokenizer = _checked(place, model_type)
     if tokenizer.vocabulary_size > rows:
@@ -77,6 +86,20 @@ def _find_pieces(folder: Path, model_type: str) -> Path:
             return folder / pieces
     names = [TOKENIZER, _WORD_PIECES, *(" with ".join(pair) for pair in _PAIRS.items())]
     raise FormatError(f"{folder}: has no tokenizer; looked for {', '.join(names)}")
+
+
+def _check_class(folder: Path) -> None:
+    """Refuse lists of pieces of a tokenizer that cuts in another way than we would."""
+    for name in (TOKENIZER_CONFIG, "config.json"):
+        settings = read_json(folder / name) if (folder / name).is_file() else {}
+        class_ = settings.get("tokenizer_class")
+        if isinstance(class_, str):
+            if class_ not in _CLASSES:
+                raise FormatError(
+                    f"{folder / name}: the tokenizer is a {class_}, which is read from "
+                    f"{TOKENIZER} only"
+                )
+            return
 
 
 def tokenizer_of_pieces(place: Path, model_type: str) -> tokenizers.Tokenizer:
@@ -152,6 +175,12 @@ def _byte_pairs(vocabulary: Path, merges: Path, model_type: str) -> tokenizers.T
         raise FormatError(f"{merges}: a merge is two pieces, not {' '.join(bad[0])!r}")
     if model_type == "openai-gpt":
         return _words_of_letters(pieces, pairs)
+    ends = any(second.endswith(_WORD_END) for _, second in pairs)
+    if ends and not any(_SPACE in piece for piece in pieces):
+        raise FormatError(
+            f"{merges}: its words end in {_WORD_END}, so that it is no byte-level BPE; that of "
+            "another kind than GPT-1's is not read"
+        )
     tokenizer = tokenizers.Tokenizer(models.BPE(pieces, pairs))
     spaced = _tokenizer_settings(vocabulary.parent).get("add_prefix_space") is True
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
@@ -163,11 +192,11 @@ def _byte_pairs(vocabulary: Path, merges: Path, model_type: str) -> tokenizers.T
 def _words_of_letters(pieces: dict[str, int], pairs: list[Any]) -> tokenizers.Tokenizer:
     """GPT-1's: lower-cased words whose last piece ends in `</w>`."""
     tokenizer = tokenizers.Tokenizer(
-        models.BPE(pieces, pairs, unk_token=_UNK, end_of_word_suffix="</w>")
+        models.BPE(pieces, pairs, unk_token=_UNK, end_of_word_suffix=_WORD_END)
     )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+    tokenizer.decoder = decoders.BPEDecoder(suffix=_WORD_END)
     _add_specials(tokenizer, (_UNK,))
     return tokenizer
 

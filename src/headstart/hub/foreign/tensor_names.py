@@ -218,6 +218,20 @@ def _check(translated: Translated, ours: str, like: Tensor) -> None:
         both = (translated.restore(ours, each) for each in (like, tensor))
         sizes = ["x".join(map(str, each.shape)) or "a number" for each in both]
         raise FormatError(f"{place}: {name} should be {sizes[0]}, but is {sizes[1]}")
+    check_values(place, name, tensor)
+
+
+def check_values(place: object, name: str, tensor: Tensor) -> None:
+    """Check that a weight is of finite floats.
+
+    Args:
+        place: The file or folder, for errors.
+        name: The file's own name of it.
+        tensor: The weight.
+
+    Raises:
+        FormatError: It is of whole numbers, or holds NaN or infinity.
+    """
     if not tensor.is_floating_point():
         raise FormatError(
             f"{place}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, expected floats; "

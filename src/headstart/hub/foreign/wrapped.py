@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from headstart.errors import FormatError, MissingExtraError, TransferError
 from headstart.hub.foreign.huggingface import read_weights
-from headstart.hub.foreign.tensor_names import Report, shown
+from headstart.hub.foreign.tensor_names import Report, check_values, shown
 
 _HIDDEN = "num_hidden_layers"
 _PARTS = re.compile("layers?$|blocks|experts|groups|heads")
@@ -55,6 +55,20 @@ class TransformersEncoder(nn.Module):
         limit = getattr(self.transformer.config, "max_position_embeddings", None)
         return limit if type(limit) is int and limit > 0 else None
 
+    @property
+    def rows(self) -> int:
+        """How many embeddings of pieces there are."""
+        return self._embeddings().num_embeddings
+
+    def check(self) -> None:
+        """Check that embeddings and layers are where they are looked for.
+
+        Raises:
+            FormatError: They are not.
+        """
+        self._embeddings()
+        self._layers()
+
     def layer_groups(self) -> list[nn.Module]:
         """Return what stands before the layers, every layer, and with the last what follows it."""
         name, layers = self._layers()
@@ -69,13 +83,23 @@ class TransformersEncoder(nn.Module):
         top = nn.ModuleList([layers[-1], *after])
         return [nn.ModuleList(before), *layers[:-1], top]
 
+    def _embeddings(self) -> nn.Embedding:
+        transformer: Any = self.transformer
+        table = transformer.get_input_embeddings()
+        if not isinstance(table, nn.Embedding):
+            raise FormatError(
+                f"its {type(transformer).__name__} keeps its embeddings in a "
+                f"{type(table).__name__}, which headstart does not know"
+            )
+        return table
+
     def _layers(self) -> tuple[str, nn.ModuleList]:
         number = getattr(self.transformer.config, _HIDDEN, None)
         for name, module in self.transformer.named_modules():
             if isinstance(module, nn.ModuleList) and len(module) == number:
                 return name, module
         raise FormatError(
-            f"a {type(self.transformer).__name__} keeps its {number} layers where headstart does "
+            f"its {type(self.transformer).__name__} keeps its {number} layers where headstart does "
             "not find them"
         )
 
@@ -89,7 +113,8 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
 
     Raises:
         MissingExtraError: `transformers` is not installed.
-        FormatError: It knows no such model, or the weights do not fit.
+        FormatError: It knows no such model, the weights do not fit, or headstart cannot find its
+            way about the model.
         TransferError: Nothing in the file belongs to the model.
     """
     kind = config.get("model_type")
@@ -122,7 +147,14 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
         except Exception as error:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise FormatError(f"{folder}: transformers cannot read it: {reason}") from error
-    return TransformersEncoder(model.eval()), _report(folder, model, found)
+    report = _report(folder, model, found)
+    _check_weights(folder, model, tensors)
+    encoder = TransformersEncoder(model.eval())
+    try:
+        encoder.check()
+    except FormatError as error:
+        raise FormatError(f"{folder}: {error}") from None
+    return encoder, report
 
 
 def _check_numbers(folder: Path, value: object, name: str = "") -> None:
@@ -163,6 +195,18 @@ def _report(folder: Path, model: nn.Module, found: Mapping[str, Any]) -> Report:
     if lost := [name for name in missing if "pooler" not in name]:
         raise FormatError(f"{folder}: {len(lost):,} tensors are missing: {', '.join(lost)}")
     return Report(total - len(missing), tuple(missing), tuple(sorted(found["unexpected_keys"])))
+
+
+def _check_weights(folder: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are no finite floats; buffers, such as `position_ids`, may be whole."""
+    parameters = dict(model.named_parameters())
+    for name, tensor in tensors.items():
+        parts = name.split(".")  # the file may have prefixes that the model has not
+        own = (".".join(parts[start:]) for start in range(len(parts)))
+        if not tensor.is_floating_point() and any(each in parameters for each in own):
+            check_values(folder, name, tensor)
+    for name, parameter in parameters.items():
+        check_values(folder, name, parameter)
 
 
 def import_transformers(what: str) -> Any:  # noqa: ANN401 - a module of an extra
