@@ -121,6 +121,8 @@ def test_list(run, tmp_path):
     folder = tmp_path / "cache" / "demo" / "bbc-news"
     folder.mkdir(parents=True)
     assert str(folder) in run("data", "list")[1]
+    folder.rename(folder.with_name("bbc-news-0123abcd"))  # as `data get` calls it
+    assert f"{folder}-0123abcd" in run("data", "list")[1]
 
 
 def test_get(run, monkeypatch):

@@ -57,6 +57,24 @@ def test_one_value_may_stand_for_a_list(tmp_path):
     assert (values["corpus"], values["labels"]) == ([Path("b")], [50])
 
 
+def test_an_option_has_the_name_that_is_typed_and_its_own(tmp_path):
+    told, one = [], typer.Typer()
+
+    @one.command()
+    def study(
+        more: Annotated[list[str] | None, typer.Option("--set")] = None, config: Config = None
+    ):
+        told.append(more)
+
+    file = tmp_path / "run.toml"
+    for name in ("set", "more"):
+        file.write_text(f"{name} = ['window=3', 'a=b']\n")
+        command = typer.main.get_command(one)
+        with command.make_context("headstart", ["--config", str(file)]) as context:
+            command.invoke(context)
+    assert told == [["window=3", "a=b"]] * 2
+
+
 def test_what_is_typed_wins(tmp_path):
     values = run_with(tmp_path, "data = 'a.csv'\nlabels = [50]\nseeds = 3\n", "b.csv", "--seeds", 1)
     assert (values["data"], values["labels"], values["seeds"]) == (Path("b.csv"), [50], 1)

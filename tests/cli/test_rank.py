@@ -36,6 +36,16 @@ def test_a_table_a_sentence_and_what_comes_next(run):
 
 
 @pytest.mark.usefixtures("vectors")
+def test_what_comes_next_reads_the_same_columns(run, files):
+    text = (files / "train.csv").read_text().replace("text,label", "Body of mail,Department", 1)
+    (files / "other.csv").write_text(text)
+    columns = ["--text-column", "Body of mail", "--label-column", "Department"]
+    code, out, _ = run("rank", "other.csv", "--encoders", "alike.vec,topics.vec", *columns)
+    assert code == 0
+    assert shlex.split(out.splitlines()[-1])[3:7] == columns
+
+
+@pytest.mark.usefixtures("vectors")
 def test_json_has_all_numbers(run):
     code, out, err = run(*FILES, "a=topics.vec,b=alike.vec", "--labels", "12", "--json")
     found = json.loads(out)

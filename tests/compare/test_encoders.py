@@ -46,6 +46,11 @@ def test_word_vectors_end_with_their_epochs_where_minutes_are_infinite(rows, mon
     assert made.lineage["epochs"] == pytest.approx(1)
 
 
+def test_a_corpus_too_small_for_word_vectors_names_them_and_itself(rows):
+    with pytest.raises(DataError, match=r"^word2vec cannot be pretrained on .*--methods"):
+        make(rows, "word2vec:probe", corpus=["two words"])
+
+
 @pytest.fixture
 def few_steps(monkeypatch):
     """Let three steps be enough, so that no test depends on a machine's speed."""

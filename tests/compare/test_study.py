@@ -413,6 +413,15 @@ def test_labels_that_only_the_test_rows_have(files):
         _compare(files)
 
 
+def test_results_on_other_data_are_not_replaced(files):
+    (files / "out").mkdir()
+    before = '{"title": "How many labels does pretraining save on mine.csv?"}'
+    (files / "out" / "results.json").write_text(before)
+    with pytest.raises(SettingsError, match=r"holds another comparison, .* on mine\.csv"):
+        _compare(files)
+    assert (files / "out" / "results.json").read_text() == before
+
+
 def test_a_folder_in_use_is_left_alone(files):
     with folder_lock(files / "out"), pytest.raises(LockedError, match="process"):
         _compare(files)

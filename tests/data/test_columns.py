@@ -46,6 +46,13 @@ def test_what_could_be_several_columns_is_refused_with_their_names(columns, role
         choose(columns)
 
 
+@pytest.mark.parametrize(("column", "mark"), [("text;label", "semicolon"), ("text\tid", "tab")])
+def test_a_file_that_another_mark_separates_is_refused(column, mark):
+    with pytest.raises(DataError, match=rf"its only column is .*: a {mark} seems to stand between"):
+        choose([column])
+    assert choose([column, "text", "label"])[:2] == ("text", "label")
+
+
 def test_a_column_that_is_asked_for_needs_no_guess():
     assert choose(["a", "b", "c"], text="c", label="a") == ("c", "a", 0)
 

@@ -41,8 +41,8 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
         ("glove-6b-50d", GLOVE, "GloVe vectors of 400,000 words, 50 dimensions"),
         ("all-minilm-l6-v2", MINILM, "a sentence encoder of 6 layers, 384 wide"),
     ):
-        folder = cache_folder() / "demo" / name
-        place = str(folder) if folder.exists() else None
+        folders = sorted((cache_folder() / "demo").glob(f"{name}*"))  # news has a fingerprint
+        place = str(folders[0]) if folders else None
         rows.append({"name": name, "what": what, "from": package.requirement, "folder": place})
     if as_json:
         print_json(rows)

@@ -26,7 +26,12 @@ def _read_config(context: typer.Context, _: typer.CallbackParam, path: Path | No
     """Make the file's settings the command's defaults, each checked as if it had been typed."""
     if path is None:
         return None
-    options = {p.name: p for p in context.command.params if p.name not in _NOT_IN_A_FILE}
+    options = {
+        name: option
+        for option in context.command.params
+        if option.name not in _NOT_IN_A_FILE
+        for name in (option.name, *(each.strip("-").replace("-", "_") for each in option.opts))
+    }
     context.default_map = {}
     for name, value in read_settings(path, known=options).items():
         option = options[name]
@@ -38,7 +43,7 @@ def _read_config(context: typer.Context, _: typer.CallbackParam, path: Path | No
         except typer.TyperException as error:
             place = f"{path} line {line_of(path.read_text('utf-8-sig'), name)}"
             raise SettingsError(f"{place}: {name!r}: {error.message}") from None
-        context.default_map[name] = typed
+        context.default_map[option.name] = typed
     return path
 
 

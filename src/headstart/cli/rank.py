@@ -19,6 +19,7 @@ from headstart.cli.options import (
     comma_list,
 )
 from headstart.cli.terminal import print_json, print_table, say
+from headstart.settings import join_commas
 
 if TYPE_CHECKING:
     from headstart.compare.ranking import Ranking
@@ -86,10 +87,17 @@ def rank(
     say(f"{found.results['labels']:,} {what}, {found.results['seconds']:.1f} s; next:")
     name = found.order[0]
     source = found.results["sources"][name]
-    methods = ",".join(["scratch", f"{name}={source}:probe", f"{name}={source}:finetune"])
-    of_task = [] if task == "classification" else ["--task", task]
-    of_rows = ["--max-bad-rows", str(max_bad_rows)] if max_bad_rows else []
-    say(shlex.join(["headstart", "compare", str(data), *of_task, *of_rows, "--methods", methods]))
+    methods = join_commas(["scratch", f"{name}={source}:probe", f"{name}={source}:finetune"])
+    given = {
+        "--task": None if task == "classification" else task,
+        "--text-column": text_column,
+        "--pair-columns": join_commas(pair_columns) if pair_columns else None,
+        "--label-column": label_column,
+        "--max-bad-rows": max_bad_rows or None,
+        "--methods": methods,
+    }
+    options = [word for name, value in given.items() if value for word in (name, str(value))]
+    say(shlex.join(["headstart", "compare", str(data), *options]))
 
 
 def _rows(found: "Ranking") -> list[dict[str, str]]:

@@ -142,14 +142,20 @@ def _add(
     key = fingerprint(_CODE, corpus.fingerprint(), limits, __version__)
 
     def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
-        return pretrain(
-            name,
-            corpus,
-            **limits,
-            options=options,
-            run_folder=run_folder,
-            progress=progress,
-        )
+        try:
+            return pretrain(
+                name,
+                corpus,
+                **limits,
+                options=options,
+                run_folder=run_folder,
+                progress=progress,
+            )
+        except DataError as error:
+            raise DataError(
+                f"{name} cannot be pretrained on {corpus.description}: {error}; or compare "
+                "methods without it (--methods)"
+            ) from None
 
     _make(made, name, _kept(f"{name}-{key}"), make, progress, what=f"{name} on the corpus")
 

@@ -60,6 +60,7 @@ from headstart.storage import (
     disk_errors,
     fingerprint,
     folder_lock,
+    read_json,
     write_json,
     write_text,
 )
@@ -283,6 +284,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         folder=Path(out),
     )
     _check_that_pretraining_ends(plan)
+    _check_that_nothing_is_replaced(plan)
     settings = {**asked, "methods": list(methods or defaults)}
     command = None if unnamed else replay_command("compare", asked)
     try:
@@ -328,6 +330,19 @@ def _check_that_pretraining_ends(plan: _Plan) -> None:
         raise SettingsError(
             "pretrain_minutes must be finite where CoVe, ELMo, BERT or GPT are pretrained or "
             "adapted: nothing else ends it"
+        )
+
+
+def _check_that_nothing_is_replaced(plan: _Plan) -> None:
+    """Refuse the folder of a comparison on something else, whose results would be lost."""
+    path = plan.folder / "results.json"
+    if not path.is_file():
+        return
+    before = read_json(path).get("title", plan.title)
+    if before != plan.title:
+        raise SettingsError(
+            f"{path} holds another comparison, {before!r}; choose another folder (--out), or "
+            "remove it"
         )
 
 

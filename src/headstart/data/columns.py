@@ -100,6 +100,11 @@ def _choose(
     eligible: list[str],
     known: set[str],
 ) -> tuple[str, list[str]]:
+    if (mark := _other_separator(columns)) is not None:
+        raise DataError(
+            f"{path}: its only column is {listed(columns)}: {mark} seems to stand between values; "
+            "save it with commas there, or with tabs as .tsv"
+        )
     if asked is not None:
         if asked not in columns:
             raise DataError(f"{path}: has no column {asked!r}; it has {listed(columns)}")
@@ -115,6 +120,14 @@ def _choose(
     (name,) = candidates
     option = f"{role}_column or --{role}-column"
     return name, [f"{path}: took column {name!r} as the {role} ({option} names another)"]
+
+
+def _other_separator(columns: Iterable[str]) -> str | None:
+    """Return what parts the values of a file that seems to have one column, as a name."""
+    (first, *others) = [*columns, ""]
+    names = {";": "a semicolon", "\t": "a tab"}
+    found = [name for mark, name in names.items() if mark in first and not any(others)]
+    return found[0] if found else None
 
 
 def listed(names: Iterable[str]) -> str:
