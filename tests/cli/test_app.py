@@ -26,6 +26,25 @@ def run_in_a_process(*words, before="", **options):
     return subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, **options)
 
 
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_that_comes_while_an_object_is_removed_is_not_lost(number, code):
+    removes = f"""
+import signal, time, headstart.cli.app as app
+class Removed:
+    def __del__(self):
+        signal.raise_signal(signal.{number})
+def run(words):
+    Removed()
+    time.sleep(20)
+    return 0
+app._run = run"""
+    with run_in_a_process(*COMMAND, before=removes) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert b"Traceback" not in err
+    assert b"stopped" in err
+
+
 def test_version_and_help(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"headstart {__version__}\n"

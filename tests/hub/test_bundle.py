@@ -62,6 +62,16 @@ def test_the_name_tells_vectors_apart():
     changed[0, 0] = 1e-30
     assert make().name == make().name == f"glove 2d {make().fingerprint}"
     assert make(matrix=changed).fingerprint != make().fingerprint
+
+
+def test_the_identity_tells_settings_apart_and_survives_the_disk(tmp_path):
+    encoder, other = make(), make()
+    other.config["pooling"] = "max"
+    assert other.fingerprint == encoder.fingerprint
+    assert other.identity != encoder.identity
+    other.config["filters"] = ((1, 32), (2, 64))
+    other.save(tmp_path / "encoder")
+    assert load_encoder(tmp_path / "encoder").identity == other.identity
     assert repr(make()) == f"<PretrainedWordVectors {make().name}, 6 ids>"
 
 

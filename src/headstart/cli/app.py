@@ -1,10 +1,12 @@
 """The `headstart` command: all its verbs, and how each of them ends."""
 
+import _thread
 import errno
 import io
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from types import FrameType
@@ -33,6 +35,7 @@ from headstart.devices import is_out_of_memory
 from headstart.errors import HeadstartError, StorageError
 
 INTERRUPTED, TERMINATED, CLOSED_PIPE, OUR_FAULT = 130, 143, 141, 70  # 128 + the signal's number
+_A_MOMENT = 0.01  # seconds, after which the object is gone
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 _NO_MEMORY = "error: not enough memory; end other programs, or choose smaller sizes or fewer texts"
@@ -92,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a result is never lost to an encoding
     signal.signal(signal.SIGTERM, _terminate)
+    usual, sys.unraisablehook = sys.unraisablehook, _send_again
     try:
         return _run(words)
     except BaseException as error:  # noqa: BLE001 - Rust libraries panic outside of Exception
@@ -99,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for line in "".join(traceback.format_exception(error)).splitlines():
                 print(printable(line), file=sys.stderr)
         return _end(_of_storage(error))
+    finally:
+        sys.unraisablehook = usual
 
 
 def _run(words: Sequence[str]) -> int:
@@ -166,6 +172,15 @@ def _internal(error: BaseException) -> str:
 def _help_hint(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     return f" See {context.command_path} --help." if context else ""
+
+
+def _send_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again that came while Python removed an object, where exceptions are lost."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    number = signal.SIGTERM if isinstance(lost.exc_value, _Terminated) else signal.SIGINT
+    threading.Timer(_A_MOMENT, _thread.interrupt_main, [number]).start()
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

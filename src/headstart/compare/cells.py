@@ -59,7 +59,7 @@ class Terms:
         test: The fixed test rows.
         data_print: The fingerprint of both.
         encoders: The folder of each encoder, by name.
-        prints: The fingerprint of each encoder, by name.
+        prints: The `identity` of each encoder, by name.
         folder: Where finished cells are kept.
         widths: The width of each encoder that replaces the whole model, by name.
         in_context: The encoders that replace the embedding layer and read words in context.

@@ -151,7 +151,7 @@ def read_texts(
     found = Read()
     for name, at_once in sorted(asked, key=lambda each: (num_weights(encoders[each[0]]), each)):
         encoder = encoders[name]
-        key = fingerprint(_CODE, encoder.fingerprint, texts.print, MAX_TOKENS, has_fast_bf16(_CPU))
+        key = fingerprint(_CODE, encoder.identity, texts.print, MAX_TOKENS, has_fast_bf16(_CPU))
         file = folder / f"{key}{'-pairs' * at_once}.npy"
         if not file.exists():
             needed = _bytes_of_texts(encoder, texts, at_once=at_once)

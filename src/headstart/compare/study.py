@@ -523,7 +523,7 @@ def _terms(plan: _Plan, made: Encoders, read: Read) -> Terms:
         test=test,
         data_print=fingerprint(train.texts, train.labels, test.texts, test.labels),
         encoders=made.folders,
-        prints={name: encoder.fingerprint for name, encoder in made.loaded.items()},
+        prints={name: encoder.identity for name, encoder in made.loaded.items()},
         folder=plan.folder / "cells",
         widths={name: whole_model_width(encoder) for name, encoder in made.loaded.items()},
         in_context=frozenset(

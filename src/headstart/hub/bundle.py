@@ -119,6 +119,11 @@ class Pretrained:
         return fingerprint(weights, tokenizer.vocabulary, tokenizer.lowercase)
 
     @property
+    def identity(self) -> str:
+        """16 hexadecimal digits of all that decides what it says: the settings, too."""
+        return fingerprint(self.fingerprint, self.config)
+
+    @property
     def name(self) -> str:
         """Kind, width and fingerprint, such as `glove 50d 1f3a..`."""
         return f"{self.kind} {self.model.width}d {self.fingerprint}"
