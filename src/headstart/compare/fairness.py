@@ -10,6 +10,7 @@ from headstart.compare.reading import num_weights
 from headstart.compare.tasks import ComparedTask, Examples
 from headstart.data.contamination import SeenRows
 from headstart.data.labelled import Dataset
+from headstart.data.normal_text import parts_words_by_spaces
 from headstart.data.overlap import find_conflicts, find_duplicates, text_key
 from headstart.hub.bundle import Pretrained
 from headstart.transfer.fitting import whole_model_width
@@ -22,6 +23,8 @@ from headstart.transfer.methods import (
     Method,
     Scratch,
 )
+
+_SOME = 1000  # texts that show how words are written
 
 
 def differences(
@@ -134,6 +137,12 @@ def warnings(train: Dataset, seen: SeenRows) -> list[str]:
         (seen.overlap.num_rows if seen.overlap else 0, seen.overlap),
     ]
     found = [str(finding) for count, finding in counts if count]
+    if not parts_words_by_spaces(train.texts[:_SOME]):
+        found.append(
+            "The texts have no spaces between words: methods that read words (tfidf, scratch, word "
+            "vectors, CoVe, ELMo) take a clause for a word. Encoders that read pieces do not; or "
+            "part the words beforehand."
+        )
     if not seen.num_clean:
         found.append("No test row is clean: every score is of rows that were seen before the test.")
     return found

@@ -7,6 +7,7 @@ every machine: that any of a million runs shares its hash with another one among
 has a chance below one in ten thousand.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ _PLANES_WITH_LETTERS = 4 << 16
 _WORDS_OF_ONE = (
     *((0x3041, 0x3100), (0x31F0, 0x3200)),  # kana
     *((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000)),  # Han
+)
+_LONG_RUN = re.compile(  # Thai and Lao, Burmese, Khmer, kana, Han
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff]{5,}"
 )
 _SPACE = 32
 _APART, _INSIDE, _ALONE = 0, 1, 2  # between words, in a word, a word of its own
@@ -65,6 +69,15 @@ def normal_words(text: str) -> list[str]:
         ['the', 'café', 's', 'no', '1', '東', '京']
     """
     return encode([text]).codes.tobytes().decode("utf-32-le", "surrogatepass").split()
+
+
+def parts_words_by_spaces(texts: Sequence[str]) -> bool:
+    """Say whether most of the texts, by letters, have spaces between words.
+
+    Chinese, Japanese and Thai have not: what is cut at spaces is a clause.
+    """
+    letters = sum(map(len, texts))
+    return 2 * sum(len(run) for text in texts for run in _LONG_RUN.findall(text)) <= letters
 
 
 def hash_words(encoded: Encoded) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
