@@ -52,15 +52,6 @@ def test_illegal_tags_are_reported_and_repaired_on_request():
     assert repaired.predict(NAMES) == asked.predict(NAMES)
 
 
-@pytest.mark.parametrize("scheme", ["BIO", "BIOES"])
-def test_the_most_frequent_tags_are_written_legally(scheme):
-    ending = "I" if scheme == "BIO" else "E"
-    tags = [["B-L", f"{ending}-L"]] * 6
-    tagger = TokenTagger(transfer="majority", scheme=scheme).fit([["New", "York"]] * 6, tags)
-    alone = "B-L" if scheme == "BIO" else "S-L"
-    assert tagger.predict([["New", "York"], ["York"]]) == [tags[0], [alone]]
-
-
 def test_a_tag_only_in_the_test_part_counts_as_missed():
     tagger = TokenTagger(transfer="majority").fit(NAMES, TAGS)
     scores = tagger.evaluate([["Rome", "fell"]], [["B-L", "O"]])

@@ -324,17 +324,15 @@ class Objective:
         here = packed.sequences_BT >= 0
         segments_BT[here] = packed.positions_BT[here] >= second[packed.sequences_BT[here]]
         open_BT = here & (packed.ids_BT != self.cls) & (packed.ids_BT != self.sep)
-        targets_N, corrupted_BT = np.empty(0, np.int64), packed.ids_BT
-        if self.settings.mlm:
-            targets_N, corrupted_BT = corrupt(
-                packed,
-                open_BT,
-                share=self.settings.mask_share,
-                mask=self.mask,
-                ordinary=self.ordinary,
-                continues=self.continues if self.settings.whole_words else None,
-                random=generator(self.seed, "mask", *name),
-            )
+        targets_N, corrupted_BT = corrupt(
+            packed,
+            open_BT,
+            share=self.settings.mask_share,
+            mask=self.mask,
+            ordinary=self.ordinary,
+            continues=self.continues if self.settings.whole_words else None,
+            random=generator(self.seed, "mask", *name),
+        )
         pair_weight = len(targets_N) / len(examples.random)
         return Batch(
             packed,

@@ -36,7 +36,6 @@ from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.learning import as_encoder, check_max_tokens
 from headstart.transfer.methods import (
     FineTune,
-    Majority,
     Method,
     Scratch,
     as_plain,
@@ -191,11 +190,9 @@ class TokenTagger:
         if not rows:
             return found
         predicted = self.model_.predict([sentences[row] for row in rows])
-        # Others than `majority` know what may follow a tag, in any scheme but IOB1.
-        as_found = self.scheme_ != "IOB1" and not isinstance(self.method_, Majority)
         for row, numbers in zip(rows, predicted, strict=True):
             tags = [self.tags_[number] for number in numbers]
-            found[row] = tags if as_found else convert(tags, self.scheme_)
+            found[row] = tags if self.scheme_ != "IOB1" else convert(tags, self.scheme_)
         return found
 
     def score(self, X: Words, y: Words) -> float:

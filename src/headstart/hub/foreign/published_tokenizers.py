@@ -36,7 +36,7 @@ _CLASSES = {  # of transformers, whose pieces are cut as we cut them
     f"{kind}Tokenizer{fast}"
     for kind in ("Bert", "DistilBert", "Electra", "MPNet", "Roberta", "GPT2", "OpenAIGPT")
     for fast in ("", "Fast")
-}
+} | {"PreTrainedTokenizerFast", "TokenizersBackend"}  # which say nothing of how
 _ROLES = {
     "pad_token": "pad",
     "unk_token": "unknown",
