@@ -316,7 +316,7 @@ def _compare(
     mean = statistics.mean(differences)
     row |= {"difference": mean}
     text += f"  {reference} {mean:+.4f}"
-    if len(differences) > 1:
+    if len(differences) > 1 and math.isfinite(mean):
         half = _half_interval(differences)
         row |= {"difference_low": mean - half, "difference_high": mean + half}
         text += f" (95 % interval {mean - half:+.4f} to {mean + half:+.4f})"

@@ -2,22 +2,25 @@
 
 All read the same sentences of SST-2 with all-MiniLM-L6-v2 (6 layers, 384 wide), cut at 128 tokens,
 and return the mean of each one's states. `headstart` is `TextFeatures` under `quick_reading`, which
-multiplies in bfloat16, and `headstart-float32` the same without. The peers:
+multiplies in bfloat16, `headstart-float32` the same without; both read by OpenVINO, the extra of
+that name, and `headstart-torch` under `quick_reading` by torch. The peers:
 
 - `pipeline`: transformers' feature extraction as it comes, a text at a time, in float32;
 - `sentence-transformers` as it comes, and `sentence-transformers-bf16`, its weights in bfloat16;
 - `openvino`: OpenVINO in bfloat16, on batches of similar length that are tokenized together.
   That is not how people use it, but as fast as it gets.
 
-`lowest_cosine` is the least that a vector of a contender has with headstart's in float32.
+`lowest_cosine` is the least that a vector of a contender has with torch's in float32.
 
     python benchmarks/prediction.py
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +59,17 @@ def prepare(arguments: argparse.Namespace) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)
     place.symlink_to(arguments.minilm or fetch_demo().minilm)
-    np.save(expected_file(), TextFeatures(place, max_tokens=MAX_TOKENS).transform(texts))
+    with by_torch():
+        np.save(expected_file(), TextFeatures(place, max_tokens=MAX_TOKENS).transform(texts))
+
+
+@contextmanager
+def by_torch() -> Iterator[None]:
+    """Read by torch meanwhile, as where OpenVINO is not installed."""
+    from headstart.transfer import features
+
+    with mock.patch.object(features, "openvino_reader", return_value=None):
+        yield
 
 
 def contender(make: Callable[[argparse.Namespace], Encode]) -> Callable[..., Figures]:
@@ -99,6 +112,16 @@ def ours_in_float32(arguments: argparse.Namespace) -> Encode:
     del arguments
     features = TextFeatures(folder("minilm"), max_tokens=MAX_TOKENS).fit(["a text"])
     return features.transform
+
+
+def ours_by_torch(arguments: argparse.Namespace) -> Encode:
+    quick = ours(arguments)
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        with by_torch():
+            return quick(texts)
+
+    return encode
 
 
 def pipeline(arguments: argparse.Namespace) -> Encode:
@@ -199,6 +222,7 @@ if __name__ == "__main__":
         {
             OURS: contender(ours),
             "headstart-float32": contender(ours_in_float32),
+            "headstart-torch": contender(ours_by_torch),
             "pipeline": contender(pipeline),
             "sentence-transformers": contender(sentence_transformers(bf16=False)),
             "sentence-transformers-bf16": contender(sentence_transformers(bf16=True)),
@@ -211,6 +235,6 @@ if __name__ == "__main__":
         ],
         parser,
         prepare=prepare,
-        ours=(OURS, "headstart-float32"),
+        ours=(OURS, "headstart-float32", "headstart-torch"),
         quick={"texts": 128, "seconds": 0.0},
     )

@@ -1,6 +1,7 @@
 """Every way in which a pretrained model reaches a task as a whole."""
 
 import copy
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from headstart.errors import DataError, NonFiniteError, SettingsError, TransferError
 from headstart.hub.foreign.wrapped import TransformersEncoder
 from headstart.hub.wrapped_models import PretrainedTransformer
+from headstart.models import bert_openvino
 from headstart.models.bert import Bert
 from headstart.tasks.classification import Classes
 from headstart.tasks.heads import WholeModel
@@ -27,6 +29,7 @@ from headstart.transfer.methods import (
     Training,
     with_defaults,
 )
+from headstart.transfer.pairs import PairClassifier
 from headstart.transfer.stopping import least_passes, most_steps
 from headstart.transfer.task import Task
 
@@ -40,6 +43,11 @@ TRANSFERS = {
     "gradual": GradualUnfreeze(steps_per_layer=2, training=BRIEF),
     "lora": LowRank(rank=2, alpha=4.0, training=BRIEF),
     "scratch": Scratch(training=BRIEF),
+}
+BY_OPENVINO = {
+    "probe": Probe(),
+    "frozen": TRANSFERS["frozen"],
+    **{pooling: FineTune(pooling=pooling, training=BRIEF) for pooling in ("cls", "mean", "last")},
 }
 PRETRAINED = [name for name in TRANSFERS if name != "scratch"]
 
@@ -55,6 +63,28 @@ def fitted(whole_models, task):
         return done[name, kind]
 
     return fit
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Let OpenVINO read texts however few they are, and list what is compiled meanwhile."""
+
+    @contextmanager
+    def reading():
+        made = []
+
+        class Listed(bert_openvino.OpenVinoBert):
+            def __init__(self, *arguments, **settings):
+                super().__init__(*arguments, **settings)
+                made.append(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bert_openvino, "_LEAST_TOKENS", 1)
+            patch.setattr(bert_openvino, "OpenVinoBert", Listed)
+            yield made
+        bert_openvino._COMPILED.clear()
+
+    return reading
 
 
 @pytest.fixture
@@ -96,6 +126,35 @@ def test_a_text_is_predicted_alone_as_among_many(name, kind, fitted, task):
     alone = np.concatenate([fitted(name, kind).predict_proba([text]) for text in texts])
     assert alone == pytest.approx(together, abs=1e-5)
     assert fitted(name, kind).predict_proba([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("transfer", BY_OPENVINO.values(), ids=BY_OPENVINO)
+def test_openvino_predicts_what_torch_does(transfer, whole_models, task, make_task, compiled):
+    classifier = TextClassifier(whole_models["bert"], transfer).fit(*task)
+    texts, _ = make_task(100, first=0, last=40)
+    expected = classifier.predict_proba(texts)
+    with compiled() as readers:
+        assert classifier.predict_proba(texts) == pytest.approx(expected, abs=1e-5)
+        assert classifier.predict_proba(texts) == pytest.approx(expected, abs=1e-5)
+    assert len(readers) == 1
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_openvino_predicts_pairs_as_torch_does(pooling, symmetric, whole_models, task, compiled):
+    pairs, labels = list(zip(task[0], reversed(task[0]), strict=True)), task[1]
+    method = FineTune(pooling=pooling, training=BRIEF)
+    classifier = PairClassifier(whole_models["bert"], method, symmetric=symmetric)
+    expected = classifier.fit(pairs, labels).predict_proba(pairs)
+    with compiled() as readers:
+        assert classifier.predict_proba(pairs) == pytest.approx(expected, abs=1e-5)
+    assert len(readers) == 1
+
+
+def test_nothing_is_compiled_for_a_model_that_is_trained(whole_models, task, compiled):
+    with compiled() as readers:
+        TextClassifier(whole_models["bert"], TRANSFERS["finetune"]).fit(*task)
+    assert len(readers) == 1, "the encoder as it came, which finds the first head"
 
 
 @pytest.mark.parametrize("name", TRANSFERS)

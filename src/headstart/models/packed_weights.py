@@ -70,7 +70,7 @@ class PackedWeights(TorchFunctionMode):
         )
 
     def _lay_out(self, weight: Tensor, bias: Tensor | None) -> "_Packed":
-        versions = [each if each is None else _version(each) for each in (weight, bias)]
+        versions = [each if each is None else version(each) for each in (weight, bias)]
         packed = self._packed.get(id(weight))
         if packed is None or packed.versions != versions:
             weight_ND = weight.detach().to(torch.bfloat16)
@@ -98,6 +98,6 @@ def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
     return product
 
 
-def _version(tensor: Tensor) -> int:
+def version(tensor: Tensor) -> int:
     """Return how often a tensor was changed in place; one of inference is never."""
     return 0 if tensor.is_inference() else tensor._version

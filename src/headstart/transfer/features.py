@@ -12,6 +12,7 @@ from torch import Tensor
 
 from headstart.data.parallel import Pair
 from headstart.hub.bundle import Pretrained
+from headstart.models.bert_openvino import openvino_reader
 from headstart.models.interface import Encoder, Pooling
 from headstart.models.packed_weights import PackedWeights
 from headstart.models.word_vectors import WordVectors
@@ -23,7 +24,7 @@ from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
 from headstart.training.runs import quick_products
 from headstart.transfer.token_states import TokenStates, reads_in_context, token_states
 
-_TOKENS_AT_ONCE = 8192
+_TOKENS_AT_ONCE = 4096
 Floats = NDArray[np.float32]
 
 
@@ -64,19 +65,14 @@ def text_states(
     if memory is not None and memory.knows(read, max_tokens):
         return memory.recall(read)
     encoded, _ = read_inputs(encoder, texts, max_tokens, pairs)
-    static = isinstance(encoder.model, WordVectors)
-    states = np.zeros((len(encoded), (2 if static else 4) * encoder.model.width), np.float32)
+    summaries = 2 if isinstance(encoder.model, WordVectors) else 4
+    states = np.zeros((len(encoded), summaries * encoder.model.width), np.float32)
     with (
         torch.inference_mode(),
         progress.stage("reading texts", len(encoded), "texts") as advance,
     ):
-        for rows in inference_batches(encoded.lengths, max_tokens=_TOKENS_AT_ONCE):
-            if static:
-                ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows))
-                found = pool(encoder.model.encode(ids_BT, mask_BT)[-1], mask_BT)
-            else:
-                found = _summaries(encoder.model, encoded, rows)
-            states[rows] = found.cpu().numpy()
+        for rows, found in _read(encoder.model, encoded):
+            states[rows] = found
             advance(len(rows))
     return states
 
@@ -110,6 +106,21 @@ def quick_reading() -> Iterator[None]:
         PackedWeights(),
     ):
         yield
+
+
+def _read(model: Encoder, encoded: Encoded) -> Iterator[tuple[Rows, Floats]]:
+    """Yield some rows of the texts and the summaries of their states, until all are read."""
+    reader = openvino_reader(model, encoded)
+    if reader is not None:
+        yield from reader.read(encoded)
+        return
+    for rows in inference_batches(encoded.lengths, max_tokens=_TOKENS_AT_ONCE):
+        if isinstance(model, WordVectors):
+            ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows))
+            found = pool(model.encode(ids_BT, mask_BT)[-1], mask_BT)
+        else:
+            found = _summaries(model, encoded, rows)
+        yield rows, found.cpu().numpy()
 
 
 def _summaries(model: Encoder, encoded: Encoded, rows: Rows) -> Tensor:

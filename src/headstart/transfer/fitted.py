@@ -15,16 +15,23 @@ from torch import Tensor, nn
 
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, Tokenizer
 from headstart.models.bert import Bert
+from headstart.models.bert_openvino import OpenVinoBert, openvino_reader
 from headstart.models.gpt import Gpt
 from headstart.models.interface import Pooling
 from headstart.models.word_vectors import WordVectors
-from headstart.tasks.heads import WholeModel
+from headstart.tasks.heads import WholeModel, sum_of_orders
 from headstart.tasks.pairs import Pairs, combined, num_orders, num_sides
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Encoded, Packed, inference_batches, pad
 from headstart.tokenize.pairs import Frame, join_pairs, padded_lengths, rows_of_sides
-from headstart.transfer.features import Floats, frozen_states, pooled_features, read_inputs
+from headstart.transfer.features import (
+    Floats,
+    frozen_states,
+    pooled,
+    pooled_features,
+    read_inputs,
+)
 from headstart.transfer.methods import Layers
 from headstart.transfer.token_states import TokenStates, token_states
 
@@ -335,6 +342,11 @@ class TunedModel:
 
     def scores(self, texts: Sequence[str]) -> Scores:
         encoded, _ = self.reading.encode(self.encoder, texts)
+        reader = openvino_reader(
+            self.module.encoder, encoded, first_only=self.module.pooling == "cls"
+        )
+        if reader is not None:
+            return _scores_by(reader, self.module, encoded)
         rows = np.arange(len(texts) // num_sides(self.reading.pairs))
         return whole_model_scores(self.module, encoded, rows)
 
@@ -371,6 +383,19 @@ def whole_model_scores(
 ) -> NDArray[np.float32]:
     """Return the scores `[rows, outputs]` of some of the texts, in evaluation mode."""
     return _in_batches(model, lambda packed: model(packed)[0], encoded, rows)
+
+
+def _scores_by(reader: OpenVinoBert, model: WholeModel, encoded: Encoded) -> Scores:
+    """Return the scores of all texts, or pairs, whose states another reader finds."""
+    batches, found = zip(*reader.read(encoded), strict=True)
+    read = np.concatenate(found)[np.argsort(np.concatenate(batches))]
+    with torch.inference_mode():
+        if isinstance(model.encoder, Bert) and model.pooling == "cls":
+            pooled_ND = model.encoder.pool(torch.from_numpy(read))
+        else:
+            pooled_ND = torch.from_numpy(pooled(read, model.pooling))
+        scores: Tensor = model.classify(sum_of_orders(pooled_ND, model.orders))
+    return scores.float().numpy()
 
 
 def whole_model_states(model: WholeModel, encoded: Encoded) -> NDArray[np.float32]:
