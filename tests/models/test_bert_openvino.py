@@ -1,6 +1,7 @@
 """BERT read by OpenVINO: each test compares with torch, or says when torch is to read."""
 
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -146,6 +147,33 @@ def test_torch_reads_what_openvino_would_not(monkeypatch):
     assert openvino_reader(Gpt(GptConfig(**sizes)), encoded) is None
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     assert openvino_reader(model, encoded) is None
+
+
+def test_a_forked_child_reads_by_torch():
+    """OpenVINO's threads stay with the parent, and a child would wait for them for ever."""
+    model, encoded = make(), texts()
+    assert openvino_reader(model, encoded) is not None
+    child = os.fork()
+    if not child:
+        os._exit(openvino_reader(model, encoded) is not None)
+    assert os.waitpid(child, 0)[1] == 0
+    assert openvino_reader(model, encoded) is not None
+
+
+def test_a_signal_is_handled_after_models_were_compiled_and_went():
+    """A core of OpenVINO's for each would leave the stack of a core that is no more."""
+    program = (
+        "import gc, os, signal; from headstart.models.bert import Bert, BertConfig; "
+        "from headstart.models.bert_openvino import OpenVinoBert; "
+        "sizes = dict(vocabulary_size=9, width=8, layers=1, heads=1, feed_forward=8); "
+        "settings = dict(threads=1, bf16=False, first_only=True); "
+        "first, second = (OpenVinoBert(Bert(BertConfig(**sizes)), **settings) for _ in range(2)); "
+        "del first; gc.collect(); del second; gc.collect(); "
+        "signal.signal(signal.SIGTERM, lambda *_: print('handled')); "
+        "os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)  # noqa: PLW1510
+    assert (done.returncode, done.stdout, done.stderr) == (0, "handled\n", "")
 
 
 def test_nobody_is_told_of_it():

@@ -6,10 +6,13 @@ after the other by itself, each of texts of one length, so that nothing is padde
 Shapes: N texts, T tokens, D width, H heads, K numbers a head.
 """
 
+import functools
 import importlib.util
+import os
 import sys
 from collections import deque
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,8 +35,8 @@ def openvino_reader(
 ) -> "OpenVinoBert | None":
     """Return what reads such texts sooner than the model itself; None where nothing does.
 
-    That is a BERT of float32 on a CPU, and OpenVINO is installed. Products are in bfloat16 where
-    autocast is on. A model is compiled once, and anew after its weights have changed.
+    A BERT of float32 on a CPU is read so where OpenVINO is installed, with products in bfloat16
+    where autocast is on. It is compiled once, and anew after its weights have changed.
 
     Args:
         model: The model.
@@ -46,7 +49,8 @@ def openvino_reader(
     weights = list(model.parameters())
     usual = all(each.device.type == "cpu" and each.dtype == torch.float32 for each in weights)
     fits = lengths.min() > 0 and lengths.max() <= model.config.positions
-    if not (usual and fits) or importlib.util.find_spec("openvino") is None:
+    missing = _LEFT_BEHIND.is_set() or importlib.util.find_spec("openvino") is None
+    if missing or not (usual and fits):
         return None
     state = (
         torch.get_num_threads(),
@@ -71,15 +75,14 @@ class OpenVinoBert:
     """
 
     def __init__(self, model: Bert, threads: int, *, bf16: bool, first_only: bool) -> None:
-        openvino = _import_openvino()
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": threads,
             "ENABLE_CPU_PINNING": False,  # two processes would share one core
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
         }
-        graph = _graph(openvino, model, first_only=first_only)
-        self._compiled = openvino.Core().compile_model(graph, "CPU", settings)
+        graph = _graph(_import_openvino(), model, first_only=first_only)
+        self._compiled = _core().compile_model(graph, "CPU", settings)
         self._requests = _REQUESTS * threads
         self._segments = model.config.segments > 1
 
@@ -112,6 +115,18 @@ class OpenVinoBert:
 _COMPILED: WeakKeyDictionary[Bert, dict[bool, tuple[Any, OpenVinoBert]]] = WeakKeyDictionary()
 
 
+_LEFT_BEHIND = Event()
+
+
+def _after_fork() -> None:
+    """Leave reading to torch: OpenVINO would wait for threads that the parent process has."""
+    if "openvino" in sys.modules:
+        _LEFT_BEHIND.set()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _finish(
     computing: deque[tuple[Any, Rows]], free: list[Any]
 ) -> tuple[Rows, NDArray[np.float32]]:
@@ -128,6 +143,16 @@ def _of_one_length(lengths: Rows) -> Iterator[Rows]:
         at_once = max(1, _TOKENS_AT_ONCE // int(lengths[same[0]]))
         for start in range(0, len(same), at_once):
             yield same[start : start + at_once]
+
+
+@functools.cache
+def _core() -> Any:  # noqa: ANN401 - of an extra
+    """Return the one core that lives as long as the process.
+
+    Each sets the stack that signals are handled on, and of two the last to go sets that of the
+    first again, which is no more: the next signal would end the process.
+    """
+    return _import_openvino().Core()
 
 
 def _import_openvino() -> Any:  # noqa: ANN401 - a module of an extra
