@@ -26,9 +26,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -133,6 +135,15 @@ def peak_megabytes() -> float:
     """Return the most memory this process has held so far, in 10^6 bytes (Linux)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
+@contextmanager
+def by_torch() -> Iterator[None]:
+    """Let headstart read by torch meanwhile, as where OpenVINO is not installed."""
+    from headstart.transfer import features
+
+    with mock.patch.object(features, "openvino_reader", return_value=None):
+        yield
 
 
 def fast_bf16() -> bool:

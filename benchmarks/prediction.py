@@ -16,11 +16,9 @@ that name, and `headstart-torch` under `quick_reading` by torch. The peers:
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +28,7 @@ from harness import (
     Figures,
     Metric,
     argument_parser,
+    by_torch,
     fast_bf16,
     main,
     measure_repeated,
@@ -61,15 +60,6 @@ def prepare(arguments: argparse.Namespace) -> None:
     place.symlink_to(arguments.minilm or fetch_demo().minilm)
     with by_torch():
         np.save(expected_file(), TextFeatures(place, max_tokens=MAX_TOKENS).transform(texts))
-
-
-@contextmanager
-def by_torch() -> Iterator[None]:
-    """Read by torch meanwhile, as where OpenVINO is not installed."""
-    from headstart.transfer import features
-
-    with mock.patch.object(features, "openvino_reader", return_value=None):
-        yield
 
 
 def contender(make: Callable[[argparse.Namespace], Encode]) -> Callable[..., Figures]:

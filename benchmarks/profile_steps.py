@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import SHARED
+from harness import SHARED, by_torch
 from public_data import articles
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def fine_tuning(arguments: argparse.Namespace, folder: Path) -> Step:
 
 
 def reading(arguments: argparse.Namespace) -> Step:
-    """Return what reads some sentences of SST-2 with MiniLM, as `prediction.py` does."""
+    """Return what reads some sentences of SST-2 with MiniLM by torch, as `prediction.py` does."""
     from headstart.data.demo import fetch_demo
     from headstart.hub.store import load_encoder
     from headstart.transfer.features import quick_reading, text_states
@@ -211,7 +211,7 @@ def reading(arguments: argparse.Namespace) -> Step:
     tokens = int(encoder.inputs(texts, 128)[0].lengths.sum())
 
     def step() -> int:
-        with quick_reading():
+        with by_torch(), quick_reading():
             text_states(encoder, texts, max_tokens=128)
         return tokens
 
