@@ -124,6 +124,17 @@ def test_another_number_of_threads_is_compiled_for():
     np.testing.assert_array_equal(read(after, encoded), read(before, encoded))
 
 
+def test_in_bfloat16_it_is_as_near_as_torch_is():
+    model, encoded = make(), texts()
+    exact = np.array(read(openvino_reader(model, encoded), encoded))
+    with torch.autocast("cpu", torch.bfloat16):
+        reader = openvino_reader(model, encoded)
+        quick = np.array(read(reader, encoded))
+        assert openvino_reader(model, encoded) is reader
+    assert np.abs(quick - exact).max() < 0.1  # of numbers about as large as 1
+    assert openvino_reader(model, encoded) is not reader
+
+
 def test_what_was_compiled_goes_with_its_model():
     model, encoded = make(), texts()
     compiled = weakref.ref(openvino_reader(model, encoded))

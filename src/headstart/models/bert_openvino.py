@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from headstart.models.attention import compute_dtype
 from headstart.models.bert import Bert
 from headstart.models.packed_weights import version
 from headstart.tokenize.batches import Encoded, Rows
@@ -54,7 +55,7 @@ def openvino_reader(
         return None
     state = (
         torch.get_num_threads(),
-        torch.is_autocast_enabled("cpu"),
+        compute_dtype(weights[0]) == torch.bfloat16,
         [(each.data_ptr(), version(each)) for each in weights],
     )
     known = _COMPILED.setdefault(model, {})
@@ -113,8 +114,6 @@ class OpenVinoBert:
 
 
 _COMPILED: WeakKeyDictionary[Bert, dict[bool, tuple[Any, OpenVinoBert]]] = WeakKeyDictionary()
-
-
 _LEFT_BEHIND = Event()
 
 
