@@ -35,7 +35,7 @@ class Removed:
         signal.raise_signal(signal.{number})
 def run(words):
     Removed()
-    time.sleep(20)
+    time.sleep(600)
     return 0
 app._run = run"""
     with run_in_a_process(*COMMAND, before=removes) as process:

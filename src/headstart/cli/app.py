@@ -1,6 +1,5 @@
 """The `headstart` command: all its verbs, and how each of them ends."""
 
-import _thread
 import errno
 import io
 import os
@@ -180,7 +179,8 @@ def _send_again(lost: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(lost)
         return
     number = signal.SIGTERM if isinstance(lost.exc_value, _Terminated) else signal.SIGINT
-    threading.Timer(_A_MOMENT, _thread.interrupt_main, [number]).start()
+    main_thread = threading.main_thread().ident  # a signal of its own ends what it waits for, too
+    threading.Timer(_A_MOMENT, signal.pthread_kill, [main_thread, number]).start()
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
