@@ -3,7 +3,7 @@ import time
 import torch
 
 from headstart.compare import cells
-from headstart.compare.cells import Model, Terms, fit_models
+from headstart.compare.cells import Model, Processes, Terms, fit_models
 from headstart.compare.contestants import Contestant
 from headstart.data.labelled import Dataset
 from headstart.progress import SILENT
@@ -26,17 +26,17 @@ def terms(tmp_path):
 def test_a_whole_model_that_is_kept_is_fitted_by_itself_on_all_cores(tmp_path, monkeypatch):
     rounds = []
 
-    def in_processes(terms, work, processes):
-        rounds.append(([(each.save_to.name, each.threads) for each in work], processes))
+    def do(self, work, *, at_once):
+        rounds.append(([(each.save_to.name, each.threads) for each in work], at_once))
         return ((each, cells.Spent(0.0, 0.0)) for each in work)
 
-    monkeypatch.setattr(cells, "_in_processes", in_processes)
+    monkeypatch.setattr(Processes, "do", do)
     named = ("scratch", "bert:finetune", "glove:finetune")
     models = [Model(tmp_path / name.partition(":")[0], Contestant.parse(name), 2) for name in named]
-    fit_models(terms(tmp_path), models, workers=4, progress=SILENT)
+    fit_models(Processes(terms(tmp_path), 4), models, progress=SILENT)
     assert rounds == [([("bert", 4)], 1), ([("scratch", 1), ("glove", 1)], 4)]
     rounds.clear()
-    fit_models(terms(tmp_path), models[:1], workers=4, progress=SILENT)
+    fit_models(Processes(terms(tmp_path), 4), models[:1], progress=SILENT)
     assert rounds == [([("scratch", 1)], 4)]
 
 
@@ -50,18 +50,18 @@ def test_a_model_whose_time_is_up_is_not_kept(tmp_path, monkeypatch):
         def save(self, folder, *, overwrite):
             folder.mkdir()
 
-    def in_processes(terms, work, processes):
+    def do(self, work, *, at_once):
         return ((each, cells._do(each)) for each in work)
 
     monkeypatch.setattr(cells, "_WORKER", {"terms": terms(tmp_path)})
     monkeypatch.setattr(cells, "_estimator", lambda *given: Estimator())
-    monkeypatch.setattr(cells, "_in_processes", in_processes)
+    monkeypatch.setattr(Processes, "do", do)
     scratch = Contestant.parse("scratch")
     late = Model(tmp_path / "late", scratch, 2, deadline=time.time() - 1)
     models = [Model(tmp_path / "best", scratch, 2), late]
     before = torch.get_num_threads()
     try:
-        assert fit_models(terms(tmp_path), models, workers=1, progress=SILENT) == models[:1]
+        assert fit_models(Processes(terms(tmp_path), 1), models, progress=SILENT) == models[:1]
     finally:
         torch.set_num_threads(before)
     assert not late.folder.exists()

@@ -128,14 +128,14 @@ def one_process(monkeypatch):
     usual = Training.__init__.__kwdefaults__
     monkeypatch.setattr(Training.__init__, "__kwdefaults__", {**usual, **brief})
 
-    def here(terms, work, workers):
-        monkeypatch.setitem(cells._WORKER, "terms", terms)
+    def here(self, work, *, at_once=None):
+        monkeypatch.setitem(cells._WORKER, "terms", self.terms)
         cells._encoder.cache_clear()
         cells._texts.cache_clear()
         for part in work:
             yield part, cells._do(part)
 
-    monkeypatch.setattr(cells, "_in_processes", here)
+    monkeypatch.setattr(cells.Processes, "do", here)
 
 
 METHODS = ["scratch", "glove={}:frozen", "elmo:frozen", "cove:frozen", "elmo:finetune"]

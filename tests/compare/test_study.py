@@ -21,7 +21,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from headstart.compare import cells
-from headstart.compare.cells import Terms, run_cell
+from headstart.compare.cells import Model, Processes, Terms, fit_models, run_cell, run_cells
 from headstart.compare.contestants import Contestant
 from headstart.compare.processes import one_thread_each
 from headstart.compare.schedule import Job
@@ -35,6 +35,7 @@ from headstart.errors import (
     LockedError,
     SettingsError,
 )
+from headstart.progress import SILENT
 from headstart.storage import folder_lock
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
@@ -284,6 +285,18 @@ def terms(tmp_path, rows):
         prints={},
         folder=tmp_path,
     )
+
+
+def test_what_ran_cells_fits_what_is_kept(terms, tmp_path):
+    majority = Contestant.parse("majority")
+    with Processes(terms, 1) as processes:
+        run_cells(processes, [majority], budgets=[6], seeds=1, progress=SILENT)
+        (process,) = processes._pool._processes.values()
+        best = Model(tmp_path / "best", majority, 6)
+        assert fit_models(processes, [best], progress=SILENT) == [best]
+        assert list(processes._pool._processes.values()) == [process]
+    assert process.exitcode == 0
+    assert load(best.folder).predict(["a wave"]).tolist() == ["land"]
 
 
 def test_a_cell_is_a_function_of_its_terms(terms):

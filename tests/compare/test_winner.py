@@ -43,7 +43,7 @@ def test_words_are_looked_at_in_what_there_is_time_to_fit(
     schedule = Schedule([scratch, tuned], [10, 250], 1, workers=1, limits=Limits(), known=known)
     asked = []
 
-    def fit_models(terms, models, **given):
+    def fit_models(processes, models, **given):
         asked.extend(models)
         return [model for model in models if model.deadline > time.time()]
 
@@ -56,7 +56,7 @@ def test_words_are_looked_at_in_what_there_is_time_to_fit(
     )
     found = fit_and_inspect(
         tmp_path,
-        terms,
+        SimpleNamespace(terms=terms),
         Model(tmp_path / "best", tuned, kept),
         [scratch, tuned],
         {"glove": vectors},

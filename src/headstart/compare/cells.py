@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -122,13 +122,63 @@ class _Work(NamedTuple):
     threads: int = 1
 
 
+class Processes:
+    """The processes of a comparison: made when they are first needed, and gone at its end.
+
+    No process has anything in waiting, and one that is at work is ended with the run.
+
+    Attributes:
+        terms: What every process knows.
+        workers: How many there are at most.
+    """
+
+    def __init__(self, terms: Terms, workers: int) -> None:
+        self.terms, self.workers = terms, workers
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(workers, context, _start_worker, (terms,))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            end(self._pool)  # what runs is lost, and what is finished is on the disk
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def do(
+        self, work: Iterable[_Work], *, at_once: int | None = None
+    ) -> Iterator[tuple[_Work, Spent | None]]:
+        """Do the work, yielding each part as it ends; each process keeps its own result.
+
+        Raises:
+            HeadstartError: A process was killed.
+        """
+        resource_tracker.ensure_running()  # starting it would unblock interrupts
+        waiting = iter(work)
+        running: dict[Future[Spent | None], _Work] = {}
+        try:
+            while True:
+                while len(running) < (at_once or self.workers) and (part := next(waiting, None)):
+                    with for_new_processes():  # one may start
+                        running[self._pool.submit(_do, part)] = part
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield running.pop(future), future.result()
+        except BrokenProcessPool:
+            raise HeadstartError(
+                "a process of the comparison was killed, perhaps for want of memory; run the same "
+                "command again to go on, with fewer workers"
+            ) from None
+
+
 def run_cells(
-    terms: Terms,
+    processes: Processes,
     contestants: Sequence[Contestant],
     *,
     budgets: Sequence[int],
     seeds: int,
-    workers: int,
     progress: Progress,
     limits: Limits | None = None,
 ) -> tuple[list[dict[str, Any]], Schedule]:
@@ -137,6 +187,7 @@ def run_cells(
     Returns:
         The cells, and the schedule, which knows what was left out and what cells take.
     """
+    terms = processes.terms
     every = [
         Job(contestant, labels, seed)
         for contestant in contestants
@@ -148,7 +199,7 @@ def run_cells(
         contestants,
         budgets,
         seeds,
-        workers=workers,
+        workers=processes.workers,
         limits=limits or Limits(),
         known=known,
     )
@@ -157,7 +208,7 @@ def run_cells(
     work = (_Work(job, schedule.deadline_of(job)) for job in schedule.jobs())
     with progress.stage("comparing", len(every), "cells") as advance:
         advance(len(known))
-        for done, spent in _in_processes(terms, work, workers):
+        for done, spent in processes.do(work):
             schedule.note(done.job, spent)
             advance(1)
     order = {contestant.name: at for at, contestant in enumerate(contestants)}
@@ -169,28 +220,27 @@ def run_cells(
     return cells, schedule
 
 
-def fit_models(
-    terms: Terms, models: Sequence[Model], *, workers: int, progress: Progress
-) -> list[Model]:
+def fit_models(processes: Processes, models: Sequence[Model], *, progress: Progress) -> list[Model]:
     """Fit each model and save it as a model folder; return those that were fitted in time.
 
     What replaces the whole model takes longest, and is fitted first, by itself, on all cores.
     """
     saved: set[Path | None] = set()
-    whole = [model for model in models if terms.widths.get(model.contestant.encoder)]
+    widths = processes.terms.widths
+    whole = [model for model in models if widths.get(model.contestant.encoder)]
     others = [model for model in models if model not in whole]
     with progress.stage("fitting what is kept", len(models), "models") as advance:
-        for group, processes in ((whole, 1), (others, workers)):
+        for group, at_once in ((whole, 1), (others, processes.workers)):
             work = [
                 _Work(
                     Job(one.contestant, one.labels, 0),
                     one.deadline,
                     one.folder,
-                    workers // processes,
+                    processes.workers // at_once,
                 )
                 for one in group
             ]
-            for done, spent in _in_processes(terms, work, processes) if work else ():
+            for done, spent in processes.do(work, at_once=at_once) if work else ():
                 advance(1)
                 if spent is not None:
                     saved.add(done.save_to)
@@ -204,40 +254,6 @@ def _spent(path: Path) -> Spent | None:
         return Spent(*map(float, cell["spent"])) if "correct" in cell else None
     except (FormatError, KeyError, TypeError, ValueError):
         return None
-
-
-def _in_processes(
-    terms: Terms, work: Iterable[_Work], workers: int
-) -> Iterator[tuple[_Work, Spent | None]]:
-    """Do the work in processes, yielding each part as it ends; each keeps its own result.
-
-    No process has anything in waiting, and one that is at work is ended with the run.
-    """
-    resource_tracker.ensure_running()  # starting it would unblock interrupts
-    waiting = iter(work)
-    running: dict[Future[Spent | None], _Work] = {}
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (terms,))
-    try:
-        while True:
-            while len(running) < workers and (part := next(waiting, None)):
-                with for_new_processes():  # one may start
-                    running[pool.submit(_do, part)] = part
-            if not running:
-                return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield running.pop(future), future.result()
-    except KeyboardInterrupt:
-        end(pool)  # what runs is lost, and what is finished is on the disk
-        raise
-    except BrokenProcessPool:
-        raise HeadstartError(
-            "a process of the comparison was killed, perhaps for want of memory; run the same "
-            "command again to go on, with fewer workers"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 _WORKER: dict[str, Terms] = {}  # what this process was started with

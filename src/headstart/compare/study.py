@@ -21,7 +21,7 @@ from headstart.compare.account import (
     versions,
 )
 from headstart.compare.allowance import Allowance, limits, now
-from headstart.compare.cells import Model, Terms, run_cells
+from headstart.compare.cells import Model, Processes, Terms, run_cells
 from headstart.compare.clean_rows import (
     changed_rankings,
     clean_facts,
@@ -387,40 +387,40 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     )
     foretold = _forecast(plan, made, read, texts, progress)
     terms = _terms(plan, made, read)
-    cells, schedule = run_cells(
-        terms,
-        contestants,
-        budgets=plan.budgets,
-        seeds=plan.seeds,
-        workers=plan.workers,
-        progress=progress,
-        limits=_limits(plan, terms, made, read),
-    )
-    left_out = report_left_out(schedule.left_out.items())
-    with progress.stage("drawing intervals") as advance:
-        summary = summarize(cells, clean=seen.clean)
-        gained = gains(cells)
-        changes = ranking_changes(cells, seen.clean)
-        advance(1)
-    reordered = changed_rankings(changes, seen.num_clean, wording=task.wording)
-    for warning in reordered:
-        progress.note(warning)
-    wording = task.wording
-    choice = recommend(summary, labels=len(train), left_out=left_out, wording=wording)
-    winner = next(one for one in contestants if one.name == choice["method"])
-    run = [row["labels"] for row in summary if row["method"] == winner.name]
-    end = plan.allowance.models_end
-    labels = affordable_labels(schedule, winner, run, len(train), end)
-    knowledge = fit_and_inspect(
-        plan.folder,
-        terms,
-        Model(plan.folder / "best", winner, labels),
-        contestants,
-        made.loaded,
-        schedule=schedule,
-        end=end,
-        progress=progress,
-    )
+    with Processes(terms, plan.workers) as processes:
+        cells, schedule = run_cells(
+            processes,
+            contestants,
+            budgets=plan.budgets,
+            seeds=plan.seeds,
+            progress=progress,
+            limits=_limits(plan, terms, made, read),
+        )
+        left_out = report_left_out(schedule.left_out.items())
+        with progress.stage("drawing intervals") as advance:
+            summary = summarize(cells, clean=seen.clean)
+            gained = gains(cells)
+            changes = ranking_changes(cells, seen.clean)
+            advance(1)
+        reordered = changed_rankings(changes, seen.num_clean, wording=task.wording)
+        for warning in reordered:
+            progress.note(warning)
+        wording = task.wording
+        choice = recommend(summary, labels=len(train), left_out=left_out, wording=wording)
+        winner = next(one for one in contestants if one.name == choice["method"])
+        run = [row["labels"] for row in summary if row["method"] == winner.name]
+        end = plan.allowance.models_end
+        labels = affordable_labels(schedule, winner, run, len(train), end)
+        knowledge = fit_and_inspect(
+            plan.folder,
+            processes,
+            Model(plan.folder / "best", winner, labels),
+            contestants,
+            made.loaded,
+            schedule=schedule,
+            end=end,
+            progress=progress,
+        )
     senses = _senses(made.loaded, corpus, progress)
     ran = {row["method"] for row in summary}
     return {

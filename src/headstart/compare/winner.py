@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.compare.cells import Model, Terms, fit_models
+from headstart.compare.cells import Model, Processes, fit_models
 from headstart.compare.contestants import Contestant
 from headstart.compare.schedule import Schedule
 from headstart.compare.tasks import CLASSIFICATION
@@ -38,7 +38,7 @@ def affordable_labels(
 
 def fit_and_inspect(
     folder: Path,
-    terms: Terms,
+    processes: Processes,
     winner: Model,
     contestants: Sequence[Contestant],
     encoders: Mapping[str, Pretrained],
@@ -54,6 +54,7 @@ def fit_and_inspect(
     at, or else the first that are fine-tuned, or the first. What is fitted for that alone gets no
     more labels than the winner, and is left out if it is not fitted by `end`.
     """
+    terms = processes.terms
     order = sorted(
         (
             one
@@ -72,7 +73,7 @@ def fit_and_inspect(
             asked["finetuned"] = shown
     labels = _labels_for_all(schedule, list(asked.values()), winner.labels, end)
     others = [Model(inspected / name, one, labels, end) for name, one in asked.items()]
-    fitted = fit_models(terms, [winner, *others], workers=schedule.workers, progress=progress)
+    fitted = fit_models(processes, [winner, *others], progress=progress)
     encoder = encoders[shown.encoder] if shown else None
     if not shown or not isinstance(encoder, PretrainedWordVectors):
         return None
