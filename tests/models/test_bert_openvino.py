@@ -112,6 +112,13 @@ def test_a_model_is_compiled_once_and_anew_when_it_changes():
     np.testing.assert_allclose(read(after, encoded)[0][:WIDTH], last.max(0), atol=2e-5, rtol=1e-4)
 
 
+def test_threads_are_not_bound_to_cores():
+    """Those of two processes, as a comparison has, would be bound to the same ones."""
+    compiled = openvino_reader(make(), texts())._compiled
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == torch.get_num_threads()
+
+
 def test_another_number_of_threads_is_compiled_for():
     model, encoded = make(), texts()
     before, threads = openvino_reader(model, encoded), torch.get_num_threads()
