@@ -1,6 +1,7 @@
 """BERT read by OpenVINO: each test compares with torch, or says when torch is to read."""
 
 import gc
+import importlib.util
 import os
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from headstart.models.bert_openvino import openvino_reader
 from headstart.models.gpt import Gpt, GptConfig
 from headstart.tokenize.batches import Encoded
 
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
+)
 WIDTH, POSITIONS, WORDS = 12, 24, 40
 SIZES = {"vocabulary_size": WORDS, "width": WIDTH, "layers": 2, "heads": 3, "feed_forward": 20}
 
