@@ -111,7 +111,7 @@ def our_training(arguments: argparse.Namespace, *, exact: bool = False) -> Train
     from headstart.pretrain.bidirectional_lm import Batch, BidirectionalLm, Objective
     from headstart.training.loop import train
     from headstart.training.optimizers import adamw
-    from headstart.training.runs import has_fast_bf16
+    from headstart.training.precision import has_fast_bf16
 
     model = model_of(arguments)
     every, documents = corpus(arguments.data, arguments.articles)
@@ -401,7 +401,7 @@ def perplexity(arguments: argparse.Namespace) -> Figures:
     from headstart.hub.store import load_encoder, pretrain
     from headstart.pretrain.bidirectional_lm import BidirectionalLm, Objective
     from headstart.tokenize.words import WordTokenizer
-    from headstart.training.runs import has_fast_bf16
+    from headstart.training.precision import has_fast_bf16
 
     texts = articles(arguments.data, "train")[: arguments.articles]
     encoder = (

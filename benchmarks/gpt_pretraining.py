@@ -44,7 +44,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
     from headstart.pretrain.causal_lm import CausalLm, Objective
     from headstart.training.loop import train
     from headstart.training.optimizers import adamw
-    from headstart.training.runs import has_fast_bf16
+    from headstart.training.precision import has_fast_bf16
 
     torch.set_num_threads(arguments.threads)
     model = load_encoder(folder("gpt")).model

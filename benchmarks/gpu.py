@@ -128,7 +128,7 @@ def pretraining(
     from headstart.pretrain import causal_lm, masked_lm
     from headstart.training.loop import train
     from headstart.training.optimizers import OPTIMIZERS
-    from headstart.training.runs import has_fast_bf16
+    from headstart.training.precision import has_fast_bf16
 
     tokenizer, documents = corpus.of[method]
     device: torch.device = settings["device"]

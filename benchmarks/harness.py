@@ -149,7 +149,7 @@ def by_torch() -> Iterator[None]:
 def fast_bf16() -> bool:
     """Return whether the processor multiplies bfloat16: where not, a peer's best is float32.
 
-    It is what `headstart.training.runs.has_fast_bf16` asks, for an interpreter without headstart.
+    It asks as `headstart.training.precision` does, for an interpreter without headstart.
     """
     import torch
 

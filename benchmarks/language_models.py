@@ -159,7 +159,7 @@ def bert_nats(bert: Any, documents: list[Ids], masked: list[tuple[int, int, Ids]
 def _fast_bf16() -> bool:
     import torch
 
-    from headstart.training.runs import has_fast_bf16
+    from headstart.training.precision import has_fast_bf16
 
     return has_fast_bf16(torch.device("cpu"))
 

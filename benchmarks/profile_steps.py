@@ -84,7 +84,7 @@ def language_model(method: str, arguments: argparse.Namespace, folder: Path) -> 
     from headstart.tokenize.subwords import SubwordTokenizer
     from headstart.training.loop import train
     from headstart.training.optimizers import adamw
-    from headstart.training.runs import has_fast_bf16
+    from headstart.training.precision import has_fast_bf16
 
     texts = articles(arguments.data, "train")[:DOCUMENTS]
     kind = "wordpiece" if method == "bert" else "bpe"
@@ -136,7 +136,7 @@ def cove(arguments: argparse.Namespace) -> Step:
 
     from headstart.training.loop import train
     from headstart.training.optimizers import adamw
-    from headstart.training.runs import quick_products
+    from headstart.training.precision import quick_products
     from translation import objective
 
     given = {"width": 100, "hidden": 300, "steps": WARM_UP + 4 * STEPS, "seed": 0}

@@ -66,7 +66,7 @@ def accuracy(encoder: Any, method: Any, given: Rows, test: Rows, seed: int) -> f
     import torch
 
     from headstart.models.word_vectors import WordVectors
-    from headstart.training.runs import has_fast_bf16
+    from headstart.training.precision import has_fast_bf16
     from headstart.transfer.estimators import TextClassifier
 
     classifier = TextClassifier(encoder, method, random_state=seed).fit(*given)

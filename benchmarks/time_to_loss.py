@@ -74,7 +74,7 @@ def ours(*, muon: bool) -> Callable[[argparse.Namespace], Figures]:
         from headstart.pretrain import causal_lm, masked_lm
         from headstart.training.loop import train
         from headstart.training.optimizers import OPTIMIZERS
-        from headstart.training.runs import has_fast_bf16
+        from headstart.training.precision import has_fast_bf16
 
         torch.set_num_threads(arguments.threads)
         bf16, figures = has_fast_bf16(torch.device("cpu")), Figures()

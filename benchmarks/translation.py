@@ -90,7 +90,7 @@ def train_ours(arguments: argparse.Namespace) -> Figures:
 
     from headstart.training.loop import train
     from headstart.training.optimizers import adamw
-    from headstart.training.runs import has_fast_bf16
+    from headstart.training.precision import has_fast_bf16
 
     own = objective(arguments)
     bf16 = has_fast_bf16(torch.device("cpu"))

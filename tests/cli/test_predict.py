@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from headstart.training.runs import has_fast_bf16
+from headstart.training.precision import has_fast_bf16
 
 
 def test_texts_that_are_typed(run):
@@ -36,7 +36,7 @@ def test_bfloat16_is_a_thousandth_off_at_most(run):
 
 @pytest.mark.parametrize("fast", {False, has_fast_bf16(torch.device("cpu"))})
 def test_bfloat16_that_changes_nothing_is_told_of(run, monkeypatch, fast):
-    monkeypatch.setattr("headstart.training.runs.has_fast_bf16", lambda device: fast)
+    monkeypatch.setattr("headstart.training.precision.has_fast_bf16", lambda device: fast)
     code, _, err = run("predict", "model", "--text", "a late goal", "--bf16")
     assert (code, "--bf16 changes nothing" in err) == (0, not fast)
 

@@ -17,7 +17,7 @@ from headstart.data.pairs import PairDataset, read_labelled_pairs
 from headstart.errors import SettingsError
 from headstart.hub.language_models import PretrainedBert
 from headstart.progress import SILENT
-from headstart.training import runs
+from headstart.training import precision
 from headstart.transfer import features
 from headstart.transfer.loading import load
 from headstart.transfer.pairs import PairClassifier
@@ -151,7 +151,7 @@ def test_encoders_are_ranked_by_both_texts(pair_files):
 @pytest.fixture
 def forgetful(bert, monkeypatch):
     """An encoder with numbers of full length, which forgets what a test let it remember."""
-    for module in (reading, runs):
+    for module in (reading, precision):
         monkeypatch.setattr(module, "has_fast_bf16", lambda device: False)
     yield bert
     for name in ("memory", "pair_memory"):

@@ -11,7 +11,7 @@ from headstart.compare.cells import Terms, run_cell
 from headstart.compare.contestants import Contestant
 from headstart.compare.reading import Texts, read_texts, reads_frozen, remember, seconds_a_text
 from headstart.progress import SILENT
-from headstart.training import runs
+from headstart.training import precision
 from headstart.transfer.features import text_states
 
 read = partial(read_texts, progress=SILENT)
@@ -21,7 +21,7 @@ TRANSFERS = ("probe", "frozen", "finetune", "lora", "gradual")
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     """Numbers of full length, so that two ways to the same number give the same."""
-    for module in (reading, runs):
+    for module in (reading, precision):
         monkeypatch.setattr(module, "has_fast_bf16", lambda device: False)
 
 

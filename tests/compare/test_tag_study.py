@@ -17,7 +17,7 @@ from headstart.compare.usual import parse_for, usual_methods
 from headstart.data.tagged import TaggedSentences, read_tagged
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT
-from headstart.training import runs
+from headstart.training import precision
 from headstart.transfer.loading import load
 from headstart.transfer.token_tagger import TokenTagger
 
@@ -87,7 +87,7 @@ def test_a_comparison_of_taggers_from_file_to_winner(tagged_files):
 @pytest.fixture
 def forgetful(bert, monkeypatch):
     """An encoder with numbers of full length, which forgets what a test let it remember."""
-    for module in (reading, runs):
+    for module in (reading, precision):
         monkeypatch.setattr(module, "has_fast_bf16", lambda device: False)
     yield bert
     vars(bert).pop("word_memory", None)

@@ -68,7 +68,7 @@ def test_states_of_words_are_the_same_beside_any_others(learnt):
 
 
 def test_bfloat16_is_float32_where_the_processor_lacks_it(learnt, monkeypatch):
-    monkeypatch.setattr("headstart.training.runs.has_fast_bf16", lambda device: False)
+    monkeypatch.setattr("headstart.training.precision.has_fast_bf16", lambda device: False)
     for exact, asked in zip(
         learnt.word_states(SENTENCES), learnt.word_states(SENTENCES, bf16=True), strict=True
     ):

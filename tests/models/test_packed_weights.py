@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from headstart.models.packed_weights import PackedLinear, PackedWeights, can_pack
-from headstart.training.runs import has_fast_bf16
+from headstart.training.precision import has_fast_bf16
 
 fast = pytest.mark.skipif(
     not has_fast_bf16(torch.device("cpu")), reason="this processor has no bfloat16 products"

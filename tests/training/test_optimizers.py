@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from headstart.errors import FormatError
+from headstart.training import optimizers
 from headstart.training.optimizers import (
     _named,
     adamw,
@@ -49,7 +50,9 @@ def test_groups_keep_their_rates_and_frozen_parameters_stay_out():
     assert found == [(0.5, 0.01, 1), (0.5, 0.0, 1), (0.1, 0.01, 1)]
 
 
-def test_muon_makes_the_singular_values_of_an_update_about_equal():
+@pytest.mark.parametrize(("fast", "most"), [(True, 0.03), (False, 1e-5)])
+def test_muon_makes_the_singular_values_of_an_update_about_equal(monkeypatch, fast, most):
+    monkeypatch.setattr(optimizers, "has_fast_bf16", lambda device: fast)
     torch.manual_seed(0)
     layer = torch.nn.Linear(24, 12)
     before = layer.weight.detach().clone()
@@ -63,7 +66,34 @@ def test_muon_makes_the_singular_values_of_an_update_about_equal():
         x = 3.4445 * x - 4.7750 * x**3 + 2.0315 * x**5
     expected = -0.01 * 0.2 * 24**0.5 * (u * x) @ v
     change = (layer.weight.detach() - before * (1 - 0.01 * 0.5)).double()
-    assert (change - expected).norm() < 0.03 * expected.norm()  # its products are of bfloat16
+    assert (change - expected).norm() < most * expected.norm()
+
+
+@pytest.mark.parametrize("shape", [(12, 24), (24, 12), (8, 8)])
+def test_muon_is_torchs_where_bfloat16_is_fast(monkeypatch, shape):
+    monkeypatch.setattr(optimizers, "has_fast_bf16", lambda device: True)
+    torch.manual_seed(0)
+    ours = torch.nn.Parameter(torch.randn(shape))
+    theirs = torch.nn.Parameter(ours.detach().clone())
+    own = optimizers.Muon([("a", ours)], learning_rate=0.01, weight_decay=0.1, momentum=0.9)
+    torchs = torch.optim.Muon(
+        [theirs], lr=0.01, weight_decay=0.1, momentum=0.9, ns_steps=3,
+        adjust_lr_fn="match_rms_adamw",
+    )  # fmt: skip
+    for _ in range(3):
+        ours.grad = torch.randn(shape)
+        theirs.grad = ours.grad.clone()
+        own.step()
+        torchs.step()
+        assert torch.equal(ours, theirs)
+
+
+def test_muon_leaves_a_matrix_without_a_gradient_alone():
+    matrix = torch.nn.Parameter(torch.ones(2, 3))
+    optimizer = optimizers.Muon([("a", matrix)], learning_rate=1.0, weight_decay=1.0, momentum=0.9)
+    optimizer.step()
+    assert torch.equal(matrix, torch.ones(2, 3))
+    assert state_tensors(optimizer) == {}
 
 
 def test_muon_has_the_matrices_of_linear_layers_alone():

@@ -23,7 +23,8 @@ from headstart.errors import (
     SettingsError,
 )
 from headstart.storage import folder_lock
-from headstart.training.runs import RunSettings, has_fast_bf16, run
+from headstart.training.precision import has_fast_bf16
+from headstart.training.runs import RunSettings, run
 
 STEPS = 12
 CLOCK = {"tokens_per_second", "seconds"}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.training import runs
+from headstart.training import precision
 from headstart.transfer.features import pooled_features, text_states
 from headstart.transfer.fitted_taggers import word_states
 from headstart.transfer.layer_features import layer_features, word_layer_features
@@ -14,7 +14,7 @@ TEXTS = ["good1 plain2 bad3", "", "bad7", "good5 good6 plain1 plain2 plain3"] * 
 @pytest.fixture(autouse=True)
 def exact(monkeypatch):
     """Numbers of full length, so that two ways to the same number give the same."""
-    monkeypatch.setattr(runs, "has_fast_bf16", lambda device: False)
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda device: False)
 
 
 def test_word_vectors_have_one_layer_the_mean(encoder):

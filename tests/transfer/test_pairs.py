@@ -13,7 +13,7 @@ from headstart.tasks.classification import Classes
 from headstart.tasks.heads import WholeModel
 from headstart.tasks.pairs import combined
 from headstart.tokenize.batches import pad
-from headstart.training import runs
+from headstart.training import precision
 from headstart.transfer import whole_models as module
 from headstart.transfer.features import (
     StatesMemory,
@@ -160,7 +160,7 @@ def test_both_orders_of_a_symmetric_pair_are_added(whole_models, pair_task):
 
 
 def test_gpt_learns_its_language_in_both_orders(whole_models, pair_task, monkeypatch):
-    monkeypatch.setattr(runs, "has_fast_bf16", lambda _: False)
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda _: False)
     encoder = whole_models["gpt"]
     method = FineTune(lm_coef=1.0, task_coef=2.0, pooling="last", training=BRIEF)
     start = started(method, encoder, pair_task, pairs="symmetric")

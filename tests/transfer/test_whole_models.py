@@ -16,7 +16,7 @@ from headstart.models import bert_openvino
 from headstart.models.bert import Bert
 from headstart.tasks.classification import Classes
 from headstart.tasks.heads import WholeModel
-from headstart.training import runs
+from headstart.training import precision
 from headstart.transfer import whole_models as module
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.features import StatesMemory, quick_reading, text_states
@@ -93,7 +93,7 @@ def compiled(monkeypatch):
 @pytest.fixture
 def exact(monkeypatch):
     """Let training compute with all bits."""
-    monkeypatch.setattr(runs, "has_fast_bf16", lambda _: False)
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda _: False)
 
 
 def started(method, encoder, task, **settings):

@@ -89,7 +89,7 @@ def predict(
         from headstart.cli.bars import Bars
         from headstart.cli.loading import check_separator, load_model
         from headstart.serve import predictor
-        from headstart.training.runs import has_fast_bf16
+        from headstart.training.precision import has_fast_bf16
         from headstart.transfer.features import quick_reading
         from headstart.transfer.token_tagger import TokenTagger
 

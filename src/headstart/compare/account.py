@@ -15,7 +15,7 @@ from headstart.compare.wording import TEXTS, Wording
 from headstart.data.corpora import Corpus
 from headstart.hub.bundle import Pretrained
 from headstart.storage import fingerprint
-from headstart.training.runs import has_fast_bf16
+from headstart.training.precision import has_fast_bf16
 from headstart.transfer.methods import as_plain
 
 

@@ -38,7 +38,7 @@ from headstart.hub.bundle import Pretrained
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Advance, Progress
 from headstart.storage import fingerprint, read_json, write_json
-from headstart.training.runs import has_fast_bf16
+from headstart.training.precision import has_fast_bf16
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.features import quick_reading
 from headstart.transfer.fitting import whole_model_width

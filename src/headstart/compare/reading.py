@@ -26,7 +26,7 @@ from headstart.progress import Progress
 from headstart.storage import fingerprint, new_file
 from headstart.tasks.pairs import Pairs
 from headstart.tasks.pipelines import task_shape
-from headstart.training.runs import has_fast_bf16
+from headstart.training.precision import has_fast_bf16
 from headstart.transfer.features import (
     Floats,
     StatesMemory,

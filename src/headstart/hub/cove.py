@@ -34,7 +34,7 @@ from headstart.pretrain.translation import end_token, translate
 from headstart.tokenize.batches import inference_batches, pad
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
-from headstart.training.runs import quick_products
+from headstart.training.precision import quick_products
 
 KIND = "cove"
 TARGET = "target.json"

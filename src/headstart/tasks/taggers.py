@@ -35,7 +35,7 @@ from headstart.tokenize.characters import (
 )
 from headstart.tokenize.windows import Windows, ranges
 from headstart.tokenize.words import UNKNOWN_ID
-from headstart.training.runs import has_fast_bf16
+from headstart.training.precision import has_fast_bf16
 
 _CHARACTER_WIDTH, _FILTERS, _FILTER_WIDTH = 16, 32, 3
 _HIDE_RARE = 0.5

@@ -6,20 +6,85 @@ Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
 (https://kellerjordan.github.io/posts/muon/).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from headstart.errors import FormatError
+from headstart.training.precision import has_fast_bf16
+
+_ITERATIONS = 3  # of Newton-Schulz: five teach no more a step, and cost more
+_POLYNOMIAL = (3.4445, -4.7750, 2.0315)
+_LEAST_NORM = 1e-7
+_MUONS_SIZE = 0.2  # the root mean square of AdamW's updates
+OptimizerName = Literal["adamw", "muon"]
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum of which each matrix is made nearly orthogonal before it is a step.
+
+    It does what torch's does, to the last bit where bfloat16 is fast. Elsewhere it multiplies in
+    float32: torch's, in bfloat16 everywhere, takes thirty times as long on a processor without.
+
+    Args:
+        matrices: Each with its name.
+        learning_rate: That of AdamW, whose updates are as large.
+        weight_decay: What is taken off the matrices in a step, as a share, over the learning rate.
+        momentum: How much of the gradients' running mean stays each step.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[tuple[str, Tensor]],
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        momentum: float,
+    ) -> None:
+        defaults = {"lr": learning_rate, "weight_decay": weight_decay, "momentum": momentum}
+        super().__init__(matrices, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update all matrices that have a gradient."""
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                state = self.state[matrix]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+                mean = state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
+                update = orthogonal(matrix.grad.lerp(mean, momentum))  # Nesterov's look ahead
+                matrix.mul_(1 - rate * group["weight_decay"])
+                matrix.add_(update, alpha=-rate * (_MUONS_SIZE * math.sqrt(max(matrix.shape))))
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Return a matrix with the same singular vectors, whose singular values are about one.
+
+    Newton and Schulz's iterations with Jordan's polynomial, which needs few of them.
+    """
+    x = matrix.to(torch.bfloat16 if has_fast_bf16(matrix.device) else torch.float32)
+    if tall := len(x) > x.shape[1]:
+        x = x.T
+    x = x / x.norm().clamp(min=_LEAST_NORM)
+    first, third, fifth = _POLYNOMIAL
+    for _ in range(_ITERATIONS):
+        square = x @ x.T
+        change = torch.addmm(square, square, square, beta=third, alpha=fifth)
+        x = torch.addmm(x, change, x, beta=first)
+    return x.T if tall else x
+
 
 _KINDS: dict[type, tuple[str, ...]] = {  # of the tensors in each one's state
     torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
-    torch.optim.Muon: ("momentum_buffer",),
+    Muon: ("momentum_buffer",),
 }
-_NS_STEPS = 3  # Newton-Schulz iterations: five teach no more a step, and cost more
-OptimizerName = Literal["adamw", "muon"]
 
 
 class Together:
@@ -106,13 +171,11 @@ def muon(
     matrices = [(name, p) for name, p in trained if id(p) in linear]
     others = [(name, p) for name, p in trained if id(p) not in linear]
     return Together(
-        torch.optim.Muon(
+        Muon(
             matrices,
-            lr=learning_rate,
+            learning_rate=learning_rate,
             weight_decay=weight_decay,
             momentum=betas[0],
-            ns_steps=_NS_STEPS,
-            adjust_lr_fn="match_rms_adamw",
         ),
         adamw(
             [{"params": others}],

@@ -29,6 +29,7 @@ from headstart.training.distributed import copy_from_first, from_first, rank_and
 from headstart.training.journal import Journal, open_journal
 from headstart.training.loop import Guard, Step, train
 from headstart.training.optimizers import OPTIMIZERS, OptimizerName, state_tensors
+from headstart.training.precision import has_fast_bf16
 from headstart.training.schedules import rise_and_fall
 from headstart.training.signals import Signals, noted_signals
 
@@ -198,19 +199,6 @@ def run(
             kept = f"; the checkpoint of step {good:,} in {folder} is good" if good else ""
             raise NonFiniteError(f"{error}{kept}") from None
         return state.finish()
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Return whether the machine multiplies bfloat16 in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 0)
-    instructions = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
-    return device.type == "cpu" and any(supported() for supported in instructions)
-
-
-def quick_products(device: torch.device) -> torch.autocast:
-    """Multiply in bfloat16 meanwhile on a device that is fast at it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device))
 
 
 @dataclass

@@ -26,7 +26,7 @@ from headstart.tasks.pipelines import ScalarMix, TextPipeline, task_layers, task
 from headstart.tokenize.batches import Rows, endless_batches, pad
 from headstart.tokenize.pairs import padded_lengths
 from headstart.training.loop import train
-from headstart.training.runs import has_fast_bf16
+from headstart.training.precision import has_fast_bf16
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.fitted import ContextualModel, contextual_scores
 from headstart.transfer.methods import Features, FineTune, Layers, Training

@@ -21,7 +21,7 @@ from headstart.tasks.heads import last_states, lay_out, mean_states
 from headstart.tasks.pairs import Pairs, combined, num_orders
 from headstart.tasks.pipelines import pool, task_shape
 from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
-from headstart.training.runs import quick_products
+from headstart.training.precision import quick_products
 from headstart.transfer.token_states import TokenStates, reads_in_context, token_states
 
 _TOKENS_AT_ONCE = 4096

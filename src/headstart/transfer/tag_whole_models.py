@@ -21,7 +21,7 @@ from headstart.tasks.heads import last_states, lay_out
 from headstart.tasks.taggers import WholeTagger, WordStates, decoder_of
 from headstart.tokenize.batches import Rows
 from headstart.training.optimizers import adamw
-from headstart.training.runs import quick_products
+from headstart.training.precision import quick_products
 from headstart.transfer.features import quick_reading
 from headstart.transfer.first_head import first_head
 from headstart.transfer.fitted_taggers import TunedTagger, word_states

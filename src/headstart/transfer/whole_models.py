@@ -37,7 +37,7 @@ from headstart.tokenize.batches import Packed, Rows, endless_batches
 from headstart.tokenize.pairs import padded_lengths
 from headstart.training.loop import train
 from headstart.training.optimizers import adamw
-from headstart.training.runs import quick_products
+from headstart.training.precision import quick_products
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.features import (
     Floats,

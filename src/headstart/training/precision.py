@@ -1,0 +1,16 @@
+"""In which numbers a device multiplies fast."""
+
+import torch
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Return whether the machine multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 0)
+    instructions = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
+    return device.type == "cpu" and any(supported() for supported in instructions)
+
+
+def quick_products(device: torch.device) -> torch.autocast:
+    """Multiply in bfloat16 meanwhile on a device that is fast at it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device))
