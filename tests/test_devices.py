@@ -1,8 +1,13 @@
+import os
 import platform
+import re
 import subprocess
 import sys
 
 import pytest
+
+from headstart import devices
+from headstart.devices import asleep_while_waiting, others_compute
 
 PAGES_A_STEP = """
 import resource, torch
@@ -30,3 +35,66 @@ def pages_a_step(*, reuse):
 def test_the_memory_of_a_step_is_reused_by_the_next():
     # The system may take some away at any time.
     assert min(pages_a_step(reuse=True)) < 100 < max(pages_a_step(reuse=False))
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ([2, 2, 2], True),
+        ([5, 9, 3], True),
+        ([1], False),
+        ([2, 3, 1], False),  # something that came and went
+        (["many"], False),
+        ([None], False),
+    ],
+)
+def test_others_compute_where_each_look_finds_more_than_this_process(monkeypatch, seen, expected):
+    class Statistics:
+        looks = iter(seen)
+
+        def read_text(self):
+            if (running := next(self.looks)) is None:
+                raise FileNotFoundError
+            return f"cpu  10 0 20\nprocesses 7\nprocs_running {running}\nprocs_blocked 4\n"
+
+    monkeypatch.setattr(devices, "_STATISTICS", Statistics())
+    assert others_compute() is expected
+
+
+@pytest.mark.skipif(not devices._STATISTICS.exists(), reason="there is no /proc/stat here")
+def test_a_process_at_work_is_seen():
+    with subprocess.Popen([sys.executable, "-c", "print(0, flush=True)\nwhile True: pass"],
+                          stdout=subprocess.PIPE) as other:  # fmt: skip
+        other.stdout.readline()
+        assert any(others_compute() for _ in range(20))
+        other.kill()
+
+
+def test_how_threads_wait_is_the_users_to_say(monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert asleep_while_waiting() == {"OMP_WAIT_POLICY": "PASSIVE"}
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "1")
+        assert asleep_while_waiting() == {}
+        monkeypatch.delenv(name)
+
+
+COMMAND = """
+import headstart.cli.app as app
+app.others_compute = lambda: {busy}
+app.main(["--version"])
+import torch
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another OpenMP than GNU's")
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_command_beside_others_lets_waiting_threads_sleep(busy):
+    inherited = {name: os.environ[name] for name in os.environ if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND.format(busy=busy)], capture_output=True, text=True,
+        check=True, env=inherited | {"OMP_DISPLAY_ENV": "verbose"},
+    )  # fmt: skip
+    (spins,) = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    assert (spins == "0") is busy

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_info
 from headstart.compare import cells
 from headstart.compare.cells import Model, Processes, Terms, fit_models, run_cell, run_cells
 from headstart.compare.contestants import Contestant
-from headstart.compare.processes import one_thread_each
+from headstart.compare.processes import for_new_processes, one_thread_each
 from headstart.compare.schedule import Job
 from headstart.compare.study import compare
 from headstart.compare.tasks import CLASSIFICATION
@@ -273,6 +273,14 @@ def test_processes_keep_to_one_thread(terms):
             pool.submit(int).result()
         pools = pool.submit(threadpool_info).result()
     assert [each["num_threads"] for each in pools if each["num_threads"] > 1] == []
+
+
+def test_threads_of_processes_sleep_while_they_wait(terms, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    with Processes(terms, 1) as processes, for_new_processes():
+        found = processes._pool.submit(os.getenv, "OMP_WAIT_POLICY").result()
+    assert found == "PASSIVE"
+    assert "OMP_WAIT_POLICY" not in os.environ
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from headstart.cli import (
     rank,
 )
 from headstart.cli.terminal import printable, say, tell
-from headstart.devices import is_out_of_memory
+from headstart.devices import asleep_while_waiting, is_out_of_memory, others_compute
 from headstart.errors import HeadstartError, StorageError
 
 INTERRUPTED, TERMINATED, CLOSED_PIPE, OUR_FAULT = 130, 143, 141, 70  # 128 + the signal's number
@@ -93,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a result is never lost to an encoding
+    if "torch" not in sys.modules and others_compute():  # its threads ask once
+        os.environ.update(asleep_while_waiting())
     signal.signal(signal.SIGTERM, _terminate)
     usual, sys.unraisablehook = sys.unraisablehook, _send_again
     try:

@@ -1,6 +1,7 @@
 """Processes for cells: of one thread each, deaf to Ctrl-C, and gone when their parent is.
 
-With a thread for each process the cores are shared out, and never fought over.
+With a thread for each process the cores are shared out, and never fought over; where one is given
+several, those that wait sleep.
 """
 
 import multiprocessing
@@ -8,12 +9,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+from headstart.devices import asleep_while_waiting
 
 _PATIENCE_SECONDS = 0.5
 
@@ -21,7 +24,8 @@ _PATIENCE_SECONDS = 0.5
 @contextmanager
 def for_new_processes() -> Iterator[None]:
     """Let processes that start meanwhile be as this file says."""
-    with one_thread_each(), _without_main(), _deaf_to_interrupts():
+    asleep = _environment(asleep_while_waiting())
+    with one_thread_each(), asleep, _without_main(), _deaf_to_interrupts():
         yield
 
 
@@ -43,8 +47,15 @@ def end(pool: ProcessPoolExecutor) -> None:
 def one_thread_each() -> Iterator[None]:
     """Let processes that start meanwhile use one thread for their matrix products."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+    with _environment(dict.fromkeys(names, "1")):
+        yield
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Let processes that start meanwhile have these in their environment."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
