@@ -26,6 +26,7 @@ $(READY): requirements.lock pyproject.toml
 	set -x; $$python -m venv --clear $(ENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(BIN)/python -m compileall -q src  # once, also where PYTHONDONTWRITEBYTECODE is set
 	@touch $@
 
 demo: $(READY)  ## Compare methods on BBC News in 20 minutes at most, show where the report is, and use the winner
