@@ -58,8 +58,8 @@ def asleep_while_waiting() -> dict[str, str]:
 
     They spin instead, which is sooner by a tenth on cores of their own. But on one that another
     process uses, too, a thread that spins spends its share of it, and when its turn comes, has to
-    wait for it: steps take two to six times as long, and tiny ones twenty times. Empty where the
-    user says how threads wait.
+    wait for it: steps of small models take several times as long. Empty where the user says how
+    threads wait.
     """
     if os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
         return {}

@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a result is never lost to an encoding
-    if "torch" not in sys.modules and others_compute():  # its threads ask once
+    if "torch" not in sys.modules and others_compute():  # it reads this when imported
         os.environ.update(asleep_while_waiting())
     signal.signal(signal.SIGTERM, _terminate)
     usual, sys.unraisablehook = sys.unraisablehook, _send_again

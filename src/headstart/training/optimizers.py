@@ -65,7 +65,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Return a matrix with the same singular vectors, whose singular values are about one.
+    """Return a matrix `[rows, columns]` with the same singular vectors, its values about one.
 
     Newton and Schulz's iterations with Jordan's polynomial, which needs few of them.
     """
