@@ -9,7 +9,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)  # two threads on a busy machine make a tiny test a hundred times slower
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # than those of processes that tests start
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for the processes that tests start
 
 if threading.current_thread() is threading.main_thread() and (
     signal.getsignal(signal.SIGINT) == signal.SIG_IGN
