@@ -45,6 +45,13 @@ app._run = run"""
     assert b"stopped" in err
 
 
+def test_a_command_ends_without_looking_for_garbage():
+    before = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0))"
+    with run_in_a_process("--version", before=before, stdout=subprocess.PIPE) as process:
+        out, _ = process.communicate(timeout=60)
+    assert out.splitlines()[-1] == b"True"
+
+
 def test_version_and_help(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"headstart {__version__}\n"

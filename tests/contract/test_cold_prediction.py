@@ -1,4 +1,4 @@
-"""What a process imports to predict with a saved model: seconds of it would be for nothing."""
+"""What a process imports to use a saved model: seconds of it would be for nothing."""
 
 import json
 import subprocess
@@ -9,10 +9,10 @@ import pytest
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import FineTune, Training
 
-PREDICT = """
+COMMAND = """
 import json, sys
 from headstart.cli.app import main
-assert main(["predict", sys.argv[1], "--text", "a late goal"]) == 0
+assert main(sys.argv[1:]) == 0
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 LEARNING = {"scipy", "sklearn"}  # 0.9 s together
@@ -35,12 +35,25 @@ def test_a_prediction_imports_only_what_it_uses(
 ):
     model = TextClassifier(encoders[name] if name else None, transfer).fit(texts, labels)
     model.save(tmp_path / "model")
-    done = subprocess.run(
-        [sys.executable, "-c", PREDICT, tmp_path / "model"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    imported = set(json.loads(done.stdout.splitlines()[-1]))
+    imported = _imported(COMMAND, "predict", tmp_path / "model", "--text", "a late goal")
     assert {"torch", "tokenizers"} <= imported
     assert not imported & without
+
+
+def test_looking_at_an_encoder_imports_only_what_it_uses(encoders, tmp_path):
+    encoders["bert"].save(tmp_path / "bert")
+    imported = _imported(COMMAND, "inspect", tmp_path / "bert")
+    assert not imported & (LEARNING | OTHERS)
+
+
+def test_a_comparison_starts_without_what_only_its_end_needs():
+    names = "print(json.dumps([name.partition('.')[0] for name in sys.modules]))"
+    imported = _imported(f"import json, sys, headstart.compare.study\n{names}")
+    assert "sklearn" not in imported
+
+
+def _imported(program, *words):
+    """Run a program; return the names that it prints last."""
+    command = [sys.executable, "-c", program, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))

@@ -1,6 +1,8 @@
 """The `headstart` command: all its verbs, and how each of them ends."""
 
+import atexit
 import errno
+import gc
 import io
 import os
 import signal
@@ -95,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a result is never lost to an encoding
     if "torch" not in sys.modules and others_compute():  # it reads this when imported
         os.environ.update(asleep_while_waiting())
+    atexit.register(gc.freeze)  # or it ends half a second later, having looked through all of torch
     signal.signal(signal.SIGTERM, _terminate)
     usual, sys.unraisablehook = sys.unraisablehook, _send_again
     try:

@@ -84,7 +84,6 @@ def inspect(
     """
     from headstart.cli.bars import Bars
     from headstart.cli.loading import load_word_vectors, tell_notes, word_vectors
-    from headstart.cli.senses import compare_senses, show_senses
     from headstart.data.labelled import read_labelled
     from headstart.inspect.neighbors import inspect_words
     from headstart.tokenize.words import WordTokenizer
@@ -121,6 +120,8 @@ def inspect(
             raise SettingsError(f"{model}: has no vectors of words to test")
         found |= _tested(vectors, similarity or [], analogies, bars)
     if corpus is not None:
+        from headstart.cli.senses import compare_senses  # late: it takes a second, and few need it
+
         found["senses"] = compare_senses(
             {model: loaded},
             beside or [],
@@ -135,6 +136,8 @@ def inspect(
     elif corpus is None:
         _show(found)
     else:
+        from headstart.cli.senses import show_senses
+
         show_senses(found["senses"])
 
 

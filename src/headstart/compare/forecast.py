@@ -5,8 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy.stats import kendalltau
-
 from headstart.compare.contestants import Contestant
 from headstart.compare.ranking import ESTIMATES, rank_encoders
 from headstart.compare.tasks import CLASSIFICATION, ComparedTask, Examples
@@ -109,6 +107,8 @@ def _judge(encoders: Sequence[Row], reached: Sequence[Row], estimate: str) -> di
     order = sorted(told, key=lambda name: -scores[name])
     tau = math.nan
     if len(told) >= _FEWEST_ENCODERS:
+        from scipy.stats import kendalltau  # late: it takes a second before anything is read
+
         tau = float(
             kendalltau([told[name] for name in order], [scores[n] for n in order]).statistic
         )

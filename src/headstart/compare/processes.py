@@ -4,6 +4,8 @@ With a thread for each process the cores are shared out, and never fought over; 
 several, those that wait sleep.
 """
 
+import atexit
+import gc
 import multiprocessing
 import os
 import signal
@@ -34,6 +36,7 @@ def settle() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+    atexit.register(gc.freeze)  # or it ends half a second later, having looked through all of torch
 
 
 def end(pool: ProcessPoolExecutor) -> None:

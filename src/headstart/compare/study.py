@@ -52,7 +52,6 @@ from headstart.devices import available_cores
 from headstart.errors import DataError, InterruptedRunError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.pretraining import SIZES
-from headstart.inspect.senses import word_senses
 from headstart.inspect.word_states import reads_context
 from headstart.progress import SILENT, Progress
 from headstart.settings import replay_command
@@ -507,6 +506,8 @@ def _senses(
     chosen = [*fixed, *(name for name in encoders if reads_context(encoders[name]))]
     if chosen == fixed:
         return None
+    from headstart.inspect.senses import word_senses  # late: it takes a second, and few need it
+
     try:
         return word_senses(
             {name: encoders[name] for name in chosen}, corpus, most=_OCCURRENCES, progress=progress
