@@ -5,11 +5,13 @@ made-up task of three topics, with encoders that have random weights.
 """
 
 import copy
+import multiprocessing
 
 import numpy as np
 import pytest
 import torch
 
+from headstart.compare.cells import Terms
 from headstart.compare.contestants import parse_all
 from headstart.compare.forecast import hold_against
 from headstart.compare.head_start import headline
@@ -346,6 +348,30 @@ def files(tmp_path):
     ]
     (tmp_path / "vectors.txt").write_text("\n".join(vectors) + "\n")
     return tmp_path
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Let a comparison's processes be forks of one that has imported what they need.
+
+    That saves four seconds of a comparison. As users start them they are in `test_processes.py`,
+    and where commands are tried.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["headstart.compare.cells", "sklearn.linear_model"])
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
+
+
+@pytest.fixture
+def terms(tmp_path, rows):
+    return Terms(
+        train=rows(60),
+        test=rows(30, seed=1),
+        data_print="one",
+        encoders={},
+        prints={},
+        folder=tmp_path,
+    )
 
 
 @pytest.fixture(scope="session")

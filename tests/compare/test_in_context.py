@@ -18,6 +18,7 @@ from headstart.transfer.loading import load
 from headstart.transfer.methods import FineTune, Training
 from headstart.transfer.token_states import TokenMemory, token_states
 
+pytestmark = pytest.mark.usefixtures("forked")
 TRANSFERS = ("probe", "frozen", "finetune")
 read = partial(read_texts, progress=SILENT)
 

@@ -22,6 +22,8 @@ from headstart.transfer import features
 from headstart.transfer.loading import load
 from headstart.transfer.pairs import PairClassifier
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 @pytest.fixture(scope="module")
 def make_pairs(rows):

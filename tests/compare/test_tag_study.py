@@ -21,6 +21,8 @@ from headstart.training import precision
 from headstart.transfer.loading import load
 from headstart.transfer.token_tagger import TokenTagger
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 @pytest.fixture
 def tagged_files(files, make_sentences):
