@@ -50,6 +50,16 @@ def test_every_option_arrives(run, monkeypatch):
     assert (given["seed"], given["min_count"], given["epochs"]) == (3, 2, None)
 
 
+@pytest.mark.parametrize(("typed", "tokens"), [("20M", 20_000_000), ("1.5k", 1500), ("7", 7)])
+def test_tokens_are_typed_as_for_plan(run, monkeypatch, typed, tokens):
+    given = {}
+    monkeypatch.setattr(store, "pretrain", lambda method, corpus, **options: given.update(options))
+    run("pretrain", "gpt", "--corpus", "articles.txt", "--tokens", typed, "--out", "x")
+    assert given["tokens"] == tokens
+    code, _, err = run("pretrain", "gpt", "--corpus", "articles.txt", "--tokens", f"{typed}X")
+    assert (code, "is not a number such as 50000000 or 50M" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

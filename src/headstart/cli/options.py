@@ -106,6 +106,18 @@ def read_more_settings(given: Sequence[str] | None) -> dict[str, object]:
     return settings
 
 
+_TIMES = {"k": 1e3, "m": 1e6, "b": 1e9}
+
+
+def _tokens(text: str) -> int:
+    """Read a number of tokens: 50000000, or 50M."""
+    last = text[-1:].lower()
+    try:
+        return round(float(text[:-1]) * _TIMES[last]) if last in _TIMES else int(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is not a number such as 50000000 or 50M") from None
+
+
 Method = Annotated[
     str, typer.Argument(metavar="METHOD", help="word2vec, glove, cove, elmo, gpt or bert.")
 ]
@@ -123,7 +135,12 @@ Epochs = Annotated[
 Minutes = Annotated[
     float | None, typer.Option("--minutes", metavar="N", help="Minutes of training.")
 ]
-Tokens = Annotated[int | None, typer.Option("--tokens", metavar="N", help="Tokens to read.")]
+Tokens = Annotated[
+    int | None,
+    typer.Option(
+        "--tokens", metavar="N", parser=_tokens, help="Tokens to read, such as 5000000 or 5M."
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

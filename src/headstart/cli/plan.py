@@ -17,23 +17,13 @@ from headstart.cli.options import (
     MoreSettings,
     Size,
     TextColumn,
+    Tokens,
     read_more_settings,
 )
 from headstart.cli.terminal import print_json, print_table, say
 
 if TYPE_CHECKING:
     from headstart.hub.planning import Course, Estimate
-
-_TIMES = {"k": 1e3, "m": 1e6, "b": 1e9}
-
-
-def _tokens(text: str) -> int:
-    """Read a number of tokens: 50000000, or 50M."""
-    last = text[-1:].lower()
-    try:
-        return round(float(text[:-1]) * _TIMES[last]) if last in _TIMES else int(text)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(f"{text!r} is not a number such as 50000000 or 50M") from None
 
 
 def plan(
@@ -45,10 +35,7 @@ def plan(
         typer.Option("--parallel", metavar="PATH", help="For cove: a TSV, or its two files."),
     ] = None,
     size: Size = None,
-    tokens: Annotated[
-        int | None,
-        typer.Option(metavar="N", parser=_tokens, help="Tokens to read, such as 50M."),
-    ] = None,
+    tokens: Tokens = None,
     epochs: Epochs = None,
     minutes: Annotated[
         float | None, typer.Option(metavar="N", help="What fits into so many minutes.")
