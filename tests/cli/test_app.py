@@ -84,6 +84,12 @@ def test_an_error_cannot_steer_the_terminal(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: label '\\x1b[2J' is odd\n"
 
 
+def test_a_name_that_no_disk_takes_is_told(capsys):
+    name = "x" * 300
+    assert main(["inspect", name]) == errors.StorageError.exit_code
+    assert capsys.readouterr().err == f"error: {name}: File name too long\n"
+
+
 class Panic(BaseException):
     """What Rust libraries raise: not an Exception."""
 

@@ -158,6 +158,14 @@ def test_seeds_that_agree_leave_the_sign_flips_of_all_rows():
     assert paired_test(first, second) == pytest.approx(expected)
 
 
+def test_seeds_that_gain_alike_on_other_rows_prove_nothing():
+    first, second = np.zeros((2, 50)), np.zeros((2, 50))
+    first[[0, 1], [3, 8]] = 1
+    assert paired_test(first, second) == pytest.approx(0.5)
+    equal = np.random.default_rng(4).random((2, 2000, 2, 50)) < 0.7
+    assert np.mean(paired_test(*equal.astype(int)) <= 0.001) <= 0.002
+
+
 answer_pairs = st.tuples(st.integers(1, 4), st.integers(1, 12)).flatmap(
     lambda shape: st.tuples(*[arrays(np.int8, shape, elements=st.integers(0, 1))] * 2)
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.data.corpora import read_corpus
+from headstart.data.corpora import as_corpus, read_corpus
 from headstart.errors import DataError, SettingsError
 
 
@@ -119,6 +119,11 @@ def test_texts_in_memory_come_back(texts):
     else:
         with pytest.raises(DataError, match="holds no text"):
             read_corpus(texts=texts)
+
+
+@pytest.mark.parametrize("text", ["\u5b57" * 100, "\u0436" * 200, "x" * 254 + "/", "a\0b"])
+def test_a_text_of_any_script_and_length_is_no_name_of_a_file(text):
+    assert list(as_corpus([text]).texts()) == [text]
 
 
 def test_what_is_no_list_of_texts_is_refused():

@@ -37,7 +37,7 @@ from headstart.errors import HeadstartError, StorageError
 
 INTERRUPTED, TERMINATED, CLOSED_PIPE, OUR_FAULT = 130, 143, 141, 70  # 128 + the signal's number
 _A_MOMENT = 0.01  # seconds, after which the object is gone
-_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENAMETOOLONG}
 
 _NO_MEMORY = "error: not enough memory; end other programs, or choose smaller sizes or fewer texts"
 

@@ -93,7 +93,8 @@ def paired_test(correct_a: ArrayLike | Tallies, correct_b: ArrayLike | Tallies) 
     Under that hypothesis a and b might as well have swapped their answers to a row, and its total
     gain had the other sign: what all 2^R assignments give is counted exactly, or for tallies drawn
     (Yeh, 2000). The seeds' own scatter is added to it as Student's t with S - 1 degrees of freedom.
-    With one seed this is the sign-flip test, for 0/1 answers McNemar's. No p-value is 0.
+    With one seed, or where all happen to gain the same, this is the sign-flip test, for 0/1 answers
+    McNemar's. No p-value is 0.
 
     Raises:
         DataError: The answers are not zeros and ones or tallies, or differ in seeds or rows.
@@ -116,7 +117,7 @@ def paired_test(correct_a: ArrayLike | Tallies, correct_b: ArrayLike | Tallies) 
         stdtr(max(num_seeds - 1, 1), divide(edge, error, otherwise=0))
         for edge in (flipped - observed, -flipped - observed)
     ]
-    reached = np.where(error > 0, tails[0] + tails[1], np.abs(flipped) >= observed)
+    reached = np.where(error > 0, tails[0] + tails[1], np.abs(totals) >= observed)
     p_values: Array = (chances * reached).sum(-1).clip(np.finfo(np.float64).eps, 1)
     return p_values
 

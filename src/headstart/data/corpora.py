@@ -5,6 +5,7 @@ can be read as often as one likes. What had to be guessed about the files is sai
 """
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -22,7 +23,7 @@ from headstart.storage import file_sha256, fingerprint
 Documents = Literal["line", "paragraph", "file"]
 _SMALL_FILE_BYTES = 64 << 10
 _LINES_TO_GUESS_FROM = 2000
-_LONGEST_NAME = 255
+_LONGEST_NAME = 255  # characters
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,9 @@ def as_corpus(
 
 
 def _is_name(text: str) -> bool:
-    return len(text) < _LONGEST_NAME and (is_hub_data(text) or Path(text).is_file())
+    if len(text) > _LONGEST_NAME:
+        return False
+    return is_hub_data(text) or os.path.isfile(text)  # where Path.is_file raises at some texts
 
 
 def _in_memory(texts: Sequence[str]) -> Corpus:

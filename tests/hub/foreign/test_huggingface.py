@@ -455,6 +455,8 @@ def test_the_published_minilm_gives_the_states_of_transformers(transformers):
         ("runs/encoder.bin", False),
         ("glove/glove.6B.100d.txt", False),
         ("a/b/c", False),
+        ("a/" + "b" * 94, True),
+        ("a/" + "b" * 95, False),
         ("/absolute/path", False),
         ("../folder", False),
         (Path("google-bert/bert-base-uncased"), False),

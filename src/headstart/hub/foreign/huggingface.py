@@ -26,7 +26,7 @@ _PICKLE = "pytorch_model.bin"
 _WEIGHTS = (_SAFETENSORS, f"{_SAFETENSORS}.index.json", _PICKLE, f"{_PICKLE}.index.json")
 _OTHERS = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index", "rust_model.ot")
 _SMALL_FILES = ["*.json", "*.txt", "README.md", "vocab.bpe", "bpe.codes", "*.model"]
-_HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+_HUB_ID = re.compile(r"(?=.{,96}$)[\w][\w.-]*/[\w][\w.-]*")  # the hub has no longer ones
 _FILES = {".txt", ".bin", ".vec", ".gz", ".zst", ".npy", ".json", ".safetensors", ".hdf5", ".csv"}
 _HASH = re.compile("[0-9a-f]{64}")
 _ZIP = b"PK\x03\x04"
