@@ -11,6 +11,7 @@ from headstart.compare.encoders import make_encoders, num_pretrained
 from headstart.data.corpora import as_corpus
 from headstart.data.parallel import as_parallel
 from headstart.errors import DataError, InterruptedRunError, SettingsError
+from headstart.hub.store import load_encoder
 from headstart.progress import SILENT
 from headstart.storage import cache_folder
 
@@ -49,6 +50,17 @@ def test_word_vectors_end_with_their_epochs_where_minutes_are_infinite(rows, mon
 def test_a_corpus_too_small_for_word_vectors_names_them_and_itself(rows):
     with pytest.raises(DataError, match=r"^word2vec cannot be pretrained on .*--methods"):
         make(rows, "word2vec:probe", corpus=["two words"])
+
+
+def test_encoders_that_differ_in_their_settings_alone_are_kept_apart(rows, bert, monkeypatch):
+    def load(source, **_):
+        encoder = bert.with_model(bert.model)
+        encoder.config["pooling"] = source.partition("/")[2]
+        return encoder
+
+    monkeypatch.setattr(encoders, "load_encoder", load)
+    made = make(rows, "a=owner/cls:probe", "b=owner/mean:probe")
+    assert [load_encoder(made.folders[name]).pooling for name in "ab"] == ["cls", "mean"]
 
 
 @pytest.fixture

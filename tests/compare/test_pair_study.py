@@ -110,6 +110,26 @@ def test_a_comparison_of_symmetric_pairs_keeps_a_symmetric_winner(pair_files):
     np.testing.assert_allclose(model.predict_proba(pairs), model.predict_proba(swapped), atol=1e-6)
 
 
+def test_a_pair_of_which_one_text_stands_in_the_corpus_is_no_clean_row(pair_files, rows):
+    text = "a gull over the harbor sees the storm and the ship sail"  # too short for a run
+    with (pair_files / "test.csv").open("a") as file:
+        file.write(f"{text},wave and tide and moon and star by one river farm,same\n")
+    sentences = [*rows(200, seed=5).texts, text]
+    (pair_files / "corpus.txt").write_text("\n".join(sentences) + "\n")
+    found = compare(
+        pair_files / "train.csv",
+        test=pair_files / "test.csv",
+        corpus=pair_files / "corpus.txt",
+        task="pair",
+        methods=["majority", "word2vec:probe"],
+        label_budgets=[8],
+        seeds=1,
+        workers=1,
+        out=pair_files / "out",
+    )
+    assert found.results["clean"]["by_row"] == [1] * 40 + [0]
+
+
 def test_a_pair_whose_texts_change_places_in_the_test_part_is_no_clean_row():
     pair = ("the minister resigned on monday after the vote", "on monday a minister stepped down")
     train = PairDataset([pair, ("rain is coming", "it is dry")], ["same", "other"])

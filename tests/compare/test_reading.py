@@ -2,6 +2,7 @@
 
 import time
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from headstart.compare import reading
 from headstart.compare.cells import Terms, run_cell
 from headstart.compare.contestants import Contestant
 from headstart.compare.reading import Texts, read_texts, reads_frozen, remember, seconds_a_text
+from headstart.data.pairs import PairDataset
 from headstart.progress import SILENT
 from headstart.training import precision
 from headstart.transfer.features import text_states
@@ -117,6 +119,17 @@ def test_a_cell_comes_out_as_without_a_memory(forgetful, rows, tmp_path, transfe
         assert remembered[name] == without[name], name
     assert remembered["validation_loss"] == pytest.approx(without["validation_loss"], rel=1e-4)
     assert remembered["proof"]["tensors_taken"] == without["proof"]["tensors_taken"]
+
+
+def test_pairs_are_what_takes_time_where_both_texts_are_read_at_once(bert, tmp_path, monkeypatch):
+    texts = [f"the wave number {number}" for number in range(9)]
+    every = PairDataset(list(product(texts, texts)), ["same"] * 81)
+    monkeypatch.setattr(reading, "seconds_a_text", lambda encoder, some: 1.0)
+    found = read(
+        Texts.of(every, every), [Contestant.parse("bert:finetune")], {"bert": bert}, tmp_path,
+        deadline=time.time() + 100.0,
+    )  # fmt: skip
+    assert "about 81 s" in found.unread["bert"]
 
 
 def test_an_encoder_that_would_read_too_long_does_not(bert, gpt, rows, tmp_path, monkeypatch):

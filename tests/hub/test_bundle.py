@@ -11,6 +11,7 @@ from headstart.hub.bundle import Pretrained, PretrainedWordVectors, read_folder,
 from headstart.hub.store import load_encoder
 from headstart.models.word_vectors import WordVectors
 from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import WordTokenizer
 
 WORDS = ["up", "high", "low", "down"]
 MATRIX = np.float32([[0, 2], [1, 9], [1, -9], [0, -3]])
@@ -73,6 +74,15 @@ def test_the_identity_tells_settings_apart_and_survives_the_disk(tmp_path):
     other.save(tmp_path / "encoder")
     assert load_encoder(tmp_path / "encoder").identity == other.identity
     assert repr(make()) == f"<PretrainedWordVectors {make().name}, 6 ids>"
+
+
+def test_the_identity_tells_tokenizers_apart():
+    tokenizers = [WordTokenizer.from_vocabulary(WORDS, lowercase=True, split=split)
+                  for split in ("words", "whitespace")]  # fmt: skip
+    encoder = make()
+    first, second = (encoder.with_model(encoder.model, tokenizer) for tokenizer in tokenizers)
+    assert first.fingerprint == second.fingerprint
+    assert first.identity != second.identity
 
 
 def test_a_saved_encoder_is_the_same_bit_for_bit(tmp_path):

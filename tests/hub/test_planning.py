@@ -68,6 +68,14 @@ def test_hours_are_those_of_preparation_tokens_and_validations(timed):
     assert found["60 minutes"].hours == pytest.approx(1 + 10 / 3600)
 
 
+def test_what_was_timed_beside_other_programs_is_timed_anew(monkeypatch):
+    speeds = [replace(TIMED, others=1.2, tokens_per_second=500.0), TIMED]
+    monkeypatch.setattr(planning, "measure", lambda *_, **__: speeds.pop(0))
+    found = [hs.plan("gpt", TEXTS, minutes=1) for _ in range(3)]
+    assert [each.tokens_per_second for each in found] == [500.0, 1000.0, 1000.0]
+    assert ["other processes" in " ".join(each.notes) for each in found] == [True, False, False]
+
+
 def test_validations_take_a_tenth_of_few_minutes_at_most(timed):
     found = courses(hs.plan("gpt", TEXTS, minutes=0.5))
     assert found["0.5 minutes"].tokens == (30 - 0.1 * 30 - 0.5) * 1000

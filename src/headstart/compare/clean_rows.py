@@ -9,25 +9,26 @@ import numpy as np
 from headstart.compare.contestants import Contestant
 from headstart.compare.tallies import as_tallies
 from headstart.compare.wording import TEXTS, Wording, several
-from headstart.data.contamination import SeenRows, find_seen
+from headstart.data.contamination import Examples, SeenRows, find_seen
 from headstart.data.corpora import Corpus
-from headstart.data.labelled import Dataset
 from headstart.progress import Progress
 
 _MOST_PAIRS = 3  # that a warning names
 
 
 def look_for_seen(
-    train: Dataset,
-    test: Dataset,
-    corpus: Corpus,
+    train: Examples,
+    test: Examples,
+    corpus: Corpus | None,
     contestants: Sequence[Contestant],
     *,
+    symmetric: bool = False,
     progress: Progress,
 ) -> SeenRows:
     """Find the test rows that were seen before; in the corpus only if a method learns from it."""
     learns = learns_from_corpus(contestants)
-    return find_seen(train, test, corpus if learns else None, progress=progress)
+    looked_at = corpus if learns else None
+    return find_seen(train, test, looked_at, symmetric=symmetric, progress=progress)
 
 
 def learns_from_corpus(contestants: Sequence[Contestant]) -> bool:

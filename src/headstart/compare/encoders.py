@@ -124,7 +124,7 @@ def _add(
         encoder = load_encoder(one.source, progress=progress)
         folder = Path(one.source)
         if not folder.is_dir():  # a folder is faster to read, for every process of the cells
-            folder = _kept(f"{encoder.kind}-{encoder.fingerprint}")
+            folder = _kept(f"{encoder.kind}-{encoder.identity}")
             with _made_once(folder) as missing:
                 if missing:
                     encoder.save(folder)
@@ -191,7 +191,7 @@ def _add_adapted(
     """Go on with the encoder's pretraining on the corpus."""
     before = made.loaded[one.base]
     limits: dict[str, Any] = {"minutes": minutes}
-    key = fingerprint(_CODE, before.fingerprint, corpus.fingerprint(), limits, __version__)
+    key = fingerprint(_CODE, before.identity, corpus.fingerprint(), limits, __version__)
 
     def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
         return adapt(

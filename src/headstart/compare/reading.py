@@ -162,7 +162,8 @@ def read_texts(
                 )
                 continue
             if not math.isinf(deadline):
-                took = seconds_a_text(encoder, texts.texts[:_TIMED_TEXTS]) * len(texts.texts)
+                read = list(map(" ".join, texts.pairs)) if at_once else texts.texts
+                took = seconds_a_text(encoder, read[:_TIMED_TEXTS]) * len(read)
                 if took > (deadline - time.time()) / 2:
                     found.unread[name] = (
                         f"to read all texts once, {name} would have taken about {spoken(took)}"

@@ -352,9 +352,15 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     corpus = plan.corpus or as_corpus(_all_texts(task, train))
     translations = plan.parallel.notes if plan.parallel else ()
     notes = list(dict.fromkeys((*train.notes, *test.notes, *corpus.notes, *translations)))
-    read_as_one = task.as_texts(train), task.as_texts(test)
-    seen = look_for_seen(*read_as_one, corpus, contestants, progress=progress)
-    cautions = [*warnings(read_as_one[0], seen), *shared_texts(task, train, test, seen)]
+    seen = look_for_seen(
+        train,
+        test,
+        plan.corpus if task.pairs else corpus,  # texts of training pairs are told of as such
+        contestants,
+        symmetric=task.pairs == "symmetric",
+        progress=progress,
+    )
+    cautions = [*warnings(task.as_texts(train), seen), *shared_texts(task, train, test, seen)]
     learns = learns_from_corpus(contestants)
     if plan.corpus is None and learns:
         cautions = [

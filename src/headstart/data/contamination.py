@@ -149,14 +149,29 @@ def texts_of(examples: Examples) -> list[str]:
 
 
 def find_seen(
-    train: Examples, test: Examples, corpus: Corpus | None = None, *, progress: Progress = SILENT
+    train: Examples,
+    test: Examples,
+    corpus: Corpus | None = None,
+    *,
+    symmetric: bool = False,
+    progress: Progress = SILENT,
 ) -> SeenRows:
     """Find the test rows that are in the training rows or in the corpus, or nearly are.
+
+    Args:
+        train: The training rows.
+        test: The test rows.
+        corpus: What encoders learned from, if it is to be looked at.
+        symmetric: Of pairs, whether neither text comes first.
+        progress: Where progress goes.
 
     Raises:
         DataError: The corpus cannot be read as it is.
     """
-    learnt, asked = train.as_texts(), test.as_texts()
+    learnt, asked = (
+        part.as_texts(symmetric=symmetric) if isinstance(part, PairDataset) else part.as_texts()
+        for part in (train, test)
+    )
     leaks = find_leaks(learnt, asked)
     near_leaks = _find_near_leaks(learnt, asked, leaks, progress)
     seen = {*leaks.test_indices, *near_leaks.test_indices}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ from headstart.models.interface import Encoder, Pooling, device_of
 from headstart.models.word_vectors import Neighbors, WordSpace, WordVectors
 from headstart.storage import (
     check_manifest,
+    file_sha256,
     fingerprint,
     new_folder,
     numbered_disk_errors,
@@ -120,8 +122,16 @@ class Pretrained:
 
     @property
     def identity(self) -> str:
-        """16 hexadecimal digits of all that decides what it says: the settings, too."""
-        return fingerprint(self.fingerprint, self.config)
+        """16 hexadecimal digits of all that decides what it says: how texts are cut, settings."""
+        return fingerprint(self.fingerprint, self._cutting, self.config)
+
+    @cached_property
+    def _cutting(self) -> str:
+        """The hash of the tokenizer's file: two of the same vocabulary may cut in other ways."""
+        with TemporaryDirectory() as folder:
+            file = Path(folder, TOKENIZER)
+            self.tokenizer.save(file)
+            return file_sha256(file)
 
     @property
     def name(self) -> str:

@@ -230,7 +230,8 @@ def _timed(
         sample, times = spread(whole, most, advance)
     with progress.stage(f"timing {method}"):
         speed = measure(method, sample, **settings)
-    write_json(kept, {"speed": asdict(speed), "times": times})
+    if speed.others <= _BUSY:
+        write_json(kept, {"speed": asdict(speed), "times": times})
     return speed, times
 
 
