@@ -284,6 +284,10 @@ def check_manifest(folder: Path) -> Mapping[str, Any]:
     Raises:
         FormatError: The manifest is missing, or a file is missing, changed or truncated.
     """
+    if not (folder / MANIFEST).exists():
+        best = folder / "best"
+        hint = f"; do you mean {best}?" if (best / MANIFEST).exists() else ""
+        raise FormatError(f"{folder / MANIFEST}: no such file: the folder is no model{hint}")
     manifest = read_json(folder / MANIFEST)
     sums = manifest.get("sha256")
     if not isinstance(sums, dict):
@@ -361,6 +365,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
+        if isinstance(error, FormatError):
+            raise
         raise FormatError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise FormatError(f"{path}: holds a JSON {type(value).__name__}, expected an object")

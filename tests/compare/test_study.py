@@ -348,6 +348,21 @@ def test_results_on_other_data_are_not_replaced(files):
     assert (files / "out" / "results.json").read_text() == before
 
 
+def test_a_comparison_by_other_labels_or_a_model_is_not_replaced(files, rows):
+    train, test = rows(60), rows(45, seed=1)
+    folder, rest = files / "out", {"methods": ["majority"], "label_budgets": [6], "workers": 1}
+    compare(train, test=test, out=folder, **rest)
+    kept = (folder / "results.json").read_bytes()
+    others = [Dataset(part.texts, [label[::-1] for label in part.labels]) for part in (train, test)]
+    with pytest.raises(SettingsError, match=r"results\.json holds a comparison .* by other labels"):
+        compare(others[0], test=others[1], out=folder, **rest)
+    with pytest.raises(SettingsError, match="best holds a model; choose another folder"):
+        compare(train, test=test, out=folder / "best", **rest)
+    assert (folder / "results.json").read_bytes() == kept
+    with pytest.raises(SettingsError, match="a path, or a Dataset in memory, and no list"):
+        compare(list(zip(train.texts, train.labels, strict=True)), out=files / "other", **rest)
+
+
 def test_a_folder_in_use_is_left_alone(files):
     with folder_lock(files / "out"), pytest.raises(LockedError, match="process"):
         _compare(files)

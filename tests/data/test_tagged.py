@@ -197,3 +197,13 @@ def test_sentences_that_cannot_be_read_are_left_out_where_that_is_allowed(write,
     assert read_tagged(tmp_path / "a.parquet", max_bad_rows=2).lines == [1, 4]
     with pytest.raises(DataError, match="line 3: 3 columns, expected 2"):
         read_tagged(write("a O\n\nb O O\n"), max_bad_rows=9)
+
+
+def test_sentences_one_a_line_are_no_columns_of_one_sentence(tmp_path):
+    file = tmp_path / "plain.txt"
+    file.write_text("Lee met Bob\nMary met Ann\n")
+    with pytest.raises(DataError, match="3 columns and no blank line, as of sentences, one a line"):
+        list(read_sentences(file))
+    assert list(read_sentences(file, word_column="1")) == [[["Lee", "Mary"]]]
+    file.write_text("Lee B-PER\nmet O\n")
+    assert list(read_sentences(file)) == [[["Lee", "met"]]]

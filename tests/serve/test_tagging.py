@@ -48,10 +48,12 @@ def test_json_holds_any_word(tmp_path):
     assert [each["tags"] for each in found] == [["B-P", "O", "O"], []]
 
 
-@pytest.mark.parametrize("word", ["a\tb", "a\nb", " a", ""])
+@pytest.mark.parametrize("word", ["a\tb", "a\nb", " a", "", "-DOCSTART-"])
 def test_what_is_no_word_in_columns_is_refused(word):
     with pytest.raises(DataError, match="is no word for columns; write JSONL"):
         write_columns(io.StringIO())([[word]], [["O"]])
+    with pytest.raises(DataError, match="a sentence without words"):
+        write_columns(io.StringIO())([[]], [[]])
 
 
 def test_other_targets_are_refused(tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
+from headstart.data.splits import validation_part
 from headstart.errors import DataError
 from headstart.tasks.multilabel import (
     LabelSets,
@@ -88,6 +89,13 @@ def test_the_validation_part_has_every_label_that_it_can_have():
     matrix[9] = False
     strata = LabelSets(matrix, np.ones(3, np.float32)).strata()
     assert strata == ["2", "1", "1", "1", "1", "0", "0", "0", "0", "-1"]
+
+
+def test_frequent_labels_are_in_both_parts_where_many_texts_have_one_of_their_own():
+    has = np.arange(200) % 2 == 0
+    matrix = np.c_[has, ~has, np.diag(has)[:, has]]
+    fitted, validated = validation_part(LabelSets(matrix, np.ones(102)).strata(), seed=0)
+    assert matrix[validated, 0].mean() == pytest.approx(matrix[fitted, 0].mean(), abs=0.05)
 
 
 def test_a_model_that_reads_nothing_says_how_many_have_each_label():

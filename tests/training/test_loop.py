@@ -37,6 +37,29 @@ def test_the_schedule_and_the_clipping_set_the_step():
     )  # the gradient's norm is cut to 1
 
 
+def test_whoever_laid_weights_out_sees_that_they_changed():
+    weight = torch.zeros(2, requires_grad=True)
+    optimizer = adamw([{"params": [weight]}], learning_rate=0.1)
+    batch = (torch.eye(2), torch.ones(2))
+    loss = lambda batch: (((batch[0] @ weight - batch[1]) ** 2).sum(), torch.tensor(2))  # noqa: E731
+    before = weight._version
+    next(train([[batch]], loss, optimizer, schedule=lambda _: 1.0))
+    assert weight.any()
+    assert weight._version > before
+
+
+def test_a_loop_that_was_broken_off_goes_on_at_the_same_rates():
+    weight = torch.zeros(2, requires_grad=True)
+    optimizer, batch = torch.optim.SGD([weight], lr=0.1), (torch.eye(2), torch.ones(2))
+
+    def go_on(first):
+        loss = lambda batch: (((batch[0] @ weight - batch[1]) ** 2).sum(), torch.tensor(2))  # noqa: E731
+        schedule = lambda number: 1 / number  # noqa: E731
+        return next(train([[batch]], loss, optimizer, schedule=schedule, first_step=first)).rate
+
+    assert [go_on(number) for number in (1, 2, 4)] == pytest.approx([0.1, 0.05, 0.025])
+
+
 def test_steps_are_counted_on_from_the_first():
     asked = []
 

@@ -1,8 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from headstart.errors import SettingsError
+from headstart.tokenize.batches import Encoded
+from headstart.transfer import features
 from headstart.transfer.features import StatesMemory, pooled, pooled_features, text_states
 
 
@@ -47,6 +51,15 @@ def test_a_text_has_the_same_states_alone_as_among_many(whole):
     alone = [text_states(whole, [text], max_tokens=99)[0] for text in texts]
     assert np.stack(alone) == pytest.approx(together, abs=1e-5)
     assert text_states(whole, [], max_tokens=99).shape == (0, 64)
+
+
+def test_the_highest_and_the_mean_of_a_text_without_tokens_are_zeros():
+    def encode(ids_BT, mask_BT, segments_BT):  # of an encoder without marks of start and end
+        return [ids_BT[..., None].float() - 9.0]
+
+    encoded = Encoded.from_lists([[5, 6], []])
+    found = features._summaries(SimpleNamespace(encode=encode), encoded, np.arange(2))
+    assert found[:, :2].tolist() == [[-3.0, -3.5], [0.0, 0.0]]
 
 
 def test_only_as_much_is_read_as_there_is_room_for(whole):

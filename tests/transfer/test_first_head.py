@@ -42,6 +42,21 @@ def test_half_of_the_loss_is_left_where_states_know_the_rows_by_heart(target):
     assert 0.5 * unread <= loss < 0.9 * unread
 
 
+@pytest.mark.parametrize("kind", ["classes", "label sets"])
+def test_half_is_left_of_a_loss_with_weights_too(kind):
+    rare = np.arange(400) % 20 == 0
+    rows, states = np.arange(400), np.random.default_rng(0).normal(size=(400, 20))
+    states[:, 0] += 4 * rare
+    target = {
+        "classes": Classes(rare.astype(np.int64), np.float32([10 / 19, 10])),
+        "label sets": LabelSets(rare[:, None], np.float32([19])),
+    }[kind]
+    weight, bias = first_head(target, states, rows)
+    unread = np.tile(target.constant(rows, weighted=True), (400, 1))
+    share = target.mean_loss(states @ weight.T + bias, rows) / target.mean_loss(unread, rows)
+    assert 0.5 <= share < 0.7
+
+
 def test_it_is_the_strongest_where_states_tell_little(target):
     states = states_of(3)
     states /= np.sqrt(np.square(states).mean())

@@ -148,10 +148,13 @@ def test_sizes_that_do_not_fit_are_refused(fitted, tmp_path):
         load(folder)
 
 
-def test_what_is_not_there_is_named(tmp_path):
+def test_what_is_not_there_is_named(tmp_path, fitted):
     with pytest.raises(FormatError, match=r"nowhere: no such file or folder"):
         load(tmp_path / "nowhere")
     with pytest.raises(FormatError, match=r"manifest\.json: no such file"):
+        load(tmp_path)
+    fitted["pipeline"].save(tmp_path / "best")
+    with pytest.raises(FormatError, match=r"is no model; do you mean .*best\?$"):
         load(tmp_path)
 
 

@@ -25,6 +25,7 @@ from headstart.transfer.methods import (
     TfIdf,
     Training,
 )
+from headstart.transfer.tag_task import TagTask
 from headstart.transfer.token_tagger import TokenTagger
 
 BRIEF = Training(hidden=8, batch_size=8, min_steps=30, max_steps=60, evaluate_every=10, patience=2)
@@ -104,6 +105,18 @@ def fitted_models(encoders, before, tagged):
 def fitted(request, fitted_models):
     """A tagger of each method, fitted; not to be changed."""
     return fitted_models(request.param)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_tag_is_only_in_the_part_that_is_validated_on(seed):
+    tags = [["A"] * 30 + ["B"], *([["B"]] * 9)]  # A is the more frequent one
+    task = TagTask(
+        sentences=[["word"] * len(each) for each in tags],
+        labels=np.array([tag == "B" for tag in chain(*tags)]).astype(np.int64),
+        tags=["A", "B"], scheme="plain", seed=seed, max_tokens=40, crf=True, spelled=False,
+    )  # fmt: skip
+    fitted, _ = task.parts()
+    assert 0 in fitted
 
 
 def test_it_learns(fitted, tagged):

@@ -142,7 +142,9 @@ def compare(
     For example:
 
         headstart compare train.csv --methods scratch,tfidf,word2vec:frozen
+
         headstart compare questions.csv --task pair --symmetric
+
         headstart compare train.conll --task tagging --test test.conll
     """
     from headstart.cli.bars import Bars

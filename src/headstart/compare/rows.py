@@ -62,7 +62,14 @@ def _read(
     if isinstance(source, str | Path):
         return task.read(source, columns, progress)
     if not isinstance(source, task.dataset):
-        fitting = next(name for name, each in TASKS.items() if isinstance(source, each.dataset))
+        fitting = next(
+            (name for name, each in TASKS.items() if isinstance(source, each.dataset)), None
+        )
+        if fitting is None:
+            raise SettingsError(
+                f"labelled data are a path, or a {task.dataset.__name__} in memory, and no "
+                f"{type(source).__name__}"
+            )
         raise SettingsError(
             f"{source.source}: is a {type(source).__name__}, and the task is {task.name!r}; "
             f"compare with task={fitting!r}"

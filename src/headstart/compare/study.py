@@ -56,6 +56,7 @@ from headstart.inspect.word_states import reads_context
 from headstart.progress import SILENT, Progress
 from headstart.settings import replay_command
 from headstart.storage import (
+    MANIFEST,
     disk_errors,
     fingerprint,
     folder_lock,
@@ -334,14 +335,26 @@ def _check_that_pretraining_ends(plan: _Plan) -> None:
 
 def _check_that_nothing_is_replaced(plan: _Plan) -> None:
     """Refuse the folder of a comparison on something else, whose results would be lost."""
+    if (plan.folder / MANIFEST).exists():
+        raise SettingsError(f"{plan.folder} holds a model; choose another folder (--out)")
     path = plan.folder / "results.json"
     if not path.is_file():
         return
-    before = read_json(path).get("title", plan.title)
-    if before != plan.title:
+    before = read_json(path)
+    if (title := before.get("title", plan.title)) != plan.title:
         raise SettingsError(
-            f"{path} holds another comparison, {before!r}; choose another folder (--out), or "
+            f"{path} holds another comparison, {title!r}; choose another folder (--out), or "
             "remove it"
+        )
+    data = before.get("data")
+    classes = data.get("classes", ()) if isinstance(data, dict) else ()
+    kinds = {str(each.get("label")) for each in classes}
+    if before.get("task", plan.task.name) != plan.task.name or (
+        kinds and kinds.isdisjoint(map(str, plan.task.kinds(plan.train)))
+    ):
+        raise SettingsError(
+            f"{path} holds a comparison of {title!r} by other labels; choose another folder "
+            "(--out), or remove it"
         )
 
 

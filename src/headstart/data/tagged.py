@@ -169,7 +169,7 @@ def _read(
     conllu = _is_conllu(path)
     usual = (_CONLLU_WORD, _CONLLU_TAG) if conllu else (1, -1)
     numbers = tuple(_number(path, given, own) for given, own in zip(asked, usual, strict=False))
-    return _read_columns(path, numbers, conllu=conllu)
+    return _read_columns(path, numbers, conllu=conllu, unnamed=asked == (None,))
 
 
 def _is_conllu(path: Path) -> bool:
@@ -191,11 +191,14 @@ def _number(path: Path, asked: Column, usual: int) -> int:
 
 
 def _read_columns(
-    path: Path, numbers: tuple[int, ...], *, conllu: bool
+    path: Path, numbers: tuple[int, ...], *, conllu: bool, unnamed: bool
 ) -> Iterator[tuple[int, tuple[list[str], ...]]]:
-    """Yield the asked columns of each sentence, and the line of its first word."""
+    """Yield the asked columns of each sentence, and the line of its first word.
+
+    Where nobody named the column of words, lines of several might be whole sentences.
+    """
     columns: tuple[list[str], ...] = tuple([] for _ in numbers)
-    first = 0
+    first = sentences = 0
     layout: _Layout | None = None
     for line, text in enumerate(read_lines(path), start=1):
         stripped = text.strip(" \t\r")
@@ -203,6 +206,7 @@ def _read_columns(
             continue
         if not stripped or _DOCUMENT.fullmatch(stripped):
             if columns[0]:
+                sentences += 1
                 yield first, columns
             columns = tuple([] for _ in numbers)
             continue
@@ -212,6 +216,12 @@ def _read_columns(
             first = line
         for column, value in zip(columns, layout.cut(line, text), strict=True):
             column.append(value)
+    if unnamed and layout and layout.width > 2 and not sentences and len(columns[0]) > 1:
+        raise DataError(
+            f"{path}: {layout.width} columns and no blank line, as of sentences, one a line; write "
+            "a word a line and a blank line after each sentence, or, if these are columns, name "
+            "that of the words (word_column=1, --text-column 1)"
+        )
     if columns[0]:  # a file whose last sentence has no blank line after it
         yield first, columns
 

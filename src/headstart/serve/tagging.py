@@ -89,8 +89,15 @@ def write_columns(file: IO[str]) -> Write:
 
     def write(sentences: Sentences, tags: Sentences) -> None:
         for words, its in zip(sentences, tags, strict=True):
+            if not words:
+                raise DataError("a sentence without words has no lines in columns; write JSONL")
             for word, name in zip(words, its, strict=True):
-                if not word or word != word.strip(" \t\r\n") or {"\t", "\n"} & set(word):
+                if (
+                    not word
+                    or word == "-DOCSTART-"
+                    or word != word.strip(" \t\r\n")
+                    or {"\t", "\n"} & set(word)
+                ):
                     raise DataError(f"{word!r:.40}: is no word for columns; write JSONL")
                 file.write(f"{word}\t{name}\n")
             file.write("\n")

@@ -47,10 +47,11 @@ class Classes:
     def mean_loss(self, scores_BC: Scores, rows_B: Rows) -> float:
         return log_loss(probabilities(scores_BC), self.labels[rows_B], self.weights)
 
-    def constant(self, rows_B: Rows) -> NDArray[np.float64]:
-        """Return the logarithms of the classes' shares, whatever their weights."""
+    def constant(self, rows_B: Rows, *, weighted: bool = False) -> NDArray[np.float64]:
+        """Return the logarithms of the classes' shares."""
         counts = np.bincount(self.labels[rows_B], minlength=self.outputs)
-        shares: NDArray[np.float64] = np.log(counts / counts.sum())
+        counted = counts * (self.weights.astype(np.float64) if weighted else 1.0)
+        shares: NDArray[np.float64] = np.log(counted / counted.sum())
         return shares
 
     def calibration_error(self, probabilities_BC: NDArray[np.float64], rows_B: Rows) -> float:

@@ -70,9 +70,9 @@ class Crf(nn.Module):
 
     def marginals(self, scores_BTK: Tensor, mask_BT: Tensor) -> Tensor:
         """Return the probability of each tag at each word `[B, T, K]`, zeros at padding."""
-        with torch.enable_grad():
-            x_BTK = scores_BTK.detach().double().requires_grad_()
-            total = log_partition(x_BTK, mask_BT, *self._constrained()).sum()
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            x_BTK = scores_BTK.detach().double().clone().requires_grad_()
+            total = log_partition(x_BTK, mask_BT.clone(), *self._constrained()).sum()
             (marginals_BTK,) = torch.autograd.grad(total, x_BTK)
         return marginals_BTK.to(scores_BTK.dtype)
 

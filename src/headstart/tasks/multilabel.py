@@ -20,6 +20,7 @@ from headstart.tokenize.batches import Rows
 Matrix = NDArray[np.bool_]
 _LEAST_POSITIVES = 5  # texts that have a label, below which its threshold would be chance's
 _HALF = 0.5
+_MANY_TEXTS = 0.2  # as many as are validated on
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,15 @@ class LabelSets:
         return self.matrix.shape[1]
 
     def strata(self) -> list[str]:
-        """Name each text's rarest label, so that every label is in both parts if it can be."""
-        counts = np.where(self.matrix, self.matrix.sum(0), len(self.matrix) + 1)
+        """Name each text's rarest label, so that every label is in both parts if it can be.
+
+        A text with a label of its own is always in the first part. Where such texts are many, the
+        second would lack their other labels: then they are named by these.
+        """
+        counts, num_texts = self.matrix.sum(0), len(self.matrix)
+        if self.matrix[:, counts == 1].any(1).mean() > _MANY_TEXTS:
+            counts = np.where(counts == 1, num_texts + 1, counts)
+        counts = np.where(self.matrix, counts, num_texts + 2)
         rarest = np.where(self.matrix.any(1), counts.argmin(1), -1)
         return [str(label) for label in rarest]
 
@@ -59,11 +67,11 @@ class LabelSets:
         without, having = np.logaddexp(0.0, scores), self.weights * np.logaddexp(0.0, -scores)
         return float(np.where(self.matrix[rows_B], having, without).sum(1).mean())
 
-    def constant(self, rows_B: Rows) -> NDArray[np.float64]:
+    def constant(self, rows_B: Rows, *, weighted: bool = False) -> NDArray[np.float64]:
         """Return the logits of the labels' shares, half a text added on either side."""
         having = self.matrix[rows_B].sum(0) + _HALF
         logits: NDArray[np.float64] = np.log(having) - np.log(len(rows_B) + 2 * _HALF - having)
-        return logits
+        return logits + np.log(self.weights) if weighted else logits
 
     def calibration_error(self, probabilities_BC: NDArray[np.float64], rows_B: Rows) -> float:
         """Return how far a label's probability is from the share that has it, over all labels."""

@@ -64,7 +64,8 @@ class Numbers:
     def mean_loss(self, scores_BC: Scores, rows_B: Rows) -> float:
         return float(np.square(scores_BC[:, 0] - self.standardized[rows_B]).mean())
 
-    def constant(self, rows_B: Rows) -> Values:
+    def constant(self, rows_B: Rows, *, weighted: bool = False) -> Values:
+        del weighted  # no text has a weight
         return self.standardized[rows_B].mean(keepdims=True)
 
     def linear(

@@ -35,8 +35,13 @@ class Target(Protocol):
         """Return the loss of some of the texts, by which a model is chosen."""
         ...
 
-    def constant(self, rows_B: Rows) -> NDArray[np.float64]:
-        """Return the best scores for these texts of a model that reads none `[C]`."""
+    def constant(self, rows_B: Rows, *, weighted: bool = False) -> NDArray[np.float64]:
+        """Return the best scores for these texts of a model that reads none `[C]`.
+
+        Args:
+            rows_B: The texts.
+            weighted: Whether best is by the loss, with its weights, and not by the texts' number.
+        """
         ...
 
     def linear(

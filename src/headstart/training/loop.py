@@ -6,11 +6,13 @@ decides when to evaluate, keep the best weights, save, report, or end.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from headstart.devices import reuse_freed_memory
 from headstart.errors import NonFiniteError
@@ -129,7 +131,15 @@ def train(
             factor = (max_norm / (norm + 1e-6)).clamp(max=1.0) / count
             torch._foreach_mul_(gradients, factor.cpu())  # which multiplies on any device
             optimizer.step()
+            increment_version(parameters)  # fused steps do not: what laid weights out looks at it
+        for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+            group["lr"] = rate  # so that whoever breaks the loop off may go on with another
         yield Step(number, mean_loss, size, base_rates[0] * at_rate, wrong, skipped)
+
+
+def streams_restored(device: torch.device) -> AbstractContextManager[None]:
+    """Give torch's global streams back as they were, after training on this device."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def _seed_streams(seed: int, parameters: Sequence[Tensor]) -> None:

@@ -27,7 +27,7 @@ from headstart.training import checkpoints
 from headstart.training.array_runs import SAVE_MINUTES
 from headstart.training.distributed import copy_from_first, from_first, rank_and_size, sum_numbers
 from headstart.training.journal import Journal, open_journal
-from headstart.training.loop import Guard, Step, train
+from headstart.training.loop import Guard, Step, streams_restored, train
 from headstart.training.optimizers import OPTIMIZERS, OptimizerName, state_tensors
 from headstart.training.precision import has_fast_bf16
 from headstart.training.schedules import rise_and_fall
@@ -179,7 +179,7 @@ def run(
     if settings.bf16 is None:
         settings = replace(settings, bf16=has_fast_bf16(device))
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        stack.enter_context(streams_restored(device))
         drift: list[dict[str, Any]] = []
         if folder is not None and rank == 0:
             stack.enter_context(folder_lock(folder, note=progress.note))

@@ -29,14 +29,19 @@ Floats = NDArray[np.float32]
 
 
 def pooled_features(
-    encoder: Pretrained, texts: Sequence[str], *, pooling: str, max_tokens: int
+    encoder: Pretrained,
+    texts: Sequence[str],
+    *,
+    pooling: str,
+    max_tokens: int,
+    progress: Progress = SILENT,
 ) -> Floats:
     """Return one vector a text `[texts, width]`, or `[texts, 2 * width]` for `mean+max`.
 
     A text without tokens is all zeros; a text's tokens after `max_tokens` are not read.
     """
     _, width = task_shape(encoder.model)
-    features = text_states(encoder, texts, max_tokens=max_tokens)
+    features = text_states(encoder, texts, max_tokens=max_tokens, progress=progress)
     highest, mean = features[:, :width], features[:, width : 2 * width]
     return {"mean": mean, "max": highest, "mean+max": features[:, : 2 * width]}[pooling]
 
@@ -126,11 +131,11 @@ def _read(model: Encoder, encoded: Encoded) -> Iterator[tuple[Rows, Floats]]:
 def _summaries(model: Encoder, encoded: Encoded, rows: Rows) -> Tensor:
     packed = lay_out(model, encoded, rows)
     states = last_states(model, packed).float()
-    highest = states.new_full((len(rows), states.shape[-1]), -torch.inf)
+    highest = states.new_zeros((len(rows), states.shape[-1]))  # of a text without tokens
     sequences = torch.from_numpy(packed.sequences_BT.ravel()).to(states.device)
     here = (sequences >= 0).nonzero()[:, 0]
     of_text = sequences[here, None].expand(-1, states.shape[-1])
-    highest.scatter_reduce_(0, of_text, states[here], "amax")
+    highest.scatter_reduce_(0, of_text, states[here], "amax", include_self=False)
     ends = (states[torch.from_numpy(at)] for at in (packed.first_N, packed.last_N))
     return torch.cat([highest, mean_states(states, packed), *ends], -1)
 

@@ -30,7 +30,7 @@ def first_head(
     """
     scale = 1.0 / max(float(np.sqrt(np.square(states_BD).mean())), 1e-12)
     x_BD = scale * states_BD
-    unread_BC = np.tile(target.constant(rows_B), (len(rows_B), 1))
+    unread_BC = np.tile(target.constant(rows_B, weighted=True), (len(rows_B), 1))
     least = _LEFT_TO_LEARN * target.mean_loss(unread_BC, rows_B)
     for strength in _STRENGTHS:
         weight, bias = target.linear(x_BD, rows_B, strength, intercept=intercept)

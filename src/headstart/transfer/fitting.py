@@ -81,13 +81,13 @@ def fit(
     if not any(map(str.split, task.texts)):
         raise DataError("no text holds a word; there is nothing to learn from")
     if isinstance(method, TfIdf):
-        return _fit_tfidf(method, task)
+        return _fit_tfidf(method, task, progress)
     if isinstance(method, Scratch) and not whole_model_width(encoder):
         return _fit_pipeline(method, None, task, progress)
     if encoder is None:
         raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
     if isinstance(method, Probe):
-        return _fit_probe(method, encoder, task)
+        return _fit_probe(method, encoder, task, progress)
     if whole_model_width(encoder):
         return fit_whole_model(method, encoder, task, progress)
     return _fit_on_embeddings(method, encoder, task, progress)
@@ -123,7 +123,7 @@ def _fit_majority(task: Task) -> Fit:
     return Fit(model=model, chosen={}, validation=task.validate(scores, held_out))
 
 
-def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
+def _fit_tfidf(method: TfIdf, task: Task, progress: Progress) -> Fit:
     def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:
         vectorizer = tfidf_vectorizer()
         try:
@@ -136,16 +136,20 @@ def _fit_tfidf(method: TfIdf, task: Task) -> Fit:
     def scores(model: LinearModel, rows: NDArray[np.int64]) -> Scores:
         return model.scores([task.texts[row] for row in task.text_rows(rows)])
 
-    return _choose_strength(method.strengths, fit_rows, scores, task)
+    return _choose_strength(method.strengths, fit_rows, scores, task, progress)
 
 
-def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
+def _fit_probe(method: Probe, encoder: Pretrained, task: Task, progress: Progress) -> Fit:
     frozen = encoder.tensors()
     proof = Proof.of_all(encoder.name, frozen, coverage(encoder, task.texts))
     proof.check()
     with quick_reading():
         features = pooled_features(
-            encoder, task.texts, pooling=method.pooling, max_tokens=task.max_tokens
+            encoder,
+            task.texts,
+            pooling=method.pooling,
+            max_tokens=task.max_tokens,
+            progress=progress,
         )
     scale = 1.0 / max(float(np.sqrt(np.square(features).mean())), 1e-12)
 
@@ -159,7 +163,7 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task) -> Fit:
     def scores(model: LinearModel, rows: NDArray[np.int64]) -> Scores:
         return model.from_features(features[task.text_rows(rows)])
 
-    result = _choose_strength(method.strengths, fit_rows, scores, task)
+    result = _choose_strength(method.strengths, fit_rows, scores, task, progress)
     proof = proof.after(frozen, encoder.tensors())
     proof.check()
     _, truncated = encoder.inputs(task.texts, task.max_tokens)
@@ -171,16 +175,20 @@ def _choose_strength(
     fit_rows: Callable[[NDArray[np.int64], float], LinearModel],
     scores: Callable[[LinearModel, NDArray[np.int64]], Scores],
     task: Task,
+    progress: Progress,
 ) -> Fit:
     rows, held_out = task.parts()
-    tried = [
-        task.validate(scores(fit_rows(rows, strength), held_out), held_out)
-        for strength in strengths
-    ]
-    best = min(range(len(tried)), key=lambda at: tried[at].loss)
-    everything = np.arange(len(task))
+    tried = []
+    with progress.stage("choosing a strength", len(strengths) + 1, "fits") as advance:
+        for strength in strengths:
+            model = fit_rows(rows, strength)
+            tried.append(task.validate(scores(model, held_out), held_out))
+            advance(1)
+        best = min(range(len(tried)), key=lambda at: tried[at].loss)
+        model = fit_rows(np.arange(len(task)), strengths[best])
+        advance(1)
     return Fit(
-        model=fit_rows(everything, strengths[best]),
+        model=model,
         chosen={"strength": strengths[best]},
         validation=tried[best],
     )

@@ -63,8 +63,10 @@ class Training:
             validation part is two, too few to stop early by.
         max_steps: No search for the number of steps goes further; that of a whole model ends after
             fifty passes over the labels, too.
-        evaluate_every: Steps between two looks at the validation part.
-        patience: Looks without a loss that is lower by a thousandth before the search ends.
+        evaluate_every: The least number of steps between two looks at the validation part; with
+            many labels there are more.
+        patience: Looks without a loss that is lower by a thousandth, or by five for a whole model,
+            than the last one that was, before the search ends.
     """
 
     hidden: int = 48

@@ -69,11 +69,17 @@ class TagTask:
     def parts(self) -> tuple[Rows, Rows]:
         """Return the sentences to fit and those to choose by; the same for every method.
 
-        They are stratified by the rarest tag of each, so that no tag is only in the second part.
+        They are stratified by the rarest tag of each, or a tag that no other sentence has, so that
+        no tag is only in the second part.
         """
-        counts = np.bincount(self.labels, minlength=len(self.tags))
+        targets, num_tags = self.targets, len(self.tags)
+        sentence = np.repeat(np.arange(len(self)), targets.lengths)
+        having = np.bincount(
+            np.unique(sentence * num_tags + self.labels) % num_tags, minlength=num_tags
+        )
+        counts = np.where(having == 1, 0, np.bincount(self.labels, minlength=num_tags))
         rarest = [
-            str(min(self.targets[row].tolist(), key=counts.__getitem__)) for row in range(len(self))
+            str(min(targets[row].tolist(), key=counts.__getitem__)) for row in range(len(self))
         ]
         return validation_part(rarest, seed=self.seed)
 

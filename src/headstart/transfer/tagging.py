@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
+from headstart.models.interface import device_of
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
@@ -25,6 +26,7 @@ from headstart.tasks.crf import Independent
 from headstart.tasks.heads import classification_head
 from headstart.tasks.taggers import HeadTagger, WordStates, decoder_of
 from headstart.tokenize.batches import Rows
+from headstart.training.loop import streams_restored
 from headstart.training.optimizers import adamw
 from headstart.transfer.features import quick_reading
 from headstart.transfer.fitted_taggers import FrequentTags, HeadOnStates, word_states
@@ -107,7 +109,8 @@ def fit_tagger(
         return _fit_probe(method, encoder, task, progress)
     elif isinstance(method, Features) and not replaces_embedding(encoder):
         return _fit_head(method, encoder, task, progress)
-    with torch.random.fork_rng(devices=[]):  # a start may draw, before anything is trained
+    device = torch.device("cpu") if encoder is None else device_of(encoder.model)
+    with streams_restored(device):  # a start may draw, before anything is trained
         return fit_neural(_start_of(method, encoder, task, progress), progress)
 
 

@@ -35,7 +35,7 @@ from headstart.tasks.heads import (
 from headstart.tasks.pairs import num_orders
 from headstart.tokenize.batches import Packed, Rows, endless_batches
 from headstart.tokenize.pairs import padded_lengths
-from headstart.training.loop import train
+from headstart.training.loop import streams_restored, train
 from headstart.training.optimizers import adamw
 from headstart.training.precision import quick_products
 from headstart.training.schedules import warm_up, warm_up_then_decay
@@ -95,7 +95,7 @@ def fit_whole_model(
     """
     if isinstance(method, Features):
         return _fit_head(method, encoder, task, progress)
-    with torch.random.fork_rng(devices=[]):
+    with streams_restored(device_of(encoder.model)):
         start = _Start(method, encoder, task)
         rows, held_out = task.parts()
         start.choose_pooling()

@@ -1,0 +1,40 @@
+from unicodedata import normalize
+
+import pytest
+
+from headstart.data.labelled import read_labelled
+from headstart.data.look_alikes import note_labels, note_texts
+from headstart.data.pairs import read_labelled_pairs
+
+
+@pytest.mark.parametrize(
+    "alike", [["sport", "sport "], ["Käufe", normalize("NFD", "Käufe")], ["A b", "a  B"]]
+)
+def test_labels_that_look_the_same_are_named(alike):
+    (note,) = note_labels([*alike, "other", *alike])
+    assert note.startswith(f"{' and '.join(map(repr, sorted(alike)))}: several classes")
+
+
+def test_few_of_many_groups_are_shown():
+    (note,) = note_labels([f"{name}{end}" for name in "abcde" for end in ("", " ")])
+    assert "'c' and 'c ', and 2 more: several classes" in note
+
+
+@pytest.mark.parametrize("labels", [["1", "01", "1.0"], ["sport", "sports"], ["c", "c++"], []])
+def test_labels_that_differ_are_not(labels):
+    assert note_labels(labels) == []
+
+
+def test_letters_in_parts_are_counted():
+    composed = ["Börse", "plain", "\u0958", "नमस्ते", "\u1100"]  # the third has no other form
+    assert note_texts(composed) == []
+    (note,) = note_texts([*composed, normalize("NFD", "Börse"), "e\u0301"])
+    assert note.startswith("2 of the texts have letters in parts")
+
+
+def test_files_say_so(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("text,label\nBo\u0308rse,a\nb,a \n", encoding="utf-8")
+    assert len(read_labelled(file).notes) == 2
+    file.write_text("text_a,text_b,label\nx,Bo\u0308rse,a\nb,c,A\n", encoding="utf-8")
+    assert len(read_labelled_pairs(file).notes) == 2
