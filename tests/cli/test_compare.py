@@ -60,6 +60,15 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
     ]
 
 
+def test_a_winner_that_another_beats_on_the_test_rows_is_explained(run, given, monkeypatch):
+    found = study.compare("train.csv")
+    said = "validation chose it; on the test rows, which had no say, glove:frozen scores higher"
+    for best, explained in (("glove:frozen", False), ("scratch", True)):
+        found.best = {"method": best, "labels": 50}
+        monkeypatch.setattr(study, "compare", lambda data, **options: found)
+        assert (said in run("compare", "train.csv", "--out", "runs/a")[1]) is explained
+
+
 def test_what_was_left_out_is_in_the_table(run, given, monkeypatch):
     left_out = [{"method": "scratch", "labels": 5000}, {"method": "bert:finetune", "labels": 50}]
     found = SimpleNamespace(

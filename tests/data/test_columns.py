@@ -46,6 +46,11 @@ def test_what_could_be_several_columns_is_refused_with_their_names(columns, role
         choose(columns)
 
 
+def test_two_texts_a_row_are_told_to_be_pairs():
+    with pytest.raises(DataError, match="two texts a row are pairs"):
+        choose(["text_a", "text_b", "label"])
+
+
 @pytest.mark.parametrize(("column", "mark"), [("text;label", "semicolon"), ("text\tid", "tab")])
 def test_a_file_that_another_mark_separates_is_refused(column, mark):
     with pytest.raises(DataError, match=rf"its only column is .*: a {mark} seems to stand between"):

@@ -113,9 +113,12 @@ def _choose(
         return role, []
     candidates = [name for name in eligible if name.casefold() in known] or eligible
     if len(candidates) != 1:
+        pair = role == "text" and set(_PAIR_NAMES[0]) <= {name.casefold() for name in columns}
+        hint = "; two texts a row are pairs (fit pair, or --task pair)" if pair else ""
         raise DataError(
             f"{path}: cannot tell which column is the {role}: it has {listed(columns)}; "
             f"name it with {role}_column (--{role}-column; the first line must hold the names)"
+            f"{hint}"
         )
     (name,) = candidates
     option = f"{role}_column or --{role}-column"
