@@ -428,3 +428,13 @@ def test_A3_a_disk_without_locks_is_written_to_and_nothing_is_cleared(tmp_path, 
 def test_the_file_system_of_a_path(tmp_path):
     assert file_system(Path("/proc")) == "proc"
     assert file_system(tmp_path / "gone") is None
+
+
+def test_numbers_of_a_list_stand_in_a_line(tmp_path):
+    value = {"correct": [1, 0, -1.5e-9], "none": [], "text": "[\n 1,\n 2 ]", "names": ["1", "2"],
+             "inside": [[1, 2], [3]]}  # fmt: skip
+    storage.write_json(tmp_path / "a.json", value)
+    assert storage.read_json(tmp_path / "a.json") == value
+    lines = (tmp_path / "a.json").read_text().splitlines()
+    assert '  "correct": [1, 0, -1.5e-09],' in lines
+    assert len(lines) == 13

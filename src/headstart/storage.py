@@ -34,6 +34,8 @@ _ON_NETWORKS = {
     *("fuse.sshfs", "fuse.glusterfs"),
 }
 _FILES_AT_ONCE = 2  # that are hashed: one waits for the disk while the other is summed
+_COMMA = re.compile(r",\n *")  # outside of a string, which has no line break in JSON
+_NUMBERS = re.compile(r"\[\n *([-+.\dEe]+(?:,\n *[-+.\dEe]+)*)\n *\]")
 _LONGEST_NAME = 200  # bytes; most file systems know no name above 255
 
 
@@ -343,8 +345,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as JSON, whole or not at all; numbers must be finite."""
+    """Write `value` as JSON, whole or not at all; numbers must be finite.
+
+    A list of numbers, such as thousands of answers, is one line.
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    text = _NUMBERS.sub(lambda found: f"[{re.sub(_COMMA, ', ', found[1])}]", text)
     write_text(path, text + "\n")
 
 
