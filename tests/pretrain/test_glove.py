@@ -180,3 +180,21 @@ def test_too_little_text(documents):
 def test_impossible_settings(name, value):
     with pytest.raises(SettingsError, match=name):
         GloVe(**{name: value})
+
+
+def test_a_training_that_goes_on_counts_no_counting_as_training(topics, tmp_path, monkeypatch):
+    now = iter(np.arange(0.0, 1e6, 1e-3))
+    late = [0.0]
+    monkeypatch.setattr(glove.time, "perf_counter", lambda: late[0] + next(now))
+    real = glove.count
+
+    def count(*given, **options):
+        late[0] += 100.0
+        return real(*given, **options)
+
+    monkeypatch.setattr(glove, "count", count)
+    for _ in range(2):  # the second time it is all done, and only counted again
+        found = train(topics, GloVe(dim=3), budget=Budget(epochs=1), folder=tmp_path,
+                      run_folder=tmp_path / "run")  # fmt: skip
+        assert found.report["counting_seconds"] > 100
+        assert found.report["training_seconds"] < 100

@@ -137,7 +137,7 @@ def train(
             progress=progress,
         )
         counting_seconds = time.perf_counter() - started
-        fit = _Fit(corpus, counts, config, budget, seed, started)
+        fit = _Fit(corpus, counts, config, budget, seed, started, counting_seconds)
         with (
             array_run(
                 fit.arrays(),
@@ -156,7 +156,7 @@ def train(
             if kept.place:
                 fit.take_up(kept.place)
             fit.run(threads, kept, advance)
-    training_seconds = time.perf_counter() - fit.started - counting_seconds
+    training_seconds = time.perf_counter() - fit.started - fit.counting
     vectors = fit.vectors.sum(axis=0)[:, : config.dim]
     vectors[corpus.counts == 0] = 0.0
     report = {
@@ -194,6 +194,7 @@ class _Fit:
         budget: Budget,
         seed: int,
         started: float,
+        counting: float,
     ) -> None:
         words, dim = len(corpus.counts), config.dim
         random = generator(seed, "weights")
@@ -205,6 +206,7 @@ class _Fit:
         self.bias_squares = np.ones_like(self.biases)
         self.corpus, self.counts, self.config = corpus, counts, config
         self.budget, self.seed, self.started = budget, seed, started
+        self.counting = counting  # seconds, of earlier runs too: each counts anew
         self.costs: list[float] = []  # mean cost of each whole iteration
         self.cost = 0.0  # of this iteration, so far
         self.visited = 0  # its chunks that are done
@@ -220,7 +222,7 @@ class _Fit:
 
     def place(self) -> dict[str, Any]:
         """Return how far the training is."""
-        names = ("costs", "cost", "visited", "done")
+        names = ("costs", "cost", "visited", "done", "counting")
         seconds = time.perf_counter() - self.started
         return {**{name: getattr(self, name) for name in names}, "seconds": seconds}
 
@@ -229,6 +231,7 @@ class _Fit:
         self.costs, self.cost = list(place["costs"]), place["cost"]
         self.visited, self.done = place["visited"], place["done"]
         self.started -= place["seconds"]
+        self.counting += place.get("counting", 0.0)
 
     def run(self, threads: int, kept: ArrayRun, advance: Advance) -> None:
         """Iterate until the budget is spent; the first iteration is always whole."""
