@@ -148,3 +148,25 @@ def test_check_leaves_bad_rows_out_where_that_is_allowed(run, files):
     code, out, _ = run("data", "check", "bad.csv", "--test", "bad.csv", "--max-bad-rows", "1")
     assert (code, out.splitlines()[0]) == (0, "bad.csv: 4 rows, 2 classes")
     assert out.count("bad.csv: 1 row cannot be read and is left out (1 may be): line 6") == 1
+
+
+def test_texts_with_several_labels_are_checked(run, files):
+    rows = [("a goal", ["sport", "win"]), ("a loss", ["sport"]), ("a goal", []), ("x", ["Win"])]
+    (files / "sets.jsonl").write_text(
+        "".join(json.dumps({"text": text, "label": labels}) + "\n" for text, labels in rows)
+    )
+    code, out, _ = run("data", "check", "sets.jsonl")
+    assert code == 0
+    assert "3 labels: 'sport' is the most frequent with 50.0% of the rows" in out
+    assert "texts with other labels in another row: 1, in 2 rows" in out
+    assert "'Win' and 'win': several classes" in out
+    (files / "sets.csv").write_text("text,label\na goal,sport|win\na loss,sport\n")
+    code, out, _ = run("data", "check", "sets.csv", "--label-separator", "|", "--json")
+    assert (code, json.loads(out)["labels"]) == (0, {"sport": 2, "win": 1})
+    code, _, err = run("data", "check", "sets.csv", "--label-separator", "|", "--task", "pair")
+    assert (code, "several labels of a text are for" in err) == (2, True)
+    (files / "none.jsonl").write_text('{"text": "a", "label": []}\n')
+    assert "no text has a label" in run("data", "check", "none.jsonl")[2]
+    sets = ("data", "check", "sets.jsonl", "--test", "other.jsonl")
+    (files / "other.jsonl").write_text('{"text": "b", "label": ["war"]}\n')
+    assert "'war' was not there in training" in run(*sets)[2]

@@ -14,6 +14,7 @@ from headstart.cli.options import (
     Debug,
     Json,
     LabelColumn,
+    LabelSeparator,
     MaxBadRows,
     PairColumns,
     TextColumn,
@@ -102,6 +103,7 @@ def check(
     text_column: TextColumn = None,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
+    label_separator: LabelSeparator = None,
     max_bad_rows: MaxBadRows = 0,
     as_json: Json = False,
     debug: Debug = False,
@@ -110,8 +112,8 @@ def check(
 
     Duplicate texts, texts with several labels, test rows that are in the training data or nearly
     so, and rows that overlap with a pretraining corpus are counted and named with their lines. So
-    are pairs, and sentences with tags; of tags also those that are illegal in their scheme, and
-    those that only the test part has.
+    are pairs, texts with several labels, and sentences with tags; of tags also those that are
+    illegal in their scheme, and those that only the test part has.
 
     For example:
 
@@ -120,23 +122,36 @@ def check(
         headstart data check train.conll --test test.conll --task tagging
     """
     from headstart.cli.bars import Bars
-    from headstart.data.checks import check_data
+    from headstart.data.checks import check_data, check_label_sets
     from headstart.data.corpora import read_corpus
+    from headstart.data.label_sets import holds_lists, read_label_sets
     from headstart.data.tagged import TaggedSentences
     from headstart.tasks.tag_checks import check_tags
 
     bars = Bars()
-    read = partial(
-        _reader(task, text_column, pair_columns, label_column),
-        max_bad_rows=max_bad_rows,
-        progress=bars,
+    reader = _reader(task, text_column, pair_columns, label_column)
+    if label_separator is not None and task != "classification":
+        raise SettingsError("several labels of a text are for the task classification")
+    several = task == "classification" and (
+        label_separator is not None or holds_lists(data, text_column, label_column, max_bad_rows)
     )
+    if several:
+        reader = partial(
+            read_label_sets,
+            text_column=text_column,
+            label_column=label_column,
+            separator=label_separator,
+        )
+    read = partial(reader, max_bad_rows=max_bad_rows, progress=bars)
     dataset, test_rows = read(data), None if test is None else read(test)
     column = None if task == "tagging" else text_column  # of words, which no corpus has
     text = read_corpus(corpus, text_column=column) if corpus else None
     if isinstance(dataset, TaggedSentences):
         findings = check_tags(dataset, test_rows, text, progress=bars)
         labels, names = [*chain(*dataset.tags)], ("sentences", "tags", "tag", "words")
+    elif several:
+        findings = check_label_sets(dataset, test_rows, text, progress=bars)
+        labels, names = [*chain(*dataset.labels)], ("rows", "labels", "label", "rows")
     else:
         findings = check_data(dataset, test_rows, text, progress=bars)
         labels, names = dataset.labels, ("rows", "classes", "class", "rows")

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 from headstart.data.contamination import Examples, find_overlap, find_seen, texts_of
 from headstart.data.corpora import Corpus
-from headstart.data.labelled import Dataset, check_known_labels, check_trainable
+from headstart.data.label_sets import check_known_label_sets
+from headstart.data.labelled import Dataset, Labelled, check_known_labels, check_trainable
 from headstart.data.overlap import find_conflicts, find_duplicates
 from headstart.data.pairs import PairDataset
+from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
 
 
@@ -110,6 +112,40 @@ def check_data(
     return found | look_for_repeats(dataset, test, corpus, progress=progress)
 
 
+def check_label_sets(
+    dataset: Labelled[str, list[str]],
+    test: Labelled[str, list[str]] | None = None,
+    corpus: Corpus | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Return what `check_data` finds, of texts with any number of labels each.
+
+    Raises:
+        DataError: No text has a label, the test rows have labels that the dataset lacks, or the
+            corpus cannot be read as it is.
+    """
+    labels = [label for each in dataset.labels for label in each]
+    if not labels:
+        raise DataError(f"{dataset.source}: no text has a label; there is nothing to learn")
+    found: dict[str, Any] = {
+        "balance": class_balance(labels, classes="labels", num_rows=len(dataset)),
+        "lengths": text_lengths(dataset.texts),
+    }
+    if test is not None:
+        check_known_label_sets(test, sorted(set(labels)))
+    rows, test_rows = _of_one_label(dataset), None if test is None else _of_one_label(test)
+    found |= look_for_repeats(rows, test_rows, corpus, progress=progress)
+    conflicts = replace(found["conflicts"], what="other labels in another row")
+    return found | {"conflicts": conflicts}
+
+
+def _of_one_label(dataset: Labelled[str, list[str]]) -> Dataset:
+    """Return the texts with all of their labels as one: these are in conflict where they differ."""
+    labels = [" | ".join(sorted(each)) for each in dataset.labels]
+    return Dataset(dataset.texts, labels, dataset.source, dataset.lines, dataset.notes)
+
+
 def look_for_repeats(
     dataset: Examples,
     test: Examples | None = None,
@@ -139,19 +175,26 @@ def look_for_repeats(
     return found | {"clean": Clean(seen.num_clean, len(test))}
 
 
-def class_balance(labels: Sequence[str], *, classes: str = "classes", row: str = "row") -> Balance:
+def class_balance(
+    labels: Sequence[str],
+    *,
+    classes: str = "classes",
+    row: str = "row",
+    num_rows: int | None = None,
+) -> Balance:
     """Return the most and the least frequent of labels, of which there are some.
 
     Args:
         labels: The labels.
         classes: What they are called.
         row: What has one.
+        num_rows: How many there are, where they are not as many as labels.
     """
     counts = sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0]))
     most, most_rows = counts[0]
     rarest_rows = counts[-1][1]
     rarest = next(label for label, count in counts if count == rarest_rows)
-    share = most_rows / len(labels)
+    share = most_rows / (num_rows or len(labels))
     return Balance(len(counts), most, share, rarest, rarest_rows, classes, row)
 
 

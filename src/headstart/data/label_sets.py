@@ -1,5 +1,6 @@
 """Texts with several labels each, or none: lists in JSONL and Parquet, one cell in CSV and TSV."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -14,6 +15,7 @@ from headstart.data.labelled import (
     convert_labels,
     read_columns,
 )
+from headstart.data.look_alikes import note_labels, note_texts
 from headstart.data.tables import list_columns
 from headstart.data.unseen_labels import UnseenLabels, settle_unseen
 from headstart.errors import DataError, SettingsError
@@ -62,8 +64,9 @@ def read_label_sets(
     )
     rows = Labelled(texts, cells, str(path), lines, notes)
     dataset = convert_labels(rows, partial(_several, label, separator), bad)
-    check_number_of_classes(path, len(set(chain.from_iterable(dataset.labels))))
-    return dataset
+    every = set(chain.from_iterable(dataset.labels))
+    check_number_of_classes(path, len(every))
+    return replace(dataset, notes=(*dataset.notes, *note_labels(every), *note_texts(texts)))
 
 
 def _several(column: str, separator: str | None, cell: str | list[str]) -> list[str]:

@@ -55,16 +55,18 @@ class Conflicts:
         num_texts: How many different texts do.
         num_rows: How many rows hold them.
         examples: The first few.
+        what: What they have.
     """
 
     source: str
     num_texts: int
     num_rows: int
     examples: tuple[Example, ...]
+    what: str = "several labels"
 
     def __str__(self) -> str:
         count = f"{self.num_texts:,}, in {self.num_rows:,} rows"
-        return sentence(f"{self.source}: texts with several labels: {count}", self.examples)
+        return sentence(f"{self.source}: texts with {self.what}: {count}", self.examples)
 
 
 @dataclass(frozen=True)
