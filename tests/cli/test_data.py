@@ -170,3 +170,11 @@ def test_texts_with_several_labels_are_checked(run, files):
     sets = ("data", "check", "sets.jsonl", "--test", "other.jsonl")
     (files / "other.jsonl").write_text('{"text": "b", "label": ["war"]}\n')
     assert "'war' was not there in training" in run(*sets)[2]
+
+
+def test_numbers_that_are_read_as_classes_are_told(run, files):
+    rows = "".join(f"a text,{number / 7}\n" for number in range(12))
+    (files / "numbers.csv").write_text(f"text,label\n{rows}")
+    code, _, err = run("data", "check", "numbers.csv")
+    assert code == 2
+    assert "the labels look like numbers and are read as 12 classes" in err

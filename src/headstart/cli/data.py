@@ -125,6 +125,7 @@ def check(
     from headstart.data.checks import check_data, check_label_sets
     from headstart.data.corpora import read_corpus
     from headstart.data.label_sets import holds_lists, read_label_sets
+    from headstart.data.numbers import note_of_numbers
     from headstart.data.tagged import TaggedSentences
     from headstart.tasks.tag_checks import check_tags
 
@@ -153,6 +154,8 @@ def check(
         findings = check_label_sets(dataset, test_rows, text, progress=bars)
         labels, names = [*chain(*dataset.labels)], ("rows", "labels", "label", "rows")
     else:
+        if note := note_of_numbers(dataset):
+            bars.note(note)
         findings = check_data(dataset, test_rows, text, progress=bars)
         labels, names = dataset.labels, ("rows", "classes", "class", "rows")
     rows, classes, one, of = names
