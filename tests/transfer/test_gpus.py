@@ -212,6 +212,16 @@ def test_numbers_pairs_and_tags(whole, task, brief, tmp_path):
 
 
 @needs_gpu
+def test_fitting_leaves_the_random_numbers_of_the_gpu_alone(whole, task, brief):
+    there, method = whole.to("cuda"), FineTune(training=brief)
+    before = torch.cuda.get_rng_state()
+    TextClassifier(there, method).fit(*task)
+    sentences = [text.split() for text in task[0]]
+    TokenTagger(there, method).fit(sentences, [[word[0] for word in each] for each in sentences])
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+@needs_gpu
 @pytest.mark.parametrize("method", ["bert", "gpt"])
 def test_pretraining_takes_the_same_course(narrow, method, documents, tmp_path):
     on_gpu = pretrain(method, documents, device="cuda", **STEPS)
