@@ -353,8 +353,8 @@ def _check_that_nothing_is_replaced(plan: _Plan) -> None:
         kinds and kinds.isdisjoint(map(str, plan.task.kinds(plan.train)))
     ):
         raise SettingsError(
-            f"{path} holds a comparison of {title!r} by other labels; choose another folder "
-            "(--out), or remove it"
+            f"{path} holds a comparison of {title!r} by other labels, or of another task; choose "
+            "another folder (--out), or remove it"
         )
 
 
