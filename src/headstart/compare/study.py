@@ -32,6 +32,7 @@ from headstart.compare.clean_rows import (
 from headstart.compare.contestants import Contestant
 from headstart.compare.encoders import Encoders, make_encoders, num_pretrained
 from headstart.compare.fairness import data_facts, differences, shared_texts, warnings
+from headstart.compare.folder import check_that_nothing_is_replaced
 from headstart.compare.forecast import forecast, hold_against
 from headstart.compare.head_start import HeadStart, headline
 from headstart.compare.picture import learning_curves_svg
@@ -56,11 +57,9 @@ from headstart.inspect.word_states import reads_context
 from headstart.progress import SILENT, Progress
 from headstart.settings import replay_command
 from headstart.storage import (
-    MANIFEST,
     disk_errors,
     fingerprint,
     folder_lock,
-    read_json,
     write_json,
     write_text,
 )
@@ -284,7 +283,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         folder=Path(out),
     )
     _check_that_pretraining_ends(plan)
-    _check_that_nothing_is_replaced(plan)
+    check_that_nothing_is_replaced(plan.folder, plan.title, plan.task, plan.train)
     settings = {**asked, "methods": list(methods or defaults)}
     command = None if unnamed else replay_command("compare", asked)
     try:
@@ -330,31 +329,6 @@ def _check_that_pretraining_ends(plan: _Plan) -> None:
         raise SettingsError(
             "pretrain_minutes must be finite where CoVe, ELMo, BERT or GPT are pretrained or "
             "adapted: nothing else ends it"
-        )
-
-
-def _check_that_nothing_is_replaced(plan: _Plan) -> None:
-    """Refuse the folder of a comparison on something else, whose results would be lost."""
-    if (plan.folder / MANIFEST).exists():
-        raise SettingsError(f"{plan.folder} holds a model; choose another folder (--out)")
-    path = plan.folder / "results.json"
-    if not path.is_file():
-        return
-    before = read_json(path)
-    if (title := before.get("title", plan.title)) != plan.title:
-        raise SettingsError(
-            f"{path} holds another comparison, {title!r}; choose another folder (--out), or "
-            "remove it"
-        )
-    data = before.get("data")
-    classes = data.get("classes", ()) if isinstance(data, dict) else ()
-    kinds = {str(each.get("label")) for each in classes}
-    if before.get("task", plan.task.name) != plan.task.name or (
-        kinds and kinds.isdisjoint(map(str, plan.task.kinds(plan.train)))
-    ):
-        raise SettingsError(
-            f"{path} holds a comparison of {title!r} by other labels, or of another task; choose "
-            "another folder (--out), or remove it"
         )
 
 
