@@ -73,8 +73,8 @@ FLAGS = {
     "data list": "--json --debug",
     "data get": "--json --debug",
     "data check": (
-        "data --test --corpus --task --text-column --pair-columns --label-column --max-bad-rows "
-        "--json --debug"
+        "data --test --corpus --task --text-column --pair-columns --label-column "
+        "--label-separator --max-bad-rows --json --debug"
     ),
 }
 
