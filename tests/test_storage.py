@@ -438,3 +438,12 @@ def test_numbers_of_a_list_stand_in_a_line(tmp_path):
     lines = (tmp_path / "a.json").read_text().splitlines()
     assert '  "correct": [1, 0, -1.5e-09],' in lines
     assert len(lines) == 13
+
+
+def test_json_that_is_too_large_is_told_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "MAX_JSON_BYTES", 1 << 20)
+    path = tmp_path / "a.json"
+    path.write_text(" " * (1 << 20) + "{}")
+    with pytest.raises(FormatError) as error:
+        storage.read_json(path)
+    assert str(error.value) == f"{path}: more than 1 MiB of JSON; not read"

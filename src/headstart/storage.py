@@ -370,9 +370,9 @@ def read_json(path: Path) -> dict[str, Any]:
         raise FormatError(f"{path}: no such file") from None
     except OSError as error:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+    except FormatError:  # a ValueError, and said already
+        raise
     except (ValueError, RecursionError) as error:
-        if isinstance(error, FormatError):
-            raise
         raise FormatError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise FormatError(f"{path}: holds a JSON {type(value).__name__}, expected an object")
