@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -48,6 +51,38 @@ def test_groups_keep_their_rates_and_frozen_parameters_stay_out():
     optimizer = adamw(groups, learning_rate=0.1, weight_decay=0.01)
     found = [(g["lr"], g["weight_decay"], len(g["params"])) for g in optimizer.param_groups]
     assert found == [(0.5, 0.01, 1), (0.5, 0.0, 1), (0.1, 0.01, 1)]
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_what_is_torchs_is_torchs_to_the_last_bit(name):
+    ours, theirs = _model(), _model()
+    settings = {"lr": 0.01, "weight_decay": 0.1, "fused": True}
+    _stepped(ours, getattr(optimizers, name)(ours.parameters(), **settings))
+    _stepped(theirs, getattr(torch.optim, name)(theirs.parameters(), **settings))
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other)
+        assert one.requires_grad
+
+
+def test_training_does_not_import_the_compiler():
+    """A second and a half of every process that trains."""
+    code = """
+import sys, torch
+from headstart.training.loop import train
+from headstart.training.optimizers import Adam, adamw, muon
+
+model = torch.nn.Linear(3, 3)
+for optimizer in (
+    Adam(model.parameters(), fused=True), adamw(model, learning_rate=0.1),
+    muon(model, learning_rate=0.1),
+):
+    loss = lambda batch: (model(batch).square().sum(), torch.tensor(1.0))
+    for step in train([[torch.ones(2, 3)]] * 2, loss, optimizer, schedule=lambda step: 1.0):
+        print(step.number)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "2"] * 3
 
 
 @pytest.mark.parametrize(("fast", "most"), [(True, 0.03), (False, 1e-5)])

@@ -6,6 +6,7 @@ Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
 (https://kellerjordan.github.io/posts/muon/).
 """
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
@@ -23,7 +24,27 @@ _MUONS_SIZE = 0.2  # the root mean square of AdamW's updates
 OptimizerName = Literal["adamw", "muon"]
 
 
-class Muon(torch.optim.Optimizer):
+class _Eager(torch.optim.Optimizer):
+    """An optimizer that does not import torch's compiler, which takes as long as importing torch.
+
+    torch wraps these so that the compiler leaves them alone, and a wrapper imports it when called.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+
+class Adam(_Eager, torch.optim.Adam):
+    """torch's, to the last bit."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class AdamW(Adam, torch.optim.AdamW):
+    """torch's, to the last bit."""
+
+
+class Muon(_Eager):
     """Momentum of which each matrix is made nearly orthogonal before it is a step.
 
     It does what torch's does, to the last bit where bfloat16 is fast. Elsewhere it multiplies in
@@ -82,7 +103,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 _KINDS: dict[type, tuple[str, ...]] = {  # of the tensors in each one's state
-    torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
+    AdamW: ("step", "exp_avg", "exp_avg_sq"),
     Muon: ("momentum_buffer",),
 }
 
@@ -118,7 +139,7 @@ def adamw(
     learning_rate: float,
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.999),
-) -> torch.optim.AdamW:
+) -> AdamW:
     """Return an AdamW that decays tensors of more than one dimension only, not biases and norms.
 
     Args:
@@ -143,7 +164,7 @@ def adamw(
                 split.append({**group, "params": part, "weight_decay": decay})
     tensors = [_tensor(each) for group in split for each in group["params"]]
     fused = all(t.is_floating_point() and t.device.type in {"cpu", "cuda"} for t in tensors)
-    return torch.optim.AdamW(split, lr=learning_rate, betas=betas, fused=fused)
+    return AdamW(split, lr=learning_rate, betas=betas, fused=fused)
 
 
 def muon(

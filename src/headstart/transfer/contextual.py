@@ -26,6 +26,7 @@ from headstart.tasks.pipelines import ScalarMix, TextPipeline, task_layers, task
 from headstart.tokenize.batches import Rows, endless_batches, pad
 from headstart.tokenize.pairs import padded_lengths
 from headstart.training.loop import train
+from headstart.training.optimizers import Adam
 from headstart.training.precision import has_fast_bf16
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.fitted import ContextualModel, contextual_scores
@@ -244,7 +245,7 @@ def _train(
     lengths = padded_lengths(start.encoded, sides=pipeline.sides)[rows]
     batches = endless_batches(lengths, batch_size=start.training.batch_size, seed=task.seed)
     limited = ([rows[next(batches)]] for _ in range(steps))
-    optimizer = torch.optim.Adam(parameter_groups(start.method, pipeline), fused=True)
+    optimizer = Adam(parameter_groups(start.method, pipeline), fused=True)
     for step in train(limited, compute_loss, optimizer, schedule=schedule, seed=task.seed):
         yield step.number
 

@@ -27,6 +27,7 @@ from headstart.tokenize.batches import endless_batches, pad
 from headstart.tokenize.pairs import padded_lengths
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 from headstart.training.loop import train
+from headstart.training.optimizers import Adam
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.contextual import fit_in_context
 from headstart.transfer.features import pooled_features, quick_reading
@@ -331,7 +332,7 @@ def _train(
     lengths = padded_lengths(start.encoded, sides=pipeline.sides)[rows]
     batches = endless_batches(lengths, batch_size=_training(method).batch_size, seed=task.seed)
     limited = ([rows[next(batches)]] for _ in range(steps))
-    optimizer = torch.optim.Adam(_parameter_groups(method, pipeline), fused=True)
+    optimizer = Adam(_parameter_groups(method, pipeline), fused=True)
     for step in train(limited, compute_loss, optimizer, schedule=schedule):
         yield step.number
 

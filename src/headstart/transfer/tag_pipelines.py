@@ -18,6 +18,7 @@ from headstart.seeds import derive
 from headstart.tasks.taggers import TaggingPipeline, WordInputs, decoder_of
 from headstart.tokenize.batches import Rows
 from headstart.tokenize.words import WordTokenizer
+from headstart.training.optimizers import Adam
 from headstart.transfer.contextual import layer_scales, parameter_groups, reading_of
 from headstart.transfer.fitted_taggers import PipelineTagger
 from headstart.transfer.methods import Features, FineTune, Layers, Scratch, Training
@@ -90,7 +91,7 @@ class VectorsStart:
         if not isinstance(method, Features):
             rate = method.embedding_rate if isinstance(method, Scratch) else method.encoder_rate
             groups.append({"params": [*tagger.encoder.parameters()], "lr": rate})  # type: ignore[attr-defined]
-        return torch.optim.Adam(groups, fused=True)
+        return Adam(groups, fused=True)
 
     def loss(self, tagger: TaggingPipeline, rows: Rows) -> tuple[Tensor, Tensor]:
         return tag_loss(tagger, *tagger.scores(self.given, rows), self.task, rows)
@@ -151,7 +152,7 @@ class ContextualStart:
         )
 
     def optimizer(self, tagger: TaggingPipeline) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameter_groups(self.method, tagger), fused=True)
+        return Adam(parameter_groups(self.method, tagger), fused=True)
 
     def loss(self, tagger: TaggingPipeline, rows: Rows) -> tuple[Tensor, Tensor]:
         if self.is_frozen:
