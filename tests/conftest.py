@@ -1,5 +1,6 @@
 """Shared set-up: one thread, a cache of the test's own, and the staged public data where it is."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -16,12 +17,26 @@ if threading.current_thread() is threading.main_thread() and (
 ):  # a shell's background job is deaf to Ctrl-C, and so would be the commands that are tested
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+FORKED_HAVE = [  # imported once, and not by each child
+    "headstart.compare.cells",
+    "headstart.hub.foreign.published_tokenizers",
+    "sklearn.linear_model",
+    "transformers.models.auto.tokenization_auto",
+]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def forkserver():
+    """Where children are forks of a process that has imported what they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(FORKED_HAVE)
+    return context
 
 
 @pytest.fixture(scope="session")

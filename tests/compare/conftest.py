@@ -351,15 +351,13 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def forked(monkeypatch):
+def forked(monkeypatch, forkserver):
     """Let a comparison's processes be forks of one that has imported what they need.
 
     That saves four seconds of a comparison. As users start them they are in `test_processes.py`,
     and where commands are tried.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["headstart.compare.cells", "sklearn.linear_model"])
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: forkserver)
 
 
 @pytest.fixture

@@ -1,9 +1,16 @@
 """Tiny models of `transformers` with random weights, and folders as it writes them."""
 
+import io
 import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
+
+from headstart.compare.processes import for_new_processes
+from headstart.hub.foreign import trial
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORD_PIECES = [
@@ -23,6 +30,31 @@ SIZES = {
     },
     "gpt": {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 20, "vocab_size": 70},
 }
+
+
+def _try(given):
+    sys.stdin = io.StringIO(given)
+    trial._child()
+
+
+@pytest.fixture
+def forked_trials(monkeypatch, forkserver):
+    """Let the children that try a stranger's file be forks.
+
+    That saves up to four seconds of each. As users start them they are in `test_trial.py`, and
+    where files mean harm.
+    """
+
+    def run(command, *, input, **how):
+        child = forkserver.Process(target=_try, args=(input.decode(),))
+        with for_new_processes():
+            child.start()
+        child.join()
+        assert child.exitcode != 1, "the child could not begin"
+        return subprocess.CompletedProcess(command, child.exitcode, b"")
+
+    pipes = {"PIPE": subprocess.PIPE, "DEVNULL": subprocess.DEVNULL}
+    monkeypatch.setattr(trial, "subprocess", SimpleNamespace(run=run, **pipes))
 
 
 @pytest.fixture(scope="session")

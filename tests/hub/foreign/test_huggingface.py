@@ -36,6 +36,7 @@ from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.hub.store import load_encoder
 from headstart.hub.wrapped_models import PretrainedTransformer
 
+pytestmark = pytest.mark.usefixtures("forked_trials")
 TEXT = "the cat sat on the mat."
 # The cache is read before the tests get one of their own.
 PUBLISHED = Path(platformdirs.user_cache_dir("headstart"), "published", "all-MiniLM-L6-v2")
