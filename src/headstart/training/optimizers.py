@@ -40,8 +40,10 @@ class Adam(_Eager, torch.optim.Adam):
     step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
-class AdamW(Adam, torch.optim.AdamW):
+class AdamW(_Eager, torch.optim.AdamW):
     """torch's, to the last bit."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 class Muon(_Eager):
