@@ -37,6 +37,20 @@ def test_threads_of_processes_sleep_while_they_wait(terms, monkeypatch):
     assert "OMP_WAIT_POLICY" not in os.environ
 
 
+def _heavy_modules():
+    return {name for name in sys.modules if name.startswith(("sklearn.", "scipy.", "torch."))}
+
+
+def test_the_seconds_of_a_cell_are_not_those_of_imports(terms):
+    methods = [Contestant.parse(name) for name in ("majority", "tfidf", "scratch")]
+    with Processes(terms, 1) as processes:
+        with for_new_processes():
+            before = processes._pool.submit(_heavy_modules).result()
+        run_cells(processes, methods, budgets=[6], seeds=1, progress=SILENT)
+        after = processes._pool.submit(_heavy_modules).result()
+    assert len(after - before) < 20
+
+
 def test_what_ran_cells_fits_what_is_kept(terms, tmp_path):
     majority = Contestant.parse("majority")
     with Processes(terms, 1) as processes:

@@ -3,6 +3,7 @@
 Every finished cell is a file, so that a stopped comparison goes on where it was.
 """
 
+import importlib
 import math
 import multiprocessing
 import time
@@ -46,6 +47,11 @@ from headstart.transfer.methods import Method, as_plain, method_of
 from headstart.transfer.token_tagger import TokenTagger
 
 _CODE = 10  # raise it when the same cell would come out differently
+_IMPORTED_LATE = (  # or the first cell of each process seems to take seconds longer than others
+    "sklearn.feature_extraction.text",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+)
 _TIMED_TEXTS = 32  # that an encoder reads once more, to say how fast it is
 
 
@@ -262,6 +268,9 @@ _WORKER: dict[str, Terms] = {}  # what this process was started with
 def _start_worker(terms: Terms) -> None:
     settle()
     _WORKER["terms"] = terms
+    if not terms.task.by_word:  # taggers have no use for it
+        for module in _IMPORTED_LATE:
+            importlib.import_module(module)
 
 
 @cache
