@@ -14,6 +14,7 @@ LEAVES = [
     (errors.MemoryLimitError, MemoryError, 70),
     (errors.LockedError, RuntimeError, 73),
     (errors.StorageError, OSError, 74),
+    (errors.ExistsError, FileExistsError, 2),
     (errors.InterruptedRunError, RuntimeError, 75),
     (errors.NonFiniteError, ArithmeticError, 76),
 ]
@@ -28,4 +29,5 @@ def test_leaf(leaf, builtin, exit_code):
 
 
 def test_every_leaf_is_listed():
-    assert {leaf for leaf, _, _ in LEAVES} == set(errors.HeadstartError.__subclasses__())
+    leaves = {leaf for leaf, _, _ in LEAVES}
+    assert leaves == {*errors.HeadstartError.__subclasses__(), errors.ExistsError}

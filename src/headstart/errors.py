@@ -66,6 +66,12 @@ class StorageError(HeadstartError, OSError):
     exit_code = 74
 
 
+class ExistsError(StorageError, FileExistsError):
+    """What would be written exists already; nothing has changed."""
+
+    exit_code = 2
+
+
 class InterruptedRunError(HeadstartError, RuntimeError):
     """A run was stopped by a signal and can go on from where it was."""
 

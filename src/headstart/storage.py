@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import filelock
 import platformdirs
 
-from headstart.errors import FormatError, HeadstartError, LockedError, StorageError
+from headstart.errors import ExistsError, FormatError, HeadstartError, LockedError, StorageError
 
 MANIFEST = "manifest.json"
 MAX_JSON_BYTES = 256 << 20
@@ -122,15 +122,15 @@ def _check_ours(target: Path) -> None:
     """Check that what would be replaced is a folder saved by `new_folder`, or an empty one.
 
     Raises:
-        StorageError: It holds something else.
+        ExistsError: It holds something else.
     """
     if target.is_file():
-        raise StorageError(f"{target}: is a file, and no folder to overwrite; remove it first")
+        raise ExistsError(f"{target}: is a file, and no folder to overwrite; remove it first")
     if target.is_dir() and not (target / MANIFEST).is_file():
         with disk_errors(target):
             found = min(os.listdir(target), default=None)
         if found is not None:
-            raise StorageError(
+            raise ExistsError(
                 f"{target}: holds {found!r} and no {MANIFEST}, so that headstart did not save it; "
                 "choose another folder or remove it first"
             )
@@ -140,10 +140,10 @@ def check_new(target: Path) -> None:
     """Check that nothing is there yet, before the work whose result shall be.
 
     Raises:
-        StorageError: Something is.
+        ExistsError: Something is.
     """
     if target.exists():
-        raise StorageError(f"{target}: exists already; choose another folder or remove it first")
+        raise ExistsError(f"{target}: exists already; choose another folder or remove it first")
 
 
 @contextmanager
@@ -158,8 +158,9 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
         needed: The bytes that it will take, if they are known, for errors.
 
     Raises:
-        StorageError: `target` exists and `overwrite` is false, it holds what headstart did not
-            save, or the disk refuses.
+        ExistsError: `target` exists and `overwrite` is false, or it holds what headstart did not
+            save.
+        StorageError: The disk refuses.
     """
     target = Path(target).absolute()
     check = _check_ours if overwrite else check_new
