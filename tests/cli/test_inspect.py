@@ -2,12 +2,29 @@
 
 import json
 
+import numpy as np
+
+from headstart.hub.bundle import PretrainedWordVectors
+
 
 def test_an_encoder(run):
     code, out, _ = run("inspect", "words.vec")
     assert code == 0
     assert "words.vec" in out
     assert "width" in out
+
+
+def test_what_fills_pages_is_for_machines(run, files):
+    lineage = {"corpus": "news", "curve": [[1, 2.5]] * 99, "translations": [{"source": "a b"}] * 9}
+    vectors = PretrainedWordVectors.from_words(
+        "vectors", ["a"], np.eye(1), config={}, lineage=lineage
+    )
+    vectors.save(files / "long")
+    _, out, err = run("inspect", "long")
+    assert "news" in out, err
+    assert max(map(len, out.splitlines())) < 100
+    _, out, _ = run("inspect", "long", "--json")
+    assert json.loads(out)["about"]["translations"] == lineage["translations"]
 
 
 def test_a_fitted_model(run):

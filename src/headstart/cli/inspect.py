@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from headstart.transfer.regressor import TextRegressor
     from headstart.transfer.token_tagger import TokenTagger
 
+_LONG = ("curve", "translations")  # every validation of a run, and held-out sentences: for --json
+
 
 def inspect(
     model: Annotated[
@@ -221,7 +223,7 @@ def _show(found: Mapping[str, Any]) -> None:
         [
             {"": name, " ": _text(value)}
             for name, value in found["about"].items()
-            if _told(value) and name != "curve"  # every validation of a run is for --json
+            if _told(value) and name not in _LONG
         ]
     )
     if words := found.get("words"):
