@@ -25,6 +25,7 @@ def choose(columns, *, text=None, label=None):
         (["text", "spam"], ("text", "spam", 1)),
         (["words", "label"], ("words", "label", 1)),
         (["score", "words", "label"], ("words", "label", 1)),
+        (["Note", "Text ", " Label"], ("Text ", " Label", 2)),
     ],
 )
 def test_a_name_is_guessed_when_unmistakable_and_said(columns, expected):
@@ -44,6 +45,12 @@ def test_a_name_is_guessed_when_unmistakable_and_said(columns, expected):
 def test_what_could_be_several_columns_is_refused_with_their_names(columns, role):
     with pytest.raises(DataError, match=rf"which column is the {role}: it has '{columns[0]}'"):
         choose(columns)
+
+
+@pytest.mark.parametrize(("name", "hint"), [("a.csv.gz", "the first line"), ("a.jsonl", "nested")])
+def test_what_is_no_name_depends_on_the_format(name, hint):
+    with pytest.raises(DataError, match=hint):
+        choose_label(Path(name), {"a": True, "b": True}, None)
 
 
 def test_two_texts_a_row_are_told_to_be_pairs():

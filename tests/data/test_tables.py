@@ -146,6 +146,12 @@ def test_an_unknown_ending_is_refused(tmp_path):
         table_columns(written(tmp_path, "a.xlsx", "x"))
 
 
+@pytest.mark.parametrize(("ending", "hint"), [("xlsx", "CSV in UTF-8"), ("conll", "task tagging")])
+def test_what_is_no_table_is_told_what_to_do(tmp_path, ending, hint):
+    with pytest.raises(DataError, match=hint):
+        table_columns(written(tmp_path, f"a.{ending}", "x"))
+
+
 # JSONL
 
 

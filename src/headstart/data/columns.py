@@ -48,7 +48,7 @@ def choose_label(
     Raises:
         DataError: There is no such column, or several could be meant.
     """
-    eligible = [n for n in columns if n != text and n.casefold() not in _TEXT_NAMES]
+    eligible = [n for n in columns if n != text and _plain(n) not in _TEXT_NAMES]
     return _choose(path, "label", asked, columns, eligible, _LABEL_NAMES)
 
 
@@ -75,9 +75,9 @@ def choose_pair(
             raise DataError(f"{path}: has no column {missing[0]!r}; it has {listed(columns)}")
         return (asked[0], asked[1]), []
     texts = [name for name, is_text in columns.items() if is_text and name != label]
-    named = {name.casefold(): name for name in texts}
+    named = {_plain(name): name for name in texts}
     known = [(named[a], named[b]) for a, b in _PAIR_NAMES if a in named and b in named]
-    left = [name for name in texts if label or name.casefold() not in _LABEL_NAMES]
+    left = [name for name in texts if label or _plain(name) not in _LABEL_NAMES]
     found = known or ([(left[0], left[1])] if len(left) == 2 else [])
     if len(found) != 1:
         raise DataError(
@@ -111,18 +111,23 @@ def _choose(
         return asked, []
     if role in eligible:
         return role, []
-    candidates = [name for name in eligible if name.casefold() in known] or eligible
+    candidates = [name for name in eligible if _plain(name) in known] or eligible
     if len(candidates) != 1:
-        pair = role == "text" and set(_PAIR_NAMES[0]) <= {name.casefold() for name in columns}
+        pair = role == "text" and set(_PAIR_NAMES[0]) <= {_plain(name) for name in columns}
         hint = "; two texts a row are pairs (fit pair, or --task pair)" if pair else ""
+        first_line = {".csv", ".tsv"}.intersection(path.suffixes)
+        named = "the first line must hold the names" if first_line else "what is nested is none"
         raise DataError(
             f"{path}: cannot tell which column is the {role}: it has {listed(columns)}; "
-            f"name it with {role}_column (--{role}-column; the first line must hold the names)"
-            f"{hint}"
+            f"name it with {role}_column (--{role}-column; {named}){hint}"
         )
     (name,) = candidates
     option = f"{role}_column or --{role}-column"
     return name, [f"{path}: took column {name!r} as the {role} ({option} names another)"]
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _other_separator(columns: Iterable[str]) -> str | None:

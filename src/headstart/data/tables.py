@@ -36,6 +36,13 @@ ENDINGS: dict[str, Format] = {
     ".txt": "text",
     ".text": "text",
 }
+_NO_TABLES = {  # what they are instead
+    ".conll": "sentences with tags are for the task tagging",
+    ".conllu": "sentences with tags are for the task tagging",
+    ".ods": "save it as CSV in UTF-8, with commas",
+    ".xls": "save it as CSV in UTF-8, with commas",
+    ".xlsx": "save it as CSV in UTF-8, with commas",
+}
 _COMPRESSED = {".gz", ".zst"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _BATCH_ROWS = 256  # few enough to be freed before Python's garbage collector looks at them
@@ -90,7 +97,11 @@ def table_columns(path: Path, max_bad_rows: int = 0) -> dict[str, bool]:
             return hub_columns(path)
         case _:
             known = ", ".join(end for end, kind in ENDINGS.items() if kind != "text")
-            raise DataError(f"{path}: not a table; a table's name ends in {known} (or .gz, .zst)")
+            else_ = _NO_TABLES.get(path.suffix.lower())
+            raise DataError(
+                f"{path}: not a table; a table's name ends in {known} (or .gz, .zst)"
+                + (f"; {else_}" if else_ else "")
+            )
     name, count = Counter(names).most_common(1)[0] if names else ("", 1)
     if count > 1:
         raise DataError(f"{path}: {count} columns are called {name!r}; rename all but one")
