@@ -3,7 +3,7 @@ from unicodedata import normalize
 import pytest
 
 from headstart.data.labelled import read_labelled
-from headstart.data.look_alikes import note_labels, note_texts
+from headstart.data.look_alikes import note_labels, note_several, note_texts
 from headstart.data.pairs import read_labelled_pairs
 
 
@@ -23,6 +23,22 @@ def test_few_of_many_groups_are_shown():
 @pytest.mark.parametrize("labels", [["1", "01", "1.0"], ["sport", "sports"], ["c", "c++"], []])
 def test_labels_that_differ_are_not(labels):
     assert note_labels(labels) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "mark"),
+    [(["a|b", "b|a"], "|"), (["a; b", "c;a", "b", "c", "d"], ";"), (["a,b", "a,b,c", "c"], ",")],
+)
+def test_several_labels_in_one_cell_are_noted(labels, mark):
+    (note,) = note_several([*labels, "other"])
+    assert f"(--label-separator {mark!r})" in note
+
+
+@pytest.mark.parametrize(
+    "labels", [["oil, gas", "gas"], ["a|b", "c|d"], ["a,", "a", ",a", ""], ["a", "b"], ["a|b"] * 9]
+)
+def test_labels_with_a_mark_in_them_are_not(labels):
+    assert note_several(labels) == []
 
 
 def test_letters_in_parts_are_counted():

@@ -16,7 +16,7 @@ from headstart.data.bad_rows import REFUSED, BadRows
 from headstart.data.columns import choose_label, choose_text, listed
 from headstart.data.hub_data import pinned
 from headstart.data.lines import STDIN, read_lines
-from headstart.data.look_alikes import note_labels, note_texts
+from headstart.data.look_alikes import note_labels, note_several, note_texts
 from headstart.data.tables import Also, file_format, read_rows, table_columns
 from headstart.data.unseen_labels import UnseenLabels, settle_unseen
 from headstart.errors import DataError, SettingsError
@@ -206,7 +206,8 @@ def with_labels(dataset: LabelledRows, column: str, bad: BadRows) -> LabelledRow
 def _with_look_alikes(dataset: LabelledRows) -> LabelledRows:
     """Return the dataset with notes of what looks the same in it and is not."""
     texts = (text for each in dataset.texts for text in ([each] if isinstance(each, str) else each))
-    notes = (*note_labels(dataset.labels), *note_texts(texts))
+    labels = dataset.labels
+    notes = (*note_labels(labels), *note_several(labels), *note_texts(texts))
     return replace(dataset, notes=(*dataset.notes, *notes))
 
 

@@ -1,9 +1,14 @@
-"""What looks the same and is not: labels that differ in case or spaces, letters in two parts."""
+"""What is not what it looks like: labels that differ in case or spaces, or are several in one cell;
+letters in two parts.
+"""
 
+from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 from unicodedata import is_normalized, normalize
 
 _SHOWN = 3  # groups of labels
+_BETWEEN = "|;,"  # labels in one cell
 
 
 def note_labels(labels: Iterable[str]) -> list[str]:
@@ -17,11 +22,33 @@ def note_labels(labels: Iterable[str]) -> list[str]:
     groups = [" and ".join(map(repr, group)) for group in alike.values() if len(group) > 1]
     if not groups:
         return []
-    more = f", and {len(groups) - _SHOWN:,} more" if len(groups) > _SHOWN else ""
     return [
-        f"{'; '.join(groups[:_SHOWN])}{more}: several classes, though they differ only in case, "
+        f"{'; '.join(groups[:_SHOWN])}{_more(len(groups) - _SHOWN)}: several classes, though they differ only in case, "
         "spaces or Unicode's forms; make them one if they are one"
     ]
+
+
+def note_several(labels: Iterable[str]) -> list[str]:
+    """Return a note of labels that seem to be several of one text, in one cell.
+
+    Each of their parts is a label by itself, or a part of another one.
+    """
+    names = set(labels)
+    for mark in _BETWEEN:
+        parts = {name: [part.strip() for part in name.split(mark)] for name in names}
+        found = Counter(chain.from_iterable(map(set, parts.values())))
+        several = sorted(
+            name
+            for name, its in parts.items()
+            if len(its) > 1 and all(part and found[part] > 1 for part in its)
+        )
+        if len(several) > 1:
+            return [
+                f"{' and '.join(map(repr, several[:2]))}{_more(len(several) - 2)}: several labels "
+                f"of a text? they are read as classes of their own; for {mark!r} between labels "
+                f"give label_separator (--label-separator {mark!r})"
+            ]
+    return []
 
 
 def note_texts(texts: Iterable[str]) -> list[str]:
@@ -38,3 +65,7 @@ def note_texts(texts: Iterable[str]) -> list[str]:
         f"{count:,} of the texts have letters in parts (e and an accent for é), which make other "
         "words than letters in one: compose them, with unicodedata.normalize('NFC', text)"
     ]
+
+
+def _more(count: int) -> str:
+    return f", and {count:,} more" if count > 0 else ""
