@@ -1,6 +1,4 @@
-"""What is not what it looks like: labels that differ in case or spaces, or are several in one cell;
-letters in two parts.
-"""
+"""What is not what it seems: labels that differ in case or spaces, several in one, split letters."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,8 +21,8 @@ def note_labels(labels: Iterable[str]) -> list[str]:
     if not groups:
         return []
     return [
-        f"{'; '.join(groups[:_SHOWN])}{_more(len(groups) - _SHOWN)}: several classes, though they differ only in case, "
-        "spaces or Unicode's forms; make them one if they are one"
+        f"{'; '.join(groups[:_SHOWN])}{_more(len(groups) - _SHOWN)}: several classes, though they "
+        "differ only in case, spaces or Unicode's forms; make them one if they are one"
     ]
 
 
