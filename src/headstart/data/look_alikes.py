@@ -1,4 +1,4 @@
-"""What is not what it seems: labels that differ in case or spaces, several in one, split letters."""
+"""What is not what it seems: labels that differ in case or spaces or are several, split letters."""
 
 from collections import Counter
 from collections.abc import Iterable
