@@ -1,8 +1,11 @@
 """An encoder carried over to a task, with the proof that it was; scikit-learn all the way."""
 
+import numpy as np
+import torch
 from sklearn.model_selection import GridSearchCV
 
 import headstart as hs
+from headstart.tokenize.batches import pad
 
 texts = [f"{word} number {n}" for n in range(8) for word in ("goal", "match", "profit", "shares")]
 labels = ["sport", "sport", "business", "business"] * 8
@@ -58,6 +61,18 @@ bert = hs.pretrain(
 tuned = hs.TextClassifier(bert, transfer="finetune").fit(texts, labels)
 print(tuned.predict(["a late goal"]), tuned.fit_report_["steps"], tuned.proof_.tensors_taken)
 cheap = hs.TextClassifier(bert, transfer=hs.LowRank(rank=4)).fit(texts, labels)
+bert.save("runs/bert")
+own = hs.load("runs/bert")  # a loop of one's own: ids, states, a loss, and the folder again
+encoded, _ = own.inputs(texts, max_tokens=32)
+ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, np.arange(8)))
+optimizer = torch.optim.AdamW(own.model.parameters(), lr=1e-4)
+for _ in range(3):
+    states_BTD = own.model.encode(ids_BT, mask_BT)[-1]  # the last layer's; [CLS] comes first
+    loss = states_BTD[:, 0].square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+own.save("runs/own")
 tuned.save("runs/tuned")  # transformers opens this folder, too
 
 sentences = [["Mary", "met", "Ann", "Lee"], ["Ann", "left"], ["so", "Mary", "left"]] * 6
