@@ -396,6 +396,11 @@ def test_what_is_no_list_of_labels_is_refused(labels, classifier, texts):
         classifier.fit(texts[:4], labels)
 
 
+def test_a_table_of_texts_is_refused():
+    with pytest.raises(DataError, match="got a ndarray of 2 dimensions"):
+        TextClassifier(transfer="tfidf").fit(np.array([["a"], ["b"]]), ["x", "y"])
+
+
 @pytest.mark.parametrize("numbers", [{0: 5.0, 1: 1.0}, {5.0, 1.0}])
 def test_what_is_no_list_of_numbers_is_refused(numbers, texts):
     with pytest.raises(DataError, match="numbers must be a list or one column"):

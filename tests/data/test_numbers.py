@@ -45,8 +45,9 @@ def test_what_is_no_number_is_named(tmp_path, cell):
     path.write_text(f'text,stars\nx,1\ny,"{cell}"\n')
     with pytest.raises(
         DataError, match=rf"a\.csv line 3: 'stars' is '{cell}', not a finite number"
-    ):
+    ) as told:
         read_numbers(path)
+    assert ("for the comma" in str(told.value)) == ("," in cell)
 
 
 def test_a_missing_number_is_named(tmp_path):

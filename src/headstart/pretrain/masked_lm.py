@@ -202,7 +202,7 @@ class Objective:
         if settings.nsp and (np.diff(documents.documents) < 2).all():
             raise DataError(
                 "no document of the corpus has two sentences, so that nothing follows anything: "
-                "give documents of several sentences, or pretrain without nsp"
+                "give documents of several sentences, or pretrain without nsp (--set nsp=false)"
             )
         self.model, self.documents, self.settings, self.seed = model, documents, settings, seed
         self.rank, self.size = share

@@ -201,9 +201,10 @@ def as_texts(X: Iterable[str]) -> list[str]:
     """
     if isinstance(X, str | bytes):
         raise DataError("one string was given where a list of texts is expected; write [text]")
-    table = isinstance(X, Mapping | Set) or getattr(X, "ndim", 1) != 1
-    if table or not hasattr(X, "__len__"):
-        raise DataError(f"texts must be a list or one column, got a {type(X).__name__}")
+    dimensions = getattr(X, "ndim", 1)
+    if isinstance(X, Mapping | Set) or dimensions != 1 or not hasattr(X, "__len__"):
+        of = "" if dimensions == 1 else f" of {dimensions} dimensions"
+        raise DataError(f"texts must be a list or one column, got a {type(X).__name__}{of}")
     return [as_text(text, f"text {position}") for position, text in enumerate(X)]
 
 
