@@ -48,6 +48,14 @@ def test_letters_in_parts_are_counted():
     assert note.startswith("2 of the texts have letters in parts")
 
 
+@pytest.mark.parametrize("text", ["A &amp; B", "one<br/>two", '<a href="x">a</a>', "it&#39;s"])
+def test_html_is_counted_where_there_is_much(text):
+    (note,) = note_texts([text, text, *["a < b & c > d"] * 98])
+    assert note.startswith("2 of the texts hold HTML")
+    assert note_texts([text, text, *["plain"] * 300]) == []
+    assert note_texts([text, "a <3 b", "AT&T;", "x<y>z"]) == []
+
+
 def test_files_say_so(tmp_path):
     file = tmp_path / "rows.csv"
     file.write_text("text,label\nBo\u0308rse,a\nb,a \n", encoding="utf-8")

@@ -1,11 +1,14 @@
 """What is not what it seems: labels that differ in case or spaces or are several, split letters."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 from unicodedata import is_normalized, normalize
 
 _SHOWN = 3  # groups of labels
+_HTML = re.compile(r"&(amp|lt|gt|quot|nbsp|#\d+);|</?(br|p|div|span|a|b|i)\b[^<>]*>", re.IGNORECASE)
+_MUCH = 0.01  # of the texts
 _BETWEEN = "|;,"  # labels in one cell
 
 
@@ -50,13 +53,29 @@ def note_several(labels: Iterable[str]) -> list[str]:
 
 
 def note_texts(texts: Iterable[str]) -> list[str]:
-    """Return a note of the texts with letters in parts, such as e and an accent for é."""
-    count = sum(
-        not text.isascii()
-        and not is_normalized("NFC", text)
-        and len(normalize("NFC", text)) < len(text)
-        for text in texts
-    )
+    """Return notes of texts with letters in parts (e and an accent for é), and of much HTML."""
+    total = in_parts = marked_up = 0
+    for text in texts:
+        total += 1
+        marked_up += bool(_HTML.search(text))
+        in_parts += (
+            not text.isascii()
+            and not is_normalized("NFC", text)
+            and len(normalize("NFC", text)) < len(text)
+        )
+    return [*_note_parts(in_parts), *_note_html(marked_up, total)]
+
+
+def _note_html(count: int, total: int) -> list[str]:
+    if count < 2 or count < _MUCH * total:
+        return []
+    return [
+        f"{count:,} of the texts hold HTML, such as &amp; or <br>, of which each part is read as a "
+        "word: unescape it, with html.unescape(text), and take tags out"
+    ]
+
+
+def _note_parts(count: int) -> list[str]:
     if not count:
         return []
     return [
