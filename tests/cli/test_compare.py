@@ -69,6 +69,14 @@ def test_a_winner_that_another_beats_on_the_test_rows_is_explained(run, given, m
         assert (said in run("compare", "train.csv", "--out", "runs/a")[1]) is explained
 
 
+def test_a_winner_that_another_equals_on_the_test_rows_is_not_beaten(run, given, monkeypatch):
+    found = study.compare("train.csv")
+    equal = {**SUMMARY[2], "method": "tfidf", "mean": SUMMARY[2]["mean"] + 1e-12}
+    found.best, found.table = {"method": "glove:frozen", "labels": 50}, [equal, *SUMMARY]
+    monkeypatch.setattr(study, "compare", lambda data, **options: found)
+    assert "scores higher" not in run("compare", "train.csv", "--out", "runs/a")[1]
+
+
 def test_what_was_left_out_is_in_the_table(run, given, monkeypatch):
     left_out = [{"method": "scratch", "labels": 5000}, {"method": "bert:finetune", "labels": 50}]
     found = SimpleNamespace(
