@@ -69,8 +69,8 @@ def test_standard_input(run, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model"], "give either a file of texts or --text, and not both"),
-        (["model", "test.csv", "--text", "x"], "give either a file of texts or --text"),
+        (["model"], "nothing to predict; give a file of texts, or --text"),
+        (["model", "test.csv", "--text", "x"], "give either a file of texts or --text, and not b"),
         (["model", "--text", "x", "--out", "a.csv"], "--out takes the predictions of a file"),
         (["model", "none.csv"], "none.csv: no such file"),
         (["model", "test.csv", "--out", "a.xlsx"], "a.xlsx: must end in .csv"),

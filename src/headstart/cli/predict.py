@@ -79,7 +79,9 @@ def predict(
 
         headstart predict runs/pairs --text "A dog runs." --text-b "An animal moves."
     """
-    if (source is None) == (not text):
+    if source is None and not text:
+        raise SettingsError("nothing to predict; give a file of texts, or --text")
+    if source is not None and text:
         raise SettingsError("give either a file of texts or --text, and not both")
     if source is None and out is not None:
         raise SettingsError("--out takes the predictions of a file; print those of --text instead")
