@@ -12,6 +12,12 @@ def test_check(run):
     assert "business    18" in out
 
 
+def test_check_shows_classes_that_differ_in_a_space(run, files):
+    (files / "spaces.csv").write_text("text,label\na,x\nb,x\nc,'x '\nd,'x '\n".replace("'", '"'))
+    _, out, _ = run("data", "check", "spaces.csv")
+    assert [line.split("  ")[0] for line in out.splitlines()[-2:]] == ["x", "'x '"]
+
+
 def test_check_as_json(run, files):
     (files / "twice.csv").write_text("text,label\na,x\na,y\nb,x\nb,x\nc,y\n")
     code, out, _ = run("data", "check", "twice.csv", "--test", "twice.csv", "--json")

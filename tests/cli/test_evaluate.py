@@ -42,6 +42,6 @@ def test_an_unknown_label_counts_as_an_error_where_that_is_asked_for(run, files)
 def test_bad_rows_are_left_out_where_that_is_allowed(run, files):
     (files / "bad.csv").write_text("text,label\na goal by the team,sport\na,b,c\nshares,\n")
     code, out, err = run("evaluate", "model", "bad.csv", "--max-bad-rows", "2")
-    assert (code, out[:6]) == (0, "1 rows")
+    assert (code, out[:6]) == (0, "1 row:")
     assert "2 rows cannot be read and are left out (2 may be): line 3, column 3" in err
     assert run("evaluate", "model", "bad.csv", "--max-bad-rows", "1")[0] == 2

@@ -79,6 +79,18 @@ def test_a_tagger_is_scored(run, tagger):
     assert [each["type"] for each in found["types"]] == ["L", "P"]
 
 
+def test_a_tagger_is_scored_where_there_is_no_span(run, names):
+    (names / "spanless.conll").write_text("so O\nit O\n\ngoes O\n")
+    (names / "rare.conll").write_text("Ann B-P\nso O\nit O\n\nso O\ngoes O\n\n" * 4)
+    run("fit", "tagging", "rare.conll", "--transfer", "majority", "--out", "rare")
+    code, out, _ = run("evaluate", "rare", "spanless.conll")
+    assert code == 0
+    assert out == (
+        "2 sentences, 3 words: precision 0.0000, recall 0.0000, F1 0.0000; "
+        "accuracy of words 1.0000\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

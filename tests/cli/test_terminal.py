@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.cli.terminal import one_line, print_json, print_table, printable, say, tell
+from headstart.cli.terminal import (
+    one_line,
+    print_json,
+    print_table,
+    printable,
+    say,
+    shown_label,
+    tell,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,16 @@ def test_a_table_shows_everything_and_obeys_nothing(capsys):
     assert head.split() == ["label", "rows", "share", "note"]
     assert first.split() == ["[red]x[/red]", "1,234", "0.123"]
     assert second.split() == [r"\x1b[31mlong", *["long"] * 59, "5", "1.000", ":smile:"]
+
+
+def test_labels_that_differ_in_a_space_look_different():
+    labels = ["sport", "sport ", "\xa0sport", "a b"]
+    assert [*map(shown_label, labels)] == ["sport", "'sport '", r"'\xa0sport'", "a b"]
+
+
+def test_a_table_of_no_rows_is_nothing(capsys):
+    print_table([])
+    assert capsys.readouterr().out == ""
 
 
 def test_json_reads_back_exactly(capsys):

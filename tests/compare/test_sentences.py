@@ -52,7 +52,7 @@ def test_sentences_that_teach_no_tags_are_refused(tags, message):
         (
             [["O"], ["B-P", "B-X"]],
             r"test line 2, word 2: tag 'B-X' was not there in training, whose types are 'L', 'P' "
-            r"\(1 words have such tags\)",
+            r"\(1 word has such a tag\)",
         ),
         ([["O", "I-P"], ["B-P", "O"]], "test line 1, word 2: tag 'I-P' .* is not legal"),
         ([["O"]], "test: holds no span to score; give test sentences with spans"),
@@ -82,7 +82,7 @@ def test_types_that_training_lacks_are_noted_where_they_count_as_missed():
     test = TaggedSentences([["w"], ["w", "w"]], [["B-L"], ["B-P", "B-X"]], "test")
     assert check_known_tags(test, DATA, "count-as-error", scheme="IOB2") == (
         "test line 2, word 2: tag 'B-X' was not there in training, and counts as missed; "
-        "such tags: 'B-X' (1 words)",
+        "such tags: 'B-X' (1 word)",
     )
     illegal = TaggedSentences([["w", "w"]] * 2, [["O", "I-X"], ["B-P", "O"]])
     with pytest.raises(DataError, match="is not legal"):

@@ -145,4 +145,4 @@ def test_rows_whose_labels_are_no_list_are_left_out_where_that_is_allowed(tmp_pa
 def test_labels_that_training_lacked_are_noted_where_they_count_as_errors():
     data = Labelled(["x", "y"], [["a", "new", "other"], ["b"]], "test.jsonl")
     (note,) = check_known_label_sets(data, ["a", "b"], "count-as-error")
-    assert note.endswith("and counts as an error; such labels: 'new', 'other' (1 rows)")
+    assert note.endswith("and counts as an error; such labels: 'new', 'other' (1 row)")

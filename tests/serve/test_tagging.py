@@ -83,7 +83,7 @@ def test_tags_that_were_not_there_in_training_are_told_and_count_as_missed():
     assert (found.words, found.recall) == (3, 0.5)
     assert notes == [
         "test.conll line 2, word 1: tag 'B-L' was not there in training, and counts as missed; "
-        "such tags: 'B-L' (1 words)"
+        "such tags: 'B-L' (1 word)"
     ]
 
 

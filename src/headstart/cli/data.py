@@ -19,7 +19,7 @@ from headstart.cli.options import (
     PairColumns,
     TextColumn,
 )
-from headstart.cli.terminal import print_json, print_table, say
+from headstart.cli.terminal import print_json, print_table, say, shown_label
 from headstart.errors import SettingsError
 
 app = typer.Typer(help="List, fetch and check data.")
@@ -169,7 +169,7 @@ def check(
     readable = "" if max_bad_rows else ", all readable"
     say(f"{data}: {len(dataset):,} {rows}, {len(counts):,} {classes}{readable}")
     say(*notes, *map(str, findings.values()))
-    print_table([{one: label, of: count} for label, count in counts.items()])
+    print_table([{one: shown_label(label), of: count} for label, count in counts.items()])
 
 
 def _reader(

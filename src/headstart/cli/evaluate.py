@@ -19,7 +19,8 @@ from headstart.cli.options import (
     TextColumn,
 )
 from headstart.cli.tagging import show_tag_scores
-from headstart.cli.terminal import figures, print_json, print_table, say
+from headstart.cli.terminal import figures, print_json, print_table, say, shown_label
+from headstart.data.columns import several
 from headstart.data.unseen_labels import UnseenLabels
 from headstart.errors import SettingsError
 
@@ -87,9 +88,9 @@ def evaluate(
     if as_json:
         print_json(scores)
         return
-    say(f"{found.rows:,} rows: {figures(scores)}")
+    say(f"{several(found.rows, 'row')}: {figures(scores)}")
     if "classes" in scores:
-        print_table(scores["classes"])
+        print_table([row | {"label": shown_label(row["label"])} for row in scores["classes"]])
 
 
 def _reading_and_scoring(

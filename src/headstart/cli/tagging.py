@@ -19,6 +19,7 @@ from headstart.cli.options import (
     save_settings,
 )
 from headstart.cli.terminal import print_json, print_table, say
+from headstart.data.columns import several
 from headstart.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def show_tag_scores(found: "TagScores", sentences: int, *, as_json: bool) -> Non
         print_json({"sentences": sentences, **asdict(found)})
         return
     say(
-        f"{sentences:,} sentences, {found.words:,} words: precision {found.precision:.4f}, "
-        f"recall {found.recall:.4f}, F1 {found.f1:.4f}; accuracy of words {found.accuracy:.4f}"
+        f"{several(sentences, 'sentence')}, {several(found.words, 'word')}: "
+        f"precision {found.precision:.4f}, recall {found.recall:.4f}, F1 {found.f1:.4f}; "
+        f"accuracy of words {found.accuracy:.4f}"
     )
     print_table([asdict(scores) for scores in found.types])

@@ -30,6 +30,11 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
+def shown_label(label: str) -> str:
+    """Return a label for a table; in quotes if white space, which nobody sees there, is around."""
+    return label if label == label.strip() else repr(label)
+
+
 def one_line(text: str) -> str:
     """Return a message as the one line an error is."""
     return printable(re.sub(r"\s*\n\s*", " ", text.strip()))
@@ -57,7 +62,12 @@ def print_json(value: object) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print rows of the same keys as a table: the keys as its head, numbers to the right."""
+    """Print rows of the same keys as a table: the keys as its head, numbers to the right.
+
+    Of no rows nothing is printed.
+    """
+    if not rows:
+        return
     from rich.console import Console  # rich takes a tenth of a second, which --help should not pay
     from rich.table import Table
     from rich.text import Text

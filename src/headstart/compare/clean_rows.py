@@ -8,7 +8,8 @@ import numpy as np
 
 from headstart.compare.contestants import Contestant
 from headstart.compare.tallies import as_tallies
-from headstart.compare.wording import TEXTS, Wording, several
+from headstart.compare.wording import TEXTS, Wording
+from headstart.data.columns import several
 from headstart.data.contamination import Examples, SeenRows, find_seen
 from headstart.data.corpora import Corpus
 from headstart.progress import Progress

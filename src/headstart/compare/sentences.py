@@ -76,7 +76,7 @@ def check_known_tags(
     ]
     training = f"whose {'tags' if plain else 'types'} are {listed(types)}"
     notes = settle_unseen(
-        unseen, unseen_labels, training=training, what="tag", of="words", counts_as="missed"
+        unseen, unseen_labels, training=training, what="tag", of="word", counts_as="missed"
     )
     if plain:
         return notes

@@ -48,8 +48,3 @@ WORDS = Wording(
     majority=_MAJORITY,
     nothing="one tag only, or no better than always the most frequent one",
 )
-
-
-def several(number: int, noun: str) -> str:
-    """Return a number of things, as in "1 test row" and "2,000 test rows"."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"

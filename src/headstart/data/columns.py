@@ -138,6 +138,11 @@ def _other_separator(columns: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def several(number: int, noun: str) -> str:
+    """Return a number of things, as in "1 test row" and "2,000 test rows"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def listed(names: Iterable[str]) -> str:
     """Return names for a message, in quotes; of a great many, the first twenty."""
     some = list(islice(names, 21))

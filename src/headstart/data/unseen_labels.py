@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from headstart.data.columns import listed
+from headstart.data.columns import listed, several
 from headstart.errors import DataError, SettingsError
 
 UnseenLabels = Literal["refuse", "count-as-error"]
@@ -15,7 +15,7 @@ def settle_unseen(
     *,
     training: str,
     what: str = "label",
-    of: str = "rows",
+    of: str = "row",
     counts_as: str = "an error",
 ) -> tuple[str, ...]:
     """Refuse labels that were not there in training, or return a note of them.
@@ -25,7 +25,7 @@ def settle_unseen(
         unseen_labels: What becomes of them.
         training: What training had instead, as the message goes on.
         what: What labels are called.
-        of: What has them.
+        of: What has one.
         counts_as: What they count as where they are not refused.
 
     Raises:
@@ -39,8 +39,10 @@ def settle_unseen(
         return ()
     place, label = unseen[0]
     number = len({place for place, _ in unseen})
+    rows = several(number, of)
     said = f"{place}: {what} {label!r} was not there in training"
     if unseen_labels == "refuse":
-        raise DataError(f"{said}, {training} ({number:,} {of} have such {what}s)")
+        have = f"has such a {what}" if number == 1 else f"have such {what}s"
+        raise DataError(f"{said}, {training} ({rows} {have})")
     kinds = listed(sorted({label for _, label in unseen}))
-    return (f"{said}, and counts as {counts_as}; such {what}s: {kinds} ({number:,} {of})",)
+    return (f"{said}, and counts as {counts_as}; such {what}s: {kinds} ({rows})",)

@@ -143,7 +143,7 @@ def evaluate_tags(
     ]
     training = f"which had {listed(sorted(known))}"
     for note in settle_unseen(
-        unseen, unseen_labels, training=training, what="tag", of="words", counts_as="missed"
+        unseen, unseen_labels, training=training, what="tag", of="word", counts_as="missed"
     ):
         progress.note(note)
     with progress.stage(f"tagging {dataset.source}"):
