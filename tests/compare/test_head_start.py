@@ -191,6 +191,19 @@ def test_a_better_baseline_is_admitted():
 
 
 @pytest.mark.parametrize(
+    ("equal", "said"),
+    [
+        (["glove:probe"], "scratch and glove:probe score best: 0.800."),
+        (["a:probe", "b:probe", "c:probe"], "scratch and 3 others score best: 0.800."),
+    ],
+)
+def test_all_that_score_best_are_named(equal, said):
+    lower = {**NO_START, "mean": 0.8 - 1e-12, "p": 0.9}
+    rows = [row("scratch", **NO_START), *(row(method, **lower) for method in equal)]
+    assert headline(rows)["sentence"].endswith(f"With 50 labels {said}")
+
+
+@pytest.mark.parametrize(
     "weak", [{"p": 0.2}, {"head_start_low": 0.9}, {"vs_scratch": -0.2},
              {"head_start_low": 2.0, "head_start_low_bound": "<"}]
 )  # fmt: skip

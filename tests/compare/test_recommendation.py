@@ -66,6 +66,29 @@ def test_means_that_differ_by_their_rounding_are_equal():
     assert best_by_validation(rows[::-1])["method"] == "b", "the first of equals"
 
 
+def test_equals_of_the_choice_are_named():
+    rows = [row("a", 50, 0.8, loss=0.6), row("b", 50, 0.8 + 1e-12, loss=0.7)]
+    said = "it has the best validation score (0.800, mean over seeds; "
+    assert f"{said}b has the same, and no lower loss)" in recommend(rows, labels=50)["why"]
+    rows += [row("c", 50, 0.8, loss=None), row("d", 50, 0.8, loss=0.6)]
+    more = f"{said}b and 2 others have the same, and no lower loss)"
+    assert more in recommend(rows, labels=50)["why"]
+
+
+def test_what_is_less_by_less_than_is_shown_is_not_shown_as_equal():
+    found = recommend([row("a", 50, 0.8001), row("b", 50, 0.8)], labels=50)
+    assert "(0.800, mean over seeds; next is b with a little less)" in found["why"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "megabytes", "told"),
+    [(312.4, 440.2, "312 s, keeps 440 MB"), (9876.0, 1234.5, "9,876 s, keeps 1,234 MB")],
+)
+def test_large_costs_are_written_out(seconds, megabytes, told):
+    found = recommend([row("a", 50, 0.8, seconds=seconds, megabytes=megabytes)], labels=50)
+    assert f"It fits in {told} and predicts" in found["why"]
+
+
 def test_a_choice_without_any_score_is_said_to_be_worth_little():
     rows = [row("a", 25, 0.0, loss=0.7), row("b", 25, 0.0, loss=0.6)]
     found = recommend(rows, labels=25, wording=SPANS)

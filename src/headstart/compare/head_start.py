@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from headstart.compare.recommendation import best_by_validation
 from headstart.compare.statistics import RESAMPLES, deviations
 from headstart.compare.tallies import Array, Tallies, as_tallies
-from headstart.compare.wording import TEXTS, Wording
+from headstart.compare.wording import TEXTS, Wording, together
 from headstart.errors import DataError
 
 REFERENCE = "scratch"
@@ -297,5 +297,8 @@ def _not_measured(rows: Sequence[Mapping[str, Any]], labels: int, wording: Wordi
 
 def _highest(rows: Sequence[Mapping[str, Any]], wording: Wording) -> str:
     most = max(row["labels"] for row in rows)
-    best = max((row for row in rows if row["labels"] == most), key=lambda row: row["mean"])
-    return f"With {most:,} {wording.labels} {best['method']} scores best: {best['mean']:.3f}."
+    there = [row for row in rows if row["labels"] == most]
+    best = max(row["mean"] for row in there)
+    methods = [row["method"] for row in there if row["mean"] > best - 1e-9]  # rounding is no merit
+    score = "scores" if len(methods) == 1 else "score"
+    return f"With {most:,} {wording.labels} {together(methods)} {score} best: {best:.3f}."

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headstart.compare.wording import TEXTS, Wording
+from headstart.compare.wording import TEXTS, Wording, brief, together
 
 Row = Mapping[str, Any]
 
@@ -21,9 +21,13 @@ def best_by_validation(rows: Sequence[Row]) -> Row:
 
     def place(row: Row) -> tuple[float, float]:
         loss = row["validation_loss"]
-        return -round(row["validation"], 9), math.inf if loss is None else round(loss, 9)
+        return -_score(row), math.inf if loss is None else round(loss, 9)
 
     return min(rows, key=place)
+
+
+def _score(row: Row) -> float:
+    return round(float(row["validation"]), 9)
 
 
 def recommend(
@@ -77,11 +81,10 @@ def _scores(best: Row, rivals: Sequence[Row], labels: int, wording: Wording) -> 
     given = f"You have {labels:,} {wording.labels}"
     if best["labels"] != labels:
         given += f", and {best['labels']:,} is the nearest count compared"
-    second = ""
-    if rivals:
-        next_best = best_by_validation(rivals)
-        second = f"; next is {next_best['method']} with {next_best['validation']:.3f}"
-    chosen = f"it has the best validation score ({best['validation']:.3f}, mean over seeds{second})"
+    chosen = (
+        f"it has the best validation score ({best['validation']:.3f}, mean over seeds"
+        f"{_next_best(best, rivals)})"
+    )
     if not best["validation"]:
         chosen = (
             "no method scores above 0 on validation, so that the lowest loss chose, which says "
@@ -93,12 +96,25 @@ def _scores(best: Row, rivals: Sequence[Row], labels: int, wording: Wording) -> 
     )
 
 
+def _next_best(best: Row, rivals: Sequence[Row]) -> str:
+    if not rivals:
+        return ""
+    equals = [row["method"] for row in rivals if _score(row) == _score(best)]
+    if equals:
+        have = "has" if len(equals) == 1 else "have"
+        return f"; {together(equals)} {have} the same, and no lower loss"
+    rival = best_by_validation(rivals)
+    score = f"{rival['validation']:.3f}"
+    looks_equal = score == f"{best['validation']:.3f}"
+    return f"; next is {rival['method']} with {'a little less' if looks_equal else score}"
+
+
 def _cost(best: Row, wording: Wording) -> list[str]:
     costs = [best[name] for name in ("seconds", "megabytes", "predictions_per_second")]
     if None in costs:
         return []
     seconds, megabytes, speed = costs
     return [
-        f"It fits in {seconds:.2g} s, keeps {megabytes:.2g} MB and predicts {speed:,.0f} "
-        f"{wording.example}s a second on one core."
+        f"It fits in {brief(seconds, 2)} s, keeps {brief(megabytes, 2)} MB and predicts "
+        f"{speed:,.0f} {wording.example}s a second on one core."
     ]

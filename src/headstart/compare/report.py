@@ -26,7 +26,7 @@ from headstart.compare.figures import (
 from headstart.compare.head_start import REFERENCE, Multiple
 from headstart.compare.ranking import ESTIMATES
 from headstart.compare.styles import styles
-from headstart.compare.wording import Wording
+from headstart.compare.wording import Wording, brief
 from headstart.inspect.senses_page import picture
 from headstart.pages import csp_hash
 from headstart.pages import template_environment as plain_environment
@@ -296,10 +296,6 @@ def _signed(number: float) -> str:
     return f"{number:+.3f}".replace("-", "−")
 
 
-def _brief(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
-
-
 def _p_value(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.001 else f"{p:.3f}"
 
@@ -322,7 +318,7 @@ _FORMATS: dict[str, Callable[..., str]] = {
     "count": _count,
     "score": _score,
     "signed": _signed,
-    "brief": _brief,
+    "brief": brief,
     "p_value": _p_value,
     "duration": _duration,
 }

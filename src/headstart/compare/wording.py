@@ -1,5 +1,6 @@
 """What a report calls the things of a task: what has labels, what is counted, what is scored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -48,3 +49,16 @@ WORDS = Wording(
     majority=_MAJORITY,
     nothing="one tag only, or no better than always the most frequent one",
 )
+
+
+def brief(number: float, digits: int = 3) -> str:
+    """Return a number with so many digits that count, and with all that a large one has."""
+    return f"{number:,.0f}" if number >= 10 ** (digits - 1) else f"{number:.{digits}g}"
+
+
+def together(names: Sequence[str]) -> str:
+    """Return names as in "a", "a and b" and "a and 2 others"."""
+    first, *others = names
+    if len(others) > 1:
+        return f"{first} and {len(others):,} others"
+    return " and ".join(names)
