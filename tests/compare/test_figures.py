@@ -127,6 +127,15 @@ def test_score_axis(low, high, start, step):
     assert axis["dtick"] == step
 
 
+def test_the_axis_holds_all_of_majority_s_interval_where_it_is_drawn():
+    rows = [
+        {"method": "majority", "labels": labels, "mean": 0.5, "low": 0.1, "high": 0.7}
+        for labels in (50, 1000)
+    ]
+    assert score_axis(rows)["range"][0] == pytest.approx(0.5), "a line has no interval"
+    assert score_axis(rows[:1])["range"][0] <= 0.1
+
+
 def test_text_for_plotly_is_escaped():
     assert plot_text("<b>\u202e&") == r"&lt;b&gt;\u202e&amp;"
 

@@ -184,7 +184,10 @@ def head_start_text(row: Row, *, interval: bool = False) -> str | None:
 
 def score_axis(rows: Sequence[Row]) -> Parts:
     """Return the scores' axis: all that is drawn, from a round number on."""
-    low = min(row["mean"] if row["method"] == "majority" else row["low"] for row in rows)
+    is_line = sum(row["method"] == "majority" for row in rows) > 1  # and a line has no band
+    low = min(
+        row["mean"] if is_line and row["method"] == "majority" else row["low"] for row in rows
+    )
     high = max(row["high"] for row in rows)
     step = next(step for step in (0.02, 0.05, 0.1, 0.2, 1.0) if high - low <= 5 * step)
     return {
