@@ -1,5 +1,6 @@
 """The still picture of the learning curves."""
 
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -7,6 +8,11 @@ import pytest
 from headstart.compare.picture import learning_curves_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
+
+
+def rows_of(methods, budgets=(10, 100)):
+    scores = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    return [{"method": each, "labels": labels, **scores} for each in methods for labels in budgets]
 
 
 def test_panels_curves_and_bands(made_up):
@@ -40,6 +46,69 @@ def test_an_interval_at_one_label_count_is_a_line(made_up):
         (x, high), (other, low) = (map(float, end.split(",")) for end in each.get("points").split())
         assert x == other
         assert high < low, "y points down"
+
+
+def test_an_interval_of_majority_stays_in_the_picture():
+    rows = [{**rows_of(["majority"], (50,))[0], "low": 0.05}, *rows_of(["scratch"], (50,))]
+    picture = ElementTree.fromstring(learning_curves_svg(rows))  # noqa: S314 - ours
+    ranges = [each for each in picture.iter(f"{SVG}polyline") if each.get("class") == "range"]
+    ends = [point.split(",") for each in ranges for point in each.get("points").split()]
+    assert all(0 <= float(y) <= 300 - 34 for _, y in ends)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "kept"),
+    [
+        ((10, 100, 1000), {"10", "100", "1,000"}),
+        ((100, 200, 300, 400, 500, 600, 700, 800, 900, 1000), {"100", "200", "1,000"}),
+        ((900, 999, 1000), {"1,000"}),
+    ],
+)
+def test_counts_below_the_plot_stay_apart(budgets, kept):
+    rows = rows_of(["scratch"], budgets)
+    picture = ElementTree.fromstring(learning_curves_svg(rows))  # noqa: S314 - ours
+    found = {
+        text.text: float(text.get("x"))
+        for text in picture.iter(f"{SVG}text")
+        if text.get("text-anchor") == "middle" and text.text != "labels"
+    }
+    assert kept <= set(found) <= {f"{labels:,}" for labels in budgets}
+    places = [(x - 3 * len(count), x + 3 * len(count)) for count, x in found.items()]
+    assert all(end < start for (_, end), (start, _) in pairwise(sorted(places)))
+
+
+@pytest.mark.parametrize(
+    ("methods", "beside", "shown"),
+    [
+        (("word2vec:finetune", "word2vec:frozen"), 2, "word2vec:finetune"),
+        (("minilm+adapt:finetune", "minilm+adapt:frozen"), 1, "minilm+adapt:finetune"),
+        (("mmmmmmmmmm:finetune", "mmmmmmmmmm:frozen"), 1, "mmmmmmmmmm:finetune"),
+        (("言語模型言語模型:finetune",), 1, "言語模型言語模型:finetune"),
+        ((f"{'x' * 80}:finetune",), 1, f"{'x' * 20}…{'x' * 11}:finetune"),
+    ],
+)
+def test_names_in_the_legend_stay_apart_and_in_the_picture(methods, beside, shown):
+    rows = rows_of(["scratch", *methods])
+    picture = ElementTree.fromstring(learning_curves_svg(rows))  # noqa: S314 - ours
+    names = [
+        text
+        for text in picture.iter(f"{SVG}text")
+        if text.get("text-anchor") is None and text.get("class") is None
+    ]
+    assert len({text.get("x") for text in names}) == beside
+    assert shown in [text.text for text in names]
+
+
+def test_a_long_legend_leaves_room_for_the_plot():
+    transfers = ("probe", "frozen", "finetune", "gradual", "lora")
+    methods = [f"{name}:{one}" for name in ("minilm", "minilm+adapt") for one in transfers]
+    picture = ElementTree.fromstring(learning_curves_svg(rows_of(methods)))  # noqa: S314 - ours
+    grid = [each for each in picture.iter(f"{SVG}line") if each.get("class") == "grid"]
+    heights = [float(each.get("y2")) - float(each.get("y1")) for each in grid]
+    assert max(heights) > 150
+    legend = [float(text.get("y")) for text in picture.iter(f"{SVG}text") if text.text in methods]
+    assert max(legend) < min(float(each.get("y1")) for each in grid)
+    assert float(picture.get("height")) > max(float(each.get("y2")) for each in grid)
 
 
 def test_names_are_escaped(made_up):

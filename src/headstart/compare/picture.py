@@ -3,16 +3,21 @@
 import math
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import east_asian_width
 
 from headstart.compare.figures import Row, curve_panels, score_axis
 from headstart.compare.report import FOLDER, template_environment
 from headstart.compare.styles import shortened, styles
+from headstart.pages import visible
 
 _COLUMNS = 3
-_WIDTH, _HEIGHT = 312, 300  # of a panel
+_WIDTH, _HEIGHT = 312, 300  # of a panel; higher where the legend is long
+_PLOT = 162  # the least height of the plot in it
 _LEFT, _RIGHT, _BOTTOM = 34, 12, 34  # around the plot in a panel
 _LEGEND_LINE = 17
-_SHORT_NAME = 22  # letters of a method's name that leave room for another beside it
+_MARGIN, _SAMPLE = 14, 32  # before an entry of the legend, and of its line before its name
+_BETWEEN_COUNTS = 6
+_TITLE_SCALE = 13 / 11 * 1.06  # larger and bold
 
 
 def learning_curves_svg(
@@ -33,15 +38,18 @@ def learning_curves_svg(
     """
     panels = curve_panels(rows)
     names = _names(rows, left_out)
-    beside = 2 if max(map(len, names.values())) <= _SHORT_NAME else 1
+    widest = max(map(_width, names.values()))
+    beside = 2 if widest <= _room_for_name(beside=2) else 1
     lines = max(math.ceil(len(methods) / beside) for methods in panels.values())
+    top = 34 + lines * _LEGEND_LINE
+    height = max(_HEIGHT, top + _PLOT + _BOTTOM)
     drawn = [
-        _panel(rows, title, methods, names, top=34 + lines * _LEGEND_LINE, beside=beside)
+        _panel(rows, title, methods, names, top=top, height=height, beside=beside)
         for title, methods in panels.items()
     ]
     columns = min(len(drawn), _COLUMNS)
     places = [
-        ((index % columns) * _WIDTH, index // columns * _HEIGHT) for index in range(len(drawn))
+        ((index % columns) * _WIDTH, index // columns * height) for index in range(len(drawn))
     ]
     return (
         template_environment()
@@ -52,7 +60,7 @@ def learning_curves_svg(
             labels=labels,
             panels=[{**panel, "place": place} for panel, place in zip(drawn, places, strict=True)],
             width=columns * _WIDTH,
-            height=math.ceil(len(drawn) / columns) * _HEIGHT,
+            height=math.ceil(len(drawn) / columns) * height,
         )
     )
 
@@ -74,6 +82,7 @@ def _panel(
     names: dict[str, str],
     *,
     top: int,
+    height: int,
     beside: int,
 ) -> dict[str, Any]:
     look = styles(row["method"] for row in rows)
@@ -88,7 +97,7 @@ def _panel(
 
     def y(score: float) -> float:
         share = (score - bottom) / (top_score - bottom)
-        return round(_HEIGHT - _BOTTOM - share * (_HEIGHT - _BOTTOM - top), 1)
+        return round(height - _BOTTOM - share * (height - _BOTTOM - top), 1)
 
     curves = []
     for method in reversed(methods):
@@ -103,23 +112,70 @@ def _panel(
     num_ticks = int((top_score - bottom) / axis["dtick"] + 1e-6) + 1
     scores = [bottom + axis["dtick"] * number for number in range(num_ticks)]
     return {
-        "title": shortened(title, most=36),
+        "title": _fitted(title, (_WIDTH - 2 * _MARGIN) / _TITLE_SCALE),
         "curves": curves,
         "legend": [
             {
-                "name": shortened(names[method], most=44),
+                "name": _fitted(names[method], _room_for_name(beside)),
                 "method": method,
                 "style": look[method],
-                "place": (14 + index % beside * 144, 42 + index // beside * _LEGEND_LINE),
+                "place": (
+                    _MARGIN + index % beside * _legend_column(beside),
+                    42 + index // beside * _LEGEND_LINE,
+                ),
             }
             for index, method in enumerate(methods)
         ],
-        "labels": [(x(labels), f"{labels:,}") for labels in budgets],
+        "labels": _readable([(x(labels), f"{labels:,}") for labels in budgets]),
         "scores": [(y(score), format(score, axis["tickformat"])) for score in scores],
         "box": {
             "left": _LEFT,
             "right": _WIDTH - _RIGHT - 8,
             "top": top,
-            "bottom": _HEIGHT - _BOTTOM,
+            "bottom": height - _BOTTOM,
         },
     }
+
+
+def _legend_column(beside: int) -> int:
+    return (_WIDTH - _MARGIN) // beside
+
+
+def _room_for_name(beside: int) -> int:
+    return _legend_column(beside) - _SAMPLE - 4
+
+
+def _readable(counts: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Return the counts below the plot without the text of those that would touch another's.
+
+    The largest keeps its text.
+    """
+    found, free = [], math.inf
+    for x, count in reversed(counts):
+        half = _width(count) / 2
+        fits = x + half <= free
+        found.append((x, count if fits else ""))
+        free = x - half - _BETWEEN_COUNTS if fits else free
+    return found[::-1]
+
+
+def _fitted(text: str, room: float) -> str:
+    """Return a text with as much of its middle left out as makes it fit."""
+    return next(
+        short
+        for most in range(len(text), -1, -1)
+        if _width(short := shortened(text, most=most)) <= room or most <= 3
+    )
+
+
+def _width(text: str) -> float:
+    """Return about how many pixels a text takes, in fonts nobody knows: rather too many."""
+    return sum(map(_letter_width, visible(text)))
+
+
+def _letter_width(letter: str) -> float:
+    if east_asian_width(letter) in "WF":
+        return 11.0
+    if letter in "mwMW@%":
+        return 9.5
+    return 8.0 if letter.isupper() else 6.2
