@@ -122,6 +122,16 @@ def test_a_vector_of_zeros_is_near_nothing_and_breaks_nothing():
     assert space.neighbors([]) == []
 
 
+@pytest.mark.parametrize(
+    ("plus", "minus"),
+    [(["a"], ["a"]), (["a", "b"], ["b", "a"]), (["zero"], []), (["zero"], "zero")],
+)
+def test_nothing_is_near_to_words_that_cancel_out(plus, minus):
+    space = WordSpace(["zero", "a", "b"], np.float32([[0, 0], [1, 0], [1, 1]]))
+    with pytest.raises(SettingsError, match="add up to nothing, which no word is near to"):
+        space.most_similar(plus, minus)
+
+
 def test_among_some_words_no_others_are_neighbors():
     space = WordSpace(["a", "near", "far"], np.float32([[1, 0], [1, 0.1], [0, 2]]))
     smaller = space.among(["far", "absent", "a"])

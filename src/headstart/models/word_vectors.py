@@ -21,6 +21,7 @@ from headstart.errors import SettingsError
 from headstart.models.blank import blank_weights
 
 _MAX_SCORES = 1 << 24  # scores held at once, 64 MiB
+_NOTHING = 1e-6  # a length that rounding alone can have
 
 Neighbors = list[tuple[str, float]]
 
@@ -112,7 +113,7 @@ class WordSpace:
         Every word counts with length one, and none of those asked for is returned.
 
         Raises:
-            SettingsError: A word has no vector, or none is given.
+            SettingsError: A word has no vector, none is given, or they cancel out.
         """
         plus, minus = (
             self._rows([words] if isinstance(words, str) else words)
@@ -121,6 +122,11 @@ class WordSpace:
         if not len(plus) + len(minus):
             raise SettingsError("most_similar needs at least one word")
         query_D = self.unit_VD[plus].sum(0) - self.unit_VD[minus].sum(0)
+        if query_D.norm() < _NOTHING:
+            raise SettingsError(
+                "the vectors of the words add up to nothing, which no word is near to; "
+                "ask for other words"
+            )
         return self._nearest(query_D[None], torch.cat([plus, minus])[None], top)[0]
 
     def neighbors(self, words: Sequence[str], *, top: int = 10) -> list[Neighbors]:
