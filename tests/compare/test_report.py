@@ -108,6 +108,10 @@ def test_one_of_a_thing_is_not_called_many(made_up):
     assert "1 training row 1 test row 1 type 1 method 1 label count 1 seed" in text
 
 
+def test_a_telling_word_is_in_so_many_texts(result):
+    assert "minister politics, in 61 texts" in text_of(Page(render_report(result)))
+
+
 def test_the_columns_of_words_are_called_what_they_are(result):
     def lead(*names):
         knowledge = {**result["knowledge"]}
