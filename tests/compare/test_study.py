@@ -17,7 +17,7 @@ from headstart.compare import cells
 from headstart.compare.cells import run_cell
 from headstart.compare.contestants import Contestant
 from headstart.compare.schedule import Job
-from headstart.compare.study import compare
+from headstart.compare.study import Comparison, compare
 from headstart.compare.tasks import CLASSIFICATION
 from headstart.data.labelled import Dataset, read_labelled
 from headstart.errors import (
@@ -51,6 +51,14 @@ def _compare(files, **options):
             **settings,
             **options,
         },
+    )
+
+
+def test_a_comparison_looks_short(tmp_path):
+    best, headline = {"method": "tfidf"}, {"sentence": "No head start."}
+    results = {"best": best, "headline": headline, "cells": [{}] * 1000, "summary": []}
+    assert repr(Comparison(results, tmp_path)) == (
+        f"Comparison(headline='No head start.', winner='tfidf', folder={str(tmp_path)!r})"
     )
 
 

@@ -85,6 +85,10 @@ class Comparison:
     results: dict[str, Any]
     folder: Path
 
+    def __repr__(self) -> str:
+        winner, folder = self.best["method"], str(self.folder)
+        return f"Comparison(headline={self.headline!r}, {winner=}, {folder=})"
+
     @property
     def table(self) -> list[dict[str, Any]]:
         """One row for each method and label budget: mean, interval, difference, head start.
