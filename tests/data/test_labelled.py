@@ -77,6 +77,8 @@ def test_missing_labels_are_refused_and_counted(csv_file):
     path = csv_file("text,label\na,x\nb,\nc,y\nd, \n")
     with pytest.raises(DataError, match=r"reviews\.csv line 3: no label .*\(2 of 4 rows have none"):
         read_labelled(path)
+    with pytest.raises(DataError, match=r"remove them, or leave them out: max_bad_rows, --max-b"):
+        read_labelled(path)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,10 @@ def test_rows_without_a_label_are_left_out_where_that_is_allowed(csv_file):
     path = csv_file("text,label\na,x\nb,\nc,y\nd, \n")
     data = read_labelled(path, max_bad_rows=2)
     assert (data.texts, data.labels, data.lines) == (["a", "c"], ["x", "y"], [2, 4])
-    assert "2 rows cannot be read and are left out (2 may be): line 3: no label" in data.notes[0]
+    assert data.notes[0].endswith(
+        "2 rows cannot be read and are left out (2 may be): line 3: no label in column 'label'; "
+        "line 5: no label in column 'label'"
+    )
     with pytest.raises(DataError, match=r"line 5: no label .* \(2 rows cannot be read, and 1 may"):
         read_labelled(path, max_bad_rows=1)
 

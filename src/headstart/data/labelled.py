@@ -191,12 +191,15 @@ def with_labels(dataset: LabelledRows, column: str, bad: BadRows) -> LabelledRow
     if not blank:
         return noted(_with_look_alikes(dataset), bad)
     missing = [row for row, label in enumerate(dataset.labels) if label in blank]
+    how_many = f" ({len(missing):,} of {len(dataset):,} rows have none)"
+    option = ", or leave them out: max_bad_rows, --max-bad-rows"
+    if bad.allowed:  # it tells both once
+        how_many = option = ""
     for row in missing:
         bad.reject(
             DataError(
-                f"{dataset.source} line {dataset.lines[row]}: no label in column {column!r} "
-                f"({len(missing):,} of {len(dataset):,} rows have none); label these rows or "
-                "remove them"
+                f"{dataset.source} line {dataset.lines[row]}: no label in column {column!r}"
+                f"{how_many}; label these rows or remove them{option}"
             )
         )
     kept = (row for row, label in enumerate(dataset.labels) if label not in blank)
