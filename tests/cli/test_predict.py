@@ -66,6 +66,13 @@ def test_standard_input(run, monkeypatch):
     assert [row["text"] for row in csv.DictReader(io.StringIO(out))] == ["a goal", "profit fell"]
 
 
+def test_blank_lines_alone_are_refused_before_a_row_is_printed(run, files):
+    (files / "blank.txt").write_text("\n \n\n")
+    code, out, err = run("predict", "model", "blank.txt")
+    assert (code, out) == (2, "")
+    assert "blank.txt: holds no text" in err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -172,6 +172,15 @@ def test_a_guessed_column_is_said_while_texts_stream(csv_file):
     assert "took column 'body' as the text" in notes.said[0]
 
 
+def test_nothing_is_predicted_of_blank_texts_alone(tmp_path):
+    path = tmp_path / "blank.txt"
+    path.write_text("\n \n\n\t\n")
+    with pytest.raises(DataError, match="holds no text"):
+        next(read_texts(path, batch_size=2))
+    path.write_text("\n \n\n\ta\n\n")
+    assert list(read_texts(path, batch_size=2)) == [["", " "], ["", "\ta"], [""]]
+
+
 @pytest.mark.parametrize("content", ["", "text\n", "text\n\n"])
 def test_nothing_to_predict_is_refused(csv_file, content):
     with pytest.raises(DataError, match=r"is empty|holds no text"):

@@ -156,6 +156,8 @@ def test_plain_text_has_a_pair_a_line(tmp_path):
     path.write_text("\t\n")
     with pytest.raises(DataError, match="holds no text"):
         list(read_pairs(path))
+    with pytest.raises(DataError, match="holds no text"):
+        next(read_pairs(path))
     with pytest.raises(SettingsError, match="batch_size must be 1 or more"):
         list(read_pairs(path, batch_size=0))
 

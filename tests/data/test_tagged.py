@@ -159,6 +159,8 @@ def test_sentences_without_tags_are_streamed(write, monkeypatch):
     assert list(read_sentences("-")) == [[["a", "b"]]]
     with pytest.raises(DataError, match="holds no sentence"):
         list(read_sentences(write("\n")))
+    with pytest.raises(DataError, match="holds no sentence"):
+        next(read_sentences(write('{"tokens": []}\n', "x.jsonl")))
     with pytest.raises(SettingsError, match="batch_size"):
         list(read_sentences(write("a\n"), batch_size=0))
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 from headstart.data.bad_rows import REFUSED, BadRows
 from headstart.data.columns import choose_label, choose_text, listed
 from headstart.data.hub_data import pinned
-from headstart.data.lines import STDIN, read_lines
+from headstart.data.lines import STDIN, not_all_blank, read_lines
 from headstart.data.look_alikes import note_labels, note_several, note_texts
 from headstart.data.tables import Also, file_format, read_rows, table_columns
 from headstart.data.unseen_labels import UnseenLabels, settle_unseen
@@ -334,9 +334,4 @@ def read_texts(
         for note in notes:
             progress.note(note)
         batches = (rows.columns[0] for rows in read_rows(path, [column], batch_size=batch_size))
-    found = False
-    for texts in batches:
-        yield texts
-        found = found or any(map(str.strip, texts))
-    if not found:
-        raise DataError(f"{path}: holds no text")
+    yield from not_all_blank(batches, lambda text: not text.strip(), f"{path}: holds no text")

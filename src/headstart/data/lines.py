@@ -7,19 +7,42 @@ else, a byte-order mark dropped, NUL refused, and only a line feed ends a line.
 import io
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from headstart.errors import DataError, StorageError
 
+Item = TypeVar("Item")
 STDIN = Path("-")
 MAX_LINE_BYTES = 128 << 20  # text8, one line of 100 MB, is a corpus people have
 _BLOCK_BYTES = 1 << 20
+_MOST_WAITING = 64  # batches
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _MAX_RATIO = 200  # text shrinks 3 to 10 times; what grows 200 times when opened is a bomb
 _RATIO_EXEMPT_BYTES = 64 << 20
+
+
+def not_all_blank(
+    batches: Iterable[list[Item]], is_blank: Callable[[Item], bool], otherwise: str
+) -> Iterator[list[Item]]:
+    """Yield batches as they are, but refuse them if all items are blank, and before any is used.
+
+    Of a great many blank batches at the head some are yielded: memory is bounded.
+
+    Raises:
+        DataError: All are blank; `otherwise` says so.
+    """
+    found, waiting = False, []
+    for batch in batches:
+        waiting.append(batch)
+        found = found or not all(map(is_blank, batch))
+        if found or len(waiting) == _MOST_WAITING:
+            yield from waiting
+            waiting.clear()
+    if not found:
+        raise DataError(otherwise)
 
 
 def max_decoded_bytes(stored_bytes: int) -> int:

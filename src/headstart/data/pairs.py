@@ -13,7 +13,7 @@ from headstart.data.bad_rows import BadRows
 from headstart.data.columns import choose_label, choose_pair
 from headstart.data.hub_data import pinned
 from headstart.data.labelled import Dataset, Labelled, LabelledRows, read_columns, with_labels
-from headstart.data.lines import STDIN, read_lines
+from headstart.data.lines import STDIN, not_all_blank, read_lines
 from headstart.data.overlap import text_key
 from headstart.data.parallel import Pair
 from headstart.data.tables import file_format, read_rows, table_columns
@@ -127,12 +127,9 @@ def read_pairs(
             progress.note(note)
         tables = read_rows(path, list(names), batch_size=batch_size)
         batches = (list(zip(*rows.columns, strict=True)) for rows in tables)
-    found = False
-    for pairs in batches:
-        yield pairs
-        found = found or any(text.strip() for pair in pairs for text in pair)
-    if not found:
-        raise DataError(f"{path}: holds no text")
+    yield from not_all_blank(
+        batches, lambda pair: not any(map(str.strip, pair)), f"{path}: holds no text"
+    )
 
 
 def _split_lines(path: Path) -> Iterator[Pair]:

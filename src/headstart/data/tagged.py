@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import not_
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from headstart.data.bad_rows import REFUSED, BadRows
 from headstart.data.columns import listed
 from headstart.data.hub_data import pinned
 from headstart.data.labelled import Dataset, Labelled, noted
-from headstart.data.lines import STDIN, read_lines
+from headstart.data.lines import STDIN, not_all_blank, read_lines
 from headstart.data.tables import Also, file_format, json_records, list_columns, read_rows
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
@@ -145,15 +146,13 @@ def read_sentences(
     """
     if batch_size < 1:
         raise SettingsError(f"batch_size must be 1 or more, got {batch_size}")
-    path, found = pinned(Path(path)), False
+    path = pinned(Path(path))
     read = (words for _, (words,) in _read(path, (word_column,)))
     with progress.stage(f"reading {path}", unit="sentences") as advance:
-        while batch := list(islice(read, batch_size)):
+        batches = iter(lambda: list(islice(read, batch_size)), [])
+        for batch in not_all_blank(batches, not_, f"{path}: holds no sentence"):
             yield batch
             advance(len(batch))
-            found = found or any(batch)
-    if not found:
-        raise DataError(f"{path}: holds no sentence")
 
 
 def _read(
