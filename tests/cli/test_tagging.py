@@ -91,6 +91,15 @@ def test_a_tagger_is_scored_where_there_is_no_span(run, names):
     )
 
 
+def test_what_makes_tags_plain_is_told(run, names):
+    (names / "bilou.conll").write_text("Ann U-P\nmet O\nBob B-P\nLee L-P\n\n" * 4)
+    words = ("fit", "tagging", "bilou.conll", "--transfer", "majority", "--out")
+    told = "bilou.conll line 1: tag 'U-P' is none of BIO, IOB1 or BIOES"
+    assert told in run(*words, "bilou")[2]
+    assert told not in run(*words, "plain", "--scheme", "plain")[2], "it was asked for"
+    assert told in run("data", "check", "bilou.conll", "--task", "tagging")[2]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -170,6 +170,12 @@ def test_what_has_no_test_part_is_parted_so_that_every_type_is_learned(make_sent
     assert choose_budgets(None, task, make_sentences(500), quick=True) == (100, 400)
 
 
+def test_what_makes_tags_plain_is_a_note():
+    bilou = TaggedSentences([["Ann", "fell"]] * 9, [["U-P", "O"]] * 9, "bilou.conll")
+    _, train, _ = read_rows(TAGGING, bilou, None, Columns(), SILENT)
+    assert "bilou.conll line 1, word 1: tag 'U-P' is none of BIO" in train.notes[0]
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

@@ -10,6 +10,7 @@ from headstart.tasks.tagging import (
     convert,
     detect_scheme,
     follows,
+    note_of_plain,
     offences,
     scheme_of,
     score_tags,
@@ -23,6 +24,7 @@ SENTENCE = {  # Mary Ann met Bob in Rome Italy
     "IOB2": "B-P I-P O B-P O B-L B-L",
     "BIOES": "B-P E-P O S-P O S-L S-L",
 }
+BILOU = [["O", "U-P", "O"], ["B-P", "L-P", "O"]]
 TYPES = st.sampled_from(["P", "L", "x-y", ""])
 
 
@@ -200,3 +202,25 @@ def test_the_scheme_of_public_data(shared_data):
     assert not any(offences(tags, "IOB2") for tags in chunks.tags)
     spoken = read_tagged(shared_data / "ud_ewt" / "test.conllu.gz")
     assert (len(spoken), spoken.words, detect_scheme(spoken.tags)) == (2077, 25094, "plain")
+
+
+@pytest.mark.parametrize(
+    ("sentences", "place", "tag"),
+    [
+        (BILOU, "0:1", "U-P"),
+        ([["B-P", "I-P", "O"], ["B-P", "X"]], "1:1", "X"),
+        ([["B-P", "M-P", "E-P"]], "0:1", "M-P"),
+    ],
+)
+def test_a_tag_that_makes_plain_what_looks_like_spans_is_named(sentences, place, tag):
+    assert note_of_plain(sentences, lambda row, at: f"{row}:{at}") == (
+        f"{place}: tag {tag!r} is none of BIO, IOB1 or BIOES, so that all tags are read as plain "
+        "and scored word by word, 'O' too; write it in one of these for the scores of spans"
+    )
+
+
+@pytest.mark.parametrize(
+    "tags", [["DET", "NOUN", "O"], ["O", "O"], ["B-P", "I-P", "O"], ["X", "B-P"], ["B", "I", "X"]]
+)
+def test_spans_and_tags_unlike_spans_need_no_note(tags):
+    assert note_of_plain([tags], lambda row, at: f"{row}:{at}") is None

@@ -128,6 +128,7 @@ def check(
     from headstart.data.numbers import note_of_numbers
     from headstart.data.tagged import TaggedSentences
     from headstart.tasks.tag_checks import check_tags
+    from headstart.tasks.tagging import note_of_plain
 
     bars = Bars()
     reader = _reader(task, text_column, pair_columns, label_column)
@@ -148,6 +149,8 @@ def check(
     column = None if task == "tagging" else text_column  # of words, which no corpus has
     text = read_corpus(corpus, text_column=column) if corpus else None
     if isinstance(dataset, TaggedSentences):
+        if note := note_of_plain(dataset.tags, dataset.place):
+            bars.note(note)
         findings = check_tags(dataset, test_rows, text, progress=bars)
         labels, names = [*chain(*dataset.tags)], ("sentences", "tags", "tag", "words")
     elif several:

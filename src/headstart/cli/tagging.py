@@ -83,7 +83,7 @@ def tagging(
     from headstart.cli.loading import load_encoder, tell_notes
     from headstart.data.tagged import read_tagged
     from headstart.storage import check_new
-    from headstart.tasks.tagging import check_legal, detect_scheme, scheme_of
+    from headstart.tasks.tagging import check_legal, detect_scheme, note_of_plain, scheme_of
     from headstart.transfer.token_tagger import TokenTagger
 
     check_new(out)
@@ -97,6 +97,8 @@ def tagging(
     )
     tell_notes(dataset, bars)
     written = detect_scheme(dataset.tags) if scheme == "auto" else scheme_of(scheme)
+    if scheme == "auto" and (note := note_of_plain(dataset.tags, dataset.place)):
+        bars.note(note)
     if not repair:
         check_legal(dataset.tags, written, dataset.place)
     loaded = load_encoder(encoder, device=device, progress=bars)

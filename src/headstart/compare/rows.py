@@ -7,8 +7,10 @@ from pathlib import Path
 from headstart.compare.tasks import TASKS, Columns, ComparedTask, Examples, settled
 from headstart.data.overlap import text_key
 from headstart.data.splits import split_test
+from headstart.data.tagged import TaggedSentences
 from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress
+from headstart.tasks.tagging import note_of_plain
 
 BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
 QUICK_BUDGETS = (10, 25, 250)
@@ -53,6 +55,8 @@ def read_examples(
     given = _read(task, data, columns, progress)
     task = settled(task, given)
     task.check(given)
+    if isinstance(given, TaggedSentences) and (note := note_of_plain(given.tags, given.place)):
+        given = replace(given, notes=(*given.notes, note))
     return task, given
 
 

@@ -26,6 +26,7 @@ Tags = Sequence[str]
 
 OUTSIDE = "O"
 _SPAN_TAG = re.compile("([BIES])(?:-(.*))?", re.DOTALL)
+_LIKE_A_SPAN = re.compile("[BIESLUM]-.+", re.DOTALL)  # of BILOU and BMES, too
 _OTHER_NAMES: dict[str, Scheme] = {"BIO": "IOB2"}
 _PREFIXES = {"IOB1": "BI", "IOB2": "BI", "BIOES": "BIES", "plain": ""}
 
@@ -71,6 +72,35 @@ def detect_scheme(sentences: Iterable[Tags]) -> Scheme:
         return sum(count for pair, count in pairs.items() if not follows(*pair, scheme))
 
     return "IOB1" if offences("IOB1") < offences("IOB2") else "IOB2"
+
+
+def note_of_plain(sentences: Sequence[Tags], place: Callable[[int, int], str]) -> str | None:
+    """Return a sentence on the tag that makes all plain, where most of them look like spans.
+
+    Args:
+        sentences: The tags of each sentence.
+        place: Says where a word of a sentence stands.
+
+    Returns:
+        The sentence; None where tags are spans, or look like no spans.
+    """
+    if detect_scheme(sentences) != "plain":
+        return None
+    counts = Counter(tag for tags in sentences for tag in tags if tag != OUTSIDE)
+    alike = sum(count for tag, count in counts.items() if _LIKE_A_SPAN.fullmatch(tag))
+    if 2 * alike <= counts.total():
+        return None
+    row, at, tag = next(
+        (row, at, tag)
+        for row, tags in enumerate(sentences)
+        for at, tag in enumerate(tags)
+        if tag != OUTSIDE and not _SPAN_TAG.fullmatch(tag)
+    )
+    return (
+        f"{place(row, at)}: tag {tag!r} is none of BIO, IOB1 or BIOES, so that all tags are read "
+        f"as plain and scored word by word, {OUTSIDE!r} too; write it in one of these for the "
+        "scores of spans"
+    )
 
 
 def split_tag(tag: str) -> tuple[str, str]:
