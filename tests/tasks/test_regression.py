@@ -88,6 +88,30 @@ def test_scores_are_those_of_independent_code():
     assert found["rmse"] == pytest.approx(root_mean_squared_error(values, predicted))
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 2.3e15 / 7])
+def test_constants_are_seen_whatever_their_rounding(value):
+    values, others = np.full(7, value), np.arange(7.0)
+    assert regression_scores(values, others) == {
+        **dict.fromkeys(["r2", "pearson", "spearman"], 0.0),
+        "rmse": root_mean_squared_error(values, others),
+    }
+    assert regression_scores(others, values)["pearson"] == 0.0
+
+
+@given(st.lists(st.integers(-9, 9), min_size=2, max_size=9, unique=True), st.floats(0.1, 9))
+def test_no_correlation_is_above_1(values, times):
+    exact = np.array(values, float)
+    for sign in (1, -1):
+        found = regression_scores(exact, sign * times * exact)
+        assert found["pearson"] == pytest.approx(sign)
+        assert abs(found["pearson"]) <= 1.0 >= abs(found["spearman"])
+
+
+def test_scores_of_what_is_too_small_to_square_are_numbers():
+    tiny = np.array([0.0, 1e-200])
+    assert regression_scores(tiny, tiny)["pearson"] == 0.0
+
+
 def test_scores_of_constants_are_numbers():
     assert regression_scores(np.ones(3), np.ones(3))["r2"] == 1.0
     assert regression_scores(np.ones(3), np.zeros(3)) == {

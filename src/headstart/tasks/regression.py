@@ -107,7 +107,8 @@ def regression_scores(values: Values, predicted: Values) -> dict[str, float]:
     from scipy.stats import rankdata  # late: prediction does without a second of imports
 
     errors, spread = np.square(values - predicted).sum(), np.square(values - values.mean()).sum()
-    r2 = 1.0 - errors / spread if spread else float(errors == 0)
+    varies = spread and not _is_constant(values)
+    r2 = 1.0 - errors / spread if varies else float(errors == 0)
     return {
         "r2": float(r2),
         "pearson": _correlation(values, predicted),
@@ -117,6 +118,13 @@ def regression_scores(values: Values, predicted: Values) -> dict[str, float]:
 
 
 def _correlation(first: Values, second: Values) -> float:
+    if _is_constant(first) or _is_constant(second):
+        return 0.0
     first, second = first - first.mean(), second - second.mean()
     sizes = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(first @ second) / sizes if sizes else 0.0
+    return min(1.0, max(-1.0, float(first @ second) / sizes)) if sizes else 0.0
+
+
+def _is_constant(values: Values) -> bool:
+    """Say whether all values are equal: less their mean, which is rounded, they need not be 0."""
+    return bool(np.ptp(values) == 0)
