@@ -80,9 +80,22 @@ def test_word_tests(run, tmp_path, monkeypatch):
     assert "spearman" in run("inspect", "v.txt", *tests)[1]
 
 
-def test_what_cannot_be(run):
+def test_what_cannot_be(run, files):
     assert "give both" in run("inspect", "words.vec", "--encoder", "words.vec")[2]
     assert "no vectors of words" in run("inspect", "model", "--data", "train.csv")[2]
+
+    rows = (f"{word},{number}" for number, word in enumerate(["team", "bank", "shares"] * 4))
+    (files / "grades.csv").write_text("\n".join(["text,label", *rows]))
+    words = ("fit", "regression", "grades.csv", "--encoder", "words.vec", "--transfer", "probe")
+    assert run(*words, "--out", "grades")[0] == 0
+    told = run("inspect", "grades", "--data", "grades.csv")[2]
+    assert "grades: gives numbers, and --data shows words that tell classes apart" in told
+    rows = (f"{word},{label}" for word, label in [("team", "a|b"), ("bank", "b"), ("cup", "a")] * 4)
+    (files / "sets.csv").write_text("\n".join(["text,label", *rows]))
+    words = ("fit", "classification", "sets.csv", "--label-separator", "|", "--transfer", "tfidf")
+    assert run(*words, "--out", "sets")[0] == 0
+    told = run("inspect", "sets", "--data", "sets.csv")[2]
+    assert "sets: gives several labels a text, and --data shows words" in told
 
     run(
         *("fit", "classification", "train.csv", "--encoder", "words.vec", "--transfer", "probe"),

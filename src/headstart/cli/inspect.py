@@ -99,6 +99,7 @@ def inspect(
     loaded = load(model, progress=bars)
     found: dict[str, Any] = {"about": _about(loaded)}
     if data is not None:
+        _check_classes(model, loaded)
         vectors = word_vectors(loaded)
         if vectors is None or not isinstance(vectors.tokenizer, WordTokenizer):
             raise SettingsError(f"{model}: has no vectors of words to look at")
@@ -141,6 +142,26 @@ def inspect(
         from headstart.cli.senses import show_senses
 
         show_senses(found["senses"])
+
+
+def _check_classes(
+    path: str, model: "Pretrained | TextClassifier | TextRegressor | TokenTagger"
+) -> None:
+    """Refuse a model that gives a text no class: there are no words that tell classes apart.
+
+    Raises:
+        SettingsError: It gives numbers, or several labels.
+    """
+    from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.regressor import TextRegressor
+
+    gives = "numbers" if isinstance(model, TextRegressor) else ""
+    if isinstance(model, TextClassifier) and model.thresholds_ is not None:
+        gives = "several labels a text"
+    if gives:
+        raise SettingsError(
+            f"{path}: gives {gives}, and --data shows words that tell classes apart; leave it out"
+        )
 
 
 def _tested(
