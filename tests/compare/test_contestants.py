@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from headstart.compare.contestants import Contestant, parse_all
 from headstart.errors import SettingsError
 from headstart.hub.wrapped_models import PretrainedTransformer
+from headstart.transfer.methods import TfIdf
 
 
 def test_methods_as_a_user_writes_them():
@@ -80,6 +82,38 @@ def test_which_methods_train_an_encoder():
 def test_what_is_no_method(text, reason):
     with pytest.raises(SettingsError, match=reason):
         Contestant.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "word2vec:finetuned",
+            "'word2vec:finetuned': no transfer 'finetuned'; did you mean 'fi",
+        ),
+        ("glove=a.txt:magic", "no transfer 'magic'; known are finetune, frozen, gradual, lora"),
+        ("wrod2vec", "cannot read the method 'wrod2vec'; did you mean 'word2vec:finetune'?"),
+        ("BERT", "did you mean 'bert:finetune'?"),
+        ("tf-idf", "did you mean 'tfidf'?"),
+        ("bert", "how is it transferred? write bert:finetune, or one of probe, frozen, finetune, "),
+        ("elmo", "write elmo:finetune, or one of probe, frozen, finetune"),
+        ("mine=a.txt", "write mine=a.txt:finetune, or one of"),
+        ("mine=C:\\a.txt", "how is it transferred? write mine=C:\\a.txt:finetune, or one of"),
+        ("bert+adapt", "write bert+adapt:finetune, or one of"),
+        (
+            "roberta-large",
+            "write majority, tfidf, scratch, or an encoder (word2vec, glove, ",
+        ),
+        (
+            "wrod2vec:frozen",
+            "gpt, bert can; did you mean 'word2vec'?)",
+        ),
+        (TfIdf(), "methods are written as texts, such as 'glove:finetune', got a TfIdf"),
+    ],
+)
+def test_the_part_that_is_wrong_is_named(text, told):
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        parse_all(["scratch", text])
 
 
 def test_what_only_the_loaded_encoder_shows(vectors, bert, elmo, cove):

@@ -5,12 +5,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Self
 
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.hub.kinds import PRETRAINABLE
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
+from headstart.settings import suggestion
 from headstart.transfer.methods import METHODS, NO_ENCODER
 from headstart.transfer.token_states import reads_in_context
 
@@ -21,6 +23,7 @@ IN_CONTEXT = ("cove", "elmo")  # these, too, replace the embedding layer and not
 _ALONE = tuple(name for name, kind in METHODS.items() if kind in NO_ENCODER)
 _OF_EMBEDDINGS = ("probe", "frozen", "finetune")
 _WITH_ENCODER = (*(name for name, kind in METHODS.items() if kind not in NO_ENCODER), "scratch")
+_OF_PATHS = set("=/\\.")
 _UNTRAINED = ("probe", "frozen")  # the encoder says once what it says, and stays as it is
 
 
@@ -62,15 +65,17 @@ class Contestant:
         Raises:
             SettingsError: It is none of these.
         """
+        if not isinstance(text, str):
+            raise SettingsError(
+                "methods are written as texts, such as 'glove:finetune', got a "
+                f"{type(text).__name__}"
+            )
         text = text.strip()
         if text in _ALONE:
             return cls(text, "", "", text)
         head, colon, transfer = text.rpartition(":")
         if not colon or transfer not in _WITH_ENCODER:
-            raise SettingsError(
-                f"cannot read the method {text!r}; write {', '.join(_ALONE)}, or an encoder and "
-                f"how it is transferred, such as word2vec:frozen ({', '.join(_WITH_ENCODER)})"
-            )
+            raise SettingsError(f"cannot read the method {text!r}{_advice(text)}")
         name, _, source = head.partition("=")
         base, plus, _ = name.partition("+")
         if not base or ("=" in head and not source):
@@ -81,8 +86,10 @@ class Contestant:
                 f"as in {base}{ADAPTED}:{transfer}, and nothing else"
             )
         if not source and base not in PRETRAINABLE:
+            meant = _nearest(base, PRETRAINABLE)
             raise SettingsError(
-                f"{base!r} cannot be pretrained here ({', '.join(PRETRAINABLE)} can); "
+                f"{base!r} cannot be pretrained here ({', '.join(PRETRAINABLE)} can"
+                f"{f'; did you mean {meant!r}?' if meant else ''}); "
                 f"to load it, write {name}=FILE:{transfer}"
             )
         contestant = cls(f"{name}:{transfer}", name, source, transfer)
@@ -133,6 +140,28 @@ class Contestant:
                 f"whole model, and {self.transfer!r} is for encoders that replace that, such as "
                 f"bert; {instead}"
             )
+
+
+def _advice(text: str) -> str:
+    """Say which part of a text that is no method is wrong, and what may have been meant."""
+    head, colon, transfer = text.rpartition(":")
+    if colon and head and not _OF_PATHS & set(transfer):
+        return f": no transfer {transfer!r}{suggestion(transfer, _WITH_ENCODER)}"
+    base = text.partition("=")[0].removesuffix(ADAPTED)
+    if base in PRETRAINABLE or "=" in text:
+        transfers = _OF_EMBEDDINGS if base in (*WORD_VECTORS, *IN_CONTEXT) else _WITH_ENCODER
+        return f": how is it transferred? write {text}:finetune, or one of {', '.join(transfers)}"
+    meant = _nearest(text, (*_ALONE, *PRETRAINABLE))
+    if meant:
+        return f"; did you mean {f'{meant}:finetune' if meant in PRETRAINABLE else meant!r}?"
+    return (
+        f"; write {', '.join(_ALONE)}, or an encoder ({', '.join(PRETRAINABLE)}, or NAME=FILE) and "
+        f"how it is transferred ({', '.join(_WITH_ENCODER)}), such as word2vec:frozen"
+    )
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
+    return next(iter(get_close_matches(name.lower(), known, n=1)), None)
 
 
 def parse_all(texts: Sequence[str]) -> list[Contestant]:
