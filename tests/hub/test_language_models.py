@@ -4,8 +4,10 @@ import os
 
 import pytest
 import torch
-from tokenizers import AddedToken
-from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import ByteLevel, Whitespace
+from tokenizers.processors import TemplateProcessing
 
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.language_models import (
@@ -281,6 +283,65 @@ def test_a_roberta_is_read_and_saved_as_one(transformers, roberta, tmp_path):
     with torch.no_grad():
         states = encode(encoder, "the cat")
         close(encoder.model.token_scores(states), model(ids).logits)
+
+
+def framing_tokenizer(specials, pair):
+    """Return word pieces of a library's tokenizer that joins pairs in this way."""
+    pieces = {piece: number for number, piece in enumerate([*specials, "cat", "mat"])}
+    tokenizer = Tokenizer(WordPiece(pieces, unk_token=specials[3]))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.add_special_tokens(specials)
+    begin, end = specials[0], specials[2]
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{begin} $A {end}", pair=pair, special_tokens=[(begin, 0), (end, 2)]
+    )
+    return tokenizer
+
+
+OTHER_PAIRS = {  # as in multilingual MiniLM, and in KLUE's RoBERTa
+    "BertModel": (
+        ["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<s> $A </s> </s> $B </s>",
+        {"between": [2, 2], "pair_segments": False},
+    ),
+    "RobertaModel": (
+        ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"], "[CLS] $A [SEP] $B [SEP]",
+        {"between": [2], "pair_segments": False},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_PAIRS)
+def test_pairs_are_read_as_the_tokenizer_says_whatever_its_family(
+    transformers, tiny, saved, tmp_path, name
+):
+    specials, pair, told = OTHER_PAIRS[name]
+    model = tiny(name, vocab_size=7, type_vocab_size=2, pad_token_id=1)
+    folder = saved(model, vocabulary=None)
+    theirs = framing_tokenizer(specials, pair)
+    theirs.save(str(folder / "tokenizer.json"))
+    encoder = load_encoder(folder)
+    assert {name: encoder.config[name] for name in told} == told
+    pairs, _ = encoder.pair_inputs(["cat", "mat"], 20, both_orders=False)
+    expected = theirs.encode("cat", "mat")
+    assert pairs[0].tolist() == expected.ids
+    assert pairs.seconds is None
+    loaded = load_encoder(encoder.save(tmp_path / "again"))
+    assert (loaded.config, loaded.identity) == (encoder.config, encoder.identity)
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
+    assert again("cat", "mat")["input_ids"] == expected.ids
+    (tmp_path / "again" / "manifest.json").unlink()  # which makes it anybody's
+    assert load_encoder(tmp_path / "again").config == encoder.config
+
+
+def test_a_tokenizer_that_reads_pairs_as_its_family_does_is_not_told_of(tiny, saved):
+    folder = saved(tiny("BertModel", vocab_size=7), vocabulary=None)
+    specials = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]
+    usual = framing_tokenizer(specials, "[CLS] $A [SEP] $B:1 [SEP]:1")
+    usual.save(str(folder / "tokenizer.json"))
+    encoder = load_encoder(folder)
+    assert not {"between", "pair_segments"} & set(encoder.config)
+    pairs, _ = encoder.pair_inputs(["cat", "mat"], 20, both_orders=False)
+    assert pairs.seconds.tolist() == [3]
 
 
 @pytest.mark.parametrize("mask", ["[MASK]", "<mask>"])

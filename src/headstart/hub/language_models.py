@@ -16,7 +16,13 @@ from torch.nn import functional as F
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import Pretrained, write_folder
 from headstart.hub.foreign import bert, openai_gpt
-from headstart.hub.foreign.published_tokenizers import TOKENIZER_CONFIG, Framed, tokenizer_settings
+from headstart.hub.foreign.published_tokenizers import (
+    TOKENIZER_CONFIG,
+    Framed,
+    frame_of,
+    numbers_segments,
+    tokenizer_settings,
+)
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt, Sampling, generate
 from headstart.tokenize.batches import Encoded, inference_batches, pad
@@ -30,7 +36,9 @@ class PretrainedBert(Pretrained):
     """A BERT, or RoBERTa: ask what a hidden word is.
 
     `config` holds the sizes, `family` (`bert` or `roberta`) and `pooling`: what stands for a whole
-    text, the state of [CLS] (`cls`) or the mean of all states (`mean`).
+    text, the state of [CLS] (`cls`) or the mean of all states (`mean`). Where a published tokenizer
+    reads pairs as its family does not, `between` are the ids between their texts, and
+    `pair_segments` is false if the second text is no segment of its own.
     """
 
     model: Bert
@@ -86,18 +94,18 @@ class PretrainedBert(Pretrained):
     ) -> tuple[Encoded, int]:
         """Return `[CLS] first [SEP] second [SEP]` for every pair, and how many were cut to fit.
 
-        RoBERTa has two separators between the texts. What `max_tokens` and `both_orders` mean is
-        told at `Pretrained.pair_inputs`.
+        RoBERTa has two separators between the texts, and some have what their tokenizer says. What
+        `max_tokens` and `both_orders` mean is told at `Pretrained.pair_inputs`.
 
         Raises:
             SettingsError: There is no room for a pair.
         """
         return join_pairs(
             self.tokenizer.encode_batch(texts),
-            _pair_frame(self.tokenizer, self.config["family"]),
+            _pair_frame(self.tokenizer, self.config),
             min(max_tokens, self.model.config.positions),
             both_orders=both_orders,
-            segments=self.model.config.segments > 1,
+            segments=_has_segments(self.model, self.config),
         )
 
     def fill_mask(self, text: str, top: int = 5) -> list[tuple[str, float]]:
@@ -340,12 +348,18 @@ class PretrainedGpt(Pretrained):
 
 
 def portable_tokenizer(
-    model: Bert | Gpt, tokenizer: SubwordTokenizer, *, family: bert.Family = "bert"
+    model: Bert | Gpt, tokenizer: SubwordTokenizer, *, config: Mapping[str, Any] | None = None
 ) -> tuple[Framed, dict[str, Mapping[str, Any]]]:
     """Return what writes `tokenizer.json`, and the JSON files to write beside it.
 
     With them `AutoTokenizer` gives the ids that `inputs` gives.
+
+    Args:
+        model: The encoder.
+        tokenizer: Its tokenizer.
+        config: What `Pretrained.config` says; of a BERT, how it reads pairs.
     """
+    config = config or {}
     specials = tokenizer.specials
     if isinstance(model, Gpt):
         start = [] if specials.end is None else [specials.end]
@@ -353,9 +367,15 @@ def portable_tokenizer(
         padding = openai_gpt.padding_id(specials)
         segments = False
     else:
-        frame = _pair_frame(tokenizer, family)
-        framed = Framed(tokenizer, before=frame.before, after=frame.after, between=frame.between)
-        padding, segments = specials.pad, model.config.segments > 1
+        frame = _pair_frame(tokenizer, config)
+        framed = Framed(
+            tokenizer,
+            before=frame.before,
+            after=frame.after,
+            between=frame.between,
+            segments=config.get("pair_segments", True),
+        )
+        padding, segments = specials.pad, _has_segments(model, config)
     settings = tokenizer_settings(
         tokenizer, max_tokens=model.config.positions, pad=padding, segments=segments
     )
@@ -424,8 +444,7 @@ def _save(
     *,
     overwrite: bool,
 ) -> Path:
-    family = encoder.config.get("family", "bert")
-    tokenizer, files = portable_tokenizer(encoder.model, encoder.tokenizer, family=family)
+    tokenizer, files = portable_tokenizer(encoder.model, encoder.tokenizer, config=encoder.config)
     return write_folder(
         folder,
         tensors=tensors,
@@ -446,10 +465,35 @@ def _frame(tokenizer: SubwordTokenizer) -> tuple[int, int]:
     return cls, sep
 
 
-def _pair_frame(tokenizer: SubwordTokenizer, family: bert.Family) -> Frame:
+def told_of_pairs(model: Bert, tokenizer: SubwordTokenizer, family: bert.Family) -> dict[str, Any]:
+    """Return what a published tokenizer says of pairs that its family's usual one does not.
+
+    Args:
+        model: The encoder.
+        tokenizer: Its tokenizer; one made of lists of pieces says nothing.
+        family: Whose tokenizer it should be.
+
+    Raises:
+        FormatError: The tokenizer has no tokens that begin and end a text.
+    """
+    before, between, after = frame_of(tokenizer.backend)
+    usual = _pair_frame(tokenizer, {"family": family})
+    if (before, after) != (usual.before, usual.after):
+        return {}
+    told: dict[str, Any] = {} if between == usual.between else {"between": between}
+    if model.config.segments > 1 and not numbers_segments(tokenizer.backend):
+        told["pair_segments"] = False
+    return told
+
+
+def _pair_frame(tokenizer: SubwordTokenizer, config: Mapping[str, Any]) -> Frame:
     cls, sep = _frame(tokenizer)
-    between = [sep, sep] if family == "roberta" else [sep]
-    return Frame(before=[cls], between=between, after=[sep])
+    usual = [sep, sep] if config.get("family") == "roberta" else [sep]
+    return Frame(before=[cls], between=config.get("between", usual), after=[sep])
+
+
+def _has_segments(model: Bert, config: Mapping[str, Any]) -> bool:
+    return model.config.segments > 1 and config.get("pair_segments", True)
 
 
 def _room(max_tokens: int, positions: int, *, around: int) -> int:

@@ -15,7 +15,7 @@ from headstart.hub.foreign.huggingface import CONFIG, read_config, read_pooling,
 from headstart.hub.foreign.published_tokenizers import read_published
 from headstart.hub.foreign.tensor_names import Report
 from headstart.hub.foreign.wrapped import load_wrapped
-from headstart.hub.language_models import PretrainedBert, PretrainedGpt
+from headstart.hub.language_models import PretrainedBert, PretrainedGpt, told_of_pairs
 from headstart.hub.wrapped_models import PretrainedTransformer, read_wrapped_tokenizer
 from headstart.progress import SILENT, Progress
 from headstart.storage import MANIFEST, check_manifest
@@ -63,8 +63,9 @@ def _read(folder: Path, config: Mapping[str, Any]) -> tuple[Pretrained, Report]:
         tokenizer = read_published(folder, kind, rows=model.config.vocabulary_size)
         pooling = read_pooling(folder) or "cls"
         try:
-            about: dict[str, Any] = {"family": bert_family, "pooling": pooling, "lineage": {}}
-            return PretrainedBert.of(model, tokenizer, **about), report
+            told = told_of_pairs(model, tokenizer, bert_family)
+            about: dict[str, Any] = {"family": bert_family, "pooling": pooling, "settings": told}
+            return PretrainedBert.of(model, tokenizer, lineage={}, **about), report
         except FormatError as error:
             raise FormatError(f"{folder}: {error}") from None
     if openai_gpt.family_of(config) is not None:
@@ -74,6 +75,8 @@ def _read(folder: Path, config: Mapping[str, Any]) -> tuple[Pretrained, Report]:
         return PretrainedGpt.of(decoder, tokenizer, lineage={}), report
     wrapped, report = load_wrapped(folder, config)
     tokenizer, frame = read_wrapped_tokenizer(folder, kind, rows=wrapped.rows)
+    if frame["pair_segments"] or not wrapped.takes_segments:
+        del frame["pair_segments"]
     about = {
         "model_type": kind,
         "vocabulary_size": wrapped.rows,

@@ -1,7 +1,7 @@
 """Encoders of `transformers` that headstart has no class for, used like any other."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from headstart.hub.foreign.published_tokenizers import (
     TOKENIZER_CONFIG,
     Framed,
     frame_of,
+    numbers_segments,
     read_published,
     tokenizer_settings,
 )
@@ -26,19 +27,23 @@ from headstart.storage import new_folder, numbered_disk_errors, read_json, write
 from headstart.tokenize.batches import Encoded
 from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import SubwordTokenizer
-from headstart.tokenize.words import read_tokenizer
 
 
 class PretrainedTransformer(Pretrained):
     """An encoder of the `transformers` library.
 
     `config` holds `before` and `after`, the ids around a text, `between`, those between the texts
-    of a pair, and `positions`, the longest row.
+    of a pair, and `positions`, the longest row. `pair_segments` is there and false where the model
+    has segments and its tokenizer does not number them.
     """
 
     model: TransformersEncoder
     tokenizer: SubwordTokenizer
     computes_on_gpus = True
+
+    @property
+    def _segments(self) -> bool:
+        return self.model.takes_segments and self.config.get("pair_segments", True)
 
     def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
         """Return texts with the special tokens around them, and how many were cut to fit.
@@ -75,7 +80,7 @@ class PretrainedTransformer(Pretrained):
             frame,
             min(max_tokens, self.config["positions"] or max_tokens),
             both_orders=both_orders,
-            segments=self.model.takes_segments,
+            segments=self._segments,
         )
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
@@ -92,14 +97,15 @@ class PretrainedTransformer(Pretrained):
             self.tokenizer,
             max_tokens=self.config["positions"] or 1 << 30,
             pad=self.tokenizer.specials.pad,
-            segments=self.model.takes_segments,
+            segments=self._segments,
         )
         with new_folder(folder, overwrite=overwrite) as new:
             with quiet(transformers), numbered_disk_errors():
                 transformer.save_pretrained(new)
             about = {"format": FORMAT, **self.about()}
             write_json(new / CONFIG, {**read_json(new / CONFIG), OURS: about})
-            Framed(self.tokenizer, **frame).save(new / TOKENIZER)
+            segments = self.config.get("pair_segments", True)
+            Framed(self.tokenizer, **frame, segments=segments).save(new / TOKENIZER)
             write_json(new / TOKENIZER_CONFIG, settings)
             write_text(new / "README.md", self.card(folder.name))
         return folder
@@ -107,8 +113,10 @@ class PretrainedTransformer(Pretrained):
 
 def read_wrapped_tokenizer(
     folder: Path, model_type: str, *, rows: int
-) -> tuple[SubwordTokenizer, Mapping[str, list[int]]]:
+) -> tuple[SubwordTokenizer, dict[str, Any]]:
     """Return the tokenizer, and the ids it puts `before` and `after` a text and `between` two.
+
+    `pair_segments` is whether it numbers the segments of a pair.
 
     Where a folder has no `tokenizer.json`, `transformers` may know how to make one.
 
@@ -117,10 +125,7 @@ def read_wrapped_tokenizer(
     """
     if (folder / TOKENIZER).is_file():
         tokenizer = read_published(folder, model_type, rows=rows)
-        backend = read_tokenizer(folder / TOKENIZER)
-        backend.no_truncation()
-        backend.no_padding()
-        return tokenizer, _named(backend)
+        return tokenizer, _named(tokenizer.backend)
     made, reason = _made_by_transformers(folder, rows)
     if made is not None:
         return SubwordTokenizer(made), _named(made)
@@ -130,8 +135,9 @@ def read_wrapped_tokenizer(
         raise FormatError(f"{error}; transformers: {reason}") from None
     cls, sep = tokenizer.specials.cls, tokenizer.specials.sep
     if cls is None or sep is None:
-        return tokenizer, {"before": [], "between": [], "after": []}
-    return tokenizer, {"before": [cls], "between": [sep], "after": [sep]}
+        return tokenizer, {"before": [], "between": [], "after": [], "pair_segments": True}
+    frame = {"before": [cls], "between": [sep], "after": [sep]}
+    return tokenizer, {**frame, "pair_segments": True}
 
 
 def _made_by_transformers(folder: Path, rows: int) -> tuple[Any, str]:
@@ -178,6 +184,9 @@ def _reason(folder: Path, error: Exception) -> str:
     return reason
 
 
-def _named(tokenizer: Any) -> dict[str, list[int]]:  # noqa: ANN401 - a Rust class
+def _named(tokenizer: Any) -> dict[str, Any]:  # noqa: ANN401 - a Rust class
     before, between, after = frame_of(tokenizer)
-    return {"before": before, "between": between, "after": after}
+    pair_segments = numbers_segments(tokenizer)
+    return {
+        "before": before, "between": between, "after": after, "pair_segments": pair_segments,
+    }  # fmt: skip

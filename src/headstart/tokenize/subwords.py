@@ -189,6 +189,11 @@ class SubwordTokenizer:
         """Return what `save` writes."""
         return str(self._tokenizer.to_str())
 
+    @property
+    def backend(self) -> tokenizers.Tokenizer:
+        """The library's own tokenizer, which also knows what stands around and between texts."""
+        return self._tokenizer
+
     @cached_property
     def vocabulary(self) -> list[str]:
         """Every piece, in the order of the ids."""

@@ -68,7 +68,7 @@ def folder_parts(model: Fitted, classes: Sequence[str], *, several: bool = False
     )
     if several:
         config["problem_type"] = "multi_label_classification"
-    framed, files = portable_tokenizer(encoder.model, tokenizer, family=family)  # type: ignore[arg-type]
+    framed, files = portable_tokenizer(encoder.model, tokenizer, config=encoder.config)  # type: ignore[arg-type]
     reading = model.reading
     if reading.before or reading.after:
         framed = Framed(

@@ -127,6 +127,12 @@ def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int], lis
     return [], [], []
 
 
+def numbers_segments(tokenizer: tokenizers.Tokenizer) -> bool:
+    """Return whether a tokenizer of others says which tokens are a pair's second text."""
+    with library_errors():
+        return any(tokenizer.encode("a", "a").type_ids)
+
+
 def _checked(place: Path, model_type: str) -> SubwordTokenizer:
     """Make a tokenizer; what the library says of bad pieces names the file."""
     try:
@@ -225,6 +231,7 @@ class Framed:
         before: Ids that begin a text.
         after: Ids that end it.
         between: Ids between the texts of a pair, where they are more than `after`.
+        segments: Whether the second text of a pair is a segment of its own.
     """
 
     def __init__(
@@ -234,11 +241,13 @@ class Framed:
         before: Sequence[int],
         after: Sequence[int],
         between: Sequence[int] | None = None,
+        segments: bool = True,
     ) -> None:
         self.tokenizer = tokenizer
         self.before = list(before)
         self.after = list(after)
         self.between = list(after if between is None else between)
+        self.second = int(segments)
 
     def save(self, path: str | Path) -> None:
         """Write `tokenizer.json`."""
@@ -251,7 +260,7 @@ class Framed:
 
         single = [*template(self.before, 0), "$A:0", *template(self.after, 0)]
         pair = [*template(self.before, 0), "$A:0", *template(self.between, 0)]
-        pair += ["$B:1", *template(self.after, 1)]
+        pair += [f"$B:{self.second}", *template(self.after, self.second)]
         around = sorted({*self.before, *self.after, *self.between})
         tokenizer.post_processor = processors.TemplateProcessing(
             single=single,
