@@ -1,11 +1,12 @@
+import copy
 import json
 import math
 import os
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer
-from tokenizers.models import WordPiece
+from tokenizers import AddedToken, Tokenizer, decoders
+from tokenizers.models import BPE, WordPiece
 from tokenizers.pre_tokenizers import ByteLevel, Whitespace
 from tokenizers.processors import TemplateProcessing
 
@@ -354,6 +355,58 @@ def test_the_mask_of_roberta_brings_its_own_space(transformers, roberta, mask):
         best = model(**inputs).logits[0, place].softmax(-1).topk(3)
     guesses = load_encoder(folder).fill_mask(f"the {mask} cat", top=3)
     assert [chance for _, chance in guesses] == pytest.approx(best.values.tolist(), abs=1e-5)
+
+
+@pytest.fixture
+def russian_gpt(tiny, saved):
+    """The folder of a GPT-2 whose texts end in `</s>`, as those of ruGPT-3."""
+
+    def make(**settings):
+        specials = ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
+        pieces = {piece: n for n, piece in enumerate([*specials, *sorted(ByteLevel.alphabet())])}
+        tokenizer = Tokenizer(BPE(pieces, []))
+        tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        tokenizer.add_special_tokens(specials)
+        folder = saved(tiny("GPT2LMHeadModel", vocab_size=len(pieces), **settings), vocabulary=None)
+        tokenizer.save(str(folder / "tokenizer.json"))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("end", [2, [2, 0]])
+def test_a_text_ends_where_the_configuration_of_its_model_says(
+    russian_gpt, edit, monkeypatch, tmp_path, end
+):
+    folder = russian_gpt(bos_token_id=1, eos_token_id=2)
+    edit(folder / "config.json", eos_token_id=end)
+    encoder = load_encoder(folder)
+    loaded = load_encoder(encoder.save(tmp_path / "again"))
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["eos_token_id"] == 2
+    for each in (encoder, loaded, copy.deepcopy(encoder)):
+        ids = each.tokenizer.ids
+        assert each.tokenizer.with_tokens(["[new]"]).specials.end == ids["</s>"]
+        assert each.inputs(["a"], 9)[0].ids.tolist() == [ids["</s>"], ids["a"]]
+        drawn = iter(torch.tensor([ids[piece]]) for piece in ("b", "</s>", "c"))
+        monkeypatch.setattr(
+            "headstart.hub.language_models.generate", lambda *_, drawn=drawn, **__: drawn
+        )
+        assert each.generate("a") == "b"
+
+
+@pytest.mark.parametrize("end", [50256, 9, None, "</s>"])
+def test_an_end_that_is_no_special_token_of_the_vocabulary_is_none(russian_gpt, edit, end):
+    folder = russian_gpt()
+    edit(folder / "config.json", eos_token_id=end)
+    assert load_encoder(folder).tokenizer.specials.end is None
+
+
+def test_a_gpt_with_word_pieces_is_told_what_to_do(tiny, saved):
+    with pytest.raises(
+        FormatError, match=r"vocab\.txt: a 'gpt2' with word pieces is not read from"
+    ):
+        load_encoder(saved(tiny("GPT2LMHeadModel")))
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ def _read(folder: Path, config: Mapping[str, Any]) -> tuple[Pretrained, Report]:
         openai_gpt.read_config(config, place=str(folder / CONFIG))
         decoder, report = openai_gpt.from_transformers(config, read_weights(folder), place=place)
         tokenizer = read_published(folder, kind, rows=decoder.config.vocabulary_size)
+        tokenizer = tokenizer.ending_in(config.get("eos_token_id"))
         return PretrainedGpt.of(decoder, tokenizer, lineage={}), report
     wrapped, report = load_wrapped(folder, config)
     tokenizer, frame = read_wrapped_tokenizer(folder, kind, rows=wrapped.rows)

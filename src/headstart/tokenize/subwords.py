@@ -65,15 +65,24 @@ _NAMES = {
 
 
 class SubwordTokenizer:
-    """A vocabulary of word pieces. Make one with `train` or `load`."""
+    """A vocabulary of word pieces. Make one with `train` or `load`.
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+    Args:
+        tokenizer: The library's own tokenizer.
+        end: The id that ends a document, where that is not the usual `<|endoftext|>`.
+    """
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer, end: int | None = None) -> None:
         tokenizer.encode_special_tokens = True  # "[PAD]" in a text is text
         self._tokenizer = tokenizer
+        self._end = end
         self._memory = PieceMemory(tokenizer) if knows_words_apart(tokenizer) else None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._tokenizer,)  # the library's own copy reads "[PAD]" as a token
+        return type(self), (
+            self._tokenizer,
+            self._end,
+        )  # the library's own copy reads "[PAD]" as a token
 
     @classmethod
     def train(
@@ -179,7 +188,21 @@ class SubwordTokenizer:
             raise SettingsError(f"the vocabulary holds {taken[0]!r} already")
         larger = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
         larger.add_special_tokens(list(names))
-        return type(self)(larger)
+        return type(self)(larger, self._end)
+
+    def ending_in(self, identity: object) -> Self:
+        """Return the same tokenizer, which knows what ends a document from the model's settings.
+
+        Args:
+            identity: What they say: an id, or several of which the first counts. A vocabulary that
+                has `<|endoftext|>`, or no special token of this id, stays as it is.
+        """
+        if isinstance(identity, list) and identity:
+            identity = identity[0]
+        added = self._tokenizer.get_added_tokens_decoder()
+        if self.specials.end is not None or type(identity) is not int or identity not in added:
+            return self
+        return type(self)(self._tokenizer, identity) if added[identity].special else self
 
     def save(self, path: str | Path) -> None:
         """Write `tokenizer.json`, which the `tokenizers` library reads too."""
@@ -213,10 +236,13 @@ class SubwordTokenizer:
     @cached_property
     def specials(self) -> Specials:
         """The special tokens, found by the names that they usually have."""
+        found: dict[str, int | None]
         found = {
             role: next((self.ids[name] for name in names if name in self.ids), None)
             for role, names in _NAMES.items()
         }
+        if self._end is not None:
+            found["end"] = self._end
         return Specials(**found)
 
     @property

@@ -204,6 +204,8 @@ def _rebuild_tuned(
             raise ValueError("its tokenizer is missing")
         model, head = classifier_from_transformers(transformers, tensors, place=str(folder))
         kind = PretrainedBert if isinstance(model, Bert) else PretrainedGpt
+        if kind is PretrainedGpt:
+            tokenizer = tokenizer.ending_in(transformers.get("eos_token_id"))
         facts = {"config": told["config"], "lineage": told["lineage"]}
         encoder = kind(told["kind"], model.eval(), tokenizer, **facts)
     module = WholeModel(

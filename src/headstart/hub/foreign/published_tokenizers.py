@@ -84,6 +84,11 @@ def _find_pieces(folder: Path, model_type: str) -> Path:
     for pieces, merges in _PAIRS.items():
         if (folder / pieces).is_file() and (folder / merges).is_file():
             return folder / pieces
+    if (folder / _WORD_PIECES).is_file():
+        raise FormatError(
+            f"{folder / _WORD_PIECES}: a {model_type!r} with word pieces is not read from it; save "
+            f"its tokenizer with transformers as {TOKENIZER}"
+        )
     names = [TOKENIZER, _WORD_PIECES, *(" with ".join(pair) for pair in _PAIRS.items())]
     raise FormatError(f"{folder}: has no tokenizer; looked for {', '.join(names)}")
 
