@@ -486,6 +486,13 @@ def test_gpts_first_token_cannot_stand_for_a_text(whole_models, task):
         TextClassifier(whole_models["gpt"], FineTune(pooling="cls")).fit(*task)
 
 
+def test_the_first_token_of_no_decoder_can_stand_for_a_text(whole_models, task):
+    model = copy.deepcopy(whole_models["bert"].model)
+    model.is_causal = True  # as one of transformers that has been tried
+    with pytest.raises(SettingsError, match="first token has read nothing of a text"):
+        TextClassifier(whole_models["bert"].with_model(model), FineTune(pooling="cls")).fit(*task)
+
+
 @pytest.mark.parametrize("name", TRANSFERS)
 def test_texts_without_a_word_are_refused(name, whole):
     with pytest.raises(DataError, match="no text holds a word"):

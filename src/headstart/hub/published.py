@@ -14,9 +14,10 @@ from headstart.hub.foreign import bert, openai_gpt
 from headstart.hub.foreign.huggingface import CONFIG, read_config, read_pooling, read_weights
 from headstart.hub.foreign.published_tokenizers import read_published
 from headstart.hub.foreign.tensor_names import Report
-from headstart.hub.foreign.wrapped import load_wrapped
+from headstart.hub.foreign.wrapped import TransformersEncoder, load_wrapped
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt, told_of_pairs
 from headstart.hub.wrapped_models import PretrainedTransformer, read_wrapped_tokenizer
+from headstart.models.interface import Pooling
 from headstart.progress import SILENT, Progress
 from headstart.storage import MANIFEST, check_manifest
 
@@ -84,10 +85,17 @@ def _read(folder: Path, config: Mapping[str, Any]) -> tuple[Pretrained, Report]:
         "width": wrapped.width,
         "layers": len(wrapped.layer_groups()) - 1,
         "positions": wrapped.positions,
-        "pooling": read_pooling(folder) or ("cls" if frame["before"] else "mean"),
+        "pooling": read_pooling(folder) or _pooling(wrapped, frame),
         **frame,
     }
     return PretrainedTransformer("hf", wrapped, tokenizer, config=about, lineage={}), report
+
+
+def _pooling(encoder: TransformersEncoder, frame: Mapping[str, Any]) -> Pooling:
+    """Return what stands for a text where nothing says it: of a decoder what does in our GPT."""
+    if encoder.is_causal:
+        return "last"
+    return "cls" if frame["before"] else "mean"
 
 
 def _about(folder: Path, config: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -269,15 +269,15 @@ def _start_of(
     GPT gets start, delimiter and extract tokens, as in the paper (section 3.3, figure 1).
 
     Raises:
-        SettingsError: GPT has no room for a text, or its first token is to stand for one.
+        SettingsError: GPT has no room for a text, or a decoder's first token is to stand for one.
     """
     asked = method.pooling if isinstance(method, FineTune) else None
     pooling = asked or encoder.pooling
+    if pooling == "cls" and getattr(encoder.model, "is_causal", isinstance(encoder, PretrainedGpt)):
+        raise SettingsError("a decoder's first token has read nothing of a text; pool last or mean")
     if not isinstance(encoder, PretrainedGpt):
         reading = Reading(max_tokens=task.max_tokens, pooling=pooling, pairs=task.pairs)
         return encoder.model, encoder.tokenizer, reading
-    if pooling == "cls":
-        raise SettingsError("a GPT's first token has read nothing of a text; pool last or mean")
     most = min(task.max_tokens, encoder.model.config.positions)
     if most <= 2:
         raise SettingsError(f"max_tokens must be above 2, got {most}")

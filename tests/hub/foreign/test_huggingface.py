@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from tests.hub.conftest import WORD_PIECES
 from tokenizers import BertWordPieceTokenizer
 from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
 
 from headstart.errors import (
     FormatError,
@@ -787,6 +788,42 @@ def test_a_folder_without_pieces_is_refused(wrapped, transformers, monkeypatch):
 def test_an_encoder_that_is_built_in_another_way_is_refused(tiny, saved, name, message):
     with pytest.raises(FormatError, match=message):
         load_encoder(saved(tiny(name, embedding_size=16)))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("CanineModel", "its CanineModel does not read texts as headstart's encoders do: `get_inp"),
+        ("XmodModel", "its XmodModel does not read texts as headstart's encoders do: Input langu"),
+    ],
+)
+def test_a_model_that_reads_no_texts_or_not_alone_is_refused(tiny, saved, name, message):
+    with pytest.raises(FormatError, match=message):
+        load_encoder(saved(tiny(name)))
+
+
+def test_a_configuration_that_asks_for_tuples_gets_layers_all_the_same(wrapped, edit):
+    model, folder = wrapped("ElectraForPreTraining")
+    edit(folder / "config.json", return_dict=False)
+    encoder = load_encoder(folder)
+    close(states(encoder), their_states(model.base_model, encoder))
+
+
+def test_what_reads_from_left_to_right_is_found_out_and_pools_its_last_token(tiny, saved):
+    folder = saved(tiny("LlamaModel", num_key_value_heads=4))
+    begin = BertWordPieceTokenizer({piece: n for n, piece in enumerate(WORD_PIECES)})
+    begin.post_processor = TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 2)])
+    begin.save(str(folder / "tokenizer.json"))
+    encoder = load_encoder(folder)
+    assert encoder.config["before"] == [2]
+    assert encoder.model.is_causal
+    assert encoder.pooling == "last"
+
+
+def test_what_reads_in_both_directions_pools_its_first_token(wrapped):
+    encoder = load_encoder(wrapped("ElectraForPreTraining")[1])
+    assert not encoder.model.is_causal
+    assert encoder.pooling == "cls"
 
 
 def test_loading_is_silent_and_leaves_the_library_as_it_was(transformers, wrapped, capfd):

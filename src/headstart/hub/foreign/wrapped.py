@@ -18,6 +18,8 @@ _HIDDEN = "num_hidden_layers"
 _PARTS = re.compile("layers?$|blocks|experts|groups|heads")
 _MOST_PARTS = 1000
 _SPARE_WEIGHTS = 10_000_000  # of parts that a file may lack, such as a pooler
+_TRIED_TOKENS = 8
+_NOISE = 1e-5  # of a state, where only the order of sums differs
 
 
 class TransformersEncoder(nn.Module):
@@ -25,6 +27,9 @@ class TransformersEncoder(nn.Module):
 
     Args:
         model: What `transformers.AutoModel` returns.
+
+    Attributes:
+        is_causal: Whether a token's state knows nothing of what follows; `check` finds it out.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -33,6 +38,7 @@ class TransformersEncoder(nn.Module):
         config: Any = model.config
         self.width = int(config.hidden_size)
         self.takes_segments = getattr(config, "type_vocab_size", 0) > 1
+        self.is_causal = False
 
     def encode(
         self, ids_BT: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
@@ -43,7 +49,9 @@ class TransformersEncoder(nn.Module):
             inputs["token_type_ids"] = segments_BT
         device = next(self.parameters()).device  # where all is computed
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        return list(self.transformer(**inputs, output_hidden_states=True).hidden_states)
+        # Configurations may say that they want tuples.
+        found = self.transformer(**inputs, output_hidden_states=True, return_dict=True)
+        return list(found.hidden_states)
 
     @property
     def positions(self) -> int | None:
@@ -61,13 +69,21 @@ class TransformersEncoder(nn.Module):
         return self._embeddings().num_embeddings
 
     def check(self) -> None:
-        """Check that embeddings and layers are where they are looked for.
+        """Check that embeddings and layers are where they are looked for, and read two texts.
 
         Raises:
             FormatError: They are not.
+            Exception: The model reads no texts, or not in this way; each raises what it likes.
         """
         self._embeddings()
         self._layers()
+        length = min(_TRIED_TOKENS, self.positions or _TRIED_TOKENS)
+        ids_BT = (torch.arange(2 * length) * self.rows // (2 * length)).view(2, length)
+        ids_BT[0, 0] = ids_BT[1, 0]
+        with torch.no_grad():
+            first_BD = self.encode(ids_BT, torch.ones_like(ids_BT).bool())[-1][:, 0]
+        apart = (first_BD[0] - first_BD[1]).abs().max()
+        self.is_causal = bool(apart <= _NOISE * first_BD.abs().max())
 
     def layer_groups(self) -> list[nn.Module]:
         """Return what stands before the layers, every layer, and with the last what follows it."""
@@ -145,16 +161,27 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
         except FormatError:
             raise
         except Exception as error:
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise FormatError(f"{folder}: transformers cannot read it: {reason}") from error
+            raise FormatError(
+                f"{folder}: transformers cannot read it: {_first_line(error)}"
+            ) from error
     report = _report(folder, model, found)
     _check_weights(folder, model, tensors)
-    encoder = TransformersEncoder(model.eval())
     try:
-        encoder.check()
+        with quiet(transformers):
+            encoder = TransformersEncoder(model.eval())
+            encoder.check()
     except FormatError as error:
         raise FormatError(f"{folder}: {error}") from None
+    except Exception as error:
+        raise FormatError(
+            f"{folder}: its {type(model).__name__} does not read texts as headstart's encoders do: "
+            f"{_first_line(error)}"
+        ) from error
     return encoder, report
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
 
 
 def _check_numbers(folder: Path, value: object, name: str = "") -> None:
