@@ -826,6 +826,19 @@ def test_what_reads_in_both_directions_pools_its_first_token(wrapped):
     assert encoder.pooling == "cls"
 
 
+def test_a_pooler_that_a_file_lacks_is_the_same_each_time_and_takes_no_chance(tiny, saved):
+    folder = saved(tiny("XLMRobertaForMaskedLM", pad_token_id=0), vocabulary=None)
+    pieces = BertWordPieceTokenizer({piece: n for n, piece in enumerate(WORD_PIECES)})
+    pieces.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    encoder = load_encoder(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not encoder.tensors()["transformer.pooler.dense.weight"].any()
+    torch.manual_seed(2)
+    assert load_encoder(folder).identity == encoder.identity
+
+
 def test_loading_is_silent_and_leaves_the_library_as_it_was(transformers, wrapped, capfd):
     _, folder = wrapped("ElectraForPreTraining")
     logging = transformers.utils.logging

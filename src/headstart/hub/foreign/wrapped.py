@@ -142,7 +142,7 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
         raise FormatError(f"{folder}: transformers has no model of kind {kind!r}{code}")
     _check_numbers(folder, config)
     tensors = read_weights(folder)
-    with quiet(transformers):
+    with quiet(transformers), torch.random.fork_rng(devices=[]):  # it draws what is missing
         try:
             sizes = transformers.CONFIG_MAPPING[kind].from_dict(
                 {name: value for name, value in config.items() if name != "auto_map"}
@@ -166,6 +166,9 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
             ) from error
     report = _report(folder, model, found)
     _check_weights(folder, model, tensors)
+    with torch.no_grad():
+        for name in report.missing:  # nothing reads them, and drawn ones are others each time
+            model.state_dict()[name].zero_()
     try:
         with quiet(transformers):
             encoder = TransformersEncoder(model.eval())
