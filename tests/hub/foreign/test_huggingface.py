@@ -839,6 +839,18 @@ def test_a_pooler_that_a_file_lacks_is_the_same_each_time_and_takes_no_chance(ti
     assert load_encoder(folder).identity == encoder.identity
 
 
+def test_kernels_that_a_configuration_names_are_not_asked_for(wrapped, edit):
+    _, folder = wrapped("ElectraForPreTraining")
+    asked = {"attn_implementation": "harm/kernel", "_experts_implementation": "harm/kernel"}
+    edit(
+        folder / "config.json", _attn_implementation="harm/kernel", **asked,
+        parts={"text": [{**asked, "auto_map": {"AutoModel": "harm.Model"}}]},
+    )  # fmt: skip
+    config = load_encoder(folder).model.transformer.config
+    assert config._attn_implementation in {"sdpa", "eager"}
+    assert config.parts == {"text": [{}]}
+
+
 def test_loading_is_silent_and_leaves_the_library_as_it_was(transformers, wrapped, capfd):
     _, folder = wrapped("ElectraForPreTraining")
     logging = transformers.utils.logging

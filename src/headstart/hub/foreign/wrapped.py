@@ -17,6 +17,7 @@ from headstart.hub.foreign.tensor_names import Report, check_values, shown
 _HIDDEN = "num_hidden_layers"
 _PARTS = re.compile("layers?$|blocks|experts|groups|heads")
 _MOST_PARTS = 1000
+_CODE = re.compile("auto_map|_implementation")  # kernels of the hub are code, too
 _SPARE_WEIGHTS = 10_000_000  # of parts that a file may lack, such as a pooler
 _TRIED_TOKENS = 8
 _NOISE = 1e-5  # of a state, where only the order of sums differs
@@ -144,9 +145,7 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
     tensors = read_weights(folder)
     with quiet(transformers), torch.random.fork_rng(devices=[]):  # it draws what is missing
         try:
-            sizes = transformers.CONFIG_MAPPING[kind].from_dict(
-                {name: value for name, value in config.items() if name != "auto_map"}
-            )
+            sizes = transformers.CONFIG_MAPPING[kind].from_dict(_without_code(config))
             classes = transformers.MODEL_MAPPING[type(sizes)]
             class_ = classes[0] if isinstance(classes, tuple) else classes
             _check_size(folder, class_, sizes, tensors)
@@ -181,6 +180,13 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
             f"{_first_line(error)}"
         ) from error
     return encoder, report
+
+
+def _without_code(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a configuration without what makes `transformers` fetch code and run it."""
+    if isinstance(value, Mapping):
+        return {name: _without_code(each) for name, each in value.items() if not _CODE.search(name)}
+    return [_without_code(each) for each in value] if isinstance(value, list) else value
 
 
 def _first_line(error: Exception) -> str:
