@@ -139,6 +139,7 @@ def test_a_word_is_all_that_stands_before_the_numbers(word):
         (b"", "empty"),
         (b"\r", "empty"),
         (b" 1 2", "begins with a space"),
+        (b" c 1 2", "begins with a space"),
         (b"\xff\xfe 1 2", "not UTF-8"),
         (b"w" * 4097 + b" 1 2", "longer than 4096 bytes"),
         (b"x" * (3 << 20), "longer than 1048576 bytes"),

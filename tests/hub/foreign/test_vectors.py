@@ -128,6 +128,16 @@ BAD = {
     "endless word": (b"x" * (3 << 20), "line 1: "),
     "endless second word": (text() + b"x" * (3 << 20), "line 4: "),
     "UTF-16": (("\ufeff" + text().decode()).encode("utf-16"), "line 1: "),
+    "tab after the word": (
+        b"king\t0.5 1 2\nqueen\t1 2 3\n",
+        "line 1: a tab before the number in 'king.t0.5'",
+    ),
+    "space before the word": (b" king 0.5 1\n queen 1 2\n", "line 1: begins with a space"),
+    "no digit before the point": (
+        b"king .5 -.25 3\nqueen .5 .75 4\n",
+        "line 1: '-.25' before 1 numbers is not a finite dec",
+    ),
+    "hexadecimal": (b"king 0x1 2 3\n", "line 1: '0x1' before 2 numbers is not a finite decimal"),
     "binary cut in a vector": (binary()[:-3], "cut off in vector 3 of the 3"),
     "binary cut in a word": (binary()[:-14], "cut off in vector 3 of the 3"),
     "binary cut between": (binary(count=4), "cut off in vector 4 of the 4"),

@@ -44,6 +44,14 @@ def test_what_is_written_is_read_back_bit_for_bit(pair, tmp_path):
         np.testing.assert_array_equal(back.matrix.view(np.int32), matrix.view(np.int32))
 
 
+def test_a_first_word_that_would_be_read_as_a_number_is_refused(tmp_path):
+    file = tmp_path / "vectors.txt"
+    write_glove(file, ["a\tb", "c\t0.5"], np.float32([[1, 2], [3, 4]]))
+    assert read_vectors(file).words == ["a\tb", "c\t0.5"]
+    with pytest.raises(FormatError, match="a tab before the number in"):
+        write_glove(file, ["c\t0.5"], np.float32([[1, 2]]))
+
+
 def test_text_uses_the_shortest_decimals_that_are_exact(tmp_path):
     file = tmp_path / "vectors.txt"
     write_word2vec_text(file, ["a", "b"], np.float32([[0.1, 2], [-1e-7, 1 / 3]]))

@@ -9,7 +9,14 @@ from itertools import chain
 from pathlib import Path
 
 from headstart.errors import FormatError
-from headstart.hub.foreign.text_rows import MAX_DIM, Matrix, Rows, count_numbers, read_rows
+from headstart.hub.foreign.text_rows import (
+    MAX_DIM,
+    Matrix,
+    Rows,
+    check_first_word,
+    count_numbers,
+    read_rows,
+)
 from headstart.hub.foreign.writing import write_rows
 
 
@@ -19,14 +26,17 @@ def read_glove(
     """Parse the file that begins with `head`; its first line tells the dimension.
 
     Raises:
-        FormatError: A line is not a word and as many numbers as the first has.
+        FormatError: A line is not a word and as many numbers as the first has, or the first word
+            holds what is no part of a word.
     """
-    dim = count_numbers(head.partition(b"\n")[0])
+    first = head.partition(b"\n")[0]
+    dim = count_numbers(first)
     if not 0 < dim <= MAX_DIM:
         raise FormatError(
             f"{path} line 1: {dim} numbers after a word; expected word vectors: on each line a "
             f"word and 1 to {MAX_DIM} numbers, separated by single spaces"
         )
+    check_first_word(path, first, dim)
     return read_rows(path, chain([head], blocks), dim=dim, wanted=wanted)
 
 
@@ -37,4 +47,6 @@ def write_glove(path: str | Path, words: Sequence[str], matrix: Matrix) -> None:
         FormatError: The format cannot hold a word or a number.
         StorageError: The disk refuses.
     """
+    if words:
+        check_first_word(Path(path), words[0].encode(errors="replace"), 0)
     write_rows(Path(path), words, matrix)

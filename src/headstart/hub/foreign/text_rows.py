@@ -25,6 +25,8 @@ MAX_WORD_BYTES = 4096
 _MAX_LINE_BYTES = 1 << 20
 _MAX_THREADS = 8  # beyond, reading the file is slower than parsing it
 _NUMBER = re.compile(rb"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
+_TAB_AND_DECIMAL = re.compile(rb"\t[-+]?\d*\.\d")
+_LIKE_A_NUMBER = re.compile(rb"[-+]?\.?\d")
 _SPACE, _LINE_FEED, _RETURN = ord(" "), ord("\n"), ord("\r")
 _MINUS, _PLUS, _POINT, _ZERO, _E = ord("-"), ord("+"), ord("."), ord("0"), ord("e")
 _POWERS = np.array([float(f"1e{exponent}") for exponent in range(65)])  # each correctly rounded
@@ -89,6 +91,28 @@ def count_numbers(line: bytes) -> int:
     while count < len(fields) - 1 and _NUMBER.fullmatch(fields[-1 - count]):
         count += 1
     return count
+
+
+def check_first_word(path: Path, line: bytes, dim: int) -> None:
+    """Check what stands before the `dim` numbers of a line that alone tells how many there are.
+
+    What is no number to us, or is not set off by a space, would be part of every word.
+
+    Raises:
+        FormatError: It ends in a tab and a decimal, or in a field that begins like a number.
+    """
+    fields = _fields(line)
+    word = fields[: len(fields) - dim]
+    if _TAB_AND_DECIMAL.search(word[-1]):
+        raise FormatError(
+            f"{path} line 1: a tab before the number in {show(word[-1])}; write single spaces "
+            "between word and numbers"
+        )
+    if len(word) > 1 and _LIKE_A_NUMBER.match(word[-1]):
+        raise FormatError(
+            f"{path} line 1: {show(word[-1])} before {dim} numbers is not a finite decimal; write "
+            "numbers such as 0.5 or 5e-1"
+        )
 
 
 def nearest_float32(token: bytes) -> np.float32 | None:
@@ -267,8 +291,12 @@ def _decode(joined: bytes, dim: int) -> list[str]:
         raise _BadLineError(line, f"the word {show(bad)} is not UTF-8") from None
     if b" " in joined:
         for line, word in enumerate(words):
+            if " " not in word:
+                continue
+            if word.startswith(" "):
+                raise _BadLineError(line, "begins with a space where a word should stand")
             last_field = word.rpartition(" ")[2].encode()
-            if " " in word and (not last_field or _NUMBER.fullmatch(last_field)):
+            if not last_field or _NUMBER.fullmatch(last_field):
                 raise _BadLineError(line, f"more than {dim} numbers, or a doubled space")
     return words
 
