@@ -289,6 +289,64 @@ def test_word_pieces_are_those_of_transformers(transformers, tmp_path, shared_da
     assert ours.specials.mask == 103
 
 
+def added_to_bert(tmp_path, shared_data, **files):
+    files = {"added_tokens.json": {"covid19": 30522, "[E1]": 30523}, **files}
+    folder = tokenizer_folder(
+        tmp_path, shared_data, {"bert/bert-base-uncased-vocab.txt": "vocab.txt"}
+    )
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+def test_tokens_added_to_a_list_of_pieces_are_those_of_transformers(
+    transformers, tmp_path, shared_data
+):
+    special = {"additional_special_tokens": ["[E1]"], "mask_token": {"content": "[MASK]"}}
+    folder = added_to_bert(tmp_path, shared_data, **{"special_tokens_map.json": special})
+    ours = read_published(folder, "bert", rows=30524)
+    theirs = transformers.BertTokenizer.from_pretrained(folder)
+    same_ids(theirs, ours)
+    assert ours.words("Covid19 is bad") == ["covid19", "is", "bad"]
+    assert ours.vocabulary[30522:] == ["covid19", "[E1]"]
+    assert "[E1]" not in ours.words("[E1] x"), "a special token in a text is text"
+    assert ours.specials.mask == 103
+    with pytest.raises(FormatError, match="30,524 pieces, but the model has embeddings for 30,522"):
+        read_published(folder, "bert", rows=30522)
+
+
+def test_added_tokens_that_their_settings_describe_are_read(transformers, tmp_path, shared_data):
+    about = {"lstrip": False, "rstrip": False, "single_word": True, "normalized": False}
+    decoder = {
+        "103": {"content": "[MASK]", **about, "special": True},
+        "30522": {"content": "covid19", **about, "special": False},
+    }
+    settings = {"added_tokens_decoder": decoder, "tokenizer_class": "BertTokenizer"}
+    folder = added_to_bert(tmp_path, shared_data, **{"tokenizer_config.json": settings})
+    ours = read_published(folder, "bert", rows=30524)
+    same_ids(transformers.BertTokenizer.from_pretrained(folder), ours)
+    assert ours.words("covid19 covid19s")[:2] == ["covid19", "co"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("added_tokens.json", {"x1": 30523}, "'x1' has the number 30523, and would be number 3"),
+        ("added_tokens.json", {"the": 30522}, "'the' has the number 30522, and would be number 19"),
+        ("added_tokens.json", {"x1": "7"}, r"added_tokens\.json: 'x1' is no token with its number"),
+        (
+            "tokenizer_config.json", {"added_tokens_decoder": {"30522": "x1"}},
+            r"tokenizer_config\.json: '30522' of 'added_tokens_decoder' is no token",
+        ),
+    ],
+)  # fmt: skip
+def test_added_tokens_that_do_not_follow_on_are_refused(
+    tmp_path, shared_data, name, content, message
+):
+    with pytest.raises(FormatError, match=message):
+        read_published(added_to_bert(tmp_path, shared_data, **{name: content}), "bert", rows=40000)
+
+
 def test_byte_pairs_are_those_of_transformers(transformers, tmp_path, shared_data):
     files = {"gpt2_bpe/encoder.json": "vocab.json", "gpt2_bpe/vocab.bpe": "merges.txt"}
     folder = tokenizer_folder(tmp_path, shared_data, files)
@@ -740,6 +798,10 @@ def test_weights_of_any_encoder_that_do_not_fit_are_refused(wrapped, change, err
     [
         (torch.full((16,), float("nan")), r"lin1\.bias holds NaN or infinity"),
         (torch.zeros(16, dtype=torch.int8), r"lin1\.bias holds int8, expected floats"),
+        (
+            torch.zeros(16).to(torch.float8_e4m3fn),
+            "holds float8_e4m3fn, expected floats; quantized",
+        ),
     ],
 )
 def test_weights_of_any_encoder_that_are_no_finite_floats_are_refused(wrapped, value, message):

@@ -6,6 +6,7 @@ is known by the kind of model.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from headstart.tokenize.words import UNKNOWN, read_tokenizer
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 _WORD_PIECES = "vocab.txt"
+_ADDED = "added_tokens.json"
+_SPECIAL = "special_tokens_map.json"
+_FLAGS = ("special", "normalized", "lstrip", "rstrip", "single_word")
 _PAIRS = {
     "vocab.json": "merges.txt",
     "encoder.json": "vocab.bpe",
@@ -115,8 +119,11 @@ def tokenizer_of_pieces(place: Path, model_type: str) -> tokenizers.Tokenizer:
         Exception: The library refuses the pieces; it raises nothing narrower.
     """
     if place.name == _WORD_PIECES:
-        return _word_pieces(place)
-    return _byte_pairs(place, place.with_name(_PAIRS[place.name]), model_type)
+        tokenizer = _word_pieces(place)
+    else:
+        tokenizer = _byte_pairs(place, place.with_name(_PAIRS[place.name]), model_type)
+    _add_tokens(tokenizer, place.parent)
+    return tokenizer
 
 
 def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int], list[int]]:
@@ -221,6 +228,59 @@ def _add_specials(tokenizer: tokenizers.Tokenizer, names: Collection[str]) -> No
             if name in known
         ]
     )
+
+
+def _add_tokens(tokenizer: tokenizers.Tokenizer, folder: Path) -> None:
+    """Add what was added to a tokenizer after its pieces were learned, in the order of the ids."""
+    added = _added_tokens(folder)
+    known = tokenizer.get_vocab()
+    size = len(known)
+    for identity, token in sorted(added.items()):
+        if token.content not in known:
+            known[token.content], size = size, size + 1
+        if known[token.content] != identity:
+            raise FormatError(
+                f"{folder}: the added token {token.content!r:.60} has the number {identity}, and "
+                f"would be number {known[token.content]} of the pieces"
+            )
+    kept = tokenizer.get_added_tokens_decoder()  # the special tokens that every such list has
+    new = [token for identity, token in sorted(added.items()) if identity not in kept]
+    for special, tokens in groupby(new, key=lambda token: token.special):
+        add = tokenizer.add_special_tokens if special else tokenizer.add_tokens
+        add(list(tokens))
+
+
+def _added_tokens(folder: Path) -> dict[int, tokenizers.AddedToken]:
+    """Return the tokens that a folder of lists of pieces adds to them, by their ids."""
+    settings = _tokenizer_settings(folder)
+    added: dict[int, tokenizers.AddedToken] = {}
+    place, decoder = folder / TOKENIZER_CONFIG, settings.get("added_tokens_decoder")
+    for identity, about in decoder.items() if isinstance(decoder, dict) else ():
+        content = about.get("content") if isinstance(about, dict) else None
+        if not (identity.isdecimal() and isinstance(content, str) and content):
+            raise FormatError(f"{place}: {identity!r:.60} of 'added_tokens_decoder' is no token")
+        flags = {name: about.get(name) is True for name in _FLAGS}
+        added[int(identity)] = tokenizers.AddedToken(content, **flags)
+    place = folder / _ADDED
+    if place.is_file():
+        special = _special_names(folder)
+        for name, number in read_json(place).items():
+            if type(number) is not int or not name:
+                raise FormatError(f"{place}: {name!r:.60} is no token with its number")
+            is_special = name in special
+            token = tokenizers.AddedToken(name, special=is_special, normalized=not is_special)
+            added.setdefault(number, token)
+    return added
+
+
+def _special_names(folder: Path) -> set[str]:
+    """Return the special tokens that `special_tokens_map.json` names: texts, tables, and lists."""
+    path = folder / _SPECIAL
+    values = list(read_json(path).values()) if path.is_file() else []
+    for value in list(values):
+        values += value if isinstance(value, list) else []
+    named = [value.get("content") if isinstance(value, dict) else value for value in values]
+    return {name for name in named if isinstance(name, str)}
 
 
 def _tokenizer_settings(folder: Path) -> dict[str, Any]:
