@@ -20,6 +20,7 @@ from headstart.storage import numbered_disk_errors
 
 MAX_HEADER_BYTES = 8 << 20
 MAX_TENSORS = 20_000
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # smaller ones are quantized
 _NAME = re.compile(r"[\w.\-]{1,256}", re.ASCII)
 _ABOUT = "__metadata__"
 
@@ -62,7 +63,7 @@ def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype == torch.int64:  # the tags of a tagger that only looks up
             continue
-        if not tensor.is_floating_point():
+        if tensor.dtype not in FLOATS:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise FormatError(f"{path}: {name} holds {kind}, expected floats")
         if not torch.isfinite(tensor).all():

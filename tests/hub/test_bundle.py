@@ -163,6 +163,16 @@ def test_a_folder_of_another_format_is_refused(tmp_path):
         read_folder(tmp_path)
 
 
+def test_weights_that_are_no_floats_to_compute_with_are_refused(tmp_path):
+    weights = {"weight": torch.zeros(2).to(torch.float8_e4m3fn)}
+    config = {"kind": "glove"}
+    folder = write_folder(
+        tmp_path / "new", tensors=weights, tokenizer=None, config=config, readme="", overwrite=False
+    )
+    with pytest.raises(FormatError, match="weight holds float8_e4m3fn, expected floats"):
+        read_folder(folder)
+
+
 def test_nothing_that_is_saved_is_a_pickle(tmp_path):
     folder = make().save(tmp_path / "encoder")
     for name in ("config.json", "tokenizer.json", "manifest.json"):

@@ -174,6 +174,10 @@ QUERY = "bert.encoder.layer.1.attention.self.query.weight"
         (lambda t: t.update({QUERY: torch.tensor(1.0)}), f"{QUERY} should be 16x16, but is a numb"),
         (lambda t: t[QUERY].fill_(torch.nan), f"{QUERY} holds NaN or infinity"),
         (lambda t: t.update({QUERY: t[QUERY].to(torch.int8)}), f"{QUERY} holds int8, expected fl"),
+        (
+            lambda t: t.update({QUERY: t[QUERY].to(torch.float8_e5m2)}),
+            f"{QUERY} holds float8_e5m2, expected floats; quantized weights cannot be read",
+        ),
         (lambda t: [t.pop(QUERY), t.pop(QUERY.replace("weight", "bias"))], "2 tensors are missing"),
         (lambda t: t.pop("cls.predictions.transform.dense.bias"), "1 tensors are missing: cls"),
         (

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from headstart.errors import FormatError, TransferError
 from headstart.models.blank import blank_weights
+from headstart.weights import FLOATS
 
 Table = Mapping[str, str | None]
 Model = TypeVar("Model", bound=nn.Module)
@@ -230,9 +231,9 @@ def check_values(place: object, name: str, tensor: Tensor) -> None:
         tensor: The weight.
 
     Raises:
-        FormatError: It is of whole numbers, or holds NaN or infinity.
+        FormatError: It is of whole numbers or floats of 8 bits, or holds NaN or infinity.
     """
-    if not tensor.is_floating_point():
+    if tensor.dtype not in FLOATS:
         raise FormatError(
             f"{place}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, expected floats; "
             "quantized weights cannot be read"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from headstart.errors import FormatError, MissingExtraError, TransferError
 from headstart.hub.foreign.huggingface import read_weights
 from headstart.hub.foreign.tensor_names import Report, check_values, shown
+from headstart.weights import FLOATS
 
 _HIDDEN = "num_hidden_layers"
 _PARTS = re.compile("layers?$|blocks|experts|groups|heads")
@@ -239,7 +240,7 @@ def _check_weights(folder: Path, model: nn.Module, tensors: Mapping[str, Tensor]
     for name, tensor in tensors.items():
         parts = name.split(".")  # the file may have prefixes that the model has not
         own = (".".join(parts[start:]) for start in range(len(parts)))
-        if not tensor.is_floating_point() and any(each in parameters for each in own):
+        if tensor.dtype not in FLOATS and any(each in parameters for each in own):
             check_values(folder, name, tensor)
     for name, parameter in parameters.items():
         check_values(folder, name, parameter)
