@@ -79,10 +79,8 @@ class SubwordTokenizer:
         self._memory = PieceMemory(tokenizer) if knows_words_apart(tokenizer) else None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (
-            self._tokenizer,
-            self._end,
-        )  # the library's own copy reads "[PAD]" as a token
+        # The library's own copy reads "[PAD]" as a token.
+        return type(self), (self._tokenizer, self._end)
 
     @classmethod
     def train(
