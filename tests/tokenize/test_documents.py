@@ -72,6 +72,27 @@ def test_a_document_far_from_the_share_is_not_what_is_held_out(seed):
     assert held_out != 9
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_book_among_tiny_documents_is_trained_on(seed):
+    assert 0 not in hold_out(make([100_000, *[20] * 9]), seed=seed)[1]
+    two_books = make([*[100_000] * 2, *[20] * 18])
+    held_out = hold_out(two_books, seed=seed, least=2)[1]
+    assert len(held_out) == 2
+    assert min(held_out) > 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([1, 2, 20, 300, 5_000]), min_size=1, max_size=60),
+    st.integers(0, 5),
+    st.integers(1, 2),
+)
+def test_never_more_than_about_a_tenth_is_held_out(sizes, seed, least):
+    held_out = hold_out(make(sizes), seed=seed, least=least)[1]
+    assert np.array(sizes)[held_out].sum() <= sum(sizes) / 8
+    assert len(held_out) >= least or len(sizes) < 10 * least
+
+
 def test_as_many_are_held_out_as_there_have_to_be_if_that_is_a_tenth_at_most():
     for count, expected in ((19, 0), (20, 2), (60, 2)):
         training, held_out = hold_out(make([50] * count), seed=0, least=2)

@@ -20,6 +20,7 @@ from headstart.tokenize.words import WordTokenizer
 _HELD_OUT_SHARE = 0.02
 _MOST_HELD_OUT = 50_000  # ids; more would only make every validation slower
 _FEWEST_DOCUMENTS = 10  # with fewer, none is held out
+_MOST_OF_ALL = 1 / 8  # where documents are too large for that share; of ten alike, one may be
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple
     """Return the documents to train on and those to validate on, both in order.
 
     About 2 % of the ids are held out, in whole documents. Where documents are too large for that,
-    it is `least` of them, those of which so many come nearest to it.
+    it is `least` of them, those of which so many come nearest to it without an eighth of the ids
+    being held out.
 
     Args:
         documents: The corpus; none of it is held out where `least` would be more than a tenth.
@@ -117,5 +119,6 @@ def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple
     chosen = np.flatnonzero(sizes.cumsum() <= most)
     if len(chosen) < least or 2 * sizes[chosen].sum() < most:
         far = np.abs(np.log(sizes * least / max(1, most)))
+        far[sizes * least > sizes.sum() * _MOST_OF_ALL] = np.inf  # never all: documents are enough
         chosen = np.argsort(far, kind="stable")[:least]
     return np.sort(np.delete(order, chosen)), np.sort(order[chosen])
