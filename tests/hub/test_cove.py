@@ -3,16 +3,24 @@
 import json
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from headstart.errors import FormatError, InterruptedRunError, SettingsError
+from headstart.budget import Budget
+from headstart.errors import (
+    FormatError,
+    InterruptedRunError,
+    MissingExtraError,
+    SettingsError,
+)
 from headstart.hub import cove_pretraining
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.store import load_encoder, pretrain
+from headstart.pretrain import glove
 from headstart.tokenize.subwords import SubwordTokenizer
 
 WHO = {"cat": "Katze", "cow": "Kuh", "mouse": "Maus", "goose": "Gans"}
@@ -169,6 +177,81 @@ def test_a_stopped_run_goes_on_exactly_with_the_vectors_it_began_with(tmp_path, 
     again = pretrain("cove", parallel=PAIRS, run_folder=stopped, **SMALL)
     assert again.lineage["resumed_at"] == 2
     assert again.fingerprint == whole.fingerprint
+
+
+@pytest.fixture
+def budgets(monkeypatch):
+    """Keep the budgets of GloVe and CoVe, and stop where CoVe would begin."""
+    seen = []
+    train = glove.train
+
+    def begin(*_, budget, **how):
+        seen.append(budget)
+        return train(*_, budget=budget, **how)
+
+    def stop(*_, settings, **__):
+        seen.append(settings.budget)
+        raise InterruptedError
+
+    monkeypatch.setattr(glove, "train", begin)
+    monkeypatch.setattr(cove_pretraining, "run", stop)
+    return seen
+
+
+def test_minutes_are_those_of_the_word_vectors_too(budgets, vectors, tmp_path):
+    how = {"size": "tiny", "minutes": 2.0, "threads": 1, "options": OPTIONS}
+    for given in ({"run_folder": tmp_path}, {"run_folder": tmp_path}, {"vectors": vectors}):
+        with pytest.raises(InterruptedError):
+            pretrain("cove", parallel=PAIRS, **how, **given)
+    words, first, again, alone = budgets
+    assert words == Budget(epochs=25, minutes=0.5)
+    assert 1.0 <= first.minutes < 2.0
+    assert again == first  # the run that is taken up is the same
+    assert alone == Budget(minutes=2.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"min_count": 1}, "min_count: 2 -> 1"),
+        ({"size": "mini"}, "width: 6 -> 100"),
+        ({"parallel": PAIRS[:-1]}, "corpus: "),
+    ],
+)
+def test_vectors_that_are_kept_are_not_taken_for_others(budgets, tmp_path, changes, named):
+    how = {"parallel": PAIRS, "run_folder": tmp_path, **SMALL}
+    with pytest.raises(InterruptedError):
+        pretrain("cove", **how)
+    with pytest.raises(SettingsError, match=f"holds a run with other settings: {named}"):
+        pretrain("cove", **{**how, **changes})
+    with pytest.raises(InterruptedError):
+        pretrain("cove", **how)
+    assert len(budgets) == 3  # word vectors once
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"size": "huge"}, SettingsError),
+        ({"tokenizer": SubwordTokenizer.train(["a cat"], vocabulary_size=300)}, SettingsError),
+        ({"options": {"pair_per_step": 2}}, SettingsError),
+        ({"options": {"pairs_per_step": 0}}, SettingsError),
+        ({"options": {"dropout": 1.0}}, SettingsError),
+        ({"options": {"vocabulary_size": 99}}, SettingsError),
+        ({"skip_bad_batches": -1}, SettingsError),
+        ({"sacrebleu": None}, MissingExtraError),
+    ],
+)
+def test_what_cannot_be_is_said_before_word_vectors_are_trained(
+    budgets, monkeypatch, changes, error
+):
+    how = {"parallel": PAIRS, **SMALL, **changes}
+    if "sacrebleu" in how:
+        monkeypatch.setitem(sys.modules, "sacrebleu", how.pop("sacrebleu"))
+    with pytest.raises(error):
+        pretrain("cove", **how)
+    assert budgets == []
 
 
 def test_vectors_can_be_trained_too(vectors):

@@ -157,6 +157,22 @@ def test_validation_is_on_held_out_pairs(make):
     assert objective.report() == {"pairs_held_out": len(objective.held_out), "pairs_too_long": 0}
 
 
+def test_a_validation_may_be_on_fewer_pairs_than_are_held_out():
+    pairs, pieces, source = make_pairs(*generated_pairs(220))
+    model = make_model(source, len(pieces.vocabulary))
+    how = {"seed": 0, "most_validated": 2}
+    objective = Objective(model, pairs, pieces, Translation(), **how)
+    assert len(objective.held_out) == 4
+    assert set(objective.validated) < set(objective.held_out)
+    assert objective.report()["pairs_validated"] == len(objective.validated) == 2
+    tokens = sum(len(pairs.targets[row]) + 1 for row in objective.validated)
+    loss = plain_loss(objective, objective.validated).item() / tokens
+    assert objective.validate()["loss"] == pytest.approx(loss, abs=1e-5)
+    whole = Objective(model, pairs, pieces, Translation(), **{**how, "most_validated": 4})
+    assert np.array_equal(whole.validated, whole.held_out)
+    assert np.array_equal(whole.training, objective.training)
+
+
 def overfit(english, german, *, steps, hidden):
     pairs, pieces, source = make_pairs(english, german)
     model = make_model(source, len(pieces.vocabulary), hidden=hidden)

@@ -16,14 +16,20 @@ from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.cove import TRANSLATIONS, PretrainedCove, Translated
 from headstart.hub.pretraining import Plan, compute_threads
 from headstart.models.cove import Cove, CoveConfig
-from headstart.pretrain.translation import Objective, Pairs, Translation, import_sacrebleu
+from headstart.pretrain.translation import (
+    Objective,
+    Pairs,
+    Translation,
+    end_token,
+    import_sacrebleu,
+)
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.settings import suggestion
 from headstart.storage import fingerprint
 from headstart.tokenize.batches import Encoded
 from headstart.tokenize.encoded import in_batches
-from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.subwords import SubwordTokenizer, check_vocabulary_size
 from headstart.tokenize.words import PAD_ID, UNKNOWN_ID, WordTokenizer
 from headstart.training.distributed import process_group, rank_and_size
 from headstart.training.runs import run
@@ -37,6 +43,7 @@ SIZES = {  # units of a direction, and numbers of a word vector; the last is the
 }
 _VOCABULARY = 5000
 _BEAM = 5
+_VALIDATED_A_MINUTE, _FEWEST_VALIDATED = 50, 20  # pairs; to translate all of them takes a while
 _SHOWN = 12  # held-out translations that the report shows
 _OTHERS = ("vocabulary_size", "dropout")  # settings of no objective
 
@@ -68,16 +75,12 @@ def pretrain_cove(
         NonFiniteError: Training diverged.
         InterruptedRunError: It was stopped; the same call goes on.
     """
-    import_sacrebleu()  # before an hour of training, not after it
+    settings, vocabulary_size, dropout = check_cove(plan, size, target)
     units, _ = _sizes(size)
     words = vectors.tokenizer
     if not isinstance(words, WordTokenizer):
         raise SettingsError(f"CoVe reads words, and {vectors.name} are vectors of pieces of words")
     started = time.perf_counter()
-    options = dict(plan.options)
-    vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
-    dropout = options.pop("dropout", 0.2)
-    settings = _settings(options)
     with process_group(), compute_threads(plan.threads):
         target = target or SubwordTokenizer.train(
             text.targets,
@@ -111,7 +114,15 @@ def pretrain_cove(
         with torch.no_grad():
             model.embedding.weight.copy_(read)
         model.embedding.weight.requires_grad_(settings.train_vectors)
-        objective = Objective(model, pairs, target, settings, seed=plan.seed, share=rank_and_size())
+        objective = Objective(
+            model,
+            pairs,
+            target,
+            settings,
+            seed=plan.seed,
+            most_validated=_most_validated(plan.budget.minutes),
+            share=rank_and_size(),
+        )
         report = run(
             model,
             objective,
@@ -152,6 +163,32 @@ def pretrain_cove(
     return encoder
 
 
+def check_cove(
+    plan: Plan, size: str, target: SubwordTokenizer | None
+) -> tuple[Translation, int, float]:
+    """Check what can be checked before an hour of training, its word vectors' included.
+
+    Returns:
+        The objective's settings, how many byte pairs are learnt, and the dropout.
+
+    Raises:
+        SettingsError: A size or an option is impossible.
+        MissingExtraError: sacrebleu is not installed.
+    """
+    import_sacrebleu()
+    units, width = _sizes(size)
+    options = dict(plan.options)
+    vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
+    dropout = options.pop("dropout", 0.2)
+    settings = _settings(options)
+    CoveConfig(source_vocabulary=1, vector_width=width, hidden=units, dropout=dropout)
+    plan.run_settings(settings.learning_rate)
+    check_vocabulary_size(vocabulary_size)
+    if target is not None:
+        end_token(target)
+    return settings, vocabulary_size, dropout
+
+
 def vector_width(size: str) -> int:
     """Return how many numbers the word vectors of a size have, where they are trained for it.
 
@@ -165,6 +202,12 @@ def _sizes(size: str) -> tuple[int, int]:
     if size not in SIZES:
         raise SettingsError(f"no size {size!r}; there are {', '.join(SIZES)}")
     return SIZES[size]
+
+
+def _most_validated(minutes: float | None) -> int | None:
+    if minutes is None:
+        return None
+    return max(_FEWEST_VALIDATED, int(_VALIDATED_A_MINUTE * minutes))
 
 
 def _settings(options: Mapping[str, Any]) -> Translation:
@@ -208,7 +251,8 @@ def _show(
         return {}
     with progress.stage("translating held-out pairs"):
         scores = {"greedy": objective.bleu(beam=1), "beam": objective.bleu(beam=_BEAM)}
-        rows = objective.held_out[:: max(1, len(objective.held_out) // _SHOWN)][:_SHOWN].tolist()
+        of = objective.validated
+        rows = of[:: max(1, len(of) // _SHOWN)][:_SHOWN].tolist()
         shown = encoder.align([text.sources[row] for row in rows], beam=_BEAM)
     return {
         "bleu": {**scores, "beam_size": _BEAM},

@@ -25,7 +25,7 @@ from headstart.hub.bundle import (
     read_word_tokenizer,
 )
 from headstart.hub.cove import PretrainedCove
-from headstart.hub.cove_pretraining import pretrain_cove, vector_width
+from headstart.hub.cove_pretraining import check_cove, pretrain_cove, vector_width
 from headstart.hub.elmo import load_original_elmo, load_saved_elmo
 from headstart.hub.elmo_pretraining import pretrain_elmo
 from headstart.hub.foreign import cove as published_cove
@@ -36,16 +36,18 @@ from headstart.hub.published import load_published
 from headstart.models.interface import device_of
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
-from headstart.storage import read_json
+from headstart.storage import folder_lock, read_json
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
 from headstart.training.array_runs import SAVE_MINUTES
+from headstart.training.checkpoints import open_run
 
 WIDTHS = {"tiny": 25, "mini": 50, "small": 100, "medium": 200, "base": 300}
 EPOCHS = {"word2vec": 5, "glove": 25}
 _MIN_COUNT, _MIN_COUNT_OF_PAIRS = 5, 2  # a rare word of a sentence pair has a translation, too
 MINUTES = 20.0  # of a model, where no limit is given
 _VECTORS = "vectors"  # in a run's folder
+_VECTORS_SHARE = 0.25  # of CoVe's minutes, at most
 
 
 def load_encoder(
@@ -246,7 +248,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
             (`mini` by default), of ELMo two layers of 256 to 4,096 cells (`mini`: 512), of models
             from 2 layers of 128 numbers to 12 of 768 (`mini` by default: 4 of 256).
         epochs: Passes over the corpus; of several limits, the first reached ends the training.
-        minutes: Wall-clock minutes of training; 20 by default for models and CoVe.
+        minutes: Wall-clock minutes of training, for CoVe its word vectors', too; 20 by default for
+            models and CoVe.
         tokens: Words, or pieces of words, read over all passes.
         steps: Updates of the weights, for models.
         seed: Decides everything random; with one thread the result is the same bit for bit, unless
@@ -314,12 +317,16 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         progress=progress,
     )
     if method == "cove":
+        size, target = size or "mini", _target(tokenizer)
+        check_cove(plan, size, target)
         pairs = as_parallel(parallel or ())
         for note in pairs.notes:
             progress.note(note)
-        target = _target(tokenizer)
-        size = size or "mini"
-        words = _source_vectors(pairs, vectors, plan, size, min_count or _MIN_COUNT_OF_PAIRS)
+        if vectors is not None:
+            words = _word_vectors(vectors, progress=progress)
+        else:
+            words = _source_vectors(pairs, plan, vector_width(size), min_count)
+            plan = replace(plan, budget=_without(plan.budget, words.lineage["seconds"]))
         return pretrain_cove(pairs, words, plan, size=size, target=target)
     if corpus is None:
         raise SettingsError(f"{method} needs a corpus")
@@ -374,39 +381,55 @@ def _target(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | None
 
 
 def _source_vectors(
-    pairs: ParallelText,
-    vectors: Pretrained | str | Path | None,
-    plan: Plan,
-    size: str,
-    min_count: int,
+    pairs: ParallelText, plan: Plan, width: int, min_count: int | None
 ) -> PretrainedWordVectors:
-    """Return what CoVe reads: vectors that are given, or GloVe of the source side.
+    """Return what CoVe reads where no vectors are given: GloVe of the source side.
 
     With several threads no two trainings of GloVe are alike: they are kept with the run, so that it
     can go on.
+
+    Raises:
+        SettingsError: Those that are kept are of another corpus, width, count or seed.
     """
-    if vectors is not None:
-        return _word_vectors(vectors, progress=plan.progress)
-    kept = None if plan.run_folder is None else plan.run_folder / _VECTORS
-    run_folder = kept and kept.with_name(f"{_VECTORS}.run")
-    if kept is not None and kept.exists():
-        return _word_vectors(kept, progress=plan.progress)
+    corpus = read_corpus(texts=pairs.sources)
+    min_count = _MIN_COUNT_OF_PAIRS if min_count is None else min_count
+    kept = run_folder = None
+    if plan.run_folder is not None:
+        kept, run_folder = plan.run_folder / _VECTORS, plan.run_folder / f"{_VECTORS}.run"
+        what = {"corpus": corpus.fingerprint(), "width": width, "min_count": min_count}
+        with folder_lock(run_folder):
+            open_run(run_folder, {"vectors": {**what, "seed": plan.seed}})
+        if kept.exists():
+            return _word_vectors(kept, progress=plan.progress)
     from headstart.hub.vector_pretraining import pretrain_vectors  # late: numba, as above
 
-    budget = Budget(epochs=EPOCHS["glove"], minutes=plan.budget.minutes)
+    minutes = None if plan.budget.minutes is None else _VECTORS_SHARE * plan.budget.minutes
+    fit = run_folder and run_folder / "fit"
     trained = pretrain_vectors(
         "glove",
-        read_corpus(texts=pairs.sources),
-        replace(plan, budget=budget, run_folder=run_folder, options={}),
-        width=vector_width(size),
+        corpus,
+        replace(
+            plan,
+            budget=Budget(epochs=EPOCHS["glove"], minutes=minutes),
+            run_folder=fit,
+            options={},
+        ),
+        width=width,
         tokenizer="words",
         min_count=min_count,
     )
     if kept is not None:
         trained.save(kept)
-    if run_folder is not None:
-        shutil.rmtree(run_folder, ignore_errors=True)
+    if fit is not None:
+        shutil.rmtree(fit, ignore_errors=True)
     return _word_vectors(trained, progress=plan.progress)
+
+
+def _without(budget: Budget, seconds: float) -> Budget:
+    """Take the seconds that went into word vectors off a budget, but never more than half of it."""
+    if budget.minutes is None:
+        return budget
+    return replace(budget, minutes=max(budget.minutes - seconds / 60.0, budget.minutes / 2))
 
 
 def adapt(  # noqa: PLR0913 - what a user may decide, each by its name

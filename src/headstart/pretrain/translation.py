@@ -122,6 +122,7 @@ class Objective:
         tokenizer: What the targets were cut with; it has an end-of-text token.
         settings: How much at a time.
         seed: Decides everything random.
+        most_validated: On how many of the held-out pairs a validation is; None: on all.
         share: This process's number, and how many there are.
 
     Raises:
@@ -138,6 +139,7 @@ class Objective:
         settings: Translation,
         *,
         seed: int,
+        most_validated: int | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         model.translator()
@@ -147,6 +149,7 @@ class Objective:
         self.end = end_token(tokenizer)
         self.rank, self.size = share
         training, self.held_out = hold_out(pairs.source_texts, seed=seed)
+        self.validated = _some(self.held_out, most_validated)
         longest = np.maximum(pairs.sources.lengths, pairs.targets.lengths)
         self.training = training[longest[training] <= settings.max_tokens]
         if not len(self.training):
@@ -205,13 +208,13 @@ class Objective:
 
     def validate(self) -> dict[str, float] | None:
         """Return loss and perplexity a token, and BLEU of greedy translations, held-out pairs."""
-        if not len(self.held_out):
+        if not len(self.validated):
             return None
         total, count = 0.0, 0
         with torch.inference_mode():
-            lengths = self.pairs.sources.lengths[self.held_out]
+            lengths = self.pairs.sources.lengths[self.validated]
             for places in inference_batches(lengths, max_tokens=_BATCH_WORDS):
-                batch = self._batch(self.held_out[places])
+                batch = self._batch(self.validated[places])
                 total += float(translation_loss(self.model, batch))
                 count += len(batch.after_N)
         loss = total / count
@@ -219,17 +222,27 @@ class Objective:
         return {**scores, "bleu": self.bleu(beam=1)}
 
     def bleu(self, *, beam: int) -> float:
-        """Return BLEU on the held-out pairs."""
+        """Return BLEU on the held-out pairs, or those of them that validations are on."""
         found = translate(
-            self.model, self.pairs.sources.select(self.held_out), end=self.end, beam=beam
+            self.model, self.pairs.sources.select(self.validated), end=self.end, beam=beam
         )
         texts = [self.tokenizer.decode(each.tokens) for each in found]
-        return bleu(texts, [self.pairs.references[row] for row in self.held_out])
+        return bleu(texts, [self.pairs.references[row] for row in self.validated])
 
     def report(self) -> dict[str, Any]:
         """Return what the run shall remember."""
         left_out = len(self.pairs) - len(self.training) - len(self.held_out)
-        return {"pairs_held_out": len(self.held_out), "pairs_too_long": left_out}
+        counts = {"pairs_held_out": len(self.held_out), "pairs_too_long": left_out}
+        if len(self.validated) < len(self.held_out):
+            counts["pairs_validated"] = len(self.validated)
+        return counts
+
+
+def _some(rows: Rows, most: int | None) -> Rows:
+    """Return so many rows, from the whole of them."""
+    if most is None or len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
 def translation_loss(model: Cove, batch: Batch) -> Tensor:

@@ -64,6 +64,18 @@ _NAMES = {
 }
 
 
+def check_vocabulary_size(size: object) -> None:
+    """Refuse a number of pieces that no vocabulary can have.
+
+    Raises:
+        SettingsError: It is no whole number, or smaller than an alphabet can be.
+    """
+    if type(size) is not int:
+        raise SettingsError(f"vocabulary_size must be a whole number, got {size!r}")
+    if size <= 261:
+        raise SettingsError(f"vocabulary_size must be above 261, got {size}")
+
+
 class SubwordTokenizer:
     """A vocabulary of word pieces. Make one with `train` or `load`.
 
@@ -109,10 +121,7 @@ class SubwordTokenizer:
             SettingsError: An unknown kind, or a vocabulary smaller than its alphabet can be.
             DataError: The texts hold nothing.
         """
-        if type(vocabulary_size) is not int:
-            raise SettingsError(f"vocabulary_size must be a whole number, got {vocabulary_size!r}")
-        if vocabulary_size <= 261:
-            raise SettingsError(f"vocabulary_size must be above 261, got {vocabulary_size}")
+        check_vocabulary_size(vocabulary_size)
         if type(lowercase) is not bool:
             raise SettingsError(f"lowercase must be true or false, got {lowercase!r}")
         if kind not in SPECIALS:
