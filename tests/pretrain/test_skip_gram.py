@@ -206,6 +206,23 @@ def test_budgets_end_it(topics):
     assert by_tokens.report["epochs"] == pytest.approx(2, abs=0.01)
 
 
+@pytest.mark.parametrize("budget", [Budget(minutes=0.005), Budget(epochs=2)])
+def test_progress_reaches_the_end_of_the_budget(topics, budget):
+    told = []
+
+    class Told:
+        note = staticmethod(told.append)
+
+        @staticmethod
+        @contextmanager
+        def stage(*_):
+            yield told.append
+
+    skip_gram.train(topics[1], SkipGram(), budget=budget, threads=2, progress=Told())
+    assert all(share >= 0 for share in told)
+    assert sum(told) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -158,7 +158,7 @@ def train(
     ):
         if kept.place:
             run.take_up(kept.place)
-            advance(min(1.0, run.spent()))
+            run.tell(advance, run.spent())
         while run.spent() < 1.0:
             workers = [pool.submit(run.work, kept, advance) for _ in range(threads)]
             try:
@@ -207,6 +207,7 @@ class _Run:
         self.handed_out = 0  # stretches, over all epochs
         self.done = 0  # their ids
         self.order: NDArray[np.int64] = np.empty(0, np.int64)
+        self.share = 0.0  # of the budget, as progress was last told
         self.started = time.perf_counter()
         self.stopped = False
         self.lock = threading.Lock()
@@ -219,6 +220,12 @@ class _Run:
             tokens=int(epochs * self.corpus.words),
             seconds=time.perf_counter() - self.started,
         )
+
+    def tell(self, advance: Advance, share: float) -> None:
+        """Tell progress the share of the budget that is spent."""
+        share = max(self.share, min(1.0, share))
+        advance(share - self.share)
+        self.share = share
 
     def place(self) -> dict[str, Any]:
         """Return how far the training is."""
@@ -260,6 +267,7 @@ class _Run:
         per_epoch = -(-len(ids) // _CHUNK)
         with self.lock:
             share = self.spent()
+            self.tell(advance, share)
             if share >= 1.0 or self.stopped:
                 return None
             number = self.handed_out
@@ -270,7 +278,6 @@ class _Run:
             chunk = ids[start : start + _CHUNK]
             self.handed_out += 1
             self.done += len(chunk)
-            advance(max(0.0, min(1.0, self.spent()) - share))
         return number, chunk, share
 
 
