@@ -26,3 +26,9 @@ def test_needs_a_limit():
 def test_a_limit_is_above_zero(value):
     with pytest.raises(SettingsError, match="minutes must be above 0"):
         Budget(epochs=1, minutes=value)
+
+
+@pytest.mark.parametrize("name", ["minutes", "epochs"])
+def test_a_limit_is_finite(name):
+    with pytest.raises(SettingsError, match=f"{name} must end some time, got inf"):
+        Budget(**{name: float("inf")})

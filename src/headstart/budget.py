@@ -1,5 +1,6 @@
 """How long a run may take, with units."""
 
+import math
 from dataclasses import dataclass
 
 from headstart.errors import SettingsError
@@ -32,6 +33,8 @@ class Budget:
         for name, value in limits.items():
             if not value > 0:
                 raise SettingsError(f"{name} must be above 0, got {value}")
+            if value == math.inf:
+                raise SettingsError(f"{name} must end some time, got {value}")
 
     def spent(
         self, *, epochs: float = 0.0, tokens: int = 0, steps: int = 0, seconds: float = 0.0
