@@ -164,6 +164,8 @@ def test_a_run_that_was_stopped_is_one_that_was_not(method, texts, tmp_path, sto
     done = pretrain(method, texts, run_folder=folder, **settings)
     assert done.fingerprint == whole.fingerprint
     assert done.lineage["resumed_at"] == 12
+    assert done.lineage["training_seconds"] == again.lineage["training_seconds"]
+    assert done.lineage["seconds"] > done.lineage["training_seconds"]
 
 
 @pytest.mark.parametrize(

@@ -286,6 +286,7 @@ def test_vectors_that_were_stopped_go_on_and_others_are_refused(method, tmp_path
 
     def stopping(folder, step, **what):
         os.kill(os.getpid(), signal.SIGTERM)
+        what["state"]["place"]["seconds"] += 100.0  # all that it took before counts
         save(folder, step, **what)
 
     kept = {"run_folder": tmp_path / "run", "save_minutes": 1e-9}
@@ -300,3 +301,4 @@ def test_vectors_that_were_stopped_go_on_and_others_are_refused(method, tmp_path
         pretrain(method, [*texts, "the cat"], **how, **kept)
     again = pretrain(method, texts, **how, **kept)
     assert again.fingerprint == whole.fingerprint
+    assert again.lineage["seconds"] > again.lineage["training_seconds"]

@@ -123,6 +123,7 @@ def pretrain_cove(
             most_validated=_most_validated(plan.budget.minutes),
             share=rank_and_size(),
         )
+        prepared = time.perf_counter() - started
         report = run(
             model,
             objective,
@@ -138,6 +139,7 @@ def pretrain_cove(
             progress=plan.progress,
             description="pretraining CoVe",
         )
+        trained = time.perf_counter()
         encoder = PretrainedCove.of(
             _with_all_words(model, matrix, met),
             words,
@@ -158,8 +160,9 @@ def pretrain_cove(
             **report,
             **objective.report(),
             **_show(encoder, objective, text, plan.progress),
-            "seconds": time.perf_counter() - started,
         }
+        shown = time.perf_counter() - trained
+        encoder.lineage["seconds"] = prepared + report["training_seconds"] + shown
     return encoder
 
 

@@ -107,6 +107,7 @@ def pretrain_elmo(
                 seed=plan.seed,
                 share=rank_and_size(),
             )
+            prepared = time.perf_counter() - started
             lineage = run_plan(
                 model,
                 objective,
@@ -117,7 +118,7 @@ def pretrain_elmo(
                 identity={"sizes": sizes, "tokenizer": fingerprint(own.vocabulary)},
                 description="pretraining ELMo",
             )
-        lineage["seconds"] = time.perf_counter() - started
+        lineage["seconds"] = prepared + lineage["training_seconds"]  # a stopped run's, too
     return PretrainedElmo.of(
         model, own, lineage=lineage, settings={**asdict(settings), "size": size}
     )

@@ -216,6 +216,7 @@ def _train(
             objective = causal_lm.Objective(
                 model, documents, tokenizer, settings, seed=plan.seed, share=rank_and_size()
             )
+        prepared = time.perf_counter() - started
         lineage = run_plan(
             model.to(plan.device),
             objective,
@@ -226,7 +227,8 @@ def _train(
             identity={**identity, "tokenizer": fingerprint(tokenizer.vocabulary)},
             description=f"pretraining {'BERT' if isinstance(model, Bert) else 'GPT'}",
         )
-        return {**lineage, "seconds": time.perf_counter() - started, **objective.report()}
+        seconds = prepared + lineage["training_seconds"]  # those of a stopped run, too
+        return {**lineage, "seconds": seconds, **objective.report()}
 
 
 def run_plan(

@@ -64,6 +64,7 @@ def pretrain_vectors(
         identity["corpus"] = text.fingerprint()
     with working_folder() as folder:
         encoded = encode_corpus(text.texts(), tokenizer, folder, progress=plan.progress)
+        prepared = time.perf_counter() - started
         result = _OBJECTIVES[method].train(
             encoded,
             config,
@@ -96,10 +97,15 @@ def pretrain_vectors(
             "words": encoded.words,
             "seed": plan.seed,
             "threads": threads,
-            "seconds": time.perf_counter() - started,
+            "seconds": prepared + _seconds(result.report),
             **result.report,
         },
     )
+
+
+def _seconds(report: Mapping[str, Any]) -> float:
+    """Return what a training took, in all processes that it went on in."""
+    return float(report["training_seconds"] + report.get("counting_seconds", 0.0))
 
 
 def _configure(method: str, settings: Mapping[str, Any]) -> skip_gram.SkipGram | glove.GloVe:
