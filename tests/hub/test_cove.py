@@ -279,6 +279,7 @@ def test_few_pairs_have_no_bleu_and_say_so(vectors, tmp_path):
         ({"corpus": ["a b"]}, "cove learns from translations"),
         ({"size": "huge"}, "no size 'huge'; there are tiny"),
         ({"options": {"pair_per_step": 2}}, "cove has no setting 'pair_per_step'.*pairs_per_step"),
+        ({"min_count": 2}, "min_count is for vectors trained here; leave it or vectors out"),
         ({"tokenizer": "wordpiece"}, "CoVe writes byte pairs"),
         ({"method": "gpt"}, "parallel is for cove, not for gpt"),
     ],

@@ -106,6 +106,14 @@ def test_a_corpus_of_one_sentence_is_enough_and_one_without_words_is_not():
         ({"options": {"word_per_row": 3}}, "no setting 'word_per_row'; did you mean"),
         ({"options": {"vocabulary_size": 2}}, "vocabulary_size must be a whole number from 3"),
         ({"options": {"dropout": 1.0}}, "dropout must be in"),
+        ({"min_count": 2}, "min_count is for word2vec, glove, cove, not for elmo"),
+        (
+            {
+                "tokenizer": WordTokenizer.from_vocabulary(["it"], lowercase=True),
+                "options": {"lowercase": "maybe"},
+            },
+            "lowercase is for a tokenizer learnt here; leave it or tokenizer out",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(how, message):

@@ -112,8 +112,13 @@ def test_a_tokenizer_is_learnt_or_given(texts, tmp_path):
     assert not learnt_one.lowercase
     own = SubwordTokenizer.train(texts, kind="wordpiece", vocabulary_size=400)
     own.save(tmp_path / "tokenizer.json")
+    options = {name: value for name, value in ROWS.items() if name != "vocabulary_size"}
+    how = {**SMALL, "options": options}
     for given in (own, tmp_path / "tokenizer.json", str(tmp_path / "tokenizer.json")):
-        assert pretrain("bert", texts, tokenizer=given, **SMALL).tokenizer.ids == own.ids
+        assert pretrain("bert", texts, tokenizer=given, **how).tokenizer.ids == own.ids
+    for name, value in {"vocabulary_size": "many", "lowercase": True}.items():
+        with pytest.raises(SettingsError, match=f"{name} is for a tokenizer learnt here"):
+            pretrain("bert", texts, tokenizer=own, **{**how, "options": {**options, name: value}})
 
 
 def test_the_number_of_threads_is_the_callers_again(texts):
@@ -263,6 +268,8 @@ def test_word_vectors_cannot_be_adapted(texts):
         ("bert", {"options": {"mlm": False, "nsp": False}}, "needs an objective: mlm, nsp"),
         ("bert", {"tokenizer": "words"}, "a model reads pieces of words: bpe, wordpiece or"),
         ("bert", {"tokenizer": "bpe"}, r"needs a tokenizer with \[CLS\], \[SEP\] and \[MASK\]"),
+        ("gpt", {"min_count": 2}, "min_count is for word2vec, glove, cove, not for gpt"),
+        ("bert", {"min_count": 2}, "min_count is for word2vec, glove, cove, not for bert"),
         ("gpt", {"steps": 0}, "steps must be above 0"),
         ("gpt", {"threads": 0}, "threads must be 1 or more, got 0"),
     ],

@@ -183,6 +183,11 @@ def test_texts_are_cut_as_one_says(tokenizer, sentences):
         ({"tokenizer": "letters"}, "tokenizer must be words"),
         ({"options": {"windw": 3}}, "word2vec has no setting 'windw'; did you mean 'window'"),
         ({"options": {"window": 0}}, "window"),
+        ({"min_count": 0}, "min_count must be a whole number from 1, got 0"),
+        (
+            {"min_count": 2, "tokenizer": WordTokenizer.from_vocabulary(["a"], lowercase=True)},
+            "min_count is for a tokenizer learnt here; leave it or tokenizer out",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(settings, message, sentences):

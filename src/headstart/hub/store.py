@@ -46,6 +46,7 @@ WIDTHS = {"tiny": 25, "mini": 50, "small": 100, "medium": 200, "base": 300}
 EPOCHS = {"word2vec": 5, "glove": 25}
 _MIN_COUNT, _MIN_COUNT_OF_PAIRS = 5, 2  # a rare word of a sentence pair has a translation, too
 MINUTES = 20.0  # of a model, where no limit is given
+_OF_VOCABULARIES = ("vocabulary_size", "lowercase")
 _VECTORS = "vectors"  # in a run's folder
 _VECTORS_SHARE = 0.25  # of CoVe's minutes, at most
 
@@ -260,7 +261,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         tokenizer: `words` (of word vectors and ELMo the default), `whitespace` (text that is
             tokenized already), `bpe` (of GPT the default) or `wordpiece` (of BERT the default),
             learnt from the corpus; or a tokenizer that exists, or its `tokenizer.json`.
-        min_count: Rarer words get no vector; 5 by default, and 2 for those that CoVe reads.
+        min_count: Rarer words get no vector; 5 by default, and 2 for those that CoVe reads. It is
+            for vocabularies made here, as are `vocabulary_size` and `lowercase`.
         options: More settings of the method, by the names of `SkipGram`, `GloVe`, `Translation`,
             `BidirectionalLm`, `MaskedLm` or `CausalLm`; for CoVe and models `vocabulary_size` (of
             CoVe's target) and `dropout`, too, and for models `lowercase`.
@@ -303,6 +305,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
             "allow_drift": allow_drift or None,
         },
     )
+    _check_vocabulary(method, tokenizer, vectors, min_count=min_count, options=options or {})
     plan = Plan(
         budget=_budget(limits, {"minutes": MINUTES} if model else {"epochs": EPOCHS[method]}),
         seed=seed,
@@ -368,6 +371,31 @@ def _check_arguments(
         for name, value in of_runs.items():
             if value is not None:
                 raise SettingsError(f"{name} is for {', '.join(RUNS)}, not for {method}")
+
+
+def _check_vocabulary(
+    method: str,
+    tokenizer: object,
+    vectors: object,
+    *,
+    min_count: int | None,
+    options: Mapping[str, Any],
+) -> None:
+    """Check that nothing is asked of a vocabulary that is not made here."""
+    asked = {name: options[name] for name in _OF_VOCABULARIES if name in options}
+    if min_count is not None:
+        if method in RUNS and method != "cove":
+            raise SettingsError(f"min_count is for word2vec, glove, cove, not for {method}")
+        if type(min_count) is not int or min_count < 1:
+            raise SettingsError(f"min_count must be a whole number from 1, got {min_count!r}")
+        if vectors is not None:
+            raise SettingsError("min_count is for vectors trained here; leave it or vectors out")
+        if method != "cove":
+            asked["min_count"] = min_count
+    learnt = tokenizer is None or tokenizer in (*get_args(Split), *get_args(Kind))
+    if asked and not learnt:
+        name = next(iter(asked))
+        raise SettingsError(f"{name} is for a tokenizer learnt here; leave it or tokenizer out")
 
 
 def _target(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | None:
