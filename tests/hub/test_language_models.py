@@ -175,6 +175,8 @@ def test_gpt_goes_on_the_same_way_with_the_same_seed(gpt):
     first = gpt.generate("The cat", max_new_tokens=12, seed=3)
     assert first == gpt.generate("The cat", max_new_tokens=12, seed=3)
     assert first != gpt.generate("The cat", max_new_tokens=12, seed=4)
+    large = gpt.generate("The cat", max_new_tokens=12, seed=2**64 + 3)
+    assert large == first  # of any size
     safest = gpt.generate("The cat", max_new_tokens=12, temperature=0)
     assert safest == gpt.generate("The cat", max_new_tokens=12, top_k=1, seed=9)
     several = gpt.generate(["The cat", "A dog ate my"], max_new_tokens=12, temperature=0)
@@ -222,6 +224,13 @@ def test_a_text_ends_where_the_model_ends_it(gpt, monkeypatch):
         ({"temperature": -1}, "temperature must be 0 or more"),
         ({"top_p": 2}, "top_p must be"),
         ({"stop": ["x", ""]}, "an empty stop"),
+        ({"temperature": "high"}, "temperature must be 0 or more, got 'high'"),
+        ({"top_p": "most"}, "top_p must be above 0 and at most 1, got 'most'"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"prompt": 5}, "prompt must be a string, or a list of them"),
+        ({"prompt": ["a", None]}, "prompt must be a string, or a list of them"),
+        ({"stop": 5}, "stop must be a string, or a list of them"),
+        ({"prompt": "The \ud800"}, "prompt holds half of a surrogate pair"),
     ],
 )
 def test_impossible_wishes_are_refused(gpt, settings, message):

@@ -178,7 +178,7 @@ def test_the_same_seed_writes_the_same(model):
 
 def test_one_of_the_likeliest_is_the_likeliest(model):
     prompts = [[5], [6, 7, 8]]
-    cold = (Sampling(temperature=1e-4), Sampling(temperature=1e-40))
+    cold = [Sampling(temperature=t) for t in (1e-4, 1e-31, 1e-40, 1e-46, 5e-324)]
     for sampling in (Sampling(top_k=1), Sampling(top_p=1e-6), *cold):
         assert go_on(model, prompts, 9, sampling, seed=7) == go_on(model, prompts, 9)
 
@@ -238,6 +238,8 @@ def test_nothing_is_drawn_but_the_smallest_set_of_the_likeliest(scores, top_k, t
     [
         ({"temperature": -0.1}, "temperature must be 0 or more"),
         ({"temperature": float("nan")}, "temperature must be 0 or more"),
+        ({"temperature": None}, "temperature must be 0 or more"),
+        ({"top_p": "x"}, "top_p must be above 0 and at most 1"),
         ({"top_k": 0}, "top_k must be a whole number above 0"),
         ({"top_k": 2.0}, "top_k must be a whole number above 0"),
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1"),

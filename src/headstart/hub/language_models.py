@@ -263,9 +263,10 @@ class PretrainedGpt(Pretrained):
             raise SettingsError(
                 f"max_new_tokens must be a whole number above 0, got {max_new_tokens!r}"
             )
+        if type(seed) is not int:
+            raise SettingsError(f"seed must be a whole number, got {seed!r}")
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        stops = [stop] if isinstance(stop, str) else list(stop or ())
+        prompts, stops = _texts("prompt", prompt), _texts("stop", stop or ())
         if not all(stops):
             raise SettingsError("an empty stop would end every text before it begins")
         encoded = self.tokenizer.encode_batch(prompts)
@@ -277,7 +278,7 @@ class PretrainedGpt(Pretrained):
             [self._start + start for start in starts],
             max_new_tokens=max_new_tokens,
             sampling=sampling,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator().manual_seed(seed % 2**64),
         )
         added = self._collect(starts, steps, stops)
         return added[0] if isinstance(prompt, str) else added
@@ -494,6 +495,19 @@ def _pair_frame(tokenizer: SubwordTokenizer, config: Mapping[str, Any]) -> Frame
 
 def _has_segments(model: Bert, config: Mapping[str, Any]) -> bool:
     return model.config.segments > 1 and config.get("pair_segments", True)
+
+
+def _texts(what: str, given: str | Sequence[str]) -> list[str]:
+    """Return a text, or several, as a list of such as can be read."""
+    try:
+        texts = [given] if isinstance(given, str) else list(given)
+        for text in texts:
+            text.encode()
+    except (TypeError, AttributeError):
+        raise SettingsError(f"{what} must be a string, or a list of them") from None
+    except UnicodeEncodeError:
+        raise SettingsError(f"{what} holds half of a surrogate pair; mend or drop it") from None
+    return texts
 
 
 def _room(max_tokens: int, positions: int, *, around: int) -> int:

@@ -29,6 +29,8 @@ from headstart.models.attention import (
 )
 from headstart.models.packed_weights import PackedLinear, can_pack
 
+_COLD = 1e-30  # the least temperature that scores in float32 can be divided by, and then some
+
 
 @dataclass(frozen=True, kw_only=True)
 class GptConfig:
@@ -256,20 +258,20 @@ class Sampling:
     top_p: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
-            raise SettingsError(f"temperature must be 0 or more, got {self.temperature}")
+        if not _is_number(self.temperature) or not 0 <= self.temperature < math.inf:
+            raise SettingsError(f"temperature must be 0 or more, got {self.temperature!r}")
         if self.top_k is not None and (type(self.top_k) is not int or self.top_k < 1):
             raise SettingsError(f"top_k must be a whole number above 0, got {self.top_k!r}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise SettingsError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        if self.top_p is not None and not (_is_number(self.top_p) and 0 < self.top_p <= 1):
+            raise SettingsError(f"top_p must be above 0 and at most 1, got {self.top_p!r}")
 
     def choose(self, scores_BV: Tensor, generator: torch.Generator) -> Tensor:
         """Return one token for each row `[B]`."""
-        if self.temperature == 0:
+        if self.temperature < _COLD:
             return scores_BV.argmax(-1)
         number = min(self.top_k or scores_BV.shape[-1], scores_BV.shape[-1])
         highest_BK, tokens_BK = scores_BV.topk(number)  # falling
-        below_BK = (highest_BK - highest_BK[:, :1]) / self.temperature  # however small that is
+        below_BK = (highest_BK - highest_BK[:, :1]) / self.temperature
         sums_BK = below_BK.softmax(-1).cumsum(-1)
         total_B1 = sums_BK[:, -1:]
         if self.top_p is not None:  # the first that reach this sum, and no more
@@ -278,6 +280,10 @@ class Sampling:
         drawn_B1 = torch.rand(len(sums_BK), 1, generator=generator) * total_B1
         at_B1 = torch.searchsorted(sums_BK, drawn_B1, right=True).clamp_(max=number - 1)
         return tokens_BK.gather(-1, at_B1)[:, 0]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def generate(
