@@ -36,6 +36,7 @@ def test_paragraphs_are_guessed_from_blank_lines_and_said(tmp_path):
     assert list(corpus) == [["One.", "Two.", "Three."], ["Four.", "Five."], ["Six."]]
     assert next(corpus.texts()) == "One.\nTwo. Three."
     assert "blank one as a document" in corpus.notes[0]
+    assert "documents=" not in corpus.notes[0]  # which no command has
     assert len(list(read_corpus(path, documents="line"))) == 5
     assert read_corpus(path, documents="line").notes == ()
 

@@ -225,7 +225,7 @@ def _from_files(
     text_files = [path for path in paths if _is_plain_text(path)]
     if documents is None and text_files:
         documents, reason = _guess_documents(text_files)
-        notes += [f"{description}: {reason} (documents= says otherwise)"] if reason else []
+        notes += [f"{description}: {reason}"] if reason else []
     sources = []
     for path in paths:
         if _is_plain_text(path):
