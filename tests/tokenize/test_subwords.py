@@ -34,6 +34,13 @@ def test_byte_pairs_know_every_text():
     assert tokenizer.decode(tokenizer.encode_batch([text]).ids.tolist()) == text
 
 
+def test_word_pieces_spell_words_of_two_hundred_letters():
+    tokenizer = SubwordTokenizer.train(TEXTS, kind="wordpiece", vocabulary_size=330)
+    for word in ("ha" * 51, "ha" * 100):
+        assert tokenizer.decode(tokenizer.encode_batch([word]).ids.tolist()) == word
+    assert tokenizer.encode_batch(["h" * 201]).ids.tolist() == [tokenizer.specials.unknown]
+
+
 def test_learnt_pieces_are_longer_than_letters():
     tokenizer = SubwordTokenizer.train(TEXTS, vocabulary_size=330)
     assert tokenizer.words("unhappy") in (["unhappy"], ["un", "##happy"], ["unhapp", "##y"])

@@ -53,6 +53,7 @@ class Specials:
     end: int | None
 
 
+_LONGEST_WORD = 200  # letters, as BERT's own; longer ones are unknown
 _LETTERS_SHARE = 0.75  # of a vocabulary: Chinese fits into 8,192, its rarest aside
 _NAMES = {
     "pad": (PAD, "<pad>"),
@@ -151,6 +152,8 @@ class SubwordTokenizer:
 
         with progress.stage(f"learning {kind} pieces", unit="texts") as advance:
             tokenizer.train_from_iterator(counted(), trainer)
+        if isinstance(tokenizer.model, models.WordPiece):  # training forgets it
+            tokenizer.model.max_input_chars_per_word = _LONGEST_WORD
         if not seen:
             raise DataError("no text to learn a vocabulary from")
         return cls(_with_special(tokenizer, SPECIALS[kind]))
