@@ -22,6 +22,7 @@ from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.store import load_encoder, pretrain
 from headstart.pretrain import glove
+from headstart.progress import SILENT
 from headstart.tokenize.subwords import SubwordTokenizer
 
 WHO = {"cat": "Katze", "cow": "Kuh", "mouse": "Maus", "goose": "Gans"}
@@ -40,6 +41,18 @@ WORDS = ["the", "a", "cat", "cow", "mouse", "goose", "red", "old", "small", "eat
 WORDS += ["once", "twice"]
 OPTIONS = {"vocabulary_size": 300, "pairs_per_step": 16, "dropout": 0.0}
 SMALL = {"size": "tiny", "steps": 4, "threads": 1, "options": OPTIONS}
+
+
+class Notes:
+    """Progress that keeps what it is told."""
+
+    stage = staticmethod(SILENT.stage)
+
+    def __init__(self):
+        self.told = []
+
+    def note(self, message):
+        self.told.append(message)
 
 
 @pytest.fixture(autouse=True)
@@ -270,6 +283,10 @@ def test_few_pairs_have_no_bleu_and_say_so(vectors, tmp_path):
     encoder = pretrain("cove", parallel=PAIRS[:20], vectors=vectors, **SMALL)
     assert "bleu" not in encoder.lineage
     encoder.save(tmp_path / "cove")
+    notes = Notes()
+    repeated = [PAIRS[number % 8] for number in range(60)]
+    pretrain("cove", parallel=repeated, vectors=vectors, progress=notes, **SMALL)
+    assert "every source has over a tenth of the pairs: none is held out" in notes.told[-1]
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,14 @@ def test_held_out_pairs_share_no_source_with_those_trained_on():
     assert len(hold_out(texts[:49], seed=0)[1]) == 0
 
 
+def test_where_sources_repeat_one_of_them_is_held_out_with_all_its_translations():
+    held_out = hold_out([f"sentence {number % 40}" for number in range(120)], seed=0)[1]
+    assert len(held_out) == 3
+    assert len(set(held_out % 40)) == 1
+    few = [f"sentence {number % 9}" for number in range(120)]  # over a tenth of the pairs each
+    assert len(hold_out(few, seed=0)[1]) == 0
+
+
 def test_validation_is_on_held_out_pairs(make):
     objective = make()
     scores = objective.validate()

@@ -17,6 +17,7 @@ from headstart.hub.cove import TRANSLATIONS, PretrainedCove, Translated
 from headstart.hub.pretraining import Plan, compute_threads
 from headstart.models.cove import Cove, CoveConfig
 from headstart.pretrain.translation import (
+    FEWEST_PAIRS,
     Objective,
     Pairs,
     Translation,
@@ -250,7 +251,9 @@ def _show(
 ) -> dict[str, Any]:
     """Return BLEU with and without a beam, and some held-out sentences as they are translated."""
     if not len(objective.held_out):
-        progress.note("fewer than fifty pairs: none is held out, so that there is no BLEU")
+        few = len(text) < FEWEST_PAIRS
+        why = "fewer than fifty pairs" if few else "every source has over a tenth of the pairs"
+        progress.note(f"{why}: none is held out, so that there is no BLEU")
         return {}
     with progress.stage("translating held-out pairs"):
         scores = {"greedy": objective.bleu(beam=1), "beam": objective.bleu(beam=_BEAM)}

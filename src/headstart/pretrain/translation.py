@@ -29,7 +29,8 @@ from headstart.tokenize.subwords import SubwordTokenizer
 
 _HELD_OUT_SHARE = 0.02
 _MOST_HELD_OUT = 500  # pairs; more would only make every validation slower
-_FEWEST_PAIRS = 50  # with fewer, none is held out
+FEWEST_PAIRS = 50  # with fewer, none is held out
+_MOST_OF_ONE = 0.1  # of the pairs, that may be held out where one source has more than its share
 _POOL = 50  # batches' worth of pairs that are sorted by length together
 _ALIKE = 3  # target lengths that count as one when pairs are sorted: sources are alike, then, too
 _BATCH_WORDS = 2048
@@ -263,10 +264,11 @@ def hold_out(source_texts: Sequence[str], *, seed: int) -> tuple[Rows, Rows]:
     """Return the pairs to train on and those to validate on, both in order.
 
     Of fifty pairs or more, about 2 % are held out, 500 at most. All translations of one source
-    sentence are on the same side.
+    sentence are on the same side; where every source has more, those of the one with the fewest are
+    held out, if they are a tenth of the pairs at most.
     """
     everything = np.arange(len(source_texts))
-    if len(everything) < _FEWEST_PAIRS:
+    if len(everything) < FEWEST_PAIRS:
         return everything, everything[:0]
     groups: dict[str, list[int]] = {}
     for row, text in enumerate(source_texts):
@@ -279,6 +281,9 @@ def hold_out(source_texts: Sequence[str], *, seed: int) -> tuple[Rows, Rows]:
             break
         if len(chosen) + len(distinct[place]) <= most:
             chosen += distinct[place]
+    if not chosen:
+        fewest = min(distinct, key=len)
+        chosen = fewest if len(fewest) <= _MOST_OF_ONE * len(everything) else []
     held_out = np.sort(np.array(chosen, np.int64))
     return np.setdiff1d(everything, held_out), held_out
 
