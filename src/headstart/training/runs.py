@@ -215,7 +215,7 @@ class _Place:
         to_validate: Whether the step's validation is still to come: a signal had cut it short.
         skipped: Batches left out for their bad numbers, or a loss that stood out.
         spikes: Step and loss of those that stood out.
-        bit_exact: Whether all of it was computed in the same way, to the last bit.
+        bit_exact: Whether it went on after every stop in the way that it was begun.
     """
 
     step: int = 0
