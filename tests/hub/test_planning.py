@@ -81,6 +81,24 @@ def test_validations_take_a_tenth_of_few_minutes_at_most(timed):
     assert found["0.5 minutes"].tokens == (30 - 0.1 * 30 - 0.5) * 1000
 
 
+def test_minutes_too_short_for_a_validation_have_no_loss(timed):
+    estimate = hs.plan("gpt", TEXTS, minutes=0.001)
+    found = courses(estimate)
+    assert found["one epoch"].loss is not None
+    short = found["0.001 minutes"]
+    assert (short.tokens, short.loss, short.beyond) == (0, None, False)
+    assert "0.001 minutes: too short for a step and a validation" in estimate.notes
+
+
+@pytest.mark.parametrize("limit", ["minutes", "epochs"])
+def test_what_needs_a_text_to_be_read_says_so(timed, limit):
+    with pytest.raises(SettingsError, match=f"{limit} need a corpus to be read; or give a number"):
+        hs.plan("bert", **{limit: 1})
+    with pytest.raises(SettingsError, match=f"{limit} need parallel text to be read"):
+        hs.plan("cove", **{limit: 1})
+    assert timed == []
+
+
 def test_a_text_is_timed_once_for_all_lengths(timed):
     first = hs.plan("bert", TEXTS, minutes=5, threads=1)
     again = hs.plan("bert", TEXTS, tokens=5, threads=1)

@@ -52,8 +52,8 @@ def plan(
 ) -> None:
     """Tell what a pretraining will take on this machine, and what loss it will reach.
 
-    The model is trained for some seconds on your text, or without one on text that is made up; what
-    that took is kept.
+    The model is trained for some seconds on your text, or, for --tokens without one, on text
+    that is made up; what that took is kept.
 
     For example:
 
@@ -106,8 +106,9 @@ def _row(found: "Estimate", course: "Course") -> dict[str, object]:
         "epochs": "" if course.epochs is None else f"{course.epochs:.2f}",
         "hours": f"{course.hours:.3g}",
     }
-    if course.loss is not None:
-        row[str(found.loss_of)] = f"{course.loss:.2f}{'?' if course.beyond else ''}"
+    if found.loss_of is not None:
+        loss = "" if course.loss is None else f"{course.loss:.2f}"
+        row[found.loss_of] = f"{loss}{'?' if course.beyond else ''}"
     return row
 
 

@@ -39,6 +39,7 @@ _MANY_EPOCHS = 4  # Muennighoff et al. 2023, https://arxiv.org/abs/2305.16264
 _BUSY = 0.15  # cores' worth of other work that makes a timing doubtful
 _SIZES = {"word2vec": "small", "glove": "small"}  # by default; the others' is mini
 
+_OF_TEXT = ("epochs", "minutes")  # limits that say nothing where there is no text
 _MADE_UP = 3000  # documents of 300 words
 _CODE = 4  # raise it when the same trial would be timed in another way
 
@@ -123,7 +124,8 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
     """Tell what a pretraining will take: hours, memory, disk, and what loss it will reach.
 
     The arguments are those of `pretrain`. The same model is trained on the same kind of batches for
-    some seconds, once for a machine and a text. Without a text it is timed on one that is made up.
+    some seconds, once for a machine and a text. For a number of tokens alone, without a text, it is
+    timed on one that is made up.
 
     Args:
         method: `word2vec`, `glove`, `cove`, `elmo`, `gpt` or `bert`.
@@ -160,7 +162,7 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
     elif method != "cove" and corpus is not None:
         text = as_corpus(corpus, text_column=text_column)
     if text is None and (corpus or parallel or epochs is not None or tokens is None):
-        raise SettingsError(_missing(method))
+        raise SettingsError(_missing(method, [name for name in _OF_TEXT if limits[name]]))
     timed, times = _timed(method, text, settings, progress)
     speed = _carried_on(method, timed, times)
     law = None if options else LAWS.get(method)
@@ -175,8 +177,8 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
                 tokens=count,
                 epochs=None if epoch is None else count / epoch,
                 hours=(speed.preparation_seconds + seconds) / 3600,
-                loss=None if law is None else law.loss(speed.parameters, count),
-                beyond=law is not None and not law.covers(speed.parameters, count),
+                loss=law.loss(speed.parameters, count) if law and count else None,
+                beyond=bool(law and count and not law.covers(speed.parameters, count)),
             )
         )
     return Estimate(
@@ -198,7 +200,10 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
     )
 
 
-def _missing(method: str) -> str:
+def _missing(method: str, limits: Sequence[str]) -> str:
+    if limits:
+        what = "parallel text" if method == "cove" else "a corpus"
+        return f"{limits[0]} need {what} to be read; or give a number of tokens alone"
     if method == "cove":
         return "cove learns from translations: give parallel, or a number of tokens alone"
     return f"{method} needs a corpus, or a number of tokens alone"
@@ -362,6 +367,9 @@ def _notes(
             "losses are those of English Wikipedia and the default vocabulary, to "
             f"{law.error:.2f} nats within these runs"
         )
+    for course in courses:
+        if not course.tokens:
+            yield f"{course.name}: too short for a step and a validation"
     most = max(courses, key=lambda course: course.epochs or 0)
     if method in RUNS and (most.epochs or 0) > _MANY_EPOCHS:
         yield (
