@@ -121,6 +121,16 @@ def test_sentences_stand_end_to_end_with_a_boundary_between(make):
     assert objective.tokens(steps[0][0]) == 24
 
 
+def test_no_part_of_a_single_document_is_left_over_in_every_epoch(make, make_documents):
+    alone = make_documents(1, sentences=(1, 2), tokens=(25, 26), first=2)
+    objective = make(documents=alone, words_per_row=20, rows_per_step=1)
+    assert (objective.rows_per_epoch, objective.left_over) == (1, 6)
+    steps = list(islice(objective.batches(1), 60))
+    assert len({step[0].ids_BT.tobytes() for step in steps}) == 7
+    for (one,), (other,) in zip(steps[51:], objective.batches(52), strict=False):
+        assert np.array_equal(one.ids_BT, other.ids_BT)
+
+
 def test_the_last_boundary_is_predicted(make, make_documents):
     documents = make_documents(1, sentences=(1, 2), tokens=(4, 5), first=2)
     objective = make(documents=documents)

@@ -108,6 +108,19 @@ def test_every_position_is_a_token_and_every_token_is_read_once(make):
     assert objective.tokens(batches[0]) == 24
 
 
+def test_no_part_of_a_single_document_is_left_over_in_every_epoch(make, make_documents):
+    alone = make_documents(1, sentences=(1, 2), tokens=(40, 41), first=3)
+    objective = make(documents=alone, rows_per_step=1)
+    assert (objective.rows_per_epoch, objective.left_over) == (1, len(alone.ids) - 24)
+    steps = list(islice(objective.batches(1), 60))
+    assert len({step[0].ids_BT.tobytes() for step in steps}) > 10
+    read = np.unique(np.concatenate([step[0].ids_BT[0] for step in steps]))
+    assert set(read) >= set(alone.ids[:-1])  # the last one is only predicted
+    again = [step for _, step in zip(range(9), objective.batches(52), strict=False)]
+    for (one,), (other,) in zip(steps[51:], again, strict=True):
+        assert np.array_equal(one.ids_BT, other.ids_BT)
+
+
 def test_documents_stand_end_to_end_and_apart(make, make_documents):
     documents = make_documents(8, sentences=(1, 2), tokens=(1, 60), first=3)
     objective = make(documents=documents, rows_per_step=1)

@@ -27,7 +27,7 @@ from headstart.models.elmo import Elmo
 from headstart.seeds import generator
 from headstart.tokenize.batches import Rows
 from headstart.tokenize.characters import BEGIN, END, words_to_characters
-from headstart.tokenize.documents import EncodedDocuments, hold_out
+from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out
 from headstart.tokenize.words import UNKNOWN_ID
 
 BOUNDARY = 0  # between sentences; padding elsewhere, of which there is none
@@ -157,17 +157,17 @@ class Objective:
         self.sampler = LogUniform(model.config.vocabulary_size, settings.samples)
         self.log_chances = torch.from_numpy(np.log(self.sampler.chances)).float()
         self.training, held_out = hold_out(documents, seed=seed)
-        self.words_per_row, self.rows_per_epoch = self._shape(self.training)
+        self.words_per_row, self.rows_per_epoch, self.left_over = self._shape(self.training)
         self.validation = self.rows_of(held_out) if len(held_out) else []
 
-    def _shape(self, chosen: Rows) -> tuple[int, int]:
-        """Return the length of rows, and how many full ones the documents make."""
+    def _shape(self, chosen: Rows) -> tuple[int, int, int]:
+        """Return the length of rows, how many full ones the documents make, and what is left."""
         ids = np.diff(self.documents.starts)[chosen].sum()
         predictions = int(ids + np.diff(self.documents.documents)[chosen].sum())
         if not ids:
             raise DataError("the corpus has no word; there is nothing to predict")
         words = min(self.settings.words_per_row, predictions)
-        return words, predictions // words
+        return words, predictions // words, predictions % words
 
     @property
     def steps_per_epoch(self) -> int:
@@ -181,6 +181,7 @@ class Objective:
             order = generator(self.seed, "documents", epoch).permutation(self.training)
             stream = _Stream(self.documents, order)
             rows = generator(self.seed, "rows", epoch).permutation(self.rows_per_epoch)
+            first = first_place(self.training, self.left_over, seed=self.seed, epoch=epoch)
             for step in range(at, self.steps_per_epoch):
                 of_step = rows[step * self.settings.rows_per_step :][: self.settings.rows_per_step]
                 at_once = min(self.settings.rows_at_once, -(-len(of_step) // self.size))
@@ -189,7 +190,7 @@ class Objective:
                 ]
                 sample = self.sampler.draw(generator(self.seed, "sample", epoch, step))
                 yield [
-                    Batch(*stream.rows(part, self.words_per_row, sample))
+                    Batch(*stream.rows(part, self.words_per_row, sample, first))
                     for part in parts[self.rank :: self.size]
                 ]
             epoch, at = epoch + 1, 0
@@ -263,7 +264,7 @@ class Objective:
 
     def rows_of(self, chosen: Rows) -> list[Batch]:
         """Return all full rows of some documents, in order."""
-        words, count = self._shape(chosen)
+        words, count, _ = self._shape(chosen)
         stream, nothing = _Stream(self.documents, chosen), np.zeros(0, np.int64)
         return [
             Batch(*stream.rows(np.arange(at, min(count, at + _VALIDATION_ROWS)), words, nothing))
@@ -286,10 +287,10 @@ class _Stream:
         self.offsets = np.concatenate([[0], np.cumsum(lengths + 1)])  # in the stream
 
     def rows(
-        self, numbers: Rows, words: int, sample: NDArray[np.int64]
+        self, numbers: Rows, words: int, sample: NDArray[np.int64], first: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], Rows]:
-        """Return rows `number * words ..` of the stream, with the sample, and their documents."""
-        places = numbers[:, None] * words + np.arange(words + 1)
+        """Return rows `first + number * words ..` of the stream, sample and documents."""
+        places = first + numbers[:, None] * words + np.arange(words + 1)
         of = np.searchsorted(self.offsets, places, "right") - 1
         of = np.minimum(of, len(self.begins_at) - 1)  # the last boundary is after all sentences
         within = places - self.offsets[of]

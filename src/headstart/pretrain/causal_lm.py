@@ -23,7 +23,7 @@ from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.models.gpt import Gpt
 from headstart.seeds import generator
 from headstart.tokenize.batches import Rows
-from headstart.tokenize.documents import EncodedDocuments, hold_out
+from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.training.optimizers import OPTIMIZERS, OptimizerName
 
@@ -142,6 +142,11 @@ class Objective:
         return tokens, (total - 1) // tokens
 
     @property
+    def left_over(self) -> int:
+        """Tokens that the full rows of an epoch leave over."""
+        return self._tokens(self.training) - 1 - self.rows_per_epoch * self.tokens_per_row
+
+    @property
     def steps_per_epoch(self) -> int:
         """Steps that pass over the corpus once."""
         return max(1, self.rows_per_epoch // self.settings.rows_per_step)
@@ -153,6 +158,7 @@ class Objective:
             order = generator(self.seed, "documents", epoch).permutation(self.training)
             stream = _Stream(self.documents, order, self.end)
             rows = generator(self.seed, "rows", epoch).permutation(self.rows_per_epoch)
+            first = first_place(self.training, self.left_over, seed=self.seed, epoch=epoch)
             for step in range(at, self.steps_per_epoch):
                 of_step = rows[step * self.settings.rows_per_step :][: self.settings.rows_per_step]
                 at_once = min(self.settings.rows_at_once, -(-len(of_step) // self.size))
@@ -160,7 +166,8 @@ class Objective:
                     of_step[start : start + at_once] for start in range(0, len(of_step), at_once)
                 ]
                 yield [
-                    stream.rows(part, self.tokens_per_row) for part in parts[self.rank :: self.size]
+                    stream.rows(part, self.tokens_per_row, first)
+                    for part in parts[self.rank :: self.size]
                 ]
             epoch, at = epoch + 1, 0
 
@@ -221,9 +228,9 @@ class _Stream:
         lengths = starts[order + 1] - self.begins_at + self.announced
         self.offsets = np.concatenate([[0], np.cumsum(lengths)])  # in the stream
 
-    def rows(self, numbers: Rows, tokens: int) -> Batch:
-        """Return rows `number * tokens ..` of the stream, with the token after each."""
-        places = numbers[:, None] * tokens + np.arange(tokens + 1)
+    def rows(self, numbers: Rows, tokens: int, first: int = 0) -> Batch:
+        """Return rows `first + number * tokens ..` of the stream, with the token after each."""
+        places = first + numbers[:, None] * tokens + np.arange(tokens + 1)
         of = np.searchsorted(self.offsets, places, "right") - 1
         within = places - self.offsets[of]
         ids = self.ids[self.begins_at[of] + np.maximum(within - self.announced, 0)].astype(np.int64)

@@ -122,3 +122,20 @@ def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple
         far[sizes * least > sizes.sum() * _MOST_OF_ALL] = np.inf  # never all: documents are enough
         chosen = np.argsort(far, kind="stable")[:least]
     return np.sort(np.delete(order, chosen)), np.sort(order[chosen])
+
+
+def first_place(documents: Rows, left_over: int, *, seed: int, epoch: int) -> int:
+    """Return where the rows of an epoch begin, of documents that stand end to end.
+
+    Full rows leave something over. Of several documents, whose order is another in each epoch, that
+    is never the same for long; of one it would always be its end, so that the beginning is drawn.
+
+    Args:
+        documents: Those that are trained on.
+        left_over: Tokens after the last full row, if the first begins at 0.
+        seed: Decides it, with the epoch.
+        epoch: How many there were before.
+    """
+    if len(documents) > 1:
+        return 0
+    return int(generator(seed, "first place", epoch).integers(left_over + 1))
