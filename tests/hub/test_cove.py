@@ -17,7 +17,7 @@ from headstart.errors import (
     MissingExtraError,
     SettingsError,
 )
-from headstart.hub import cove_pretraining
+from headstart.hub import cove_pretraining, store
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.store import load_encoder, pretrain
@@ -244,6 +244,17 @@ def test_vectors_that_are_kept_are_not_taken_for_others(budgets, tmp_path, chang
     with pytest.raises(InterruptedError):
         pretrain("cove", **how)
     assert len(budgets) == 3  # word vectors once
+
+
+def test_of_several_processes_the_first_makes_the_word_vectors(monkeypatch):
+    matrix = np.ones((len(WORDS), 6), np.float32)
+    theirs = PretrainedWordVectors.from_words(
+        "glove", WORDS, matrix, config={}, lineage={"seconds": 0.0}
+    )
+    monkeypatch.setattr(store, "rank_and_size", lambda: (1, 2))
+    monkeypatch.setattr(store, "from_first", lambda made: made or [theirs])
+    cove = pretrain("cove", parallel=PAIRS, **SMALL)
+    assert cove.lineage["vectors"] == theirs.name
 
 
 @pytest.mark.parametrize(

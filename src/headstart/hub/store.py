@@ -41,6 +41,7 @@ from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
 from headstart.training.array_runs import SAVE_MINUTES
 from headstart.training.checkpoints import open_run
+from headstart.training.distributed import from_first, process_group, rank_and_size
 
 WIDTHS = {"tiny": 25, "mini": 50, "small": 100, "medium": 200, "base": 300}
 EPOCHS = {"word2vec": 5, "glove": 25}
@@ -325,12 +326,15 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         pairs = as_parallel(parallel or ())
         for note in pairs.notes:
             progress.note(note)
-        if vectors is not None:
-            words = _word_vectors(vectors, progress=progress)
-        else:
-            words = _source_vectors(pairs, plan, vector_width(size), min_count)
-            plan = replace(plan, budget=_without(plan.budget, words.lineage["seconds"]))
-        return pretrain_cove(pairs, words, plan, size=size, target=target)
+        with process_group():
+            if vectors is not None:
+                words = _word_vectors(vectors, progress=progress)
+            else:
+                width, first = vector_width(size), rank_and_size()[0] == 0
+                made = [_source_vectors(pairs, plan, width, min_count)] if first else []
+                (words,) = from_first(made)  # no two trainings of GloVe need be alike
+                plan = replace(plan, budget=_without(plan.budget, words.lineage["seconds"]))
+            return pretrain_cove(pairs, words, plan, size=size, target=target)
     if corpus is None:
         raise SettingsError(f"{method} needs a corpus")
     text = as_corpus(corpus, text_column=text_column)
