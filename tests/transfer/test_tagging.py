@@ -1,5 +1,6 @@
 """Tagging under every method: what is learnt, what is owed, what is kept, and what is refused."""
 
+import copy
 from itertools import chain
 
 import numpy as np
@@ -25,7 +26,7 @@ from headstart.transfer.methods import (
     TfIdf,
     Training,
 )
-from headstart.transfer.tag_task import TagTask
+from headstart.transfer.tag_task import TagTask, window_inputs
 from headstart.transfer.token_tagger import TokenTagger
 
 BRIEF = Training(hidden=8, batch_size=8, min_steps=30, max_steps=60, evaluate_every=10, patience=2)
@@ -237,6 +238,16 @@ def test_long_sentences_are_learnt_in_windows(encoders, tagged):
     its = [list(chain(*tags[at : at + 10])) for at in range(0, 30, 5)]
     tagger = TokenTagger(encoders["bert"], METHODS["bert:finetune"][1]).fit(joined, its)
     assert tagger.score(sentences, tags) > 0.6
+
+
+def test_of_overlapping_windows_a_decoder_is_given_those_with_most_before_a_word(encoders):
+    encoder = encoders["bert"]
+    decoder = encoder.with_model(copy.deepcopy(encoder.model))
+    decoder.model.is_causal = True  # as one of transformers that has been tried
+    words = [list(chain(*make_sentences(6, first=0, last=10, seed=5)[0]))]
+    both, left = (window_inputs(each, words, 24) for each in (encoder, decoder))
+    assert (left.place_N >= both.place_N).all()
+    assert (left.place_N > both.place_N).any()
 
 
 @pytest.mark.parametrize("name", ["scratch", "glove:frozen", "bert:finetune"])

@@ -80,6 +80,8 @@ class Gpt(nn.Module):
         generator: Where fresh weights come from.
     """
 
+    is_causal = True
+
     def __init__(self, config: GptConfig, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config

@@ -39,6 +39,11 @@ class Encoder(Protocol):
         ...
 
 
+def is_causal(encoder: Encoder) -> bool:
+    """Return whether a token's state knows nothing of the tokens after it, as in decoders."""
+    return bool(getattr(encoder, "is_causal", False))
+
+
 def device_of(encoder: Encoder) -> torch.device:
     """Return where an encoder computes: it takes ids from anywhere, and leaves its states there."""
     return next(cast("nn.Module", encoder).parameters()).device

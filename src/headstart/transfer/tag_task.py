@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.data.splits import validation_part
 from headstart.hub.bundle import Pretrained
 from headstart.models.elmo import Elmo
-from headstart.models.gpt import Gpt
+from headstart.models.interface import is_causal
 from headstart.models.word_vectors import WordVectors
 from headstart.tasks.crf import Legal
 from headstart.tasks.taggers import Spelled, WordInputs, legal_tags
@@ -131,7 +131,7 @@ def window_inputs(encoder: Pretrained, sentences: Sentences, max_tokens: int) ->
         room=len(longest[0]) - len(before) - len(after),
         before=before,
         after=after,
-        causal=isinstance(encoder.model, Gpt),
+        causal=is_causal(encoder.model),
     )
 
 

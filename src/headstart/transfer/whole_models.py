@@ -22,7 +22,7 @@ from headstart.hub.proof import Proof, distance
 from headstart.models.bert import Bert
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.models.gpt import Gpt
-from headstart.models.interface import Encoder, Pooling, device_of
+from headstart.models.interface import Encoder, Pooling, device_of, is_causal
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.tasks.heads import (
@@ -273,7 +273,7 @@ def _start_of(
     """
     asked = method.pooling if isinstance(method, FineTune) else None
     pooling = asked or encoder.pooling
-    if pooling == "cls" and getattr(encoder.model, "is_causal", isinstance(encoder, PretrainedGpt)):
+    if pooling == "cls" and is_causal(encoder.model):
         raise SettingsError("a decoder's first token has read nothing of a text; pool last or mean")
     if not isinstance(encoder, PretrainedGpt):
         reading = Reading(max_tokens=task.max_tokens, pooling=pooling, pairs=task.pairs)

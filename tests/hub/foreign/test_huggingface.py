@@ -151,6 +151,8 @@ def test_a_sentence_encoder_says_how_it_pools(tiny, saved):
         ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
         ({"pooling_mode_cls_token": True}, "cls"),
         ({"pooling_mode": "mean"}, "mean"),
+        ({"pooling_mode_mean_tokens": False, "pooling_mode_lasttoken": True}, "last"),
+        ({"pooling_mode": "lasttoken"}, "last"),
     ]:
         pooling.write_text(json.dumps(config))
         assert load_encoder(folder).config["pooling"] == expected

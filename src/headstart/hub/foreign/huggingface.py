@@ -160,7 +160,9 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def read_pooling(folder: Path) -> str | None:
-    """Return how a sentence encoder makes one vector of a text: `cls`, `mean`; None if it is none.
+    """Return how a sentence encoder makes one vector of a text: `cls`, `mean` or `last`.
+
+    None stands for a folder that is none.
 
     Raises:
         FormatError: In another way.
@@ -172,8 +174,8 @@ def read_pooling(folder: Path) -> str | None:
     ways = {name for name, value in config.items() if name.startswith("pooling_mode_") and value}
     if not ways:
         ways = {f"pooling_mode_{config.get('pooling_mode')}"}
-    for name, way in (("cls", {"pooling_mode_cls_token"}), ("mean", {"pooling_mode_mean_tokens"})):
-        if ways in (way, {f"pooling_mode_{name}"}):
+    for name, way in (("cls", "cls_token"), ("mean", "mean_tokens"), ("last", "lasttoken")):
+        if ways in ({f"pooling_mode_{way}"}, {f"pooling_mode_{name}"}):
             return name
     raise FormatError(f"{path}: pools in a way that headstart does not: {', '.join(sorted(ways))}")
 
