@@ -63,7 +63,7 @@ $(PEERS):
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-bench: $(PEERS)  ## Measure speed and quality side by side with peers (an hour)
+bench: $(PEERS)  ## Measure speed and quality side by side with peers (some hours)
 	$(BIN)/python -m benchmarks
 
 bench-quick: $(PEERS)  ## Speed alone, on small inputs (minutes)

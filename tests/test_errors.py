@@ -15,6 +15,7 @@ LEAVES = [
     (errors.LockedError, RuntimeError, 73),
     (errors.StorageError, OSError, 74),
     (errors.ExistsError, FileExistsError, 2),
+    (errors.NothingTakenError, errors.TransferError, 2),
     (errors.InterruptedRunError, RuntimeError, 75),
     (errors.NonFiniteError, ArithmeticError, 76),
 ]
@@ -30,4 +31,5 @@ def test_leaf(leaf, builtin, exit_code):
 
 def test_every_leaf_is_listed():
     leaves = {leaf for leaf, _, _ in LEAVES}
-    assert leaves == {*errors.HeadstartError.__subclasses__(), errors.ExistsError}
+    lower = {errors.ExistsError, errors.NothingTakenError}
+    assert leaves == {*errors.HeadstartError.__subclasses__(), *lower}

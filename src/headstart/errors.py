@@ -48,6 +48,12 @@ class TransferError(HeadstartError, RuntimeError):
     exit_code = 70
 
 
+class NothingTakenError(TransferError, FormatError):
+    """A file of weights holds nothing of the model, which would start from random ones."""
+
+    exit_code = 2
+
+
 class MemoryLimitError(HeadstartError, MemoryError):
     """There is too little memory; what was saved before is untouched."""
 

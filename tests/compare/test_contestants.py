@@ -116,11 +116,6 @@ def test_the_part_that_is_wrong_is_named(text, told):
         parse_all(["scratch", text])
 
 
-def test_one_text_is_no_list_of_methods():
-    with pytest.raises(SettingsError, match=r"must be a list of texts, such as \['tfidf'\]"):
-        parse_all("tfidf")
-
-
 def test_what_only_the_loaded_encoder_shows(vectors, bert, elmo, cove):
     for text in ("mine=f:scratch", "mine=f:lora", "mine+adapt=f:probe"):
         with pytest.raises(SettingsError, match="word vectors"):

@@ -317,6 +317,8 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
         ({"label_budgets": [2]}, SettingsError, "below the 3 classes"),
         ({"methods": ["bert:magic"]}, SettingsError, "bert:magic"),
         ({"methods": ["glove=no-such.txt:probe"]}, FormatError, r"no-such\.txt: no such file"),
+        ({"methods": "tfidf"}, SettingsError, r"methods must be a list, such as \['tfidf'\]"),
+        ({"label_budgets": 20}, SettingsError, r"label_budgets must be a list, such as \[20\]"),
         ({"seeds": 0}, SettingsError, "seeds must be above 0"),
         ({"pretrain_minutes": 0}, SettingsError, "pretrain_minutes must be above 0"),
         (

@@ -27,7 +27,12 @@ def test_labels_that_differ_are_not(labels):
 
 @pytest.mark.parametrize(
     ("labels", "mark"),
-    [(["a|b", "b|a"], "|"), (["a; b", "c;a", "b", "c", "d"], ";"), (["a,b", "a,b,c", "c"], ",")],
+    [
+        (["a|b", "b|a"], "|"),
+        (["a|b", "a", "b"], "|"),
+        (["a; b", "c;a", "b", "c", "d"], ";"),
+        (["a,b", "a,b,c", "c"], ","),
+    ],
 )
 def test_several_labels_in_one_cell_are_noted(labels, mark):
     (note,) = note_several([*labels, "other"])

@@ -59,7 +59,7 @@ def compare(
         typer.Option(
             parser=comma_list(str),
             metavar="A,B,..",
-            help="Methods NAME[+adapt][=SOURCE][:TRANSFER].",
+            help="Methods NAME[+adapt][=SOURCE]:TRANSFER, scratch, tfidf, majority.",
         ),
     ] = None,
     labels: Annotated[

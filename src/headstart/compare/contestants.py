@@ -1,6 +1,6 @@
 """Who takes part in a comparison: methods as a user writes them.
 
-`NAME[+adapt][=SOURCE][:TRANSFER]`, and a few names that stand for themselves.
+`NAME[+adapt][=SOURCE]:TRANSFER`, and a few names that stand for themselves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -170,8 +170,6 @@ def parse_all(texts: Sequence[str]) -> list[Contestant]:
     Raises:
         SettingsError: One cannot be read, occurs twice, or gives a name a second source.
     """
-    if isinstance(texts, str):
-        raise SettingsError(f"methods must be a list of texts, such as [{texts!r}]")
     contestants = [Contestant.parse(text) for text in texts]
     if not contestants:
         raise SettingsError("a comparison needs at least one method")

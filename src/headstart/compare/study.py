@@ -157,7 +157,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
             list of documents; without it, the training texts without labels.
         parallel: Translations for CoVe to learn from: two files of as many lines, the language of
             the texts first, a TSV of the two, or a list of pairs.
-        methods: `NAME[+adapt][=SOURCE][:TRANSFER]`; a good selection by default. CoVe, ELMo, BERT
+        methods: `NAME[+adapt][=SOURCE]:TRANSFER`; a good selection by default. CoVe, ELMo, BERT
             and GPT take minutes of pretraining and more of training, so on your own data they are
             named or not run: `bert:finetune`, and `bert:scratch` beside it.
         label_budgets: Numbers of labels, or of tagged sentences; by default those of a usual
@@ -199,6 +199,9 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         LockedError: Another process is using `out`.
         InterruptedRunError: Stopped by Ctrl-C; the same call goes on.
     """
+    for name, one in (("methods", methods), ("label_budgets", label_budgets)):
+        if isinstance(one, str | int):
+            raise SettingsError(f"{name} must be a list, such as [{one!r}]")
     if isinstance(parallel, list | tuple) and all(isinstance(one, str) for one in parallel):
         parallel = [Path(str(one)) for one in parallel]
     asked: dict[str, Any] = {
@@ -276,7 +279,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         test=test_rows,
         corpus=text,
         parallel=translations,
-        contestants=parse_for(chosen, list(methods or defaults)),
+        contestants=parse_for(chosen, methods or defaults),
         budgets=choose_budgets(label_budgets, chosen, train, quick=quick),
         seeds=seeds,
         allowance=now(usual if minutes is None else minutes),

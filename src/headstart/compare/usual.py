@@ -1,5 +1,7 @@
 """What is compared where nobody says what: the usual methods, and those of the demos."""
 
+from collections.abc import Sequence
+
 from headstart.compare.contestants import IN_CONTEXT, Contestant, parse_all
 from headstart.compare.tasks import ComparedTask
 from headstart.data.demo import Demo
@@ -47,7 +49,7 @@ def demo_methods(
     return (*usual_methods(task), *(method.format(**published) for method in chosen))
 
 
-def parse_for(task: ComparedTask, methods: list[str]) -> list[Contestant]:
+def parse_for(task: ComparedTask, methods: Sequence[str]) -> list[Contestant]:
     """Read the methods of a comparison.
 
     Raises:

@@ -32,7 +32,8 @@ def note_labels(labels: Iterable[str]) -> list[str]:
 def note_several(labels: Iterable[str]) -> list[str]:
     """Return a note of labels that seem to be several of one text, in one cell.
 
-    Each of their parts is a label by itself, or a part of another one.
+    Each of their parts is a label by itself, or a part of another one; of a single such label, all
+    are labels.
     """
     names = set(labels)
     for mark in _BETWEEN:
@@ -43,7 +44,7 @@ def note_several(labels: Iterable[str]) -> list[str]:
             for name, its in parts.items()
             if len(its) > 1 and all(part and found[part] > 1 for part in its)
         )
-        if len(several) > 1:
+        if len(several) > 1 or any(names.issuperset(parts[name]) for name in several):
             return [
                 f"{' and '.join(map(repr, several[:2]))}{_more(len(several) - 2)}: several labels "
                 f"of a text? they are read as classes of their own; for {mark!r} between labels "

@@ -77,10 +77,11 @@ def load_encoder(
 
     Raises:
         FormatError: There is nothing there, or it is not what its format promises.
-        SettingsError: `revision` is given with something that is no hub id.
+        SettingsError: `revision` is given with something that is no hub id, or `vocabulary` with
+            a folder.
         NetworkError: The hub cannot be reached, or has no such model.
         MissingExtraError: The encoder needs `transformers`, and it is not installed.
-        TransferError: Nothing in the file belongs to the model.
+        NothingTakenError: Nothing in the file belongs to the model.
     """
     reuse_freed_memory()
     path = Path(source)
@@ -94,6 +95,8 @@ def load_encoder(
     if revision is not None:
         raise SettingsError(f"{source}: is no hub id, so that it has no revision {revision!r}")
     if path.is_dir():
+        if vocabulary is not None:
+            raise SettingsError(f"{path}: is a folder, which is read whole; leave vocabulary out")
         return _load_folder(path, {"source": path.name}, progress)
     if not path.exists():
         raise FormatError(

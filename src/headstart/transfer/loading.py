@@ -68,7 +68,8 @@ def load(
 
     Raises:
         FormatError: There is nothing there, or it is not what its format promises.
-        SettingsError: There is no such device, or what is loaded computes on the CPU alone.
+        SettingsError: There is no such device, or what is loaded computes on the CPU alone, or
+            `vocabulary` is given with a folder.
 
     Example:
         >>> import tempfile

@@ -541,6 +541,11 @@ def test_what_lies_here_is_no_id(tmp_path, monkeypatch):
         load_encoder("bert", revision="main")
 
 
+def test_some_words_of_a_folder_cannot_be_asked_for(tiny, saved):
+    with pytest.raises(SettingsError, match="is a folder, which is read whole"):
+        load_encoder(saved(tiny("BertModel")), vocabulary=["cat"])
+
+
 COMMIT = "c0ffee" * 6 + "c0ff"
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import FormatError, TransferError
+from headstart.errors import FormatError, NothingTakenError
 from headstart.models.blank import blank_weights
 from headstart.weights import FLOATS
 
@@ -183,7 +183,7 @@ def fill(
         optional: Tensors that the model could have but is made without.
 
     Raises:
-        TransferError: Nothing in the file belongs to the model.
+        NothingTakenError: Nothing in the file belongs to the model.
         FormatError: A tensor is missing, has another shape, or holds no finite numbers.
     """
     place, tensors = translated.place, translated.tensors
@@ -191,7 +191,7 @@ def fill(
         model = make()
     expected = model.state_dict()
     if not tensors.keys() & expected.keys():
-        raise TransferError(
+        raise NothingTakenError(
             f"{place}: none of its {len(tensors) + len(translated.unexpected):,} tensors belongs "
             f"to the model ({shown(translated.unexpected)}); it would start from random weights"
         )
