@@ -199,9 +199,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         LockedError: Another process is using `out`.
         InterruptedRunError: Stopped by Ctrl-C; the same call goes on.
     """
-    for name, one in (("methods", methods), ("label_budgets", label_budgets)):
-        if isinstance(one, str | int):
-            raise SettingsError(f"{name} must be a list, such as [{one!r}]")
+    _check_lists(methods=methods, label_budgets=label_budgets)
     if isinstance(parallel, list | tuple) and all(isinstance(one, str) for one in parallel):
         parallel = [Path(str(one)) for one in parallel]
     asked: dict[str, Any] = {
@@ -556,6 +554,13 @@ def _all_texts(task: ComparedTask, examples: Examples) -> list[str]:
 
 def _finite(minutes: float) -> float | None:
     return None if math.isinf(minutes) else minutes
+
+
+def _check_lists(**given: object) -> None:
+    """Refuse one text or number where a list of them is meant."""
+    for name, value in given.items():
+        if isinstance(value, str | int):
+            raise SettingsError(f"{name} must be a list, such as [{value!r}]")
 
 
 def _as_setting(source: object) -> str | list[str] | None:
