@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from headstart import storage
-from headstart.errors import FormatError, LockedError, StorageError
+from headstart.errors import ExistsError, FormatError, LockedError, StorageError
 from headstart.storage import (
     cache_folder,
     check_manifest,
@@ -75,7 +75,7 @@ def test_an_error_leaves_nothing(tmp_path):
 
 def test_an_existing_folder_is_not_touched(tmp_path):
     save(tmp_path / "model", "old")
-    with pytest.raises(StorageError, match="exists already"):
+    with pytest.raises(ExistsError, match="exists already"):
         save(tmp_path / "model", "new")
     assert (tmp_path / "model" / "part" / "a.txt").read_text() == "old"
 
@@ -86,7 +86,7 @@ def test_a_folder_that_appears_meanwhile_is_not_touched(tmp_path):
             (folder / "a.txt").write_text("second")
             save(tmp_path / "model", "first")
 
-    with pytest.raises(StorageError, match="exists already"):
+    with pytest.raises(ExistsError, match="exists already"):
         save_late()
     assert (tmp_path / "model" / "part" / "a.txt").read_text() == "first"
     assert os.listdir(tmp_path) == ["model"]
@@ -97,9 +97,9 @@ def test_overwrite_replaces_what_headstart_saved_and_nothing_else(tmp_path):
     save(tmp_path / "thesis", overwrite=True)  # an empty folder may go
     save(tmp_path / "thesis", overwrite=True)
     (tmp_path / "thesis" / "manifest.json").rename(tmp_path / "manifest.json")
-    with pytest.raises(StorageError, match=r"thesis: holds 'b\.txt' and no manifest\.json, so"):
+    with pytest.raises(ExistsError, match=r"thesis: holds 'b\.txt' and no manifest\.json, so"):
         save(tmp_path / "thesis", overwrite=True)
-    with pytest.raises(StorageError, match=r"manifest\.json: is a file, and no folder"):
+    with pytest.raises(ExistsError, match=r"manifest\.json: is a file, and no folder"):
         save(tmp_path / "manifest.json", overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["manifest.json", "thesis"]
     assert sorted(os.listdir(tmp_path / "thesis")) == ["b.txt", "part"]

@@ -48,12 +48,6 @@ class TransferError(HeadstartError, RuntimeError):
     exit_code = 70
 
 
-class NothingTakenError(TransferError, FormatError):
-    """A file of weights holds nothing of the model, which would start from random ones."""
-
-    exit_code = 2
-
-
 class MemoryLimitError(HeadstartError, MemoryError):
     """There is too little memory; what was saved before is untouched."""
 
@@ -72,7 +66,7 @@ class StorageError(HeadstartError, OSError):
     exit_code = 74
 
 
-class ExistsError(StorageError, FileExistsError):
+class ExistsError(HeadstartError, FileExistsError):
     """What would be written exists already; nothing has changed."""
 
     exit_code = 2

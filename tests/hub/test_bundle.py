@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.errors import FormatError, SettingsError, StorageError
+from headstart.errors import ExistsError, FormatError, SettingsError, StorageError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, read_folder, write_folder
 from headstart.hub.store import load_encoder
 from headstart.models.word_vectors import WordVectors
@@ -117,7 +117,7 @@ def test_an_encoder_of_word_pieces_is_saved(tmp_path):
 
 def test_an_existing_folder_is_refused_unless_told(tmp_path):
     make().save(tmp_path / "encoder")
-    with pytest.raises(StorageError, match="exists already"):
+    with pytest.raises(ExistsError, match="exists already"):
         make().save(tmp_path / "encoder")
     other = make(matrix=MATRIX + 1)
     other.save(tmp_path / "encoder", overwrite=True)

@@ -8,7 +8,7 @@ import resource
 import numpy as np
 import pytest
 
-from headstart.errors import DataError, FormatError, StorageError
+from headstart.errors import DataError, ExistsError, FormatError, StorageError
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 from headstart.transfer.methods import (
@@ -86,7 +86,7 @@ def test_fitted_vectors_are_those_of_the_pipeline(fitted, encoder, task):
 def test_an_existing_folder_is_refused_and_replaced_on_demand(fitted, encoder, task, tmp_path):
     folder = fitted.save(tmp_path / "model")
     other = TextClassifier(encoder, "probe").fit(*task)
-    with pytest.raises(StorageError, match="exists already"):
+    with pytest.raises(ExistsError, match="exists already"):
         other.save(folder)
     assert load(folder).method_ == fitted.method_
     other.save(folder, overwrite=True)

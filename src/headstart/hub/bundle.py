@@ -142,7 +142,8 @@ class Pretrained:
         """Write the folder, whole or not at all.
 
         Raises:
-            StorageError: It exists and `overwrite` is false, or the disk refuses.
+            ExistsError: It exists and `overwrite` is false.
+            StorageError: The disk refuses.
         """
         folder = Path(folder)
         return write_folder(
@@ -356,7 +357,8 @@ def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
         encoder: An encoder that belongs to it, saved as a folder `encoder` inside.
 
     Raises:
-        StorageError: It exists and `overwrite` is false, or the disk refuses.
+        ExistsError: It exists and `overwrite` is false.
+        StorageError: The disk refuses.
     """
     about: dict[str, Any] = {"format": FORMAT, **config}
     if transformers is not None:

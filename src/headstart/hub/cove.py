@@ -230,7 +230,8 @@ class PretrainedCove(Pretrained):
         """Write the folder, whole or not at all.
 
         Raises:
-            StorageError: It exists and `overwrite` is false, or the disk refuses.
+            ExistsError: It exists and `overwrite` is false.
+            StorageError: The disk refuses.
         """
         folder = Path(folder)
         files = {} if self.target is None else {TARGET: self.target.as_json()}

@@ -148,7 +148,8 @@ class PretrainedBert(Pretrained):
         """Write the folder, whole or not at all; `transformers` reads it, too.
 
         Raises:
-            StorageError: It exists and `overwrite` is false, or the disk refuses.
+            ExistsError: It exists and `overwrite` is false.
+            StorageError: The disk refuses.
         """
         config, tensors = bert.to_transformers(
             self.model, specials=self.tokenizer.specials, family=self.config["family"]
@@ -342,7 +343,8 @@ class PretrainedGpt(Pretrained):
 
         Raises:
             SettingsError: The sizes are of no model of `transformers`.
-            StorageError: The folder exists and `overwrite` is false, or the disk refuses.
+            ExistsError: The folder exists and `overwrite` is false.
+            StorageError: The disk refuses.
         """
         config, tensors = openai_gpt.to_transformers(self.model, specials=self.tokenizer.specials)
         return _save(self, Path(folder), config, tensors, overwrite=overwrite)

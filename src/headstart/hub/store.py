@@ -81,7 +81,6 @@ def load_encoder(
             a folder.
         NetworkError: The hub cannot be reached, or has no such model.
         MissingExtraError: The encoder needs `transformers`, and it is not installed.
-        NothingTakenError: Nothing in the file belongs to the model.
     """
     reuse_freed_memory()
     path = Path(source)

@@ -87,7 +87,8 @@ class PretrainedTransformer(Pretrained):
         """Write the folder, whole or not at all; `transformers` reads it, too.
 
         Raises:
-            StorageError: It exists and `overwrite` is false, or the disk refuses.
+            ExistsError: It exists and `overwrite` is false.
+            StorageError: The disk refuses.
         """
         folder = Path(folder)
         transformers = import_transformers(f"saving {self.name}")

@@ -193,7 +193,8 @@ class TextClassifier:
         """Write the model as a folder, whole or not at all; `headstart.load` reads it.
 
         Raises:
-            StorageError: The folder exists and `overwrite` is false, or the disk refuses.
+            ExistsError: The folder exists and `overwrite` is false.
+            StorageError: The disk refuses.
             DataError: The labels are of a type that JSON has not.
         """
         check_is_fitted(self, "classes_")

@@ -130,7 +130,8 @@ class TextRegressor:
         `transformers` does not open it: its models have no mean and standard deviation.
 
         Raises:
-            StorageError: The folder exists and `overwrite` is false, or the disk refuses.
+            ExistsError: The folder exists and `overwrite` is false.
+            StorageError: The disk refuses.
         """
         check_is_fitted(self, "mean_")
         folder, parts = Path(folder), folder_parts(self.model_, ())

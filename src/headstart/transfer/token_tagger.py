@@ -232,7 +232,8 @@ class TokenTagger:
         """Write the tagger as a folder, whole or not at all; `headstart.load` reads it.
 
         Raises:
-            StorageError: The folder exists and `overwrite` is false, or the disk refuses.
+            ExistsError: The folder exists and `overwrite` is false.
+            StorageError: The disk refuses.
         """
         check_is_fitted(self, "classes_")
         folder = Path(folder)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from headstart.errors import FormatError, SettingsError, TransferError
+from headstart.errors import FormatError, SettingsError
 from headstart.hub.foreign import openai_gpt
 from headstart.models.gpt import Gpt, GptConfig, Sampling, generate
 from headstart.tokenize.subwords import Specials
@@ -139,7 +139,7 @@ def test_tensors_that_do_not_fit_are_refused(tiny, change, message):
 
 def test_a_file_without_any_tensor_of_the_model_is_no_transfer(tiny):
     config = tiny("GPT2Model").config.to_dict()
-    with pytest.raises(TransferError, match=r"none of its 1 tensors belongs to the model"):
+    with pytest.raises(FormatError, match=r"none of its 1 tensors belongs to the model"):
         openai_gpt.from_transformers(config, {"x": torch.zeros(3)}, place="model")
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import FormatError, NothingTakenError
+from headstart.errors import FormatError
 from headstart.models.blank import blank_weights
 from headstart.weights import FLOATS
 
@@ -183,15 +183,15 @@ def fill(
         optional: Tensors that the model could have but is made without.
 
     Raises:
-        NothingTakenError: Nothing in the file belongs to the model.
-        FormatError: A tensor is missing, has another shape, or holds no finite numbers.
+        FormatError: Nothing in the file belongs to the model, or a tensor is missing, has another
+            shape, or holds no finite numbers.
     """
     place, tensors = translated.place, translated.tensors
     with blank_weights():
         model = make()
     expected = model.state_dict()
     if not tensors.keys() & expected.keys():
-        raise NothingTakenError(
+        raise FormatError(
             f"{place}: none of its {len(tensors) + len(translated.unexpected):,} tensors belongs "
             f"to the model ({shown(translated.unexpected)}); it would start from random weights"
         )

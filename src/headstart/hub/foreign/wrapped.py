@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import FormatError, MissingExtraError, NothingTakenError
+from headstart.errors import FormatError, MissingExtraError
 from headstart.hub.foreign.huggingface import read_weights
 from headstart.hub.foreign.tensor_names import Report, check_values, shown
 from headstart.weights import FLOATS
@@ -131,9 +131,8 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
 
     Raises:
         MissingExtraError: `transformers` is not installed.
-        FormatError: It knows no such model, the weights do not fit, or headstart cannot find its
-            way about the model.
-        NothingTakenError: Nothing in the file belongs to the model.
+        FormatError: It knows no such model, the weights do not fit, none of them belongs to the
+            model, or headstart cannot find its way about it.
     """
     kind = config.get("model_type")
     transformers = import_transformers(f"{folder}: a model of kind {kind!r}")
@@ -221,7 +220,7 @@ def _report(folder: Path, model: nn.Module, found: Mapping[str, Any]) -> Report:
     missing = sorted(found["missing_keys"])
     total = len(model.state_dict())
     if len(missing) >= total:
-        raise NothingTakenError(
+        raise FormatError(
             f"{folder}: none of its tensors belongs to the model "
             f"({shown(sorted(found['unexpected_keys']))}); it would start from random weights"
         )
