@@ -85,11 +85,11 @@ def test_what_cannot_be(run, files):
     assert "no vectors of words" in run("inspect", "model", "--data", "train.csv")[2]
 
     rows = (f"{word},{number}" for number, word in enumerate(["team", "bank", "shares"] * 4))
-    (files / "grades.csv").write_text("\n".join(["text,label", *rows]))
-    words = ("fit", "regression", "grades.csv", "--encoder", "words.vec", "--transfer", "probe")
-    assert run(*words, "--out", "grades")[0] == 0
-    told = run("inspect", "grades", "--data", "grades.csv")[2]
-    assert "grades: gives numbers, and --data shows words that tell classes apart" in told
+    (files / "rated.csv").write_text("\n".join(["text,label", *rows]))
+    words = ("fit", "regression", "rated.csv", "--encoder", "words.vec", "--transfer", "probe")
+    assert run(*words, "--out", "rated")[0] == 0
+    told = run("inspect", "rated", "--data", "rated.csv")[2]
+    assert "rated: gives numbers, and --data shows words that tell classes apart" in told
     rows = (f"{word},{label}" for word, label in [("team", "a|b"), ("bank", "b"), ("cup", "a")] * 4)
     (files / "sets.csv").write_text("\n".join(["text,label", *rows]))
     words = ("fit", "classification", "sets.csv", "--label-separator", "|", "--transfer", "tfidf")

@@ -8,6 +8,7 @@ from torch import nn
 
 from headstart.models.bert import Bert, BertConfig
 from headstart.models.blank import blank_weights
+from headstart.models.gpt import Gpt, GptConfig
 from headstart.models.word_vectors import WordVectors
 
 
@@ -33,10 +34,12 @@ def test_the_compiler_is_not_imported() -> None:
 import sys
 from headstart.models.bert import {Bert.__name__}, {BertConfig.__name__}
 from headstart.models.blank import blank_weights
+from headstart.models.gpt import {Gpt.__name__}, {GptConfig.__name__}
 from headstart.models.word_vectors import {WordVectors.__name__}
 with blank_weights():
     Bert(BertConfig(vocabulary_size=10, width=8, heads=2, feed_forward=8))
+    Gpt(GptConfig(vocabulary_size=10, width=8, heads=2, feed_forward=8))
 WordVectors.from_matrix([[0.0, 0.0], [1.0, 2.0]])
-sys.exit("torch._dynamo" in sys.modules)
+sys.exit(bool({{"torch._dynamo", "sympy"}} & set(sys.modules)))
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

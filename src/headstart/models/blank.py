@@ -18,12 +18,12 @@ def blank_weights() -> Iterator[None]:
         ...     torch.nn.Embedding(10, 4).weight.device
         device(type='meta')
     """
-    with torch.device("meta"), _NoNormals():
+    with torch.device("meta"), _NoNumbers():
         yield
 
 
-class _NoNormals(TorchFunctionMode):
-    """Leave normal draws out: on "meta", the first imports torch's compiler, a second's work."""
+class _NoNumbers(TorchFunctionMode):
+    """Leave draws and divisions out: on "meta", the first imports torch's compiler, or sympy."""
 
     def __torch_function__(
         self,
@@ -34,6 +34,6 @@ class _NoNormals(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401 - what torch returns
         del types
         given = kwargs or {}
-        if func in (Tensor.normal_, nn.init.normal_):
+        if func in (Tensor.normal_, Tensor.div_, nn.init.normal_):
             return given["tensor"] if "tensor" in given else args[0]
         return func(*args, **given)

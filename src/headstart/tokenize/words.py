@@ -59,7 +59,9 @@ class WordTokenizer:
         if len(vocabulary) < len(every):  # the last place of a word is in it
             twice = next(word for place, word in enumerate(every) if vocabulary[word] != place)
             raise SettingsError(f"the vocabulary holds {twice!r} twice")
-        return cls(_tokenizer(vocabulary, lowercase=lowercase, split=split))
+        made = cls(_tokenizer(vocabulary, lowercase=lowercase, split=split))
+        made.vocabulary = every  # or it would be read back and sorted, a second's work for 400,000
+        return made
 
     @classmethod
     def train(

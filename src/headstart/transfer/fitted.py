@@ -365,7 +365,7 @@ class TunedModel:
 def megabytes(model: Fitted) -> float:
     """Return the size of a model's weights, vocabulary and settings, in units of 10**6 bytes."""
     weights = sum(t.numel() * t.element_size() for t in model.tensors().values())
-    words = sum(len(word.encode()) for word in model.tokenizer.vocabulary) if model.tokenizer else 0
+    words = len("".join(model.tokenizer.vocabulary).encode()) if model.tokenizer else 0
     return (weights + words + len(json.dumps(model.config()))) / 1e6
 
 

@@ -125,13 +125,24 @@ def _fit_majority(task: Task) -> Fit:
 
 
 def _fit_tfidf(method: TfIdf, task: Task, progress: Progress) -> Fit:
+    last: dict[bytes, tuple[Any, Any]] = {}  # every strength is given the same counts
+
+    def count(rows: NDArray[np.int64]) -> tuple[Any, Any]:
+        if (key := rows.tobytes()) not in last:
+            vectorizer = tfidf_vectorizer()
+            try:
+                x = vectorizer.fit_transform([task.texts[row] for row in task.text_rows(rows)])
+            except ValueError:
+                raise DataError(
+                    "no text to fit holds a word; tf-idf has nothing to count"
+                ) from None
+            last.clear()
+            last[key] = vectorizer, combined(x, task.pairs)
+        return last[key]
+
     def fit_rows(rows: NDArray[np.int64], strength: float) -> LinearModel:
-        vectorizer = tfidf_vectorizer()
-        try:
-            x = vectorizer.fit_transform([task.texts[row] for row in task.text_rows(rows)])
-        except ValueError:
-            raise DataError("no text to fit holds a word; tf-idf has nothing to count") from None
-        weight, bias = task.target.linear(combined(x, task.pairs), rows, strength)
+        vectorizer, x = count(rows)
+        weight, bias = task.target.linear(x, rows, strength)
         return LinearModel(vectorizer, weight, bias, pairs=task.pairs)
 
     def scores(model: LinearModel, rows: NDArray[np.int64]) -> Scores:
