@@ -60,10 +60,13 @@ def line_of(text: str, key: str) -> int:
 
 def suggestion(name: str, known: Collection[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known name, or what is known if none is near."""
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return (
-        f"; did you mean {nearest[0]!r}?" if nearest else f"; known are {', '.join(sorted(known))}"
-    )
+    meant = nearest(name, known)
+    return f"; did you mean {meant!r}?" if meant else f"; known are {', '.join(sorted(known))}"
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that may have been meant, or None if none is near."""
+    return next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
 def settings_toml(settings: Mapping[str, Setting | None]) -> str:

@@ -47,7 +47,7 @@ def test_what_is_no_number_is_named(tmp_path, cell):
         DataError, match=rf"a\.csv line 3: 'stars' is '{cell}', not a finite number"
     ) as told:
         read_numbers(path)
-    assert ("for the comma" in str(told.value)) == ("," in cell)
+    assert ("decimals have a point" in str(told.value)) == ("," in cell)
 
 
 def test_a_missing_number_is_named(tmp_path):

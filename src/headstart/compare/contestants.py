@@ -5,14 +5,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Self
 
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.hub.kinds import PRETRAINABLE
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
-from headstart.settings import suggestion
+from headstart.settings import nearest, suggestion
 from headstart.transfer.methods import METHODS, NO_ENCODER
 from headstart.transfer.token_states import reads_in_context
 
@@ -86,7 +85,7 @@ class Contestant:
                 f"as in {base}{ADAPTED}:{transfer}, and nothing else"
             )
         if not source and base not in PRETRAINABLE:
-            meant = _nearest(base, PRETRAINABLE)
+            meant = nearest(base.lower(), PRETRAINABLE)
             raise SettingsError(
                 f"{base!r} cannot be pretrained here ({', '.join(PRETRAINABLE)} can"
                 f"{f'; did you mean {meant!r}?' if meant else ''}); "
@@ -151,17 +150,13 @@ def _advice(text: str) -> str:
     if base in PRETRAINABLE or "=" in text:
         transfers = _OF_EMBEDDINGS if base in (*WORD_VECTORS, *IN_CONTEXT) else _WITH_ENCODER
         return f": how is it transferred? write {text}:finetune, or one of {', '.join(transfers)}"
-    meant = _nearest(text, (*_ALONE, *PRETRAINABLE))
+    meant = nearest(text.lower(), (*_ALONE, *PRETRAINABLE))
     if meant:
         return f"; did you mean {f'{meant}:finetune' if meant in PRETRAINABLE else meant!r}?"
     return (
         f"; write {', '.join(_ALONE)}, or an encoder ({', '.join(PRETRAINABLE)}, or NAME=FILE) and "
         f"how it is transferred ({', '.join(_WITH_ENCODER)}), such as word2vec:frozen"
     )
-
-
-def _nearest(name: str, known: Sequence[str]) -> str | None:
-    return next(iter(get_close_matches(name.lower(), known, n=1)), None)
 
 
 def parse_all(texts: Sequence[str]) -> list[Contestant]:

@@ -1,4 +1,4 @@
-"""What is not what it seems: labels that differ in case or spaces or are several, split letters."""
+"""What is not what it seems, noted: labels that look alike or are several, split letters, HTML."""
 
 import re
 from collections import Counter

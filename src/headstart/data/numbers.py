@@ -86,7 +86,7 @@ def note_of_numbers(dataset: Dataset | PairDataset) -> str | None:
 def _finite(column: str, cell: str) -> float:
     if (number := _number(cell)) is None:
         comma = _number(cell.replace(",", ".", 1)) is not None
-        hint = "; a point has to stand for the comma" if comma else ""
+        hint = "; decimals have a point, and thousands nothing" if comma else ""
         raise DataError(f"{column!r} is {cell!r:.40}, not a finite number{hint}")
     return number
 
