@@ -164,6 +164,7 @@ class _Start:
             self.model = with_random_weights(self.model, task.seed)
         self.encoded, self.truncated = self.reading.encode(encoder, task.texts)
         self.states: dict[Pooling, Floats] = {}
+        self.summaries: Floats | None = None  # what `text_states` says, of all poolings at once
 
     def choose_pooling(self) -> None:
         """Let parts of the labels choose what stands for a text, unless the method says it.
@@ -247,14 +248,15 @@ class _Start:
             model = WholeModel(self.model, outputs, pooling=pooling, dropout=0.0, orders=orders)
             with quick_reading():
                 return whole_model_states(model, self.encoded)
-        with quick_reading():
-            states = text_states(
-                self.encoder,
-                self.task.texts,
-                max_tokens=self.reading.max_tokens,
-                pairs=self.task.pairs,
-            )
-        own = torch.from_numpy(pooled(states, pooling))
+        if self.summaries is None:
+            with quick_reading():
+                self.summaries = text_states(
+                    self.encoder,
+                    self.task.texts,
+                    max_tokens=self.reading.max_tokens,
+                    pairs=self.task.pairs,
+                )
+        own = torch.from_numpy(pooled(self.summaries, pooling))
         if isinstance(self.model, Bert) and pooling == "cls":
             with torch.inference_mode():
                 own = self.model.pool(own.to(device_of(self.model))).cpu()
