@@ -49,7 +49,7 @@ def vectors(job: str, part: str, path: Path, tokenizer: Path) -> None:
     """One pass of word2vec or GloVe, or counting alone, as `hs.pretrain` does it."""
     import headstart as hs
     from headstart.data.corpora import read_corpus
-    from headstart.hub.bundle import read_word_tokenizer
+    from headstart.hub.bundle import load_tokenizer
     from headstart.pretrain import cooccurrence
     from headstart.tokenize.encoded import encode_corpus
 
@@ -59,7 +59,7 @@ def vectors(job: str, part: str, path: Path, tokenizer: Path) -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         texts = read_corpus(path).texts()
-        corpus = encode_corpus(texts, read_word_tokenizer(tokenizer), Path(name))
+        corpus = encode_corpus(texts, load_tokenizer(tokenizer), Path(name))
         cooccurrence.count(corpus, Path(name), window=10, threads=1)
 
 

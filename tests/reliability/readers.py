@@ -20,7 +20,7 @@ from headstart.data.corpora import read_corpus
 from headstart.data.labelled import read_labelled
 from headstart.data.tagged import read_tagged
 from headstart.errors import HeadstartError
-from headstart.hub.bundle import read_word_tokenizer
+from headstart.hub.bundle import load_tokenizer
 from headstart.hub.foreign.elmo import _expected, read_options, read_original
 from headstart.hub.foreign.vectors import read_vectors
 from headstart.settings import read_settings
@@ -69,7 +69,7 @@ class Reader:
 
 
 def _tokenizer(path: Path) -> None:
-    tokenizer = read_word_tokenizer(path)
+    tokenizer = load_tokenizer(path)
     tokenizer.encode_batch(["a b", "", "\u202ea\x00", "b" * 40])
     tokenizer.words("a b")
 

@@ -402,7 +402,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, read_safetensors(folder / WEIGHTS, finite=True)
 
 
-def read_word_tokenizer(path: Path) -> WordTokenizer | SubwordTokenizer:
+def load_tokenizer(path: Path) -> WordTokenizer | SubwordTokenizer:
     """Read a tokenizer of either kind."""
     tokenizer = read_tokenizer(path)
     if type(tokenizer.model).__name__ == "WordLevel":

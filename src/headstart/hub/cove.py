@@ -111,17 +111,13 @@ class PretrainedCove(Pretrained):
 
     @classmethod
     def from_folder(
-        cls, folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
+        cls, folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> Self:
-        """Make one of what `bundle.read_folder` read.
+        """Make one of what `bundle.read_folder` read: `about` is its `config` and `lineage`.
 
         Raises:
             FormatError: The parts do not fit one another.
         """
-        about: dict[str, Any] = {name: config.get(name) for name in ("config", "lineage")}
-        for name, value in about.items():
-            if not isinstance(value, dict):
-                raise FormatError(f"{folder / CONFIG}: {name!r} is missing")
         try:
             sizes = CoveConfig(**{name: about["config"][name] for name in _SIZES})
         except (KeyError, SettingsError) as error:

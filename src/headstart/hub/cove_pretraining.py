@@ -1,8 +1,7 @@
 """Pretraining CoVe: from parallel text, and word vectors of its source language, to an encoder."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from headstart.devices import available_cores
 from headstart.errors import SettingsError
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.cove import TRANSLATIONS, PretrainedCove, Translated
-from headstart.hub.pretraining import Plan, compute_threads
+from headstart.hub.pretraining import Plan, compute_threads, settings_of
 from headstart.models.cove import Cove, CoveConfig
 from headstart.pretrain.translation import (
     FEWEST_PAIRS,
@@ -26,7 +25,6 @@ from headstart.pretrain.translation import (
 )
 from headstart.progress import Progress
 from headstart.seeds import derive
-from headstart.settings import suggestion
 from headstart.storage import fingerprint
 from headstart.tokenize.batches import Encoded
 from headstart.tokenize.encoded import in_batches
@@ -184,7 +182,7 @@ def check_cove(
     options = dict(plan.options)
     vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
     dropout = options.pop("dropout", 0.2)
-    settings = _settings(options)
+    settings = settings_of(Translation, "cove", options, others=_OTHERS)
     CoveConfig(source_vocabulary=1, vector_width=width, hidden=units, dropout=dropout)
     plan.run_settings(settings.learning_rate)
     check_vocabulary_size(vocabulary_size)
@@ -212,14 +210,6 @@ def _most_validated(minutes: float | None) -> int | None:
     if minutes is None:
         return None
     return max(_FEWEST_VALIDATED, int(_VALIDATED_A_MINUTE * minutes))
-
-
-def _settings(options: Mapping[str, Any]) -> Translation:
-    own = {field.name for field in fields(Translation)}
-    if unknown := sorted(set(options) - own):
-        hint = suggestion(unknown[0], own.union(_OTHERS))
-        raise SettingsError(f"cove has no setting {unknown[0]!r}{hint}")
-    return Translation(**options)
 
 
 def _encode(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,10 @@ import torch
 from headstart.data.corpora import Corpus
 from headstart.errors import SettingsError
 from headstart.hub.elmo import PretrainedElmo
-from headstart.hub.pretraining import Plan, compute_threads, run_plan
+from headstart.hub.pretraining import Plan, compute_threads, run_plan, settings_of
 from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.pretrain.bidirectional_lm import BidirectionalLm, Objective
 from headstart.seeds import derive
-from headstart.settings import suggestion
 from headstart.storage import fingerprint, working_folder
 from headstart.tokenize.documents import encode_documents
 from headstart.tokenize.words import Split, WordTokenizer
@@ -65,7 +64,7 @@ def pretrain_elmo(
     if type(vocabulary_size) is not int or vocabulary_size < 3:
         raise SettingsError(f"vocabulary_size must be a whole number from 3, got {vocabulary_size}")
     lowercase, dropout = options.pop("lowercase", False), options.pop("dropout", 0.1)
-    settings = _settings(options)
+    settings = settings_of(BidirectionalLm, "elmo", options, others=_NEW_MODEL)
     with process_group(), compute_threads(plan.threads):
         started = time.perf_counter()
         given = tokenizer if isinstance(tokenizer, WordTokenizer) else None
@@ -122,14 +121,6 @@ def pretrain_elmo(
     return PretrainedElmo.of(
         model, own, lineage=lineage, settings={**asdict(settings), "size": size}
     )
-
-
-def _settings(options: Mapping[str, Any]) -> BidirectionalLm:
-    own = {field.name for field in fields(BidirectionalLm)}
-    if unknown := sorted(set(options) - own):
-        known = own.union(_NEW_MODEL)
-        raise SettingsError(f"elmo has no setting {unknown[0]!r}{suggestion(unknown[0], known)}")
-    return BidirectionalLm(**options)
 
 
 def extended(first: WordTokenizer, second: WordTokenizer) -> WordTokenizer:

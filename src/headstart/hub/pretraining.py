@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -47,6 +47,11 @@ _RATE_TIMES_WIDTH = {  # of a new model
 }
 _NEW_MODEL = ("vocabulary_size", "lowercase", "dropout")  # settings of no objective
 _KINDS: dict[str, Kind] = {"gpt": "bpe", "bert": "wordpiece"}
+_KIND: dict[str, type[masked_lm.MaskedLm | causal_lm.CausalLm]] = {
+    "gpt": causal_lm.CausalLm,
+    "bert": masked_lm.MaskedLm,
+}
+Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +119,7 @@ def pretrain_model(
     vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
     lowercase = options.pop("lowercase", method == "bert")
     dropout = options.pop("dropout", 0.1)
-    settings = _objective_settings(method, options, others=_NEW_MODEL)
+    settings = settings_of(_KIND[method], method, options, others=_NEW_MODEL)
     if "learning_rate" not in options:
         rate = _RATE_TIMES_WIDTH[method, _optimizer(settings)] / width
         settings = replace(settings, learning_rate=rate)
@@ -177,7 +182,7 @@ def adapt_model(encoder: Pretrained, text: Corpus, plan: Plan) -> PretrainedBert
             init_weights(model.mlm, fresh)
     else:  # what AdamW has taught, it goes on teaching best
         options = {"optimizer": "adamw", "rows_per_step": _ADAPTING_ROWS, **options}
-    settings = _objective_settings(encoder.kind, options)
+    settings = settings_of(_KIND[encoder.kind], encoder.kind, options)
     with process_group(), compute_threads(plan.threads):
         identity = {"adapted": encoder.fingerprint}
         lineage = _train(model, encoder.tokenizer, text, settings, plan, identity=identity)
@@ -262,14 +267,25 @@ def run_plan(
     }
 
 
-def _objective_settings(
-    method: str, options: Mapping[str, Any], *, others: Sequence[str] = ()
-) -> masked_lm.MaskedLm | causal_lm.CausalLm:
-    kind = masked_lm.MaskedLm if method == "bert" else causal_lm.CausalLm
-    own = {field.name for field in fields(kind)}
+def settings_of(
+    kind: type[Settings], method: str, options: Mapping[str, Any], *, others: Sequence[str] = ()
+) -> Settings:
+    """Return an objective's settings, made of options.
+
+    Args:
+        kind: Their class.
+        method: What is pretrained, for messages.
+        options: By the names of its fields.
+        others: Options that are known, too, for messages.
+
+    Raises:
+        SettingsError: There is no such setting, or it is impossible.
+    """
+    own = {each.name for each in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(options) - own):
+        known = own.union(others)
         raise SettingsError(
-            f"{method} has no setting {unknown[0]!r}{suggestion(unknown[0], own.union(others))}"
+            f"{method} has no setting {unknown[0]!r}{suggestion(unknown[0], known)}"
         )
     return kind(**options)
 

@@ -21,8 +21,8 @@ from headstart.hub.bundle import (
     Pretrained,
     PretrainedWordVectors,
     Tokenizer,
+    load_tokenizer,
     read_folder,
-    read_word_tokenizer,
 )
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.cove_pretraining import check_cove, pretrain_cove, vector_width
@@ -191,19 +191,19 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
     if kind not in KINDS:
         hint = "; load it with headstart.load" if kind == "classifier" else ""
         raise FormatError(f"{folder}: holds a {kind!r}, which is no encoder{hint}")
-    if kind == "cove":
-        return PretrainedCove.from_folder(folder, config, tensors)
     about: dict[str, Any] = {name: config.get(name) for name in ("config", "lineage")}
     for name, value in about.items():
         if not isinstance(value, dict):
             raise FormatError(f"{folder / CONFIG}: {name!r} is missing")
+    if kind == "cove":
+        return PretrainedCove.from_folder(folder, about, tensors)
     if kind == "elmo":
         return load_saved_elmo(folder, about, tensors, WordTokenizer.load(folder / TOKENIZER))
     try:
         model = WordVectors.from_matrix(tensors["embedding.weight"])
     except (KeyError, SettingsError) as error:
         raise FormatError(f"{folder / WEIGHTS}: holds no word vectors: {error}") from None
-    tokenizer = read_word_tokenizer(folder / TOKENIZER)
+    tokenizer = load_tokenizer(folder / TOKENIZER)
     if tokenizer.vocabulary_size != len(model.embedding.weight):
         raise FormatError(
             f"{folder}: {tokenizer.vocabulary_size:,} words but "

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -11,14 +11,13 @@ import numpy as np
 from headstart.data.corpora import Corpus
 from headstart.devices import available_cores
 from headstart.errors import SettingsError
-from headstart.hub.bundle import Pretrained, Tokenizer, read_word_tokenizer
+from headstart.hub.bundle import Pretrained, Tokenizer, load_tokenizer
 from headstart.hub.foreign.trial import try_tokenizer
 from headstart.hub.kinds import KINDS
-from headstart.hub.pretraining import Plan
+from headstart.hub.pretraining import Plan, settings_of
 from headstart.models.word_vectors import WordVectors
 from headstart.pretrain import glove, skip_gram
 from headstart.progress import Progress
-from headstart.settings import suggestion
 from headstart.storage import fingerprint, working_folder
 from headstart.tokenize.encoded import encode_corpus
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
@@ -52,7 +51,9 @@ def pretrain_vectors(
         NonFiniteError: Training diverged.
         InterruptedRunError: It was stopped and can go on, from `run_folder`.
     """
-    config = _configure(method, {"dim": width, **plan.options})
+    kind: type[skip_gram.SkipGram | glove.GloVe]
+    kind = skip_gram.SkipGram if method == "word2vec" else glove.GloVe
+    config = settings_of(kind, method, {"dim": width, **plan.options})
     started = time.perf_counter()
     threads = plan.threads or available_cores()
     if isinstance(tokenizer, str | Path):
@@ -108,16 +109,6 @@ def _seconds(report: Mapping[str, Any]) -> float:
     return float(report["training_seconds"] + report.get("counting_seconds", 0.0))
 
 
-def _configure(method: str, settings: Mapping[str, Any]) -> skip_gram.SkipGram | glove.GloVe:
-    kind = skip_gram.SkipGram if method == "word2vec" else glove.GloVe
-    known = {field.name for field in fields(kind)}
-    if unknown := sorted(set(settings) - known):
-        raise SettingsError(
-            f"{method} has no setting {unknown[0]!r}{suggestion(unknown[0], known)}"
-        )
-    return kind(**settings)
-
-
 def _make_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress) -> Tokenizer:
     """Learn a tokenizer of this kind from the text, or read the file that it names."""
     if kind in get_args(Split):
@@ -130,7 +121,7 @@ def _make_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress)
         )
     if Path(kind).is_file():
         try_tokenizer(Path(kind))
-        return read_word_tokenizer(Path(kind))
+        return load_tokenizer(Path(kind))
     raise SettingsError(
         f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, not {kind!r}"
     )

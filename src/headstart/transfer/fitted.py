@@ -42,16 +42,12 @@ _TOKENS_AT_ONCE = 4096
 _TEXTS_AT_ONCE = 256  # whose words' states are held at once
 
 
-class Fitted(Protocol):
-    """A model fitted to texts and what is predicted of them."""
+class Kept(Protocol):
+    """A fitted model of any task, as it is saved."""
 
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer to save with it."""
-        ...
-
-    def scores(self, texts: Sequence[str]) -> Scores:
-        """Return the scores of each text `[texts, outputs]`; the task knows what they mean."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
@@ -60,6 +56,14 @@ class Fitted(Protocol):
 
     def config(self) -> dict[str, Any]:
         """Return the plain values that, with the tensors, make the model again."""
+        ...
+
+
+class Fitted(Kept, Protocol):
+    """A model fitted to texts and what is predicted of them."""
+
+    def scores(self, texts: Sequence[str]) -> Scores:
+        """Return the scores of each text `[texts, outputs]`; the task knows what they mean."""
         ...
 
 
@@ -139,7 +143,7 @@ class LinearModel:
                 "pooling": self.pooling,
                 "max_tokens": self.max_tokens,
                 "pairs": self.pairs,
-                "encoder": _describe(self.features),
+                "encoder": described(self.features),
             }
         vocabulary = self.features.vocabulary_
         terms = sorted(vocabulary, key=vocabulary.__getitem__)
@@ -225,7 +229,7 @@ class ContextualModel:
             "hidden": self.pipeline.lstm.forwards.hidden_size,
             "layers": asdict(self.layers),
             "frozen": self.frozen,
-            "encoder": _describe(self.encoder),
+            "encoder": described(self.encoder),
         }
 
 
@@ -273,7 +277,7 @@ class FrozenModel:
             "form": "head on frozen states",
             "max_tokens": self.max_tokens,
             "pairs": self.pairs,
-            "encoder": _describe(self.encoder),
+            "encoder": described(self.encoder),
         }
 
 
@@ -358,11 +362,11 @@ class TunedModel:
         return {
             "form": "whole model",
             "reading": asdict(self.reading),
-            "encoder": _describe(self.encoder),
+            "encoder": described(self.encoder),
         }
 
 
-def megabytes(model: Fitted) -> float:
+def megabytes(model: Kept) -> float:
     """Return the size of a model's weights, vocabulary and settings, in units of 10**6 bytes."""
     weights = sum(t.numel() * t.element_size() for t in model.tensors().values())
     words = len("".join(model.tokenizer.vocabulary).encode()) if model.tokenizer else 0
@@ -479,5 +483,6 @@ def tfidf_vectorizer(terms: Sequence[str] | None = None) -> "TfidfVectorizer":
     )
 
 
-def _describe(encoder: Pretrained) -> dict[str, Any]:
+def described(encoder: Pretrained) -> dict[str, Any]:
+    """Return what a model's configuration says of its encoder."""
     return {"kind": encoder.kind, "config": encoder.config, "lineage": encoder.lineage}

@@ -4,7 +4,7 @@ Four forms serve all methods. Each is its tensors and plain values, so nothing s
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ from headstart.tasks.taggers import (
 from headstart.tokenize.batches import Rows, inference_batches
 from headstart.tokenize.windows import Windows, ranges
 from headstart.transfer.contextual import reading_of
+from headstart.transfer.fitted import Kept, described
 from headstart.transfer.methods import Layers
 from headstart.transfer.tag_task import (
     Sentences,
@@ -46,24 +47,11 @@ _SENTENCES_AT_ONCE = 256  # whose words' states are held at once
 Found = list[NDArray[np.int64]]  # the tags of each sentence's words
 
 
-class FittedTagger(Protocol):
+class FittedTagger(Kept, Protocol):
     """A model fitted to sentences and tags."""
-
-    @property
-    def tokenizer(self) -> Tokenizer | None:
-        """The tokenizer to save with it."""
-        ...
 
     def predict(self, sentences: Sentences) -> Found:
         """Return the index of each word's tag; no sentence is empty."""
-        ...
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return every number that was learnt, or is needed to predict."""
-        ...
-
-    def config(self) -> dict[str, Any]:
-        """Return the plain values that, with the tensors, make the model again."""
         ...
 
 
@@ -116,7 +104,7 @@ class PipelineTagger:
             given = pipeline_inputs(self.encoder, some, spelled=self.pipeline.spelling is not None)
             if self.frozen and reads_in_context(self.encoder):  # rounded, as it was fitted
                 states = states_of_words(self.encoder, some, given.encoded)
-                given = type(given)(given.encoded, given.spelling, states)
+                given = replace(given, states=states)
             found += decode(self.pipeline, given, np.arange(len(some)))
         return found
 
@@ -129,7 +117,7 @@ class PipelineTagger:
             "hidden": self.pipeline.lstm.forwards.hidden_size,
             "layers": asdict(self.layers),
             "frozen": self.frozen,
-            "encoder": _describe(self.encoder),
+            "encoder": described(self.encoder),
         }
 
 
@@ -167,7 +155,7 @@ class HeadOnStates:
         return {
             "form": "head on frozen states",
             "max_tokens": self.max_tokens,
-            "encoder": _describe(self.encoder),
+            "encoder": described(self.encoder),
         }
 
 
@@ -200,7 +188,7 @@ class TunedTagger:
         return {
             "form": "whole model",
             "max_tokens": self.max_tokens,
-            "encoder": _describe(self.encoder),
+            "encoder": described(self.encoder),
         }
 
 
@@ -360,7 +348,3 @@ def _assign(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     if own != set(tensors):
         raise ValueError(f"its tensors are {sorted(tensors)}, expected {sorted(own)}")
     module.load_state_dict(dict(tensors), strict=False, assign=True)
-
-
-def _describe(encoder: Pretrained) -> dict[str, Any]:
-    return {"kind": encoder.kind, "config": encoder.config, "lineage": encoder.lineage}

@@ -16,7 +16,7 @@ from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.tasks.pairs import Pairs
 from headstart.tasks.targets import Target
-from headstart.transfer.fitted import Fitted
+from headstart.transfer.fitted import Fitted, Kept
 from headstart.transfer.fitting import fit, whole_model_width
 from headstart.transfer.methods import (
     FineTune,
@@ -40,9 +40,11 @@ class Estimator(Protocol):
     max_tokens: int
     random_state: int
     method_: Method
-    model_: Fitted
     proof_: Proof | None
     fit_report_: dict[str, Any]
+
+    @property
+    def model_(self) -> Kept: ...
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from headstart.hub.bundle import (
     OURS,
     TOKENIZER,
     Pretrained,
+    load_tokenizer,
     read_folder,
-    read_word_tokenizer,
 )
 from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
@@ -132,7 +132,7 @@ def load_model(folder: Path) -> TextClassifier | TextRegressor:
     """
     config, tensors = read_folder(folder)
     tokenizer_file = folder / TOKENIZER
-    tokenizer = read_word_tokenizer(tokenizer_file) if tokenizer_file.exists() else None
+    tokenizer = load_tokenizer(tokenizer_file) if tokenizer_file.exists() else None
     try:
         model = _FITTED[config["kind"]](config)
         model.method_ = model.transfer = from_plain(config["method"])

@@ -1,6 +1,5 @@
 """The scikit-learn surface for tagging: a tag for every word, with any encoder and any transfer."""
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence, Set
@@ -14,11 +13,10 @@ from headstart.hub.bundle import (
     CONFIG,
     TOKENIZER,
     Pretrained,
+    load_tokenizer,
     read_folder,
-    read_word_tokenizer,
     write_folder,
 )
-from headstart.hub.cards import card
 from headstart.hub.proof import Proof
 from headstart.progress import SILENT, Progress
 from headstart.tasks.taggers import legal_tags
@@ -31,17 +29,16 @@ from headstart.tasks.tagging import (
     scheme_of,
     score_tags,
 )
+from headstart.transfer.fitted import megabytes
 from headstart.transfer.fitted_taggers import folder_parts, rebuild
 from headstart.transfer.fitting import whole_model_width
-from headstart.transfer.learning import as_encoder, check_max_tokens
+from headstart.transfer.learning import as_encoder, check_max_tokens, saved_card, saved_settings
 from headstart.transfer.methods import (
     FineTune,
     Method,
     Scratch,
-    as_plain,
     from_plain,
     method_of,
-    name_of,
 )
 from headstart.transfer.parameters import (
     check_is_fitted,
@@ -223,10 +220,7 @@ class TokenTagger:
     def megabytes(self) -> float:
         """Size of all that prediction needs, weights and vocabulary, in units of 10**6 bytes."""
         check_is_fitted(self, "classes_")
-        weights = sum(t.numel() * t.element_size() for t in self.model_.tensors().values())
-        tokenizer = self.model_.tokenizer
-        words = sum(len(word.encode()) for word in tokenizer.vocabulary) if tokenizer else 0
-        return (weights + words + len(json.dumps(self.model_.config()))) / 1e6
+        return megabytes(self.model_)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the tagger as a folder, whole or not at all; `headstart.load` reads it.
@@ -237,45 +231,22 @@ class TokenTagger:
         """
         check_is_fitted(self, "classes_")
         folder = Path(folder)
-        config = {
-            "kind": TAGGER,
-            "classes": self.classes_,
-            "tags": self.tags_,
-            "scheme": self.scheme_,
-            "method": as_plain(self.method_),
-            "parameters": {
-                "scheme": self.scheme,
-                "repair": bool(self.repair),
-                "crf": bool(self.crf),
-                "characters": bool(self.characters),
-                "max_tokens": int(self.max_tokens),
-                "random_state": int(self.random_state),
-            },
-            "model": self.model_.config(),
-            "proof": self.proof_.as_dict() if self.proof_ else None,
-            "report": self.fit_report_,
+        own = {"scheme": self.scheme_, "tags": self.tags_}
+        config = {"kind": TAGGER, "classes": self.classes_, **own, **saved_settings(self)}
+        config["parameters"] |= {
+            "scheme": self.scheme,
+            "repair": bool(self.repair),
+            "crf": bool(self.crf),
+            "characters": bool(self.characters),
         }
-        return write_folder(
-            folder,
-            **folder_parts(self.model_),
-            config=config,
-            readme=self._card(folder.name),
-            overwrite=overwrite,
-        )
+        facts = {"scheme": self.scheme_, "tags": self.classes_}
+        what = "A tagger of words, made with headstart."
+        readme = saved_card(self, folder.name, what, facts, example='["a", "sentence"]')
+        parts = folder_parts(self.model_)
+        return write_folder(folder, **parts, config=config, readme=readme, overwrite=overwrite)
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
         return text_tags(None)
-
-    def _card(self, name: str) -> str:
-        facts = {
-            "method": name_of(self.method_),
-            "scheme": self.scheme_,
-            "tags": self.classes_,
-            **self.fit_report_,
-            **(self.proof_.as_dict() if self.proof_ else {}),
-        }
-        use = f'model = hs.load({name!r})\nmodel.predict([["a", "sentence"]])'
-        return card(name, "A tagger of words, made with headstart.", facts, use)
 
 
 def load_tagger(folder: Path) -> TokenTagger:
@@ -286,7 +257,7 @@ def load_tagger(folder: Path) -> TokenTagger:
     """
     config, tensors = read_folder(folder)
     tokenizer_file = folder / TOKENIZER
-    tokenizer = read_word_tokenizer(tokenizer_file) if tokenizer_file.exists() else None
+    tokenizer = load_tokenizer(tokenizer_file) if tokenizer_file.exists() else None
     try:
         method = from_plain(config["method"])
         tagger = TokenTagger(transfer=method, **config["parameters"])
