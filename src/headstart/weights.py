@@ -34,9 +34,7 @@ def read_safetensors(path: Path, *, finite: bool = False) -> dict[str, Tensor]:
     try:
         _check_header(path)
         tensors: dict[str, Tensor] = load_file(path)
-    except FormatError:
-        raise
-    except MemoryError:
+    except (FormatError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - the library's own, and Python's of many kinds
         raise FormatError(f"{path}: not readable: {error}") from None

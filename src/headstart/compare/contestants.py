@@ -3,7 +3,7 @@
 `NAME[+adapt][=SOURCE]:TRANSFER`, and a few names that stand for themselves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -175,8 +175,3 @@ def parse_all(texts: Sequence[str]) -> list[Contestant]:
         if one.encoder and sources.setdefault(one.base, one.source) != one.source:
             raise SettingsError(f"{one.base!r} has two sources; give the second another name")
     return contestants
-
-
-def encoder_of(one: Contestant, encoders: Mapping[str, Pretrained]) -> Pretrained | None:
-    """Return a method's encoder, or None if it has none."""
-    return encoders[one.encoder] if one.encoder else None

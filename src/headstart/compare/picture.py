@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
 
 from headstart.compare.figures import Row, curve_panels, score_axis
-from headstart.compare.report import FOLDER, template_environment
 from headstart.compare.styles import shortened, styles
-from headstart.pages import visible
+from headstart.pages import template_environment, visible
 
+_FOLDER = Path(__file__).parent
 _COLUMNS = 3
 _WIDTH, _HEIGHT = 312, 300  # of a panel; higher where the legend is long
 _PLOT = 162  # the least height of the plot in it
@@ -52,10 +53,10 @@ def learning_curves_svg(
         ((index % columns) * _WIDTH, index // columns * height) for index in range(len(drawn))
     ]
     return (
-        template_environment()
+        template_environment(_FOLDER)
         .get_template("picture.svg.j2")
         .render(
-            tones=(FOLDER / "tones.css").read_text("utf-8"),
+            tones=(_FOLDER / "tones.css").read_text("utf-8"),
             metric=metric,
             labels=labels,
             panels=[{**panel, "place": place} for panel, place in zip(drawn, places, strict=True)],

@@ -72,9 +72,6 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
     """Start processes that never notice Ctrl-C: when to stop is the parent's to decide."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -250,7 +250,7 @@ def rank_encoders(
             {"encoder": each, **{name: _told(rows[best[name][each]], name) for name in ESTIMATES}}
             for each in names
         ],
-        "first": {name: _first(rows, name, best[name], draws[name]) for name in ESTIMATES},
+        "first": {name: _first(rows, best[name], draws[name]) for name in ESTIMATES},
     }
 
 
@@ -341,7 +341,7 @@ def _told(row: Row, name: str) -> dict[str, Any]:
     }
 
 
-def _first(rows: Sequence[Row], name: str, best: Mapping[str, int], draws: Array) -> dict[str, Any]:
+def _first(rows: Sequence[Row], best: Mapping[str, int], draws: Array) -> dict[str, Any]:
     """Return the best encoder by an estimate, the second, and how sure their order is."""
     first, *others = best.values()
     if not others:

@@ -92,16 +92,8 @@ class Schedule:
         self._spent = dict(known)
         self._running: dict[Job, float] = {}
         unlimited = math.isinf(limits.deadline)
-        if unlimited:  # the longest first, so that no core waits at the end
-            blocks = sorted(
-                (Block(one, labels) for labels in budgets for one in contestants),
-                key=lambda block: (not block.contestant.trains_encoder, -block.labels),
-            )
-        else:
-            blocks = sorted(
-                (Block(one, labels) for labels in budgets for one in contestants),
-                key=self._turn,
-            )
+        turn = _longest_first if unlimited else self._turn
+        blocks = sorted((Block(one, labels) for labels in budgets for one in contestants), key=turn)
         self.blocks = blocks
         self.left_out.update(
             (block, limits.barred[block.contestant.name])
@@ -224,6 +216,11 @@ class Schedule:
             else:
                 continue
             self.left_out.setdefault(other, reason)
+
+
+def _longest_first(block: Block) -> tuple[bool, int]:
+    """Return the turn of a block where time has no end: so no core waits at the end."""
+    return not block.contestant.trains_encoder, -block.labels
 
 
 def report_left_out(left_out: Collection[tuple[Block, str]]) -> list[dict[str, object]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
@@ -23,21 +23,11 @@ Cell = Mapping[str, Any]
 Key = tuple[str, int]  # method, labels
 
 
-class Draws(TypedDict):
-    """How intervals are drawn: see `summarize`."""
-
-    level: float
-    resamples: int
-    seed: int
-
-
 def summarize(
     cells: Sequence[Cell],
     *,
     clean: Sequence[bool] | None = None,
-    level: float = 0.95,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Return the table of a comparison: methods in the cells' order, label budgets rising.
 
@@ -51,18 +41,15 @@ def summarize(
             and the measurements to average.
         clean: Whether each test row is clean; all are if None. `clean_mean`, `clean_low` and
             `clean_high` are of the clean rows alone, and None without any.
-        level: The share of intervals that cover the true value.
         resamples: Draws of seeds and test rows.
-        seed: Another seed gives other draws.
 
     Raises:
         DataError: No seed is common to all, or the cells differ in their number of test rows.
     """
     groups = _paired(cells)
     tallies = _tallies(groups.values())
-    draws: Draws = {"level": level, "resamples": resamples, "seed": seed}
-    scores = interval(tallies, **draws)
-    on_clean = _of_clean_rows(tallies, scores, clean, draws)
+    scores = interval(tallies, resamples=resamples)
+    on_clean = _of_clean_rows(tallies, scores, clean, resamples)
     rows = [
         {
             "method": method,
@@ -84,8 +71,8 @@ def summarize(
         row for row in rows if row["method"] != REFERENCE and (REFERENCE, row["labels"]) in table
     ]
     if compared:
-        _add_differences(compared, table, draws)
-        _add_head_starts(compared, table, draws)
+        _add_differences(compared, table, resamples)
+        _add_head_starts(compared, table, resamples)
     return rows
 
 
@@ -102,14 +89,14 @@ _AGAINST_REFERENCE = (
 
 
 def _of_clean_rows(
-    tallies: Tallies, scores: Interval, clean: Sequence[bool] | None, draws: Draws
+    tallies: Tallies, scores: Interval, clean: Sequence[bool] | None, resamples: int
 ) -> list[tuple[int, float | None, float | None, float | None]]:
     """Return how many rows are clean and, of each group, mean and interval on them."""
     count = tallies.shape[-1] if clean is None else sum(clean)
     if not count:
         return [(0, None, None, None)] * len(scores.value)
     if count < tallies.shape[-1]:
-        scores = interval(tallies[..., np.asarray(clean, bool)], **draws)
+        scores = interval(tallies[..., np.asarray(clean, bool)], resamples=resamples)
     return [
         (count, float(mean), float(low), float(high))
         for mean, low, high in zip(*scores, strict=True)
@@ -120,9 +107,7 @@ def ranking_changes(
     cells: Sequence[Cell],
     clean: Sequence[bool],
     *,
-    level: float = 0.95,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Return the pairs of methods whose order on all test rows is the reverse on the clean ones.
 
@@ -132,9 +117,7 @@ def ranking_changes(
     Args:
         cells: As of `summarize`.
         clean: Whether each test row is clean.
-        level: The share of intervals that cover the true value.
         resamples: Draws of seeds and test rows.
-        seed: Another seed gives other draws.
 
     Returns:
         A row for each pair: `labels`, `above`, the method that is ahead on all rows, `below`, and
@@ -158,7 +141,7 @@ def ranking_changes(
         return []
     first, second = np.array(pairs).T
     found = [
-        paired_difference(each[first], each[second], level=level, resamples=resamples, seed=seed)
+        paired_difference(each[first], each[second], resamples=resamples)
         for each in (tallies, kept)
     ]
     names = ("difference", "low", "high", "clean_difference", "clean_low", "clean_high")
@@ -197,11 +180,11 @@ def _tallies(groups: Iterable[Sequence[Cell]]) -> Tallies:
 
 
 def _add_differences(
-    rows: Sequence[dict[str, Any]], table: Mapping[Key, Tallies], draws: Draws
+    rows: Sequence[dict[str, Any]], table: Mapping[Key, Tallies], resamples: int
 ) -> None:
     method = Tallies.stack(table[row["method"], row["labels"]] for row in rows)
     scratch = Tallies.stack(table[REFERENCE, row["labels"]] for row in rows)
-    differences = zip(*paired_difference(method, scratch, **draws), strict=True)
+    differences = zip(*paired_difference(method, scratch, resamples=resamples), strict=True)
     p_values = [float(p) for p in paired_test(method, scratch)]
     for row, difference, p, corrected in zip(
         rows, differences, p_values, holm(p_values), strict=True
@@ -211,7 +194,7 @@ def _add_differences(
 
 
 def _add_head_starts(
-    rows: Sequence[dict[str, Any]], table: Mapping[Key, Tallies], draws: Draws
+    rows: Sequence[dict[str, Any]], table: Mapping[Key, Tallies], resamples: int
 ) -> None:
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
@@ -221,7 +204,7 @@ def _add_head_starts(
             Tallies.stack(table[name, labels] for labels in counts)
             for name, counts in ((method, budgets), (REFERENCE, others))
         )
-        starts = head_starts(curve, scratch, budgets, others, **draws)
+        starts = head_starts(curve, scratch, budgets, others, resamples=resamples)
         for row, start in zip(own, starts, strict=True):
             row["head_start"], row["head_start_bound"] = start.factor.value, start.factor.bound
             row["head_start_low"], row["head_start_low_bound"] = start.low.value, start.low.bound
@@ -229,9 +212,7 @@ def _add_head_starts(
             row["head_start_high_bound"] = start.high.bound
 
 
-def gains(
-    cells: Sequence[Cell], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> list[dict[str, Any]]:
+def gains(cells: Sequence[Cell], *, resamples: int = RESAMPLES) -> list[dict[str, Any]]:
     """Return what pretraining and adaptation bought: the same model with and without, paired.
 
     With pretraining and without are `bert:finetune` and `bert:scratch`; with adaptation and without
@@ -241,9 +222,7 @@ def gains(
 
     Args:
         cells: As of `summarize`.
-        level: The share of intervals that cover the true value.
         resamples: Draws of seeds and test rows.
-        seed: Another seed gives other draws.
     """
     groups = _paired(cells)
     pairs = [
@@ -261,7 +240,7 @@ def gains(
             [(without, labels) for _, _, without, labels in pairs],
         )
     )
-    found = paired_difference(own, other, level=level, resamples=resamples, seed=seed)
+    found = paired_difference(own, other, resamples=resamples)
     p_values = [float(p) for p in paired_test(own, other)]
     return [
         {

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from headstart.compare.scoring import Score, score_classes, score_spans, score_words
 from headstart.compare.sentences import check_known_tags, check_taggable, kinds, strata
 from headstart.compare.wording import PAIRS, SPANS, TEXTS, WORDS, Wording
+from headstart.data.contamination import Examples as Examples
 from headstart.data.labelled import Dataset, check_known_labels, check_trainable, read_labelled
 from headstart.data.pairs import PairDataset, read_labelled_pairs
 from headstart.data.parallel import Pair
@@ -24,8 +25,6 @@ from headstart.transfer.methods import Method, with_defaults
 from headstart.transfer.pairs import PairClassifier
 from headstart.transfer.tagging import tagging_defaults
 from headstart.transfer.token_tagger import TokenTagger
-
-Examples = Dataset | PairDataset | TaggedSentences
 
 
 class Columns(NamedTuple):

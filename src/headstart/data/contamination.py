@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headstart.data.corpora import Corpus
 from headstart.data.labelled import Dataset
@@ -25,7 +24,6 @@ from headstart.progress import SILENT, Progress
 _BATCH_CHARACTERS = 1 << 20
 _LONGEST = 2  # times the longest row: a document beyond it is looked at by its sentences alone
 
-Ints = NDArray[np.int64]
 Examples = Dataset | PairDataset | TaggedSentences
 
 

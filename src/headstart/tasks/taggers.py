@@ -11,7 +11,7 @@ all sentences, C characters, D width, F filters, K tags.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,20 +40,6 @@ from headstart.training.precision import has_fast_bf16
 _CHARACTER_WIDTH, _FILTERS, _FILTER_WIDTH = 16, 32, 3
 _HIDE_RARE = 0.5
 _CPU = torch.device("cpu")
-
-
-class Tagger(Protocol):
-    """What scores tags; also an `nn.Module`.
-
-    Attributes:
-        decoder: What makes a sequence of tags of the scores of each word.
-    """
-
-    decoder: Crf | Independent
-
-    def scores(self, given: Any, rows: Rows) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - its own
-        """Return the scores of some sentences `[B, T, K]`, and where there are words `[B, T]`."""
-        ...
 
 
 def legal_tags(tags: Sequence[str], scheme: Scheme) -> Legal:

@@ -66,8 +66,8 @@ def noted_signals(*, active: bool = True) -> Iterator[Signals]:
 
     if active and threading.current_thread() is threading.main_thread():
         for name in _NAMES:
-            number = getattr(signal, name, None)  # Windows has no SIGHUP
-            if number and signal.getsignal(number) not in (signal.SIG_IGN, None):
+            number = getattr(signal, name)
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, note)
     try:
         yield signals

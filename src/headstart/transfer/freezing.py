@@ -1,6 +1,6 @@
 """Which parts of a whole model move, how fast, and from when on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -31,12 +31,4 @@ def thaw(encoder: Encoder, step: int, *, steps_per_layer: int) -> None:
 
 
 def _parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
-    def distinct() -> Iterator[nn.Parameter]:
-        seen: set[int] = set()
-        for module in modules:
-            for parameter in module.parameters():
-                if id(parameter) not in seen:
-                    seen.add(id(parameter))
-                    yield parameter
-
-    return list(distinct())
+    return list(nn.ModuleList(modules).parameters())

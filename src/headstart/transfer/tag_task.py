@@ -99,16 +99,10 @@ def word_ids(encoder: Pretrained, sentences: Sentences) -> Encoded:
     return Encoded(first, windows.offsets)
 
 
-def pipeline_inputs(
-    encoder: Pretrained,
-    sentences: Sentences,
-    *,
-    spelled: bool,
-    states: Any = None,  # noqa: ANN401
-) -> WordInputs:
+def pipeline_inputs(encoder: Pretrained, sentences: Sentences, *, spelled: bool) -> WordInputs:
     """Return sentences as the pipeline reads them."""
     spelling = Spelled.of(sentences) if spelled else None
-    return WordInputs(word_ids(encoder, sentences), spelling, states)
+    return WordInputs(word_ids(encoder, sentences), spelling)
 
 
 def window_inputs(encoder: Pretrained, sentences: Sentences, max_tokens: int) -> Windows:

@@ -20,8 +20,8 @@ from headstart.progress import SILENT, Progress
 from headstart.storage import new_file
 from headstart.tasks.pipelines import task_layers, task_shape
 from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
+from headstart.tokenize.windows import ranges
 
-Halves = NDArray[np.float16]
 _TOKENS_AT_ONCE = 4096
 
 
@@ -170,10 +170,7 @@ def _read_into(
         for batch, layers in _read(encoder, encoded, rows):
             lengths = encoded.lengths[batch]
             here = np.arange(layers.shape[2]) < lengths[:, None]
-            within = np.arange(int(lengths.sum())) - np.repeat(
-                np.cumsum(lengths) - lengths, lengths
-            )
-            at = np.repeat(encoded.offsets[batch], lengths) + within
+            at = ranges(encoded.offsets, batch)
             states.values[at] = layers[:, torch.from_numpy(here)].transpose(0, 1).half().numpy()
             advance(len(batch))
 
