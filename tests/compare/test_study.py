@@ -22,6 +22,7 @@ from headstart.compare.tasks import CLASSIFICATION
 from headstart.data.labelled import Dataset, read_labelled
 from headstart.errors import (
     DataError,
+    ExistsError,
     FormatError,
     InterruptedRunError,
     LockedError,
@@ -220,6 +221,15 @@ def test_a_cell_that_fails_is_named(files):
         )
 
 
+def test_a_winner_that_cannot_be_saved_is_not_blamed_on_a_cell(terms, monkeypatch, tmp_path):
+    monkeypatch.setattr(cells, "_WORKER", {"terms": terms})
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "notes.txt").write_text("mine")
+    work = cells._Work(Job(Contestant.parse("majority"), 6, 0), save_to=tmp_path / "best")
+    with pytest.raises(ExistsError, match=r"^\S+best: holds 'notes\.txt'"):
+        cells._do(work)
+
+
 def test_a_cell_is_a_function_of_its_terms(terms):
     tfidf = Contestant.parse("tfidf")
     first, second, other = (run_cell(terms, tfidf, None, labels=9, seed=seed) for seed in (0, 0, 1))
@@ -373,6 +383,29 @@ def test_a_comparison_by_other_labels_or_a_model_is_not_replaced(files, rows):
         compare(list(zip(train.texts, train.labels, strict=True)), out=files / "other", **rest)
 
 
+def test_other_data_in_memory_or_other_test_rows_replace_nothing(files, rows):
+    train, test = rows(60), rows(45, seed=1)
+    rest = {"methods": ["majority"], "seeds": 1, "workers": 1, "out": files / "out"}
+    compare(train, test=test, label_budgets=[6], **rest)
+    kept = (files / "out" / "results.json").read_bytes()
+    for others in ((rows(60, seed=2), test), (train, rows(45, seed=3))):
+        with pytest.raises(SettingsError, match=r"holds a comparison .* on other rows"):
+            compare(others[0], test=others[1], label_budgets=[6], **rest)
+    assert (files / "out" / "results.json").read_bytes() == kept
+    compare(train, test=test, label_budgets=[6, 24], minutes=5, **rest)
+
+
+def test_training_rows_that_leak_may_be_dropped_in_the_same_folder(files, rows):
+    train, test = rows(60), rows(45, seed=1)
+    test = Dataset([train.texts[0], *test.texts], [train.labels[0], *test.labels])
+    rest = {"methods": ["majority"], "label_budgets": [6], "seeds": 1, "workers": 1}
+    counts = [
+        compare(train, test=test, drop_leaks=drop, out=files / "out", **rest).results["data"]
+        for drop in (False, True, False)
+    ]
+    assert [each["train_rows"] for each in counts] == [60, 59, 60]
+
+
 def test_a_folder_in_use_is_left_alone(files):
     with folder_lock(files / "out"), pytest.raises(LockedError, match="process"):
         _compare(files)
@@ -407,5 +440,8 @@ def test_rows_left_out_and_labels_that_count_as_errors_are_told(files):
 
     before = set(cells.iterdir())
     train.write_text(whole)
+    with pytest.raises(SettingsError, match="on other rows: a file of the same name has changed"):
+        _compare(files, **asked)
+    (files / "out" / "results.json").unlink()
     assert len(_compare(files, **asked).results["data"]["notes"]) == 1
     assert len(set(cells.iterdir()) - before) == 1, "the cells of other rows are other cells"

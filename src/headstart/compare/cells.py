@@ -322,22 +322,22 @@ def _do(work: _Work) -> Spent | None:
     encoder = _encoder(contestant.encoder) if contestant.encoder else None
     progress = SILENT if math.isinf(work.deadline) else _Until(work.deadline)
     try:
-        if work.save_to is not None:
-            started = time.perf_counter()
-            torch.set_num_threads(work.threads)
-            given = _given(terms, labels, seed)
-            model = _estimator(terms.task, contestant, encoder, seed)
-            model.fit(given.texts, given.labels, progress=progress)
-            model.save(work.save_to, overwrite=True)
-            return Spent(time.perf_counter() - started, 0.0)
-        cell = run_cell(terms, contestant, encoder, labels=labels, seed=seed, progress=progress)
-        write_json(terms.path(*work.job), cell)
-        return Spent(*cell["spent"])
+        if work.save_to is None:
+            cell = run_cell(terms, contestant, encoder, labels=labels, seed=seed, progress=progress)
+            write_json(terms.path(*work.job), cell)
+            return Spent(*cell["spent"])
+        started = time.perf_counter()
+        torch.set_num_threads(work.threads)
+        given = _given(terms, labels, seed)
+        model = _estimator(terms.task, contestant, encoder, seed)
+        model.fit(given.texts, given.labels, progress=progress)
     except _OutOfTime:
         return None
     except HeadstartError as error:
         where = f"{contestant.name} with {labels:,} labels, seed {seed}"
         raise type(error)(f"{where}: {error}") from None
+    model.save(work.save_to, overwrite=True)
+    return Spent(time.perf_counter() - started, 0.0)
 
 
 def _given(terms: Terms, labels: int, seed: int) -> Examples:

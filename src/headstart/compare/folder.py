@@ -1,37 +1,93 @@
 """The folder that a comparison writes: it replaces its own, and nothing else."""
 
 from pathlib import Path
+from typing import Any
 
 from headstart.compare.tasks import ComparedTask, Examples
 from headstart.errors import SettingsError
 from headstart.storage import MANIFEST, read_json
 
+_RESULTS = "results.json"
+_OTHERS = (  # written when all cells are finished, beside the results
+    *("best", "inspected", "report.html", "learning_curves.svg"),
+    *("results.parquet", "settings.toml"),
+)
+_MODELS = ("best", "inspected/scratch", "inspected/finetuned")
+_ELSEWHERE = "choose another folder (--out)"
 
-def check_that_nothing_is_replaced(
-    folder: Path, title: str, task: ComparedTask, train: Examples
+
+def check_that_it_is_ours(folder: Path) -> None:
+    """Refuse a folder in which something would be replaced that no comparison wrote.
+
+    A comparison that was stopped is known by its cells; it may have a winner, and no results yet.
+
+    Raises:
+        SettingsError: It is such a folder.
+        FormatError: Its results cannot be read.
+    """
+    if (folder / MANIFEST).exists():
+        raise SettingsError(f"{folder} holds a model; {_ELSEWHERE}")
+    path = folder / _RESULTS
+    if path.exists():
+        if "title" not in read_json(path):
+            raise SettingsError(
+                f"{path}: no comparison wrote it, and one would replace it; {_ELSEWHERE}, or move "
+                "it away"
+            )
+    elif not any((folder / "cells").glob("*.json")):
+        for name in _OTHERS:
+            if (folder / name).exists():
+                raise SettingsError(
+                    f"{folder / name}: no comparison wrote it, for there is no {_RESULTS} beside "
+                    f"it, and one would replace it; {_ELSEWHERE}, or move it away"
+                )
+    for name in _MODELS:
+        if _is_no_model(folder / name):
+            raise SettingsError(
+                f"{folder / name}: is no model, and one would be kept there; {_ELSEWHERE}, or move "
+                "it away"
+            )
+
+
+def check_that_it_is_the_same(
+    folder: Path, title: str, task: ComparedTask, train: Examples, data_print: str
 ) -> None:
-    """Refuse the folder of a model, or of a comparison on something else: they would be lost.
+    """Refuse the folder of a comparison on something else: it would be lost.
 
     Raises:
         SettingsError: It is such a folder.
     """
-    if (folder / MANIFEST).exists():
-        raise SettingsError(f"{folder} holds a model; choose another folder (--out)")
-    path = folder / "results.json"
-    if not path.is_file():
+    path = folder / _RESULTS
+    if not path.exists():
         return
     before = read_json(path)
-    if (of := before.get("title", title)) != title:
-        raise SettingsError(
-            f"{path} holds another comparison, {of!r}; choose another folder (--out), or remove it"
-        )
-    data = before.get("data")
-    classes = data.get("classes", ()) if isinstance(data, dict) else ()
-    kinds = {str(each.get("label")) for each in classes}
+    if (of := before.get("title")) != title:
+        raise SettingsError(f"{path} holds another comparison, {of!r}; {_ELSEWHERE}, or remove it")
+    kinds = _kinds(before)
     if before.get("task", task.name) != task.name or (
         kinds and kinds.isdisjoint(map(str, task.kinds(train)))
     ):
         raise SettingsError(
-            f"{path} holds a comparison of {title!r} by other labels, or of another task; choose "
-            "another folder (--out), or remove it"
+            f"{path} holds a comparison of {title!r} by other labels, or of another task; "
+            f"{_ELSEWHERE}, or remove it"
         )
+    if before.get("data_print", data_print) != data_print:
+        raise SettingsError(
+            f"{path} holds a comparison of {title!r} on other rows: a file of the same name has "
+            "changed since, or the test rows are others, or the data in memory; "
+            f"{_ELSEWHERE}, or remove it"
+        )
+
+
+def _is_no_model(path: Path) -> bool:
+    if path.is_dir():
+        return not (path / MANIFEST).is_file() and any(path.iterdir())
+    return path.exists()
+
+
+def _kinds(before: dict[str, Any]) -> set[str]:
+    """Return the classes of a comparison, or its types of spans, as its results have them."""
+    data = before.get("data")
+    classes = data.get("classes") if isinstance(data, dict) else None
+    found = classes if isinstance(classes, list) else ()
+    return {str(each.get("label")) for each in found if isinstance(each, dict)}

@@ -32,7 +32,7 @@ from headstart.compare.clean_rows import (
 from headstart.compare.contestants import Contestant
 from headstart.compare.encoders import Encoders, make_encoders, num_pretrained
 from headstart.compare.fairness import data_facts, differences, shared_texts, warnings
-from headstart.compare.folder import check_that_nothing_is_replaced
+from headstart.compare.folder import check_that_it_is_ours, check_that_it_is_the_same
 from headstart.compare.forecast import forecast, hold_against
 from headstart.compare.head_start import HeadStart, headline
 from headstart.compare.picture import learning_curves_svg
@@ -225,22 +225,25 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "unseen_labels": None if unseen_labels == "refuse" else unseen_labels,
         "out": str(out),
     }
-    sources = (data, test, corpus, parallel)
-    unnamed = any(each is not None and _as_setting(each) is None for each in sources)
+    unnamed = any(
+        each is not None and _as_setting(each) is None for each in (data, test, corpus, parallel)
+    )
     seeds = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
     workers = available_cores() if workers is None else workers
     numbers: dict[str, float | None] = {
         "seeds": seeds,
         "workers": workers,
         "max_memory": max_memory,
+        "minutes": minutes,
+        "pretrain_minutes": pretrain_minutes,
     }
-    numbers |= {"minutes": minutes, "pretrain_minutes": pretrain_minutes}
     for name, number in numbers.items():
         if number is not None and not number > 0:
             raise SettingsError(f"{name} must be above 0, got {number}")
     size = PRETRAIN_SIZE if pretrain_size is None else pretrain_size
     if size not in SIZES:
         raise SettingsError(f"no size {size!r} to pretrain; there are {', '.join(SIZES)}")
+    check_that_it_is_ours(Path(out))
     chosen = choose_task(task, demo, has_data=data is not None, symmetric=symmetric)
     columns = Columns(text_column, pair_columns, label_column, max_bad_rows)
     if data is not None:
@@ -266,6 +269,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         text = as_corpus(corpus, text_column=text_column)
     if parallel is not None:
         translations = as_parallel(parallel)
+    data_print = _data_print(train, test_rows)
     if drop_leaks:
         train = without_leaks(chosen, train, test_rows)
     unseen = chosen.check_test(test_rows, train, unseen_labels)
@@ -275,6 +279,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         task=chosen,
         train=train,
         test=test_rows,
+        data_print=data_print,
         corpus=text,
         parallel=translations,
         contestants=parse_for(chosen, methods or defaults),
@@ -288,7 +293,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         folder=Path(out),
     )
     _check_that_pretraining_ends(plan)
-    check_that_nothing_is_replaced(plan.folder, plan.title, plan.task, plan.train)
+    check_that_it_is_the_same(plan.folder, plan.title, plan.task, plan.train, data_print)
     settings = {**asked, "methods": list(methods or defaults)}
     command = None if unnamed else replay_command("compare", asked)
     try:
@@ -311,6 +316,7 @@ class _Plan:
     task: ComparedTask
     train: Examples
     test: Examples
+    data_print: str  # of the rows as they were read
     corpus: Corpus | None
     parallel: ParallelText | None
     contestants: Sequence[Contestant]
@@ -425,6 +431,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         "task": task.name,
         "metric": task.metric,
         "wording": asdict(wording),
+        "data_print": plan.data_print,
         "data": {
             **data_facts(task, train, test),
             "notes": notes,
@@ -520,7 +527,7 @@ def _terms(plan: _Plan, made: Encoders, read: Read) -> Terms:
         task=plan.task,
         train=train,
         test=test,
-        data_print=fingerprint(train.texts, train.labels, test.texts, test.labels),
+        data_print=_data_print(train, test),
         encoders=made.folders,
         prints={name: encoder.identity for name, encoder in made.loaded.items()},
         folder=plan.folder / "cells",
@@ -531,6 +538,10 @@ def _terms(plan: _Plan, made: Encoders, read: Read) -> Terms:
         states=read.files,
         pair_states=read.pair_files,
     )
+
+
+def _data_print(train: Examples, test: Examples) -> str:
+    return fingerprint(train.texts, train.labels, test.texts, test.labels)
 
 
 def _limits(plan: _Plan, terms: Terms, made: Encoders, read: Read) -> Limits:
