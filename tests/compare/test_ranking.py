@@ -184,6 +184,18 @@ def test_labels_that_tell_nothing_are_refused(vectors, labels, message):
         rank(data, encoders={"one": vectors})
 
 
+@pytest.mark.parametrize("labels", [50.0, "50"])
+def test_labels_are_a_whole_number(vectors, rows, labels):
+    with pytest.raises(SettingsError, match="labels must be a whole number, got "):
+        rank(rows(30), encoders=vectors, labels=labels)
+
+
+def test_one_encoder_needs_no_list(files, vectors, rows):
+    path = files / "vectors.txt"
+    orders = [rank(rows(30), encoders=one, labels=np.int64(20)).order for one in (path, vectors)]
+    assert orders == [["vectors.txt"], [vectors.name]]
+
+
 def test_too_few_labels_are_refused(vectors, rows):
     with pytest.raises(
         SettingsError, match=r"^5 labels are too few to tell 3 classes apart; .* 6, or"

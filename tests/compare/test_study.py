@@ -329,7 +329,11 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
         ({"methods": ["glove=no-such.txt:probe"]}, FormatError, r"no-such\.txt: no such file"),
         ({"methods": "tfidf"}, SettingsError, r"methods must be a list, such as \['tfidf'\]"),
         ({"label_budgets": 20}, SettingsError, r"label_budgets must be a list, such as \[20\]"),
+        ({"label_budgets": ["6"]}, SettingsError, "each of label_budgets must be a whole number"),
+        ({"methods": []}, SettingsError, "methods is an empty list; name some, or leave it out"),
         ({"seeds": 0}, SettingsError, "seeds must be above 0"),
+        ({"seeds": 2.0}, SettingsError, r"seeds must be a whole number, got 2\.0"),
+        ({"workers": 1.5}, SettingsError, r"workers must be a whole number, got 1\.5"),
         ({"pretrain_minutes": 0}, SettingsError, "pretrain_minutes must be above 0"),
         (
             {"pretrain_minutes": math.inf, "methods": ["bert:probe"]},
@@ -350,6 +354,15 @@ def test_bad_settings_are_told_before_anything_runs(files, options, error, reaso
     with pytest.raises(error, match=reason):
         _compare(files, **options)
     assert not (files / "out" / "results.json").exists()
+
+
+def test_numbers_of_numpy_are_as_good_as_others(files):
+    budgets, one = np.array([6, 24]), np.int64(1)
+    found = _compare(
+        files, methods=["majority"], label_budgets=budgets, seeds=one, minutes=np.float32(5)
+    )
+    assert found.results["settings"]["labels"] == [6, 24]
+    assert "--labels 6,24 --seeds 1 --minutes 5.0" in found.results["command"]
 
 
 def test_labels_that_only_the_test_rows_have(files):

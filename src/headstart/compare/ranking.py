@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.compare.arguments import whole_number
 from headstart.compare.reading import MAX_TOKENS
 from headstart.compare.rows import read_examples
 from headstart.compare.statistics import RESAMPLES, interval
@@ -65,7 +66,7 @@ class Ranking:
 def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     data: str | Path | Examples,
     *,
-    encoders: Sequence[Source] | Mapping[str, Source],
+    encoders: Source | Sequence[Source] | Mapping[str, Source],
     labels: int = LABELS,
     task: str = CLASSIFICATION.name,
     pair_columns: Sequence[str] | None = None,
@@ -79,8 +80,8 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
 
     Args:
         data: Labelled texts, pairs of them, or tagged sentences.
-        encoders: Files, folders and hub ids, also as `NAME=SOURCE`, or encoders that are loaded; or
-            any of these by their names.
+        encoders: Files, folders and hub ids, also as `NAME=SOURCE`, or encoders that are loaded:
+            one of these or several, or any of them by their names.
         labels: How many labelled texts, pairs or sentences are read, a stratified part of them; all
             if there are fewer.
         task: `classification`, `pair` or `tagging`.
@@ -98,6 +99,7 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
         FormatError: An encoder cannot be read; it is named.
     """
     started = time.perf_counter()
+    labels = whole_number("labels", labels)
     sources = _by_name(encoders)
     columns = Columns(text_column, pair_columns, label_column, max_bad_rows)
     chosen_task, given = read_examples(choose_task(task), data, columns, progress)
@@ -131,7 +133,7 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     )
 
 
-def _by_name(encoders: Sequence[Source] | Mapping[str, Source]) -> dict[str, Source]:
+def _by_name(encoders: Source | Sequence[Source] | Mapping[str, Source]) -> dict[str, Source]:
     """Return the sources by the names that the table has for them.
 
     Raises:
@@ -141,7 +143,7 @@ def _by_name(encoders: Sequence[Source] | Mapping[str, Source]) -> dict[str, Sou
         found = dict(encoders)
     else:
         found = {}
-        for each in [encoders] if isinstance(encoders, str) else encoders:
+        for each in [encoders] if isinstance(encoders, str | Path | Pretrained) else encoders:
             name, source = _named(each)
             if name in found:
                 raise SettingsError(

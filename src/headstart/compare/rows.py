@@ -109,7 +109,7 @@ def choose_budgets(
         SettingsError: A budget is impossible.
     """
     strata, wording = len(set(task.strata(train))), task.wording
-    if not asked:
+    if asked is None:
         few, many = (QUICK_SENTENCES, SENTENCES) if task.by_word else (QUICK_BUDGETS, BUDGETS)
         ladder: tuple[int, ...] = few if quick else many
         fitting = tuple(labels for labels in ladder if 2 * strata <= labels <= len(train))

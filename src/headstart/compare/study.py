@@ -21,6 +21,7 @@ from headstart.compare.account import (
     versions,
 )
 from headstart.compare.allowance import Allowance, limits, now
+from headstart.compare.arguments import amount, as_list, as_setting, count, whole_numbers
 from headstart.compare.cells import Model, Processes, Terms, run_cells
 from headstart.compare.clean_rows import (
     changed_rankings,
@@ -199,16 +200,21 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         LockedError: Another process is using `out`.
         InterruptedRunError: Stopped by Ctrl-C; the same call goes on.
     """
-    _check_lists(methods=methods, label_budgets=label_budgets)
+    methods = as_list("methods", methods)
+    label_budgets = whole_numbers("label_budgets", label_budgets)
+    seeds, minutes = count("seeds", seeds), amount("minutes", minutes)
+    pretrain_minutes = amount("pretrain_minutes", pretrain_minutes)
+    max_memory = amount("max_memory", max_memory) or MOST_BYTES / 1e9
+    workers = count("workers", workers) or available_cores()
     if isinstance(parallel, list | tuple) and all(isinstance(one, str) for one in parallel):
         parallel = [Path(str(one)) for one in parallel]
     asked: dict[str, Any] = {
-        "data": _as_setting(data),
-        "test": _as_setting(test),
-        "corpus": _as_setting(corpus),
-        "parallel": _as_setting(parallel),
-        "methods": list(methods) if methods else None,
-        "labels": list(label_budgets) if label_budgets else None,
+        "data": as_setting(data),
+        "test": as_setting(test),
+        "corpus": as_setting(corpus),
+        "parallel": as_setting(parallel),
+        "methods": methods,
+        "labels": label_budgets,
         "seeds": seeds,
         "quick": quick,
         "minutes": minutes,
@@ -226,20 +232,9 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "out": str(out),
     }
     unnamed = any(
-        each is not None and _as_setting(each) is None for each in (data, test, corpus, parallel)
+        each is not None and as_setting(each) is None for each in (data, test, corpus, parallel)
     )
     seeds = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
-    workers = available_cores() if workers is None else workers
-    numbers: dict[str, float | None] = {
-        "seeds": seeds,
-        "workers": workers,
-        "max_memory": max_memory,
-        "minutes": minutes,
-        "pretrain_minutes": pretrain_minutes,
-    }
-    for name, number in numbers.items():
-        if number is not None and not number > 0:
-            raise SettingsError(f"{name} must be above 0, got {number}")
     size = PRETRAIN_SIZE if pretrain_size is None else pretrain_size
     if size not in SIZES:
         raise SettingsError(f"no size {size!r} to pretrain; there are {', '.join(SIZES)}")
@@ -294,12 +289,11 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     )
     _check_that_pretraining_ends(plan)
     check_that_it_is_the_same(plan.folder, plan.title, plan.task, plan.train, data_print)
-    settings = {**asked, "methods": list(methods or defaults)}
     command = None if unnamed else replay_command("compare", asked)
     try:
         with folder_lock(plan.folder, note=progress.note), disk_errors(plan.folder):
-            results = _carry_out(plan, settings, progress) | {"command": command}
-            comparison = Comparison(results, plan.folder)
+            results = _carry_out(plan, {**asked, "methods": list(methods or defaults)}, progress)
+            comparison = Comparison(results | {"command": command}, plan.folder)
             _write(comparison)
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -565,20 +559,6 @@ def _all_texts(task: ComparedTask, examples: Examples) -> list[str]:
 
 def _finite(minutes: float) -> float | None:
     return None if math.isinf(minutes) else minutes
-
-
-def _check_lists(**given: object) -> None:
-    """Refuse one text or number where a list of them is meant."""
-    for name, value in given.items():
-        if isinstance(value, str | int):
-            raise SettingsError(f"{name} must be a list, such as [{value!r}]")
-
-
-def _as_setting(source: object) -> str | list[str] | None:
-    """Return a file, or files, as a command would name them; what is in memory has no name."""
-    if isinstance(source, list | tuple) and all(isinstance(one, Path) for one in source):
-        return [str(one) for one in source]
-    return str(source) if isinstance(source, str | Path) else None
 
 
 def _write(comparison: Comparison) -> None:
