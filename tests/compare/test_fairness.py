@@ -99,6 +99,18 @@ def test_whole_models_differ_in_size_and_in_what_they_saw(bert):
     )
 
 
+def test_a_pipeline_is_spoken_of_where_something_takes_part_in_it(bert):
+    encoders = {"bert": bert, "word2vec": encoder(100, corpus="news", words=9, seconds=1.0)}
+    size = f"{sum(tensor.numel() for tensor in bert.tensors().values()) / 1e6:.1f} million"
+    alone = f"bert replaces the whole model, of {size} weights"
+    for others in (["scratch"], ["word2vec:frozen"]):
+        methods = resolved(*others, "bert:finetune", whole=("bert",))
+        shared = f"{alone}; word vectors and scratch share one small pipeline."
+        assert shared in differences(methods, encoders)
+    methods = resolved("tfidf", "bert:finetune", whole=("bert",))
+    assert f"{alone}." in differences(methods, encoders)
+
+
 def test_rows_that_mislead_are_counted():
     long = "one two three four five six seven eight nine ten eleven twelve thirteen"
     texts = ["a b", "a b", "c d", "c d", "e f", "a long row of a kind"]

@@ -51,10 +51,13 @@ def differences(
         each = ", ".join(f"{name} {width}" for name, width in widths.items())
         found.append(f"Widths differ: {each} numbers a word.")
     if whole:
-        each = ", ".join(f"{name} {_size(encoder)}" for name, encoder in whole.items())
+        sizes = {name: _size(encoder) for name, encoder in whole.items()}
+        one = len(sizes) == 1
+        each = ", ".join(size if one else f"{name} {size}" for name, size in sizes.items())
+        small = "; word vectors and scratch share one small pipeline" if widths else ""
         found.append(
-            f"{_listed(whole)} replace{'s' if len(whole) == 1 else ''} the whole model, of "
-            f"{each} weights; word vectors and scratch share one small pipeline."
+            f"{_listed(sizes)} replace{'s' if one else ''} the whole model, of {each} "
+            f"weights{small}."
         )
     found += [_origin(name, encoders[name], methods) for name in encoders]
     linear = [c.name for c in methods if c.transfer in ("tfidf", "probe")]
