@@ -99,6 +99,17 @@ def test_what_was_left_out_is_in_the_table(run, given, monkeypatch):
     assert "winner: scratch, fitted to 1,000 labels, for want of time, in runs/a/best" in out
 
 
+def test_the_table_has_the_methods_in_the_order_they_were_asked_for(run, given, monkeypatch):
+    found = study.compare("train.csv")
+    asked = ["glove=g.txt:frozen", "bert:finetune", "scratch"]
+    left_out = [{"method": "scratch", "labels": 5000}, {"method": "bert:finetune", "labels": 50}]
+    found.results |= {"settings": {"methods": asked}, "left_out": left_out}
+    monkeypatch.setattr(study, "compare", lambda data, **options: found)
+    _, out, _ = run("compare", "train.csv", "--out", "runs/a")
+    names = [line.split()[0] for line in out.splitlines()[1:4]]
+    assert names == ["glove:frozen", "bert:finetune", "scratch"]
+
+
 def test_every_option_arrives(run, given):
     code, *_ = run(
         *("compare", "train.csv", "--test", "test.csv", "--corpus", "articles.txt", "--seeds", "2"),

@@ -149,6 +149,7 @@ def compare(
         headstart compare train.conll --task tagging --test test.conll
     """
     from headstart.cli.bars import Bars
+    from headstart.compare.contestants import Contestant
     from headstart.compare.schedule import spoken
     from headstart.compare.study import compare as compare_methods
     from headstart.devices import available_cores
@@ -184,7 +185,9 @@ def compare(
         print_json({name: value for name, value in found.results.items() if name != "cells"})
         return
     what = found.results.get("wording", {}).get("labels", "labels")
-    print_table(_by_method(found.table, found.results.get("left_out", ()), what))
+    asked = found.results.get("settings", {}).get("methods", ())
+    names = [Contestant.parse(method).name for method in asked]
+    print_table(_by_method(found.table, found.results.get("left_out", ()), what, names))
     say("")
     say(found.headline, found.results["clean"]["sentence"])
     best = found.best
@@ -204,9 +207,15 @@ def compare(
 
 
 def _by_method(
-    rows: Sequence[Mapping[str, Any]], left_out: Sequence[Mapping[str, Any]], what: str
+    rows: Sequence[Mapping[str, Any]],
+    left_out: Sequence[Mapping[str, Any]],
+    what: str,
+    names: Sequence[str],
 ) -> list[dict[str, str]]:
-    """Return one row for each method: its mean and half its interval at each budget of `what`."""
+    """Return one row for each method: its mean and half its interval at each budget of `what`.
+
+    Methods are in the order of `names`, in which they were asked for.
+    """
     budgets = sorted({row["labels"] for row in (*rows, *left_out)})
     scores = {(row["method"], row["labels"]): "left out" for row in left_out}
     scores |= {
@@ -215,5 +224,5 @@ def _by_method(
     }
     return [
         {"method": method, **{f"{n:,} {what}": scores.get((method, n), "") for n in budgets}}
-        for method in dict.fromkeys(method for method, _ in scores)
+        for method in dict.fromkeys((*names, *(method for method, _ in scores)))
     ]
