@@ -52,6 +52,20 @@ def test_it_reads_the_training_rows_of_the_middle_budget_and_no_others(vectors, 
     assert set(seen[1].texts) <= set(many.texts)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "budgets", "labels"),
+    [(150, [1000], 300), (150, [150], 300), (3, [3], 6), (3, [1000], 200), (601, [601], None)],
+)
+def test_two_labels_of_each_class_are_read_or_none(vectors, monkeypatch, kinds, budgets, labels):
+    def read(encoders, given, **options):
+        return {"labels": len(given)}
+
+    monkeypatch.setattr(module, "rank_encoders", read)
+    train = Dataset(["wave"] * 1200, [f"c{row % kinds}" for row in range(1200)])
+    found = forecast(CONTESTANTS, {"a": vectors, "b": vectors}, train, budgets, progress=SILENT)
+    assert (found and found["labels"]) == labels
+
+
 def test_there_is_none_for_fewer_than_two_encoders(vectors, rows):
     assert forecast(CONTESTANTS, {"a": vectors}, rows(30), [6], progress=SILENT) is None
     controls = parse_all(["scratch", "a=f:scratch", "b=f:scratch"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart.compare.contestants import Contestant
-from headstart.compare.ranking import ESTIMATES, rank_encoders
+from headstart.compare.ranking import ESTIMATES, fewest_labels, rank_encoders
 from headstart.compare.tasks import CLASSIFICATION, ComparedTask, Examples
 from headstart.data.splits import nested_subsets
 from headstart.hub.bundle import Pretrained
@@ -29,7 +29,8 @@ def forecast(
 ) -> dict[str, Any] | None:
     """Rank the encoders of a comparison by what their frozen features tell of a few labels.
 
-    These are the training labels of the middle budget and the first seed, 200 of them at most.
+    These are the training labels of the middle budget and the first seed, 200 of them at most; or
+    two for each class, where that is more.
 
     Args:
         contestants: The methods.
@@ -40,7 +41,8 @@ def forecast(
         progress: Where progress goes.
 
     Returns:
-        As `rank_encoders`, and the `seconds` it took; None if there is nothing to choose between.
+        As `rank_encoders`, and the `seconds` it took; None if there is nothing to choose between,
+        or too few labels.
     """
     names = dict.fromkeys(_encoders(contestants).values())
     chosen = [(name, encoders[name]) for name in names if name in encoders]
@@ -48,7 +50,10 @@ def forecast(
         return None
     started = time.perf_counter()
     strata = task.strata(train)
-    labels = min(budgets[len(budgets) // 2], max(_MOST_TEXTS, len(set(strata))))
+    fewest = fewest_labels(len(set(strata)))
+    if fewest > len(train):
+        return None
+    labels = max(min(budgets[len(budgets) // 2], _MOST_TEXTS), fewest)
     given = train.select(nested_subsets(strata, [labels], seed=0)[labels])
     found = rank_encoders(chosen, given, task=task, total=len(chosen), seed=0, progress=progress)
     return {**found, "seconds": time.perf_counter() - started}

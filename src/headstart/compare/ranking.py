@@ -107,11 +107,11 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
         progress.note(note)
     strata = chosen_task.strata(given)
     kinds = len(set(strata))
-    if labels < 2 * kinds:
+    if labels < fewest_labels(kinds):
         wording = chosen_task.wording
         raise SettingsError(
             f"{labels} {wording.labels} are too few to tell {kinds} {wording.kinds} apart; take "
-            f"two for each {wording.kind}, {2 * kinds}, or more"
+            f"two for each {wording.kind}, {fewest_labels(kinds)}, or more"
         )
     chosen = given
     if labels < len(given):
@@ -131,6 +131,11 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
             "seconds": time.perf_counter() - started,
         }
     )
+
+
+def fewest_labels(kinds: int) -> int:
+    """Return how many labels tell so many kinds apart: one of each to learn, one to be asked."""
+    return 2 * kinds
 
 
 def _by_name(encoders: Source | Sequence[Source] | Mapping[str, Source]) -> dict[str, Source]:
