@@ -129,6 +129,20 @@ def test_validation_chooses_the_winner_whatever_the_test_rows_say(files, rows):
     assert scores["majority"] > scores[found.best["method"]]
 
 
+def test_one_label_a_class_leaves_none_to_validate_on(files):
+    asked = {"methods": ["tfidf", "scratch", METHODS[2].format(files / "vectors.txt")], "seeds": 1}
+    found = _compare(files, label_budgets=[3, 30], **asked).results
+    (warning,) = [each for each in found["warnings"] if "validate" in each]
+    assert warning.startswith("With 3 labels no row is left to validate on, for each class has one")
+    bare = [cell["labels"] for cell in found["cells"] if cell["calibration_error"] is None]
+    assert bare == [3, 3, 3]
+    assert [row["labels"] for row in found["recommendation"]["by_labels"]] == [30]
+    assert found["headline"]["labels"] in (None, 30)
+    assert "With 30 labels" in found["headline"]["sentence"]
+    alone = _compare(files, label_budgets=[3], **asked).results
+    assert [row["labels"] for row in alone["recommendation"]["by_labels"]] == [3]
+
+
 @pytest.mark.slow
 def test_a_ranking_that_rows_seen_before_decide_is_warned_of(files):
     # tfidf knows the codes that it saw with their labels, the vectors know words that it never saw.

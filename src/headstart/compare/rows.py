@@ -130,3 +130,22 @@ def choose_budgets(
             "each class needs one label"
         )
     return tuple(sorted(set(asked)))
+
+
+def without_validation(task: ComparedTask, train: Examples, budgets: Sequence[int]) -> list[int]:
+    """Return the budgets of which no row is left to validate on: each class has one label.
+
+    All its rows are then fitted, and the same rows validate.
+    """
+    strata = len(set(task.strata(train)))
+    return [labels for labels in budgets if labels == strata and not task.by_word]
+
+
+def warn_of(unvalidated: Sequence[int], task: ComparedTask) -> list[str]:
+    """Say at which budgets no row is left to validate on."""
+    return [
+        f"With {labels:,} labels no row is left to validate on, for each {task.wording.kind} has "
+        "one: validation scores there are of the rows that were fitted. The recommendation and the "
+        "head start on the cover pass over that count where others were run."
+        for labels in unvalidated
+    ]

@@ -40,7 +40,13 @@ from headstart.compare.picture import learning_curves_svg
 from headstart.compare.reading import MOST_BYTES, Read, Texts, read_texts, remember, remember_pairs
 from headstart.compare.recommendation import recommend
 from headstart.compare.report import render_report
-from headstart.compare.rows import choose_budgets, read_rows, without_leaks
+from headstart.compare.rows import (
+    choose_budgets,
+    read_rows,
+    warn_of,
+    without_leaks,
+    without_validation,
+)
 from headstart.compare.schedule import Limits, report_left_out
 from headstart.compare.summary import gains, ranking_changes, summarize
 from headstart.compare.tasks import Columns, ComparedTask, Examples, choose_task, settled
@@ -352,7 +358,11 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         symmetric=task.pairs == "symmetric",
         progress=progress,
     )
-    cautions = [*warnings(task.as_texts(train), seen), *shared_texts(task, train, test, seen)]
+    unvalidated = without_validation(task, train, plan.budgets)
+    cautions = [
+        *(*warnings(task.as_texts(train), seen), *shared_texts(task, train, test, seen)),
+        *warn_of(unvalidated, task),
+    ]
     learns = learns_from_corpus(contestants)
     if plan.corpus is None and learns:
         cautions = [
@@ -393,6 +403,9 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
             progress=progress,
             limits=_limits(plan, terms, made, read),
         )
+        for cell in cells:
+            if cell["labels"] in unvalidated:
+                cell["calibration_error"] = None
         left_out = report_left_out(schedule.left_out.items())
         with progress.stage("drawing intervals") as advance:
             summary = summarize(cells, clean=seen.clean)
@@ -403,7 +416,8 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         for warning in reordered:
             progress.note(warning)
         wording = task.wording
-        choice = recommend(summary, labels=len(train), left_out=left_out, wording=wording)
+        validated = [row for row in summary if row["labels"] not in unvalidated] or summary
+        choice = recommend(validated, labels=len(train), left_out=left_out, wording=wording)
         winner = next(one for one in contestants if one.name == choice["method"])
         run = [row["labels"] for row in summary if row["method"] == winner.name]
         end = plan.allowance.models_end
@@ -431,7 +445,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
             "notes": notes,
             "corpus": corpus_facts(corpus if learns or senses else None, contestants, made.loaded),
         },
-        "headline": headline(summary, wording=wording),
+        "headline": headline(validated, wording=wording),
         "best": {
             **{name: choice[name] for name in ("method", "labels", "why")},
             "fitted_labels": labels,
