@@ -145,6 +145,17 @@ def test_a_bound_is_said_to_be_one():
     assert "more than 20x (95% interval: 5.1x to more than 20x)" in found["sentence"]
 
 
+def test_a_bound_that_a_score_of_the_table_contradicts_is_not_claimed():
+    bound = {"head_start": 20, "head_start_bound": ">", "head_start_low_bound": ">"}
+    falling = [row("glove:probe", labels=25, mean=0.95), row("glove:probe", mean=0.8, **bound)]
+    for scratch, claimed in ((0.79, True), (0.8, False), (0.81, False)):
+        reference = [row("scratch", mean=0.6, **NO_START), row("scratch", 1000, scratch)]
+        found = headline([*reference, *falling])
+        assert (found["factor"] is not None) is claimed
+        said = "glove:probe, the pretrained method that validation chooses, scores 0.800, less than"
+        assert (f"no head start to claim: {said} with fewer" in found["sentence"]) is not claimed
+
+
 def test_validation_chooses_the_method_and_nothing_the_label_count():
     rows = [
         row("scratch", **NO_START),

@@ -185,8 +185,9 @@ def headline(rows: Sequence[Mapping[str, Any]], *, wording: Wording = TEXTS) -> 
     The rule, fixed before any result, so that nothing is picked for its luck: quoted is the largest
     label count that is at most a tenth of the largest compared, where a head start of ten can
     still be seen, or else the smallest; there the pretrained method with the best validation score
-    speaks for all; and a head start is claimed if it beats scratch with p below 0.05 and the whole
-    interval lies above 1. Test rows choose nothing, so this is one test, and uncorrected.
+    speaks for all; and a head start is claimed if it beats scratch with p below 0.05, the whole
+    interval lies above 1, and the table's scores do not contradict it. Test rows choose nothing, so
+    this is one test, and uncorrected.
 
     Args:
         rows: The summary that `summarize` returns.
@@ -202,7 +203,7 @@ def headline(rows: Sequence[Mapping[str, Any]], *, wording: Wording = TEXTS) -> 
     if not (pretrained and measured):
         return {"sentence": _not_measured(rows, labels, wording), **dict.fromkeys(_QUOTED)}
     best = best_by_validation(pretrained)
-    if not _is_claim(best):
+    if not _is_claim(best) or _is_contradicted(best, rows):
         return {"sentence": _no_head_start(best, rows, wording), **dict.fromkeys(_QUOTED)}
     sentence = _claim(best, wording) + _better_baseline(best, rows, wording)
     return {"sentence": sentence, **{key: best[name] for key, name in _QUOTED.items()}}
@@ -235,6 +236,18 @@ def _is_claim(row: Mapping[str, Any]) -> bool:
         and start.low.bound != "<"
         and start.low.value > 1
     )
+
+
+def _is_contradicted(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a method is said to score higher than all of scratch's curve, and does not.
+
+    Curves are made non-decreasing: that of a method which scored more with fewer labels lies above
+    its score.
+    """
+    more = [each for each in rows if each["method"] == REFERENCE and each["labels"] > row["labels"]]
+    if row["head_start_bound"] is None or not more:
+        return False
+    return bool(max(more, key=lambda each: int(each["labels"]))["mean"] >= row["mean"])
 
 
 def _claim(row: Mapping[str, Any], wording: Wording) -> str:
@@ -275,10 +288,11 @@ def _no_head_start(
     (scratch,) = (
         row["mean"] for row in rows if (row["method"], row["labels"]) == (REFERENCE, best["labels"])
     )
+    falls = ", less than with fewer labels" if _is_claim(best) else ""
     return (
         f"With {best['labels']:,} {wording.labels} there is no head start to claim: "
         f"{best['method']}, the pretrained method that validation chooses, scores "
-        f"{best['mean']:.3f}, training from scratch {scratch:.3f}. {_highest(rows, wording)}"
+        f"{best['mean']:.3f}{falls}, training from scratch {scratch:.3f}. {_highest(rows, wording)}"
     )
 
 
