@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from multiprocessing import resource_tracker
@@ -131,7 +131,7 @@ class _Work(NamedTuple):
 class Processes:
     """The processes of a comparison: made when they are first needed, and gone at its end.
 
-    No process has anything in waiting, and one that is at work is ended with the run.
+    Work is handed out one piece at a time, and a process that is at work is ended with the run.
 
     Attributes:
         terms: What every process knows.
@@ -379,10 +379,7 @@ def run_cell(
     model = _estimator(terms.task, contestant, encoder, seed)
     model.fit(given.texts, given.labels, progress=progress)
     fitted = time.perf_counter()
-    if whole_model_width(encoder):
-        with quick_reading():
-            predicted = model.predict(terms.test.texts)
-    else:
+    with quick_reading() if whole_model_width(encoder) else nullcontext():
         predicted = model.predict(terms.test.texts)
     seconds = time.perf_counter() - fitted
     report = model.fit_report_

@@ -25,14 +25,14 @@ _PATIENCE_SECONDS = 0.5
 
 @contextmanager
 def for_new_processes() -> Iterator[None]:
-    """Let processes that start meanwhile be as this file says."""
+    """Start processes with one thread each, deaf to Ctrl-C."""
     asleep = _environment(asleep_while_waiting())
     with one_thread_each(), asleep, _without_main(), _deaf_to_interrupts():
         yield
 
 
 def settle() -> None:
-    """Make the rest of it so, from within a new process."""
+    """Finish that setup inside a new process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)

@@ -138,8 +138,9 @@ def read_texts(
         encoders: The encoders, by name.
         folder: Where the states are kept.
         deadline: On the clock of `time.time`; no reading may take more than half of what is left.
-        most_bytes: What the states of one encoder may take, in memory and on the disk; of words,
-            those that fit are kept, and of texts all or none. What is not kept is computed anew.
+        most_bytes: What the states of one encoder may take, in memory and on the disk: word states
+            are kept as far as they fit; text states are kept whole or not at all. What is not kept
+            is computed anew.
         progress: Where progress goes.
     """
     most_bytes = MOST_BYTES if most_bytes is None else most_bytes

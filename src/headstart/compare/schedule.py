@@ -3,8 +3,8 @@
 Cells come in blocks: one method, one label budget, all seeds. A block is started only if, by what
 the method's finished cells took, it ends in time; else it is left out, and so are the method's
 larger budgets. What is cheap goes first, and few labels before many. Cheap methods, which train no
-whole model, stand or fall together: there is no number of labels with only some of them, at which
-whoever was left over would be called the best.
+whole model, stand or fall together: a budget has either all cheap methods or none, so none wins for
+lack of rivals.
 """
 
 import heapq
