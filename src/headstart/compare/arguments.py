@@ -77,7 +77,9 @@ def as_list(name: str, values: Iterable[Item] | None) -> list[Item] | None:
     if found is None:
         raise SettingsError(f"{name} must be a list, such as [{values!r}]")
     if not found:
-        raise SettingsError(f"{name} is an empty list; name some, or leave it out for the usual")
+        raise SettingsError(
+            f"{name} is an empty list; name some, or leave it out for the usual ones"
+        )
     return found
 
 
