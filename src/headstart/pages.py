@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+_FOLDER = Path(__file__).parent
 _CONTROLS = {*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000), 0xFEFF, 0xFFFE, 0xFFFF}
 _DIRECTIONS = {0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070)}
 _SPELLED = {
@@ -38,6 +39,16 @@ def template_environment(folder: Path) -> "Environment":
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment
+
+
+def page_style(*own: Path) -> str:
+    """Return the style of a page: what all pages share, then files of its own, which may differ."""
+    return colors() + "".join(path.read_text("utf-8") for path in (_FOLDER / "pages.css", *own))
+
+
+def colors() -> str:
+    """Return the style sheet of the colors that all pages and pictures share, light and dark."""
+    return (_FOLDER / "colors.css").read_text("utf-8")
 
 
 def csp_hash(block: str) -> str:

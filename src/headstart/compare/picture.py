@@ -8,7 +8,7 @@ from unicodedata import east_asian_width
 
 from headstart.compare.figures import Row, curve_panels, score_axis
 from headstart.compare.styles import shortened, styles
-from headstart.pages import template_environment, visible
+from headstart.pages import colors, template_environment, visible
 
 _FOLDER = Path(__file__).parent
 _COLUMNS = 3
@@ -56,7 +56,7 @@ def learning_curves_svg(
         template_environment(_FOLDER)
         .get_template("picture.svg.j2")
         .render(
-            tones=(_FOLDER / "tones.css").read_text("utf-8"),
+            tones=colors() + (_FOLDER / "tones.css").read_text("utf-8"),
             metric=metric,
             labels=labels,
             panels=[{**panel, "place": place} for panel, place in zip(drawn, places, strict=True)],

@@ -28,7 +28,7 @@ from headstart.compare.ranking import ESTIMATES
 from headstart.compare.styles import styles
 from headstart.compare.wording import Wording, brief
 from headstart.inspect.senses_page import picture
-from headstart.pages import csp_hash
+from headstart.pages import csp_hash, page_style
 from headstart.pages import template_environment as plain_environment
 
 FOLDER = Path(__file__).parent
@@ -56,7 +56,7 @@ def render_report(result: Mapping[str, Any]) -> str:
             `forecast`, `knowledge`, `senses`, `settings`, `command`, `versions` and `seconds` are
             shown where they are given.
     """
-    style = "".join((FOLDER / name).read_text("utf-8") for name in ("tones.css", "report.css"))
+    style = page_style(FOLDER / "tones.css", FOLDER / "report.css")
     scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text("utf-8")]
     return (
         template_environment()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.pages import csp_hash, template_environment
+from headstart.pages import csp_hash, page_style, template_environment
 
 _FOLDER = Path(__file__).parent
 _WIDTH, _HEIGHT, _LEFT, _BELOW = 460, 210, 46, 26  # a curve's panel, and its room for numbers
@@ -29,7 +29,7 @@ def render_translation_report(
         lineage: What the run left: `curve`, and where pairs were held out `bleu` and
             `translations`.
     """
-    style = (_FOLDER / "translation_report.css").read_text("utf-8")
+    style = page_style(_FOLDER / "translation_report.css")
     curve: Sequence[Mapping[str, float]] = lineage["curve"]
     return (
         template_environment(_FOLDER)

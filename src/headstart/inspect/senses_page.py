@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.inspect.occurrences import Occurrence
-from headstart.pages import csp_hash, template_environment
+from headstart.pages import csp_hash, page_style, template_environment
 
 _FOLDER = Path(__file__).parent
 _WIDTH, _HEIGHT, _MARGIN = 420, 300, 16  # of a picture
@@ -19,7 +19,8 @@ _NEAR = 70  # characters on either side of a word that the page shows
 
 def render_senses(found: Mapping[str, Any]) -> str:
     """Return what `word_senses` found as one HTML page."""
-    style, script = ((_FOLDER / name).read_text("utf-8") for name in ("senses.css", "senses.js"))
+    style = page_style(_FOLDER / "senses.css")
+    script = (_FOLDER / "senses.js").read_text("utf-8")
     return (
         template_environment(_FOLDER)
         .get_template("senses.html.j2")
