@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,7 @@ MINUTES = 20.0  # of a model, where no limit is given
 _OF_VOCABULARIES = ("vocabulary_size", "lowercase")
 _VECTORS = "vectors"  # in a run's folder
 _VECTORS_SHARE = 0.25  # of CoVe's minutes, at most
+_Ours = TypeVar("_Ours", SubwordTokenizer, WordTokenizer)
 
 
 def load_encoder(
@@ -554,26 +555,20 @@ def _width(size: str) -> int:
 
 
 def _pieces(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | Kind | None:
-    """Return what cuts a model's texts: a tokenizer, the kind to learn, or None."""
-    if tokenizer is None or isinstance(tokenizer, SubwordTokenizer):
-        return tokenizer
-    if tokenizer in get_args(Kind):
-        return cast("Kind", tokenizer)
-    if isinstance(tokenizer, str | Path) and Path(tokenizer).is_file():
-        return SubwordTokenizer.load(tokenizer)
-    raise SettingsError(
-        f"a model reads pieces of words: bpe, wordpiece or a tokenizer.json, not {tokenizer!r}"
-    )
+    return _cutter(tokenizer, SubwordTokenizer, Kind, "a model reads pieces of words")
 
 
 def _whole_words(tokenizer: Tokenizer | str | Path | None) -> WordTokenizer | Split | None:
-    """Return what cuts an ELMo's texts: a tokenizer, how to cut, or None."""
-    if tokenizer is None or isinstance(tokenizer, WordTokenizer):
+    return _cutter(tokenizer, WordTokenizer, Split, "an ELMo reads whole words")
+
+
+def _cutter(
+    tokenizer: Tokenizer | str | Path | None, ours: type[_Ours], names: object, reads: str
+) -> _Ours | Any:  # noqa: ANN401 - or one of the literals of `names`, or None
+    """Return what cuts a model's texts: a tokenizer, the name of a way, or None."""
+    ways = get_args(names)
+    if tokenizer is None or isinstance(tokenizer, ours) or tokenizer in ways:
         return tokenizer
-    if tokenizer in get_args(Split):
-        return cast("Split", tokenizer)
     if isinstance(tokenizer, str | Path) and Path(tokenizer).is_file():
-        return WordTokenizer.load(tokenizer)
-    raise SettingsError(
-        f"an ELMo reads whole words: words, whitespace or a tokenizer.json, not {tokenizer!r}"
-    )
+        return ours.load(tokenizer)
+    raise SettingsError(f"{reads}: {', '.join(ways)} or a tokenizer.json, not {tokenizer!r}")
