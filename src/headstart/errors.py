@@ -6,6 +6,11 @@ A message says what is wrong, where (file, line, column), and what to do, in one
 """
 
 
+def first_line(error: Exception) -> str:
+    """Return what another library's error says, as far as it fits into a message of ours."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 class HeadstartError(Exception):
     """Anything headstart refuses to do, or could not do."""
 

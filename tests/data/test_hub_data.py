@@ -69,7 +69,10 @@ def hub(monkeypatch):
             raise ValueError(f"Bad split: {split}. Available splits: ['train', 'test']\nMore.")
         return Stream(hub.rows, hub.features)
 
-    def snapshot_download(name, *, repo_type, revision, allow_patterns, tqdm_class):
+    def snapshot_download(
+        name, *, repo_type, revision, allow_patterns, local_files_only, tqdm_class
+    ):
+        assert not local_files_only
         assert (repo_type, allow_patterns) == ("dataset", ["README.md"])
         hub.pinned.append((name, revision))
         return f"cache/snapshots/{COMMIT}"

@@ -17,7 +17,14 @@ from typing import Any, NamedTuple
 
 from headstart.data.bad_rows import REFUSED, BadRows, readable
 from headstart.data.columns import listed
-from headstart.errors import DataError, HeadstartError, MissingExtraError, NetworkError
+from headstart.data.hub_files import snapshot
+from headstart.errors import (
+    DataError,
+    HeadstartError,
+    MissingExtraError,
+    NetworkError,
+    first_line,
+)
 
 _PREFIX = "hf:"
 _FORM = re.compile(
@@ -152,34 +159,20 @@ def _library(path: Path) -> Any:  # noqa: ANN401 - a module of an extra
 
 def _commit(path: Path, source: _Source) -> str:
     """Ask the hub for the commit that a revision, or none, stands for."""
-    import huggingface_hub  # a second to import, and seldom needed
-    from huggingface_hub import errors
-    from tqdm import tqdm  # huggingface_hub brings it
-
-    class Silent(tqdm):
-        def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - theirs
-            super().__init__(*args, **{**settings, "disable": True})
-
     try:
-        folder = huggingface_hub.snapshot_download(
+        folder = snapshot(
             source.name,
+            ["README.md"],
             repo_type="dataset",
             revision=source.revision,
-            allow_patterns=["README.md"],
-            tqdm_class=Silent,
+            name=str(path),
+            unknown="no such data set on the hub",
         )
-    except errors.RevisionNotFoundError:
-        raise NetworkError(f"{path}: has no revision {source.revision!r} on the hub") from None
-    except errors.GatedRepoError:
-        raise NetworkError(
-            f"{path}: its owner asks for consent; give it on the hub and log in with `hf auth "
-            "login`"
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise NetworkError(f"{path}: no such data set on the hub") from None
-    except (OSError, errors.OfflineModeIsEnabled) as error:
-        raise NetworkError(f"{path}: cannot ask the hub for it: {_first_line(error)}") from error
-    return Path(folder).name  # the hub's cache has a folder for each commit
+    except NetworkError:
+        raise
+    except OSError as error:
+        raise NetworkError(f"{path}: cannot ask the hub for it: {first_line(error)}") from error
+    return folder.name  # the hub's cache has a folder for each commit
 
 
 def _opened(path: Path) -> Any:  # noqa: ANN401 - of an extra
@@ -201,16 +194,12 @@ def _hub_errors(path: Path) -> Iterator[None]:
     except HeadstartError:
         raise
     except ConnectionError as error:
-        raise NetworkError(f"{path}: cannot be fetched: {_first_line(error)}") from error
+        raise NetworkError(f"{path}: cannot be fetched: {first_line(error)}") from error
     except Exception as error:
         known = (OSError, ValueError, _library(path).exceptions.DatasetsError)
         if not isinstance(error, known):
             raise
-        raise DataError(f"{path}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+        raise DataError(f"{path}: {first_line(error)}") from error
 
 
 def _value(

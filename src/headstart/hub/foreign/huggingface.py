@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headstart.errors import FormatError, NetworkError
+from headstart.data.hub_files import snapshot
+from headstart.errors import FormatError, NetworkError, first_line
 from headstart.hub.foreign.trial import try_pickle
-from headstart.progress import SILENT, Advance, Progress
+from headstart.progress import SILENT, Progress
 from headstart.storage import file_sha256, read_json
 from headstart.weights import read_safetensors
 
@@ -120,7 +121,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise
         raise FormatError(
             f"{path}: not a pickle of tensors alone, so it could run code, or is damaged; ask for "
-            f"safetensors instead ({str(error).strip().splitlines()[0] if str(error) else error!r})"
+            f"safetensors instead ({first_line(error)})"
         ) from None
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
@@ -226,23 +227,6 @@ def _check_content(file: Path) -> None:
         raise FormatError(f"{file}: is not what the hub has; remove {blob} and fetch it again")
 
 
-def _silent_bar(advance: Advance) -> type:
-    """Return a class of progress bars that draw nothing and pass on the bytes that arrive."""
-    from tqdm import tqdm  # huggingface_hub brings it
-
-    class Bar(tqdm):
-        def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - theirs
-            self.is_bytes = str(settings.get("desc", "")).startswith("Reconstructing")
-            super().__init__(*args, **{**settings, "disable": True})
-
-        def update(self, n: float | None = 1) -> bool | None:
-            if self.is_bytes and n:
-                advance(n)
-            return None
-
-    return Bar
-
-
 def _snapshot(
     source: str,
     patterns: list[str],
@@ -250,36 +234,27 @@ def _snapshot(
     local_files_only: bool,  # noqa: FBT001 - passed on
     progress: Progress,
 ) -> Path:
-    import huggingface_hub  # a second to import, and seldom needed
-    from huggingface_hub import errors
+    from huggingface_hub.errors import LocalEntryNotFoundError  # slow to import, seldom needed
 
     try:
         with progress.stage(f"downloading {source}", unit="bytes") as advance:
-            return Path(
-                huggingface_hub.snapshot_download(
-                    source,
-                    revision=revision,
-                    allow_patterns=patterns,
-                    local_files_only=local_files_only,
-                    tqdm_class=_silent_bar(advance),
-                )
+            return snapshot(
+                source,
+                patterns,
+                repo_type="model",
+                revision=revision,
+                name=source,
+                unknown="no such file or folder here, and no such model on the hub",
+                local_files_only=local_files_only,
+                advance=advance,
             )
-    except errors.RevisionNotFoundError:
-        raise NetworkError(f"{source}: has no revision {revision!r} on the hub") from None
-    except errors.GatedRepoError:
-        raise NetworkError(
-            f"{source}: its owner asks for consent; give it on the hub and log in with `hf auth "
-            "login`"
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise NetworkError(
-            f"{source}: no such file or folder here, and no such model on the hub"
-        ) from None
-    except errors.LocalEntryNotFoundError as error:
+    except NetworkError:
+        raise
+    except LocalEntryNotFoundError as error:
         if local_files_only:
             why = "it is not in the hub's cache, and nobody may be asked"
         else:
             why = "the hub cannot be reached, and its cache has no copy"
         raise NetworkError(f"{source}: no such file or folder here; {why}") from error
-    except (OSError, errors.OfflineModeIsEnabled) as error:
+    except OSError as error:
         raise NetworkError(f"{source}: cannot be fetched from the hub: {error}") from error

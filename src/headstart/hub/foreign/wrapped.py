@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headstart.errors import FormatError, MissingExtraError
+from headstart.errors import FormatError, MissingExtraError, first_line
 from headstart.hub.foreign.huggingface import read_weights
 from headstart.hub.foreign.tensor_names import Report, check_values, shown
 from headstart.weights import FLOATS
@@ -161,7 +161,7 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
             raise
         except Exception as error:
             raise FormatError(
-                f"{folder}: transformers cannot read it: {_first_line(error)}"
+                f"{folder}: transformers cannot read it: {first_line(error)}"
             ) from error
     report = _report(folder, model, found)
     _check_weights(folder, model, tensors)
@@ -177,7 +177,7 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
     except Exception as error:
         raise FormatError(
             f"{folder}: its {type(model).__name__} does not read texts as headstart's encoders do: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
     return encoder, report
 
@@ -187,10 +187,6 @@ def _without_code(value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, Mapping):
         return {name: _without_code(each) for name, each in value.items() if not _CODE.search(name)}
     return [_without_code(each) for each in value] if isinstance(value, list) else value
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
 
 
 def _check_numbers(folder: Path, value: object, name: str = "") -> None:
