@@ -4,11 +4,10 @@ Three columns tell a story: vectors trained from scratch on few labels know litt
 know the language, fine-tuned ones know it and have bent towards the task.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +32,18 @@ class TellingWord:
     word: str
     label: str
     count: int
+
+
+class _Documents(NamedTuple):
+    """The proper words W that two texts or more hold, and which text holds which.
+
+    A word counts once a text: `text_of` and `row_of` are the text and the row in W of each.
+    """
+
+    words: list[str]
+    counts_W: NDArray[np.int64]
+    text_of: NDArray[np.int64]
+    row_of: NDArray[np.int64]
 
 
 def inspect_words(
@@ -63,10 +74,14 @@ def inspect_words(
         "moved": [{"word", "distance", "before": [..], "after": [..]}]}`; plain values throughout. A
         column is empty where the word has no vector.
     """
-    words = telling_words(texts, labels, tokenizer, per_class=per_class)
-    min_texts = max(2, math.ceil(_SHARE_OF_TEXTS * len(texts)))
-    frequent = _documents(texts, tokenizer, min_texts=min_texts)[0]
-    own = [tokenizer.vocabulary[row] for row in frequent]
+    documents = _documents(texts, tokenizer)
+    words = _telling_words(documents, labels, per_class)
+    min_texts = _SHARE_OF_TEXTS * len(texts)
+    own = [
+        word
+        for word, count in zip(documents.words, documents.counts_W, strict=True)
+        if count >= min_texts
+    ]
     candidates = list(dict.fromkeys([*own, *(word.word for word in words)]))
     spaces = {name: space.among(candidates) for name, space in spaces.items()}
     columns = {
@@ -89,7 +104,6 @@ def telling_words(
     tokenizer: WordTokenizer,
     *,
     per_class: int = 3,
-    min_texts: int = 2,
 ) -> list[TellingWord]:
     """Return the words most typical of each class, classes in sorted order.
 
@@ -97,12 +111,17 @@ def telling_words(
     other texts, with the word's own frequency as the prior (Monroe, Colaresi and Quinn,
     "Fightin' Words", 2008, equations 15, 16 and 22). Words are letters only, at least three.
     """
-    rows, text_of, row_of = _documents(texts, tokenizer, min_texts=min_texts)
-    if len(rows) < 2:
+    return _telling_words(_documents(texts, tokenizer), labels, per_class)
+
+
+def _telling_words(
+    documents: _Documents, labels: Sequence[str], per_class: int
+) -> list[TellingWord]:
+    if len(documents.words) < 2:
         return []
     classes, label_of = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)
-    counts_CW = np.zeros((len(classes), len(rows)))
-    np.add.at(counts_CW, (label_of[text_of], row_of), 1.0)
+    counts_CW = np.zeros((len(classes), len(documents.words)))
+    np.add.at(counts_CW, (label_of[documents.text_of], documents.row_of), 1.0)
     prior_W = counts_CW.sum(0)
     found = []
     for label, own_W in zip(classes.tolist(), counts_CW, strict=True):
@@ -111,8 +130,7 @@ def telling_words(
         z_W = log_odds_W / np.sqrt(1.0 / (own_W + prior_W) + 1.0 / (other_W + prior_W))
         for row in np.argsort(-z_W, kind="stable")[:per_class]:
             if z_W[row] > 0.0:
-                word = tokenizer.vocabulary[rows[row]]
-                found.append(TellingWord(word, label, int(prior_W[row])))
+                found.append(TellingWord(documents.words[row], label, int(prior_W[row])))
     return found
 
 
@@ -141,23 +159,18 @@ def moved_words(
     ]
 
 
-def _documents(
-    texts: Sequence[str], tokenizer: WordTokenizer, *, min_texts: int = 2
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ids W of proper words, and for each occurrence of one in a text: text, row in W.
-
-    A word counts once a text, and only where `min_texts` texts hold it.
-    """
+def _documents(texts: Sequence[str], tokenizer: WordTokenizer) -> _Documents:
     encoded = tokenizer.encode_batch(texts)
     text_of = np.repeat(np.arange(len(texts)), encoded.lengths)
     size = tokenizer.vocabulary_size  # one number for both: sorted many times as fast as pairs
     text_of, ids = np.divmod(np.unique(text_of * size + encoded.ids), size)
     rows, row_of, counts = np.unique(ids, return_inverse=True, return_counts=True)
     proper = [bool(_WORD.fullmatch(tokenizer.vocabulary[row])) for row in rows]
-    kept = np.array(proper, bool) & (counts >= min_texts)
+    kept = np.array(proper, bool) & (counts > 1)
     position = np.cumsum(kept) - 1
     inside = kept[row_of]
-    return rows[kept], text_of[inside], position[row_of[inside]]
+    words = [tokenizer.vocabulary[row] for row in rows[kept]]
+    return _Documents(words, counts[kept], text_of[inside], position[row_of[inside]])
 
 
 def _log_odds(counts_W: NDArray[np.float64]) -> NDArray[np.float64]:
