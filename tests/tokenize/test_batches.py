@@ -7,10 +7,13 @@ from headstart.tokenize.batches import (
     Encoded,
     best_fit,
     by_row,
+    counted,
     endless_batches,
     inference_batches,
+    offsets_of,
     pack,
     pad,
+    ranges,
     training_batches,
 )
 
@@ -166,3 +169,13 @@ def test_places_sorted_by_row_are_found_again(rows_and_places):
     found_in = at // most
     assert (found_in * 7 + columns.ravel()[at] == places).all()
     assert len(set(at.tolist())) == len(places)
+
+
+def test_ranges():
+    assert ranges(np.array([0, 2, 2, 5]), np.array([2, 0, 1])).tolist() == [2, 3, 4, 0, 1]
+
+
+def test_what_lies_end_to_end():
+    assert offsets_of([2, 0, 3]).tolist() == [0, 2, 2, 5]
+    assert offsets_of([]).tolist() == [0]
+    assert counted(np.array([2, 0, 3])).tolist() == [0, 1, 0, 1, 2]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.tokenize.subwords import SubwordTokenizer
-from headstart.tokenize.windows import ranges, read_windows
+from headstart.tokenize.windows import read_windows
 
 TEXTS = ["the cat sat on the mat", "a dog and a cat"] * 4
 
@@ -86,7 +86,3 @@ def test_words_are_found_among_laid_out_windows(pieces):
         places = windows.places_of(rows, chosen.offsets[:-1])
         expected = [pieces.encode_batch([w])[0][0] for row in rows for w in sentences[row]]
         assert chosen.ids[places].tolist() == expected
-
-
-def test_ranges():
-    assert ranges(np.array([0, 2, 2, 5]), np.array([2, 0, 1])).tolist() == [2, 3, 4, 0, 1]

@@ -26,7 +26,7 @@ from headstart.pretrain.translation import (
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.storage import fingerprint
-from headstart.tokenize.batches import Encoded
+from headstart.tokenize.batches import Encoded, offsets_of
 from headstart.tokenize.encoded import in_batches
 from headstart.tokenize.subwords import SubwordTokenizer, check_vocabulary_size
 from headstart.tokenize.words import PAD_ID, UNKNOWN_ID, WordTokenizer
@@ -221,9 +221,7 @@ def _encode(
             parts.append(tokenizer.encode_batch(batch))
             advance(len(batch))
     lengths = np.concatenate([part.lengths for part in parts])
-    return Encoded(
-        np.concatenate([part.ids for part in parts]), np.concatenate([[0], np.cumsum(lengths)])
-    )
+    return Encoded(np.concatenate([part.ids for part in parts]), offsets_of(lengths))
 
 
 def _with_all_words(model: Cove, matrix_VE: torch.Tensor, met: NDArray[np.int64]) -> Cove:

@@ -16,7 +16,7 @@ from headstart.hub.foreign import elmo
 from headstart.models.blank import blank_weights
 from headstart.models.elmo import Elmo, ElmoConfig, State
 from headstart.progress import SILENT, Progress
-from headstart.tokenize.batches import Encoded
+from headstart.tokenize.batches import Encoded, offsets_of
 from headstart.tokenize.characters import distinct_words, words_to_characters
 from headstart.tokenize.words import WordTokenizer
 
@@ -64,7 +64,7 @@ class PretrainedElmo(Pretrained):
         words, numbers = distinct_words(sentences)
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         ids = words_to_characters(words).astype(np.int32)[numbers]
-        return Encoded(ids, np.concatenate([[0], np.cumsum(lengths)])).truncate(max_tokens)
+        return Encoded(ids, offsets_of(lengths)).truncate(max_tokens)
 
     def word_states(
         self,

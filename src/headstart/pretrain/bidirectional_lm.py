@@ -25,7 +25,7 @@ from torch import Tensor
 from headstart.errors import DataError, SettingsError
 from headstart.models.elmo import Elmo
 from headstart.seeds import generator
-from headstart.tokenize.batches import Rows
+from headstart.tokenize.batches import Rows, offsets_of, ranges
 from headstart.tokenize.characters import BEGIN, END, words_to_characters
 from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out
 from headstart.tokenize.words import UNKNOWN_ID
@@ -278,13 +278,11 @@ class _Stream:
     def __init__(self, documents: EncodedDocuments, order: Rows) -> None:
         self.ids = documents.ids
         counts = np.diff(documents.documents)[order]
-        ends = np.cumsum(counts)
-        within = np.arange(counts.sum()) - np.repeat(ends - counts, counts)
-        sentences = np.repeat(documents.documents[order], counts) + within
+        sentences = ranges(documents.documents, order)
         self.document = np.repeat(order, counts)  # of each sentence
         self.begins_at = documents.sentences[sentences]  # in the corpus
         lengths = documents.sentences[sentences + 1] - self.begins_at
-        self.offsets = np.concatenate([[0], np.cumsum(lengths + 1)])  # in the stream
+        self.offsets = offsets_of(lengths + 1)  # in the stream
 
     def rows(
         self, numbers: Rows, words: int, sample: NDArray[np.int64], first: int = 0

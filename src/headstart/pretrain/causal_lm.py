@@ -22,7 +22,7 @@ from headstart.errors import DataError, SettingsError
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.models.gpt import Gpt
 from headstart.seeds import generator
-from headstart.tokenize.batches import Rows
+from headstart.tokenize.batches import Rows, offsets_of
 from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.training.optimizers import OPTIMIZERS, OptimizerName
@@ -226,7 +226,7 @@ class _Stream:
         starts = documents.starts
         self.begins_at = starts[order]  # in the corpus
         lengths = starts[order + 1] - self.begins_at + self.announced
-        self.offsets = np.concatenate([[0], np.cumsum(lengths)])  # in the stream
+        self.offsets = offsets_of(lengths)  # in the stream
 
     def rows(self, numbers: Rows, tokens: int, first: int = 0) -> Batch:
         """Return rows `first + number * tokens ..` of the stream, with the token after each."""

@@ -23,6 +23,7 @@ from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
 from headstart.storage import disk_errors
+from headstart.tokenize.batches import offsets_of
 from headstart.tokenize.encoded import EncodedCorpus
 
 WIDEST = 255  # words on a side: a distance fits into the 8 lowest bits of a packed pair
@@ -191,7 +192,7 @@ def _write_records(folder: Path, parts: Iterable[Run], across: int, seed: int) -
             numbers.append(found)
             lengths.append(sizes)
     tiles = np.stack(np.divmod(np.concatenate(numbers).astype(np.int64), across), axis=1)
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    offsets = offsets_of(np.concatenate(lengths))
     return Cooccurrences(_mapped(path, RECORD), tiles, offsets, int(2 * offsets[-1] - diagonal))
 
 

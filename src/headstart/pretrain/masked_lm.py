@@ -26,7 +26,16 @@ from headstart.errors import DataError, SettingsError
 from headstart.models.bert import Bert
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.seeds import generator
-from headstart.tokenize.batches import Encoded, Packed, Rows, best_fit, by_row, pack
+from headstart.tokenize.batches import (
+    Encoded,
+    Packed,
+    Rows,
+    best_fit,
+    by_row,
+    counted,
+    offsets_of,
+    pack,
+)
 from headstart.tokenize.documents import EncodedDocuments, hold_out
 from headstart.tokenize.subwords import SubwordTokenizer
 
@@ -472,8 +481,7 @@ def _cut_long(bounds: Rows, most: int) -> Rows:
     if lengths.max() <= most:
         return bounds
     pieces = -(-lengths // most)
-    within = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    return np.append(np.repeat(bounds[:-1], pieces) + most * within, bounds[-1])
+    return np.append(np.repeat(bounds[:-1], pieces) + most * counted(pieces), bounds[-1])
 
 
 def _random_stretch(
@@ -514,8 +522,7 @@ def surround(
     for (a, b), (c, d) in zip(examples.first.tolist(), examples.second.tolist(), strict=True):
         texts.append(np.concatenate([before, ids[a:b], after, *((ids[c:d], after) if d else ())]))
     lengths = np.array([len(text) for text in texts], np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Encoded(np.concatenate(texts), offsets), np.diff(examples.first)[:, 0] + 2
+    return Encoded(np.concatenate(texts), offsets_of(lengths)), np.diff(examples.first)[:, 0] + 2
 
 
 def corrupt(
@@ -557,7 +564,7 @@ def corrupt(
     by_text = text[order]
     begins = np.concatenate([[0], np.flatnonzero(np.diff(by_text)) + 1])[: len(by_text)]
     sizes = np.diff(np.concatenate([begins, [len(by_text)]]))
-    rank = np.arange(len(at)) - np.repeat(begins, sizes)
+    rank = counted(sizes)
     tokens = np.bincount(packed.sequences_BT[packed.sequences_BT >= 0])  # [code] special ones too
     wanted = np.minimum(np.maximum(1, np.round(share * tokens[by_text[begins]])), sizes)
     chosen = rank < np.repeat(wanted, sizes)

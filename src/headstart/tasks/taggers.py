@@ -25,7 +25,7 @@ from headstart.tasks.crf import Crf, Independent, Legal
 from headstart.tasks.heads import last_states, lay_out
 from headstart.tasks.pipelines import TextPipeline, task_layers
 from headstart.tasks.tagging import OUTSIDE, Scheme, follows
-from headstart.tokenize.batches import Encoded, Rows, pad
+from headstart.tokenize.batches import Encoded, Rows, offsets_of, pad, ranges
 from headstart.tokenize.characters import (
     CHARACTERS,
     PADDED,
@@ -33,7 +33,7 @@ from headstart.tokenize.characters import (
     distinct_words,
     words_to_characters,
 )
-from headstart.tokenize.windows import Windows, ranges
+from headstart.tokenize.windows import Windows
 from headstart.tokenize.words import UNKNOWN_ID
 from headstart.training.precision import has_fast_bf16
 
@@ -98,8 +98,8 @@ class Spelled:
         """Spell the words of sentences."""
         words, numbers = distinct_words(sentences)
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        return cls(Encoded(numbers.astype(np.int32), offsets), words_to_characters(words))
+        encoded = Encoded(numbers.astype(np.int32), offsets_of(lengths))
+        return cls(encoded, words_to_characters(words))
 
 
 @dataclass(frozen=True)

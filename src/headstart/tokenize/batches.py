@@ -20,6 +20,24 @@ Ids = NDArray[np.int32]
 Rows = NDArray[np.int64]
 
 
+def offsets_of(lengths: Sequence[int] | NDArray[np.integer[Any] | np.bool_]) -> Rows:
+    """Return where each of several parts begins that lie end to end, and the end."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
+    return offsets
+
+
+def ranges(offsets: Rows, rows: Rows) -> Rows:
+    """Return `offsets[row] .. offsets[row + 1]` for each row, end to end."""
+    lengths = offsets[rows + 1] - offsets[rows]
+    return np.repeat(offsets[rows], lengths) + counted(lengths)
+
+
+def counted(lengths: Rows) -> Rows:
+    """Return `0 .. length` for each length, end to end."""
+    return np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Texts as ids, end to end without padding.
@@ -39,7 +57,7 @@ class Encoded:
         """Join lists of ids, one a text."""
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
         ids = np.fromiter(chain.from_iterable(lists), np.int32, int(lengths.sum()))
-        return cls(ids, np.concatenate([[0], np.cumsum(lengths)]))
+        return cls(ids, offsets_of(lengths))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -55,17 +73,14 @@ class Encoded:
     def select(self, rows: Iterable[int]) -> "Encoded":
         """Return only these texts, in this order."""
         chosen = np.fromiter(rows, np.int64)
-        lengths = self.lengths[chosen]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        at = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
-        return Encoded(
-            self.ids[at], offsets, None if self.seconds is None else self.seconds[chosen]
-        )
+        ids = self.ids[ranges(self.offsets, chosen)]
+        seconds = None if self.seconds is None else self.seconds[chosen]
+        return Encoded(ids, offsets_of(self.lengths[chosen]), seconds)
 
     def surround(self, before: Sequence[int], after: Sequence[int]) -> "Encoded":
         """Put the same ids before and after every text."""
         lengths = self.lengths + len(before) + len(after)
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        offsets = offsets_of(lengths)
         ids = np.zeros(int(offsets[-1]), np.int32)
         inside = np.ones(len(ids), np.bool_)
         for place, identity in enumerate(before):
@@ -85,10 +100,10 @@ class Encoded:
         cut = int((lengths > max_tokens).sum())
         if not cut:
             return self, 0
-        position = np.arange(len(self.ids)) - np.repeat(self.offsets[:-1], lengths)
+        position = counted(lengths)
         kept = np.minimum(lengths, max_tokens)
         ids = self.ids[position < np.repeat(kept, lengths)]
-        return Encoded(ids, np.concatenate([[0], np.cumsum(kept)])), cut
+        return Encoded(ids, offsets_of(kept)), cut
 
 
 @contextmanager
@@ -209,7 +224,7 @@ def pack(encoded: Encoded, rows: Rows, *, tokens: int | None = None) -> Packed:
     width = int(lengths.max(initial=1)) if tokens is None else tokens
     in_row, start = best_fit(lengths, width)
     first_N = in_row * width + start
-    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    within = counted(lengths)
     at = np.repeat(first_N, lengths) + within
     shape = (int(in_row.max(initial=-1)) + 1, width)
     ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
@@ -249,7 +264,7 @@ def by_row(places_N: Rows, shape: tuple[int, int]) -> tuple[NDArray[np.int64], R
     counts = np.bincount(rows_N, minlength=shape[0])
     order = np.argsort(rows_N, kind="stable")
     rank_N = np.empty_like(rows_N)
-    rank_N[order] = np.arange(len(rows_N)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rank_N[order] = counted(counts)
     columns_BM = np.zeros((shape[0], int(counts.max(initial=1))), np.int64)
     columns_BM[rows_N, rank_N] = columns_N
     return columns_BM, rows_N * columns_BM.shape[1] + rank_N

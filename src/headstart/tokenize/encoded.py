@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
 from headstart.storage import disk_errors
-from headstart.tokenize.batches import Encoded, Ids
+from headstart.tokenize.batches import Encoded, Ids, offsets_of
 
 END = -1  # stands after every document
 _TEXTS_AT_ONCE = 4096
@@ -64,7 +64,7 @@ def encode_corpus(
         for batch in in_batches(texts):
             encoded = tokenizer.encode_batch(batch)
             known = encoded.ids != tokenizer.unknown_id
-            ends = np.concatenate([[0], np.cumsum(known)])[encoded.offsets]
+            ends = offsets_of(known)[encoded.offsets]
             kept = encoded.ids[known]
             file.write(np.insert(kept, ends[1:], END).astype(np.int32).tobytes())
             counts += np.bincount(kept, minlength=len(counts))

@@ -16,7 +16,7 @@ import numpy as np
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers
 
-from headstart.tokenize.batches import Encoded, Ids, encode_batch
+from headstart.tokenize.batches import Encoded, Ids, encode_batch, offsets_of
 
 _MOST_WORDS = 1 << 17  # remembered, in some 30 MB
 _MOST_PIECES = 8  # of a word that is remembered; those of more seldom come again
@@ -70,9 +70,9 @@ class PieceMemory:
             found = [cut[part] if ids is None else ids for part, ids in met]
         ids = np.frombuffer(bytearray().join(found), np.int32)  # type: ignore[arg-type] # no None
         sizes = np.fromiter(map(len, found), np.int64, len(found))  # type: ignore[arg-type]
-        ends = np.concatenate([[0], np.cumsum(sizes // _ITEM)])
+        ends = offsets_of(sizes // _ITEM)
         counts = np.fromiter(map(len, of_texts), np.int64, len(of_texts))
-        return Encoded(ids, ends[np.concatenate([[0], np.cumsum(counts)])])
+        return Encoded(ids, ends[offsets_of(counts)])
 
     def _parts(self, text: str) -> list[Part]:
         """Part a text at the spaces that nothing reaches over."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headstart.tokenize.batches import Encoded, Rows
+from headstart.tokenize.batches import Encoded, Rows, offsets_of, ranges
 from headstart.tokenize.subwords import SubwordTokenizer
 
 
@@ -79,7 +79,7 @@ def read_windows(
     windows: list[list[int]] = []
     first, window_of, place_of = [0], [], []
     for its in pieces:
-        starts = np.concatenate([[0], np.cumsum([len(each) for each in its])]).astype(np.int64)
+        starts = offsets_of([len(each) for each in its])
         cuts = _cuts(starts, room)
         for begin, end in cuts:
             windows.append([*before, *(i for each in its[begin:end] for i in each), *after])
@@ -94,7 +94,7 @@ def read_windows(
         np.array(first),
         np.concatenate([np.zeros(0, np.int64), *window_of]),
         np.concatenate([np.zeros(0, np.int64), *place_of]),
-        np.concatenate([[0], np.cumsum(lengths)]),
+        offsets_of(lengths),
     )
 
 
@@ -147,10 +147,3 @@ def _pieces(
     nothing = [max(0, tokenizer.unknown_id)]
     ids = {word: encoded[row][:most].tolist() or nothing for row, word in enumerate(distinct)}
     return [[ids[word] for word in words] for words in written]
-
-
-def ranges(offsets: Rows, rows: Rows) -> Rows:
-    """Return `offsets[row] .. offsets[row + 1]` for each row, end to end."""
-    lengths = offsets[rows + 1] - offsets[rows]
-    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.repeat(offsets[rows], lengths) + within

@@ -28,8 +28,8 @@ from headstart.tasks.taggers import (
     WordStates,
     decoder_of,
 )
-from headstart.tokenize.batches import Rows, inference_batches
-from headstart.tokenize.windows import Windows, ranges
+from headstart.tokenize.batches import Rows, inference_batches, ranges
+from headstart.tokenize.windows import Windows
 from headstart.transfer.contextual import reading_of
 from headstart.transfer.fitted import Kept, described
 from headstart.transfer.methods import Layers

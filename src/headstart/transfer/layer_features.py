@@ -11,8 +11,8 @@ from headstart.hub.bundle import Pretrained
 from headstart.models.interface import Pooling
 from headstart.progress import SILENT, Progress
 from headstart.tasks.pipelines import pool
-from headstart.tokenize.batches import Rows, inference_batches, pad
-from headstart.tokenize.windows import Windows, ranges
+from headstart.tokenize.batches import Rows, inference_batches, pad, ranges
+from headstart.tokenize.windows import Windows
 from headstart.transfer.features import Floats, quick_reading
 from headstart.transfer.tag_task import Sentences, replaces_embedding, window_inputs, word_ids
 from headstart.transfer.token_states import reads_in_context, states_of_words, token_states

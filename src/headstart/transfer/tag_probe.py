@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from headstart.seeds import generator
 from headstart.tasks.classification import Classes
 from headstart.tasks.taggers import WordStates
-from headstart.tokenize.batches import Rows
-from headstart.tokenize.windows import ranges
+from headstart.tokenize.batches import Rows, ranges
 from headstart.transfer.tag_task import TagTask
 
 _NEVER = 10.0  # how far below all others the score of a tag is that these words have not

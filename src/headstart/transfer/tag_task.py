@@ -17,7 +17,7 @@ from headstart.models.word_vectors import WordVectors
 from headstart.tasks.crf import Legal
 from headstart.tasks.taggers import Spelled, WordInputs, legal_tags
 from headstart.tasks.tagging import Scheme
-from headstart.tokenize.batches import Encoded, Rows
+from headstart.tokenize.batches import Encoded, Rows, offsets_of
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.windows import Windows, read_windows
 from headstart.tokenize.words import WordTokenizer
@@ -58,8 +58,7 @@ class TagTask:
     def targets(self) -> Encoded:
         """The index of each word's tag, by sentence."""
         lengths = np.fromiter(map(len, self.sentences), np.int64, len(self))
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        return Encoded(self.labels.astype(np.int32), offsets)
+        return Encoded(self.labels.astype(np.int32), offsets_of(lengths))
 
     @property
     def legal(self) -> Legal:

@@ -19,8 +19,7 @@ from headstart.models.elmo import Elmo
 from headstart.progress import SILENT, Progress
 from headstart.storage import new_file
 from headstart.tasks.pipelines import task_layers, task_shape
-from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
-from headstart.tokenize.windows import ranges
+from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad, ranges
 
 _TOKENS_AT_ONCE = 4096
 
