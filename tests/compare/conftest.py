@@ -30,6 +30,7 @@ from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.models.gpt import Gpt, GptConfig
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
+from headstart.transfer.methods import Training
 
 BUDGETS = (10, 25, 50, 100, 250, 1000)
 CURVES = {  # head start, ceiling, seconds, megabytes, predictions per second
@@ -358,6 +359,14 @@ def forked(monkeypatch, forkserver):
     and where commands are tried.
     """
     monkeypatch.setattr(multiprocessing, "get_context", lambda method: forkserver)
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """Let ten steps be enough for what is trained in this process."""
+    steps = {"hidden": 8, "min_steps": 6, "max_steps": 10, "evaluate_every": 5}
+    usual = Training.__init__.__kwdefaults__
+    monkeypatch.setattr(Training.__init__, "__kwdefaults__", {**usual, **steps})
 
 
 @pytest.fixture

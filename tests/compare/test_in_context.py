@@ -15,7 +15,7 @@ from headstart.compare.study import compare
 from headstart.errors import InterruptedRunError, SettingsError
 from headstart.progress import SILENT
 from headstart.transfer.loading import load
-from headstart.transfer.methods import FineTune, Training
+from headstart.transfer.methods import FineTune
 from headstart.transfer.token_states import TokenMemory, token_states
 
 pytestmark = pytest.mark.usefixtures("forked")
@@ -123,11 +123,8 @@ def few_steps(monkeypatch):
 
 
 @pytest.fixture
-def one_process(monkeypatch):
+def one_process(monkeypatch, brief):
     """Run the cells in this process, which need not import anything then, and in brief."""
-    brief = {"hidden": 8, "min_steps": 6, "max_steps": 10, "evaluate_every": 5}
-    usual = Training.__init__.__kwdefaults__
-    monkeypatch.setattr(Training.__init__, "__kwdefaults__", {**usual, **brief})
 
     def here(self, work, *, at_once=None):
         monkeypatch.setitem(cells._WORKER, "terms", self.terms)

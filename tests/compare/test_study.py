@@ -179,7 +179,7 @@ def test_a_ranking_that_rows_seen_before_decide_is_warned_of(files):
     assert "clean_value" in pq.read_table(files / "out" / "results.parquet").column_names
 
 
-def test_every_method_is_given_the_same_rows(terms):
+def test_every_method_is_given_the_same_rows(terms, brief):
     given = []
 
     class Spy(TextClassifier):

@@ -218,7 +218,7 @@ def test_a_regular_language_is_learnt_from_both_sides(make):
     model = make_model(projection=32, cells=48, filters=((1, 8), (2, 24), (3, 24)))
     objective = make(model=model, documents=regular(60, seed=0), samples=30, rows_per_step=16)
     settings = RunSettings(
-        budget=Budget(steps=400), learning_rate=2e-2, bf16=False, validate_every=50
+        budget=Budget(steps=300), learning_rate=2e-2, bf16=False, validate_every=50
     )
     report = run(model, objective, settings=settings)
     counts = np.bincount(np.concatenate([b.ids_BT.ravel() for b in objective.validation]))

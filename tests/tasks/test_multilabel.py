@@ -121,6 +121,10 @@ def test_of_a_label_that_all_rows_have_only_the_share_is_known():
 
 
 @settings(deadline=None, max_examples=100)
+def f1(having, said):  # scikit-learn's takes a hundred times as long
+    return 2 * (having & said).sum() / max(1, having.sum() + said.sum())
+
+
 @given(
     arrays.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1)),
     st.randoms(use_true_random=False),
@@ -132,8 +136,8 @@ def test_no_threshold_is_better_than_the_one_chosen(shares, random):
         assert chosen == 0.5
         return
     scores = {
-        threshold: f1_score(having, shares >= threshold, zero_division=0)
-        for threshold in [chosen, 0.5, *shares, 0.0, 1.1]
+        threshold: f1(having, shares >= threshold)
+        for threshold in {chosen, 0.5, *shares.tolist(), 0.0, 1.1}
     }
     assert scores[chosen] == pytest.approx(max(scores.values()))
 
