@@ -9,18 +9,20 @@ from headstart.cli.options import (
     Config,
     Debug,
     Device,
+    Encoder,
     Json,
     LabelColumn,
     LabelSeparator,
     MaxBadRows,
+    Out,
     PairColumns,
     Seed,
     Symmetric,
     TextColumn,
-    save_settings,
+    save_fitted,
 )
 from headstart.cli.tagging import tagging
-from headstart.cli.terminal import figures, print_json, say
+from headstart.cli.terminal import figures, say
 from headstart.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -31,14 +33,6 @@ if TYPE_CHECKING:
     from headstart.transfer.regressor import TextRegressor
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Labelled data.")]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="Where the model is saved.")]
-Encoder = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PATH",
-        help="Saved encoder, published file or id on the hub, for methods that use one.",
-    ),
-]
 Transfer = Annotated[
     str,
     typer.Option(
@@ -246,15 +240,10 @@ def _fit(
 ) -> None:
     """Fit a model, save it with the command's settings, and show what was found."""
     model.fit(dataset.texts, dataset.labels, progress=progress)
-    model.save(out)
-    save_settings(context, out)
-    proof, report = model.proof_, model.fit_report_
+    save_fitted(context, model, out, as_json=as_json)
     if as_json:
-        transferred = proof.as_dict() if proof else None
-        print_json({"folder": str(out), "proof": transferred, "report": report})
         return
-    if proof:
-        say(*str(proof).splitlines())
+    report = model.fit_report_
     if report["truncated"]:
         say(f"cut            {report['truncated']:,} that are longer than what the model reads")
     scores = {name.removeprefix("validation_"): value for name, value in report.items()}

@@ -3,11 +3,11 @@
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
-from headstart.cli.terminal import one_line
+from headstart.cli.terminal import one_line, print_json, say
 from headstart.errors import SettingsError
 from headstart.settings import (
     Setting,
@@ -17,6 +17,11 @@ from headstart.settings import (
     settings_toml,
     split_commas,
 )
+
+if TYPE_CHECKING:
+    from headstart.transfer.estimators import TextClassifier
+    from headstart.transfer.regressor import TextRegressor
+    from headstart.transfer.token_tagger import TokenTagger
 
 Item = TypeVar("Item")
 _NOT_IN_A_FILE = {"config", "as_json", "debug"}
@@ -68,6 +73,24 @@ def save_settings(context: typer.Context, folder: Path) -> None:
     path = folder / "settings.toml"
     head = f"# Again: {context.command_path} --config {path} --out ANOTHER\n"
     write_text(path, one_line(head) + "\n" + settings_toml(asked))
+
+
+def save_fitted(
+    context: typer.Context,
+    model: "TextClassifier | TextRegressor | TokenTagger",
+    folder: Path,
+    *,
+    as_json: bool,
+) -> None:
+    """Save what was fitted with the command's settings, and show its proof or, as JSON, all."""
+    model.save(folder)
+    save_settings(context, folder)
+    proof = model.proof_
+    if as_json:
+        transferred = proof.as_dict() if proof else None
+        print_json({"folder": str(folder), "proof": transferred, "report": model.fit_report_})
+    elif proof:
+        say(*str(proof).splitlines())
 
 
 def _plain(value: object) -> Setting | None:
@@ -181,6 +204,14 @@ AllowDrift = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Where the model is saved.")]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Saved encoder, published file or id on the hub, for methods that use one.",
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(

@@ -11,12 +11,14 @@ from headstart.cli.options import (
     Config,
     Debug,
     Device,
+    Encoder,
     Json,
     LabelColumn,
     MaxBadRows,
+    Out,
     Seed,
     TextColumn,
-    save_settings,
+    save_fitted,
 )
 from headstart.cli.terminal import print_json, print_table, say
 from headstart.data.columns import several
@@ -33,14 +35,8 @@ def tagging(
         Path, typer.Argument(metavar="DATA", help="Columns of words and tags, or JSONL.")
     ],
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the model is saved.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Saved encoder, published file or id on the hub, for methods that use one.",
-        ),
-    ] = None,
+    out: Out,
+    encoder: Encoder = None,
     transfer: Annotated[
         str,
         typer.Option(
@@ -108,15 +104,10 @@ def tagging(
         loaded, transfer, scheme=written, repair=repair, crf=not linear, random_state=seed
     )
     tagger.fit(dataset.sentences, dataset.tags, progress=bars)
-    tagger.save(out)
-    save_settings(context, out)
-    proof, report = tagger.proof_, tagger.fit_report_
+    save_fitted(context, tagger, out, as_json=as_json)
     if as_json:
-        transferred = proof.as_dict() if proof else None
-        print_json({"folder": str(out), "proof": transferred, "report": report})
         return
-    if proof:
-        say(*str(proof).splitlines())
+    report = tagger.fit_report_
     say(f"scheme         {written}, {len(tagger.tags_)} tags")
     say(f"validation     {report['validation_accuracy']:.3f} of the words of a part are right")
     if report["validation_tags"] == 1:
