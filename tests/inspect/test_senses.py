@@ -10,7 +10,7 @@ from headstart.data.corpora import read_corpus
 from headstart.errors import DataError, SettingsError
 from headstart.inspect.occurrences import Occurrence
 from headstart.inspect.senses import context_likeness, look_at, word_senses
-from headstart.inspect.telling_word import choose_word
+from headstart.inspect.word_choice import choose_word
 
 MONEY = {"loan", "cash", "rate", "debt", "fund"}
 
@@ -175,7 +175,7 @@ def telling_corpus(texts):
 
 
 def test_without_a_word_the_one_that_differs_most_is_taken(encoders, river_and_money, monkeypatch):
-    monkeypatch.setattr("headstart.inspect.telling_word._MOST_SENTENCES", 0.6)
+    monkeypatch.setattr("headstart.inspect.word_choice._MOST_SENTENCES", 0.6)
     chosen = {name: encoders[name] for name in ("glove", "reader")}
     text = telling_corpus(river_and_money)
     found = word_senses(chosen, text)
@@ -187,7 +187,7 @@ def test_without_a_word_the_one_that_differs_most_is_taken(encoders, river_and_m
 def test_a_word_that_stands_in_one_place_only_is_none_to_take(
     encoders, river_and_money, monkeypatch
 ):
-    monkeypatch.setattr("headstart.inspect.telling_word._MOST_SENTENCES", 0.6)
+    monkeypatch.setattr("headstart.inspect.word_choice._MOST_SENTENCES", 0.6)
     below = f"and {'so it goes ' * 12}to the lake {'so it goes ' * 12}"
     footers = [f"Mail {number} {below}" for number in range(45)]
     reader = {"reader": encoders["reader"]}

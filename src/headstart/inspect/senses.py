@@ -22,7 +22,7 @@ from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.inspect.neighbors import telling_words
 from headstart.inspect.occurrences import Occurrence, find_occurrences
-from headstart.inspect.telling_word import choose_word
+from headstart.inspect.word_choice import choose_word
 from headstart.inspect.word_states import (
     has_vectors,
     occurrence_vectors,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from headstart.errors import FormatError, SettingsError
-from headstart.hub.foreign.sizes import Settings, label_settings
+from headstart.hub.foreign.configurations import Configuration, label_fields
 from headstart.hub.foreign.tensor_names import Report, Table, Translated, fill, to_theirs, translate
 from headstart.models.bert import Bert, BertConfig
 from headstart.models.blank import blank_weights
@@ -83,7 +83,7 @@ def read_config(config: Mapping[str, Any], *, place: str) -> BertConfig:
     Raises:
         FormatError: A size is missing or impossible, or asks for what our model does not compute.
     """
-    settings = Settings(config, place)
+    settings = Configuration(config, place)
     settings.only("position_embedding_type", ("absolute",))
     settings.only("is_decoder", (False,))
     settings.only("add_cross_attention", (False,))
@@ -112,7 +112,7 @@ def _skipped(config: Mapping[str, Any], place: str) -> int:
     """Return how many positions come before a first token's: RoBERTa counts on from padding's."""
     if family_of(config) != "roberta":
         return 0
-    return Settings(config, place).number("pad_token_id", _PAD["roberta"]) + 1
+    return Configuration(config, place).number("pad_token_id", _PAD["roberta"]) + 1
 
 
 def from_transformers(
@@ -270,7 +270,7 @@ def to_transformers(
         "eos_token_id": specials.sep if family == "roberta" else None,
         "tie_word_embeddings": True,
     }
-    return config | label_settings(classes), named
+    return config | label_fields(classes), named
 
 
 def _classifier_tensors(model: Bert, weight: Tensor, bias: Tensor | None) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.errors import FormatError, MissingExtraError
-from headstart.hub.foreign.sizes import Settings
+from headstart.hub.foreign.configurations import Configuration
 from headstart.hub.foreign.tensor_names import Report
 from headstart.hub.foreign.trial import try_hdf5
 from headstart.models.blank import blank_weights
@@ -58,14 +58,14 @@ def read_options(path: Path) -> ElmoConfig:
         if not isinstance(options.get(name), dict):
             raise FormatError(f"{path}: {name!r} is missing")
     lstm, cnn = options["lstm"], options["char_cnn"]
-    letters = Settings(cnn, f"{path}: char_cnn")
+    letters = Configuration(cnn, f"{path}: char_cnn")
     letters.only("activation", ("relu", "tanh"))
     letters.only("max_characters_per_token", (PER_WORD,))
     letters.only("n_characters", (CHARACTERS - 1, CHARACTERS))
     embedding = cnn.get("embedding")
     if not isinstance(embedding, dict):
         raise FormatError(f"{path}: char_cnn: 'embedding' is missing")
-    sizes = Settings(lstm, f"{path}: lstm")
+    sizes = Configuration(lstm, f"{path}: lstm")
     layers = sizes.size("n_layers")
     if max(layers, letters.number("n_highway", 0)) > MOST_LAYERS:
         raise FormatError(f"{path}: more than {MOST_LAYERS} layers")
@@ -75,7 +75,7 @@ def read_options(path: Path) -> ElmoConfig:
     return sizes.checked(
         ElmoConfig,
         filters=_filters(cnn.get("filters"), path),
-        character_width=Settings(embedding, f"{path}: char_cnn: embedding").size("dim"),
+        character_width=Configuration(embedding, f"{path}: char_cnn: embedding").size("dim"),
         highways=letters.number("n_highway", 0),
         projection=sizes.size("projection_dim"),
         cells=sizes.size("dim"),

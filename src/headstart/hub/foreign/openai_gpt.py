@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from headstart.errors import FormatError, SettingsError
-from headstart.hub.foreign.sizes import Settings, label_settings
+from headstart.hub.foreign.configurations import Configuration, label_fields
 from headstart.hub.foreign.tensor_names import Report, Table, Translated, fill, to_theirs, translate
 from headstart.models.gpt import Gpt, GptConfig
 from headstart.tokenize.subwords import Specials
@@ -58,7 +58,7 @@ def read_config(config: Mapping[str, Any], *, place: str) -> GptConfig:
     Raises:
         FormatError: A size is missing or impossible, or asks for what our model does not compute.
     """
-    settings = Settings(config, place)
+    settings = Configuration(config, place)
     width = settings.size("n_embd")
     feed_forward = 4 * width
     if family_of(config) == "openai-gpt":
@@ -207,7 +207,7 @@ def to_transformers(
         config["activation_function"] = "gelu_new" if sizes.tanh_gelu else "gelu"
     else:
         config["afn"] = "gelu"
-    return config | label_settings(classes), named
+    return config | label_fields(classes), named
 
 
 def padding_id(specials: Specials) -> int | None:

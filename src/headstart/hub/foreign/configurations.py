@@ -16,7 +16,7 @@ _WIDTHS = ("hidden_size", "n_embd")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Configuration:
     """A configuration that says which field is wrong.
 
     Attributes:
@@ -93,7 +93,7 @@ class Settings:
             raise FormatError(f"{self.place}: {error}") from None
 
 
-def label_settings(classes: Sequence[str]) -> dict[str, Any]:
+def label_fields(classes: Sequence[str]) -> dict[str, Any]:
     """Return the fields that name the classes of a classifier; none if there are none."""
     if not classes:
         return {}
