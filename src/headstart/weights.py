@@ -26,7 +26,9 @@ _ABOUT = "__metadata__"
 
 
 def read_safetensors(path: Path, *, finite: bool = False) -> dict[str, Tensor]:
-    """Return the tensors of a file by their names; with `finite`, finite floats all.
+    """Return the tensors of a file by their names.
+
+    With `finite`, refuse any value that is not a finite float.
 
     Raises:
         FormatError: The file is missing, damaged, or not such as anybody's library writes.
@@ -59,13 +61,28 @@ def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
         FormatError: A tensor holds NaN or infinity, or neither floats nor whole numbers; names it.
     """
     for name, tensor in tensors.items():
-        if tensor.dtype == torch.int64:  # the tags of a tagger that only looks up
-            continue
-        if tensor.dtype not in FLOATS:
-            kind = str(tensor.dtype).removeprefix("torch.")
-            raise FormatError(f"{path}: {name} holds {kind}, expected floats")
-        if not torch.isfinite(tensor).all():
-            raise FormatError(f"{path}: {name} holds NaN or infinity")
+        if tensor.dtype != torch.int64:  # the tags of a tagger that only looks up
+            check_values(path, name, tensor)
+
+
+def check_values(place: object, name: str, tensor: Tensor) -> None:
+    """Check that a weight is of finite floats.
+
+    Args:
+        place: The file or folder, for errors.
+        name: The file's own name of it.
+        tensor: The weight.
+
+    Raises:
+        FormatError: It is of whole numbers or floats of 8 bits, or holds NaN or infinity.
+    """
+    if tensor.dtype not in FLOATS:
+        raise FormatError(
+            f"{place}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, expected floats; "
+            "quantized weights cannot be read"
+        )
+    if not torch.isfinite(tensor).all():
+        raise FormatError(f"{place}: {name} holds NaN or infinity")
 
 
 def _check_header(path: Path) -> None:

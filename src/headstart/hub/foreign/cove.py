@@ -16,9 +16,9 @@ from headstart.errors import FormatError
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.foreign.huggingface import read_tensors
-from headstart.hub.foreign.tensor_names import check_values
 from headstart.models.cove import Cove, CoveConfig
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
+from headstart.weights import check_values
 
 _ENDINGS = {".pth", ".pt"}
 _NAME = re.compile(r"(?:[\w.]*\.)?((?:weight|bias)_[ih]h)_l(\d+)(_reverse)?")

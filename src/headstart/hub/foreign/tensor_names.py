@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from headstart.errors import FormatError
 from headstart.models.blank import blank_weights
-from headstart.weights import FLOATS
+from headstart.weights import check_values
 
 Table = Mapping[str, str | None]
 Model = TypeVar("Model", bound=nn.Module)
@@ -220,23 +220,3 @@ def _check(translated: Translated, ours: str, like: Tensor) -> None:
         sizes = ["x".join(map(str, each.shape)) or "a number" for each in both]
         raise FormatError(f"{place}: {name} should be {sizes[0]}, but is {sizes[1]}")
     check_values(place, name, tensor)
-
-
-def check_values(place: object, name: str, tensor: Tensor) -> None:
-    """Check that a weight is of finite floats.
-
-    Args:
-        place: The file or folder, for errors.
-        name: The file's own name of it.
-        tensor: The weight.
-
-    Raises:
-        FormatError: It is of whole numbers or floats of 8 bits, or holds NaN or infinity.
-    """
-    if tensor.dtype not in FLOATS:
-        raise FormatError(
-            f"{place}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, expected floats; "
-            "quantized weights cannot be read"
-        )
-    if not torch.isfinite(tensor).all():
-        raise FormatError(f"{place}: {name} holds NaN or infinity")

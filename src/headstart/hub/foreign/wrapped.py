@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from headstart.errors import FormatError, MissingExtraError, first_line
 from headstart.hub.foreign.huggingface import read_weights
-from headstart.hub.foreign.tensor_names import Report, check_values, shown
-from headstart.weights import FLOATS
+from headstart.hub.foreign.tensor_names import Report, shown
+from headstart.weights import FLOATS, check_values
 
 _HIDDEN = "num_hidden_layers"
 _PARTS = re.compile("layers?$|blocks|experts|groups|heads")
