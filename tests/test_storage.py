@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.disks import disk_of
 
 from headstart import storage
 from headstart.errors import ExistsError, FormatError, LockedError, StorageError
@@ -36,17 +36,6 @@ def save(target, text="weights", **options):
         (folder / "part").mkdir()
         (folder / "part" / "a.txt").write_text(text)
         (folder / "b.txt").write_text("more")
-
-
-@contextmanager
-def disk_of(size_bytes):
-    """A disk on which no file may grow beyond `size_bytes`: the same error path as a full one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_new_folder_is_whole(tmp_path):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 import tiny_run
 import torch
 from safetensors.torch import load_file
+from tests.disks import disk_of
 from tiny_run import Notes, digest, start
 
 from headstart import storage
@@ -32,17 +32,6 @@ from headstart.tokenize.encoded import encode_corpus
 from headstart.tokenize.words import WordTokenizer
 from headstart.training import checkpoints, runs
 from headstart.training.signals import SECOND
-
-
-@contextlib.contextmanager
-def disk_of(size_bytes):
-    """A disk on which no file may grow beyond `size_bytes`: the same error path as a full one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def names(folder):
