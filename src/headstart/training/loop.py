@@ -54,8 +54,8 @@ class Guard:
             odd and is not left out is trained on.
     """
 
-    odd: Callable[[float], str] = lambda loss: ""
-    skip: Callable[[str], bool] = lambda message: False
+    odd: Callable[[float], str] = lambda _loss: ""
+    skip: Callable[[str], bool] = lambda _message: False
 
 
 _UNGUARDED = Guard()

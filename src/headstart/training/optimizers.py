@@ -71,7 +71,7 @@ class Muon(_Eager):
         super().__init__(matrices, defaults)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002 - torch's
         """Update all matrices that have a gradient."""
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]

@@ -140,7 +140,7 @@ def _read_hdf5(path: str, limit: _Limit, shapes: Mapping[str, list[int]]) -> Non
 
     limit()
     with h5py.File(path, "r") as file:
-        file.visititems(lambda name, item: None)
+        file.visititems(lambda _name, _item: None)
         for name, shape in shapes.items():
             found = file[name]
             if list(found.shape) == shape:
