@@ -214,7 +214,8 @@ def _own_folder(place: Path, beginning: str, target: Path | None = None) -> Iter
 
     Args:
         place: A folder.
-        beginning: Of the name; of this machine alone, for another's locks may not be seen here.
+        beginning: The name's prefix. It includes the host: locks of other machines may be
+            invisible.
         target: What the folder is beside, if it is.
     """
     for name in os.listdir(place):

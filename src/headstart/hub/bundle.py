@@ -257,13 +257,13 @@ class PretrainedWordVectors(Pretrained):
         unknown: NDArray[np.float32] | None = None,
         consume: bool = False,
     ) -> "PretrainedWordVectors":
-        """Wrap vectors `[words, dim]` as an encoder; texts are lower-cased if all words are.
+        """Wrap vectors `[words, dim]` as an encoder.
 
-        All means 999 of 1,000: a lower-cased file may have an `UNK`. Padding gets zeros, unknown
-        words get `unknown` or else the mean of the 100 rarest words' vectors, as in GloVe's own
-        code; rows are taken to be sorted by falling frequency, as published files are. With
-        `consume`, `matrix` is enlarged where it lies, so that memory never holds it twice, unless
-        it is a view of another array.
+        Its texts are lower-cased if at least 99.9 % of the words are: a lower-cased file may have
+        an `UNK`. Padding gets zeros, unknown words get `unknown` or else the mean of the 100 rarest
+        words' vectors, as in GloVe's own code; rows are taken to be sorted by falling frequency, as
+        published files are. With `consume`, `matrix` is enlarged where it lies, so that memory
+        never holds it twice, unless it is a view of another array.
         """
         joined = "\n".join(words)  # which is compared far faster than word by word
         lowercase = (

@@ -43,10 +43,10 @@ class Speed:
 
     Attributes:
         tokens_per_second: Tokens read a second of the clock, validations aside.
-        processors: Processor seconds of the process, a second of the clock, in training.
+        processors: Cores kept busy in training.
         others: Those of all other processes meanwhile; 0 where nobody knows.
         preparation_seconds: Reading the text, learning its vocabulary, encoding, counting.
-        preparation_processors: Processor seconds, a second of it.
+        preparation_processors: Cores kept busy in preparation.
         validation_seconds: One validation, with saving what it improved.
         tokens_per_epoch: Tokens of the text.
         parameters: Numbers that are trained.

@@ -410,13 +410,15 @@ def make_examples(
 ) -> Examples:
     """Cut the chosen documents into examples of at most `tokens`, special ones included.
 
-    An example takes whole sentences until it is full, and the last is cut to fit; the next example
-    begins with the sentence that was cut [ours], so that rows are full and nothing is lost; a
-    sentence longer than an example counts as several. Of a
-    pair, the first segment is a random share of the sentences, and the second what follows them,
-    or as often a stretch of another document; what a random one displaced comes next. Nothing
-    follows a document's last sentence, so that its second segment is always random [code]; a
-    later one is then a true one instead of a random one, so that half of all are true [ours].
+    An example takes whole sentences until it is full, and the last is cut to fit. The next example
+    begins with the sentence that was cut [ours], so that rows are full and nothing is lost. A
+    sentence longer than an example counts as several.
+
+    The first segment of a pair is a random share of the sentences. The second is what follows them
+    or, as often, a random stretch of another document; the sentences that such a stretch displaced
+    begin the next example. Nothing follows a document's last sentence, so its second segment is
+    always random [code]; to make up for it, a later one is true that would have been random, so
+    that half of all are true [ours].
 
     Raises:
         DataError: Pairs are asked for and there are no two documents to draw from.

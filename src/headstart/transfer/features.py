@@ -1,4 +1,4 @@
-"""Texts as fixed vectors: an encoder's last layer, pooled over each text's tokens."""
+"""Texts as vectors: summaries of an encoder's last layer, or of all layers of CoVe and ELMo."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

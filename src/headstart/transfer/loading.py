@@ -36,10 +36,10 @@ from headstart.transfer.pairs import (
 from headstart.transfer.regressor import REGRESSOR, TextRegressor
 from headstart.transfer.token_tagger import TAGGER, TokenTagger, load_tagger
 
-# What parts that do not belong together raise when a model is made of them.
 _LABEL_TYPE = re.compile(r"[<>|=][biufUO]\d{0,9}")  # as numpy writes them; it reads far more
 _MOST_BYTES_OF_LABELS = 64 << 20
 _Fitted = TypeVar("_Fitted", bound=TextClassifier | TextRegressor | TokenTagger)
+# What parts that do not belong together raise when a model is made of them.
 _UNFIT = (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError)
 
 

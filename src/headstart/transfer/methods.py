@@ -13,7 +13,7 @@ from headstart.errors import SettingsError
 from headstart.models.interface import Pooling
 
 
-def _check_fields(settings: Any, *, may_be_zero: tuple[str, ...] = ()) -> None:  # noqa: ANN401 - any of the classes above
+def _check_fields(settings: Any, *, may_be_zero: tuple[str, ...] = ()) -> None:  # noqa: ANN401 - any of the classes below
     for each in fields(settings):
         value = getattr(settings, each.name)
         if value is None and each.default is None:
@@ -199,10 +199,9 @@ class FineTune:
     A whole model starts from a linear layer on its frozen states, and then all of it is trained
     (Kumar et al. 2022, https://arxiv.org/abs/2202.10054): with few labels, a random layer's first
     steps would spoil what was pretrained. The layer leaves half of the loss to be learnt. GPT is
-    trained on `lm_coef * L_xent + task_coef * L_task`, which is the lecture's `L_xent + lambda *
-    L_task` with lambda as `task_coef`; the paper's `L_task + 0.5 * L_LM` is `lm_coef=0.5,
-    task_coef=1`: the direction of lambda = 2, at half the scale, and Adam's steps do not depend on
-    the scale.
+    trained on `lm_coef * L_xent + task_coef * L_task`, where Radford et al. (2018, section 3.2)
+    have `L_task + 0.5 * L_LM`: `lm_coef=0.5, task_coef=1`. Only the ratio of the two matters, for
+    Adam's steps do not depend on the scale of the loss.
 
     Attributes:
         learning_rate: Of the LSTM and the classifier, or of the whole model at its top.

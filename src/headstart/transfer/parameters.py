@@ -1,8 +1,8 @@
 """What scikit-learn asks of every estimator, without its base classes.
 
 They import all of scipy's statistics, which takes longer than all else that a saved model needs to
-predict, but for torch. An estimator has these functions among its methods; it is scikit-learn's by
-what it can do, as that library's own guide for developers has it.
+predict, but for torch. An estimator has these functions among its methods; scikit-learn recognizes
+it by duck typing, as its guide for developers allows.
 """
 
 import inspect

@@ -80,8 +80,8 @@ class Start(Protocol):
         task: What is learnt.
         training: How.
         given: The sentences, as the tagger reads them.
-        least_passes: Over the sentences, however soon the search finds its lowest loss: at a rate
-            that falls, more of them are better than at the one it searches with.
+        least_passes: Over the sentences, however soon the search finds its lowest loss: the final
+            run's falling rate profits from more passes than the search's constant one.
     """
 
     task: TagTask
