@@ -24,7 +24,7 @@ def choose_text(
 ) -> tuple[str, list[str]]:
     """Return the column of texts and, where it was guessed, a note that says so.
 
-    Taken is the column asked for, else `text`, else the only one with a well-known name, else the
+    It is the column asked for, else `text`, else the only one with a well-known name, else the
     only one that holds text and is not the label.
 
     Args:
@@ -61,7 +61,7 @@ def choose_pair(
 ) -> tuple[tuple[str, str], list[str]]:
     """Return the columns of both texts of a pair and, where they were guessed, a note.
 
-    Taken are the columns asked for, else `text_a` and `text_b`, else the only two with well-known
+    They are the columns asked for, else `text_a` and `text_b`, else the only two with well-known
     names, such as `premise` and `hypothesis`, else the only two that hold text and not the label.
 
     Raises:

@@ -27,9 +27,9 @@ _RATIO_EXEMPT_BYTES = 64 << 20
 def not_all_blank(
     batches: Iterable[list[Item]], is_blank: Callable[[Item], bool], otherwise: str
 ) -> Iterator[list[Item]]:
-    """Yield batches as they are, but refuse them if all items are blank, and before any is used.
+    """Yield the batches unchanged, but raise before the first of them if every item is blank.
 
-    Of a great many blank batches at the head some are yielded: memory is bounded.
+    Where very many blank batches come first, some are yielded all the same: memory is bounded.
 
     Raises:
         DataError: All are blank; `otherwise` says so.

@@ -1,10 +1,11 @@
-"""Texts that are nearly the same: four fifths of their runs of five characters are common.
+"""Texts that are nearly the same: they share four fifths of their runs of five characters.
 
 The likeness of two normal texts is the Jaccard index of their sets of shingles, which are runs of
 `SHINGLE` characters (Broder, 1997). What is at least 4/5 alike is found without any approximation
 and without looking at every pair. By prefix filtering (Chaudhuri et al., 2006; Bayardo et al.,
 2007), with one order of all shingles, the rarest first, sets a and b are not that much alike unless
-the first |a| - ceil(4/5 |a|) + 1 shingles of a and the like of b have one in common.
+the first |a| - ceil(4/5 |a|) + 1 shingles of a and the first |b| - ceil(4/5 |b|) + 1 of b have one
+in common.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
 """Texts in the form in which they are compared: normal words with one space between them.
 
 Normal is what NFKC and case folding leave of letters, marks and digits; whatever else stands in a
-text only parts words. Scripts that part none by spaces, Han and kana, give each character a word
-of its own. Runs of words or characters are compared by hashes of 64 bits, which are the same on
-every machine: that any of a million runs shares its hash with another one among a thousand million
-has a chance below one in ten thousand.
+text only separates words. In scripts without spaces between words, Han and kana, each character is
+a word of its own. Runs of words or characters are compared by hashes of 64 bits, which are the same
+on every machine: the chance that any of a million runs shares its hash with one of a thousand
+million others is below one in ten thousand.
 """
 
 import re
@@ -74,7 +74,7 @@ def normal_words(text: str) -> list[str]:
 def parts_words_by_spaces(texts: Sequence[str]) -> bool:
     """Say whether most of the texts, by letters, have spaces between words.
 
-    Chinese, Japanese and Thai have not: what is cut at spaces is a clause.
+    Chinese, Japanese and Thai do not: cut at spaces, they fall into clauses.
     """
     letters = sum(map(len, texts))
     return 2 * sum(len(run) for text in texts for run in _LONG_RUN.findall(text)) <= letters

@@ -11,7 +11,7 @@ SAME, OTHER = "same", "other"
 def pair_passages(
     documents: Sequence[str], topics: Sequence[str], *, num_words: int, seed: int
 ) -> PairDataset:
-    """Pair how documents begin with how they go on at their middle, or how another one does.
+    """Pair the beginning of each document with the passage at its own middle, or at another's.
 
     Every document has one passage on either side of one pair. In each topic half of the documents,
     drawn at random, go with themselves, and each of the others with the next of them: so no text

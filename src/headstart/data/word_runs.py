@@ -1,8 +1,8 @@
 """Runs of words that texts have in common: 13 words in a row, in the manner of GPT-3's authors.
 
-A text is known by each of its runs of `RUN` normal words or, if it has fewer words, by all of them
-in a row (Brown et al., 2020, appendix C). One of fewer than `SHORTEST` words, their least length,
-too, has no run: anything so short stands in a large text by chance.
+A text is recognized by each of its runs of `RUN` normal words or, if it has fewer words, by all of
+them in a row (Brown et al., 2020, appendix C). A text of fewer than `SHORTEST` words, their least
+length, too, has no run: anything so short is found in a large corpus by chance.
 """
 
 from collections.abc import Sequence

@@ -168,7 +168,7 @@ def pretrain_cove(
 def check_cove(
     plan: Plan, size: str, target: SubwordTokenizer | None
 ) -> tuple[Translation, int, float]:
-    """Check what can be checked before an hour of training, its word vectors' included.
+    """Check all that can be checked before hours of training, that of its word vectors included.
 
     Returns:
         The objective's settings, how many byte pairs are learnt, and the dropout.
@@ -192,7 +192,7 @@ def check_cove(
 
 
 def vector_width(size: str) -> int:
-    """Return how many numbers the word vectors of a size have, where they are trained for it.
+    """Return the width of the word vectors that are trained for a CoVe of this size.
 
     Raises:
         SettingsError: There is no such size.

@@ -124,7 +124,7 @@ def pretrain_elmo(
 
 
 def extended(first: WordTokenizer, second: WordTokenizer) -> WordTokenizer:
-    """Return a tokenizer with the words of one, and after them those that only the other has."""
+    """Return a tokenizer with one's words, followed by those that only the other has."""
     more = [word for word in second.vocabulary[2:] if word not in first.ids]
     return WordTokenizer.from_vocabulary(
         [*first.vocabulary[2:], *more], lowercase=first.lowercase, split=first.split

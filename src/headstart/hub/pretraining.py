@@ -305,7 +305,7 @@ def _nsp(settings: masked_lm.MaskedLm | causal_lm.CausalLm) -> bool:
 
 @contextmanager
 def compute_threads(number: int | None) -> Iterator[None]:
-    """Let torch compute with so many threads meanwhile."""
+    """Let torch compute with so many threads while the block runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or available_cores())
     try:

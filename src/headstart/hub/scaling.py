@@ -1,4 +1,4 @@
-"""What held-out loss so many parameters and tokens lead to: laws fitted on runs of this toolkit.
+"""The held-out loss to expect of so many parameters and tokens: laws fitted on our own runs.
 
 Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, section 3.3
 (https://arxiv.org/abs/2203.15556): with N parameters and D tokens, `L = E + A / N^a + B / D^b`.

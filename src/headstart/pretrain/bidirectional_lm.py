@@ -5,10 +5,10 @@ Peters et al., "Deep contextualized word representations", NAACL 2018, section 3
 and the softmax being the same for both directions. Sentences stand end to end in full rows.
 [ours] Three departures. Both directions read the same row, each from its own end, so that each
 distinct word's characters are encoded once for both; one boundary stands between two sentences,
-read as a beginning or an end by the direction that comes to it. LSTMs start every row afresh where
-the original went on from the row before: rows are longer for it, a step is a function of (seed,
-number) alone, and how sentences are read later, from nothing, is how training read. The softmax
-samples each word by itself, which makes its estimate of the sum exact on average.
+read as a beginning or an end by the direction that comes to it. LSTMs start every row afresh, where
+the original carried their state over from the row before: rows are longer to make up for it, a step
+is a function of (seed, number) alone, and training reads as sentences are read later, from no
+state. The softmax samples each word independently, so that its estimate of the sum is unbiased.
 
 Shapes: B rows, T predictions a row, D directions, K sampled words, W distinct words, C characters.
 """
@@ -42,8 +42,8 @@ class BidirectionalLm:
         words_per_row: Length of a row: what a prediction can look back on, or ahead.
         rows_per_step: Rows that one update looks at, over all processes.
         rows_at_once: Rows computed together; the gradients of a step's parts are added up.
-        samples: Words that stand for the whole vocabulary in a step, on average; in validation
-            all of it is there.
+        samples: Words sampled for the softmax of a step, on average; validation takes the whole
+            vocabulary.
         learning_rate: At its highest.
     """
 
@@ -91,9 +91,9 @@ class Batch:
 class LogUniform:
     """Samples of a vocabulary that is sorted by falling frequency.
 
-    Word `n` is as likely as `log(n + 2) - log(n + 1)`, near Zipf's law. Each is in a sample or not
-    by itself, with the chance that it had of coming at all in so many draws with replacement that
-    samples have the wanted size on average.
+    Word `n` is as likely as `log(n + 2) - log(n + 1)`, near Zipf's law. Each word is sampled
+    independently, with the chance of being drawn at least once in n draws with replacement; n is
+    such that samples have the wanted size on average.
 
     Args:
         vocabulary_size: Words that there are.

@@ -1,7 +1,7 @@
 """GloVe: word vectors whose products explain how often words stand near each other.
 
 Pennington, Socher and Manning, "GloVe: Global Vectors for Word Representation", EMNLP 2014
-(https://aclanthology.org/D14-1162). Minimized is, over the pairs that occur,
+(https://aclanthology.org/D14-1162). It minimizes, over the pairs that occur,
 
     sum f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2,    f(x) = min(1, (x / x_max)^alpha)
 
@@ -99,8 +99,8 @@ def train(
 ) -> Result:
     """Count pairs, then fit vectors; with one thread the result is the same bit for bit.
 
-    An epoch is one iteration over all pairs, a step is one pair. Counting uses up minutes too, and
-    one iteration at least is made, whatever the budget.
+    An epoch is one iteration over all pairs, a step is one pair. The minutes of a budget
+    include counting; at least one iteration is made, whatever the budget.
 
     Args:
         corpus: The text.
@@ -111,7 +111,7 @@ def train(
         folder: Where counts are kept meanwhile; beside the mapped corpus by default.
         run_folder: Where checkpoints of the fit go; a training that was stopped counts again, which
             gives the same counts, and goes on there.
-        identity: What makes this training another than one with the same settings; plain values.
+        identity: What tells this training from others with the same settings; plain values.
         save_minutes: Minutes between checkpoints.
         progress: Where progress goes.
 

@@ -1,7 +1,7 @@
 """word2vec: skip-gram and CBOW with negative sampling.
 
 Mikolov, Sutskever, Chen, Corrado and Dean, "Distributed Representations of Words and Phrases and
-their Compositionality", NeurIPS 2013 (https://arxiv.org/abs/1310.4546). Maximized is
+their Compositionality", NeurIPS 2013 (https://arxiv.org/abs/1310.4546). It maximizes
 
     log s(u_o . v_c) + sum_k log s(-u_k . v_c),    k drawn from count^0.75
 
@@ -49,7 +49,8 @@ class SkipGram:
         negatives: Noise words drawn for each word.
         learning_rate: At the start; it falls linearly to nearly zero over the budget. By default
             0.035 [ours], which scores higher than the authors' 0.025 here; 0.05 for CBOW.
-        sample: Words above this share of the corpus are left out at random, the more the commoner.
+        sample: Words above this share of the corpus are left out at random, the more frequent ones
+            more often.
         cbow: Predict a word from the mean of the words around it, instead of each from it.
     """
 
@@ -118,7 +119,7 @@ def train(
         seed: Decides everything random.
         threads: How many train, without locks (Recht et al. 2011).
         run_folder: Where checkpoints go; a training that was stopped goes on there.
-        identity: What makes this training another than one with the same settings; plain values.
+        identity: What tells this training from others with the same settings; plain values.
         save_minutes: Minutes between checkpoints.
         progress: Where progress goes.
 

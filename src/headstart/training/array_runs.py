@@ -1,6 +1,6 @@
 """Runs of compiled code, whose weights are arrays: kept in checkpoints, and taken up again.
 
-What they train in threads rests while it is saved. With one thread, a run that was stopped is bit
+Their threads pause while the arrays are saved. With one thread, a run that was stopped is bit
 for bit one that was not.
 """
 
@@ -100,7 +100,7 @@ def array_run(
     save_minutes: float = SAVE_MINUTES,
     progress: Progress,
 ) -> Iterator[ArrayRun]:
-    """Yield the run whose weights are `arrays`, as far as an earlier one of the same folder came.
+    """Yield the run whose weights are `arrays`, where an earlier one in the same folder stopped.
 
     Args:
         arrays: Trained in place.

@@ -1,4 +1,4 @@
-"""In which numbers a device multiplies fast."""
+"""Whether a device multiplies fast in bfloat16."""
 
 import torch
 
@@ -12,5 +12,5 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def quick_products(device: torch.device) -> torch.autocast:
-    """Multiply in bfloat16 meanwhile on a device that is fast at it."""
+    """Multiply in bfloat16 while the block runs, on a device that is fast at it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device))

@@ -158,7 +158,7 @@ def run(
         settings: Budget, rates, and when to validate and save.
         folder: Where the log and the checkpoints go; a run found there goes on. None: nothing is
             written.
-        identity: What makes this run another than one with the same settings: sizes, corpus,
+        identity: What tells this run from others with the same settings: sizes, corpus,
             tokenizer, objective; plain values.
         progress: Where progress goes.
         description: What progress calls the work.

@@ -1,6 +1,7 @@
 """What asks a run to stop: Ctrl-C, SIGTERM, and a terminal that closes.
 
-The first is noted, so that a step is finished and saved; the second acts as ever.
+The first one is noted, so that the step under way is finished and saved; the second acts as it
+always does.
 """
 
 import signal
@@ -24,7 +25,7 @@ class Signals:
     """The signals that have come so far.
 
     Attributes:
-        received: Their names, as one says them.
+        received: Their names, as messages give them.
     """
 
     def __init__(self) -> None:

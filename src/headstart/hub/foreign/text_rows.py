@@ -94,7 +94,7 @@ def count_numbers(line: bytes) -> int:
 
 
 def check_first_word(path: Path, line: bytes, dim: int) -> None:
-    """Check what stands before the `dim` numbers of a line that alone tells how many there are.
+    """Check the word of the one line that tells how many numbers, `dim`, all lines have.
 
     What is no number to us, or is not set off by a space, would be part of every word.
 
