@@ -1,7 +1,9 @@
 import gzip
 import json
+import math
 import os
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -125,6 +127,47 @@ def test_texts_in_memory_come_back(texts):
 @pytest.mark.parametrize("text", ["\u5b57" * 100, "\u0436" * 200, "x" * 254 + "/", "a\0b"])
 def test_a_text_of_any_script_and_length_is_no_name_of_a_file(text):
     assert list(as_corpus([text]).texts()) == [text]
+
+
+def test_documents_of_any_list_iterator_or_column_are_taken_whole(tmp_path):
+    texts = ["It rains.", "It pours.", "The end."]
+    (tmp_path / "a.txt").write_text("\n".join(texts))
+    with (tmp_path / "a.txt").open() as file:
+        assert [*as_corpus(file).texts()] == ["It rains.\n", "It pours.\n", "The end."]
+    for some in (iter(texts), (text for text in texts), np.array(texts), np.array(texts, object)):
+        corpus = as_corpus(some)
+        assert [*corpus.texts()] == [*corpus.texts()] == texts
+        assert {type(text) for text in corpus.texts()} == {str}
+    assert [*read_corpus(texts=iter(texts)).texts()] == texts
+    (tmp_path / "b.txt").write_text("Another.")
+    assert [*as_corpus(tmp_path.glob("b.*")).texts()] == ["Another."]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [(["a"], "list"), (b"a", "bytes"), (None, "NoneType"), (math.nan, "float"), ({}, "dict")],
+)
+def test_what_is_no_text_does_not_become_one(wrong, kind):
+    with pytest.raises(DataError, match=f"text 1 is a {kind}; every text must be a string"):
+        as_corpus(["It rains.", wrong])
+
+
+@pytest.mark.parametrize(
+    ("some", "kind"),
+    [
+        ({"a": 1}, "dict"),
+        ({"a"}, "set"),
+        (b"a", "bytes"),
+        (7, "int"),
+        (np.array([["a"]]), "ndarray of 2 dimensions"),
+        (pa.table({"text": ["a"]}), "Table of 2 dimensions"),
+    ],
+)
+def test_what_has_no_order_or_several_columns_is_no_corpus(some, kind):
+    message = f"expected a list of texts or one column of them, got a {kind}$"
+    for read in (as_corpus, lambda texts: read_corpus(texts=texts)):
+        with pytest.raises(DataError, match=message):
+            read(some)
 
 
 def test_what_is_no_list_of_texts_is_refused():

@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -42,6 +43,13 @@ def test_one_file_with_a_tab_and_more_columns(tmp_path):
     path = written(tmp_path, "a.tsv", [f"{a}\t{b}\tCC-BY" for a, b in PAIRS])
     assert pairs_of(as_parallel(path)) == PAIRS
     assert as_parallel([path]).fingerprint() == as_parallel(PAIRS).fingerprint()
+
+
+def test_pairs_of_an_iterator_are_taken_whole():
+    assert pairs_of(as_parallel(iter(PAIRS))) == PAIRS
+    assert pairs_of(as_parallel(zip(*zip(*PAIRS, strict=True), strict=True))) == PAIRS
+    with pytest.raises(DataError, match=r"zip\(sources, targets\), got a ndarray of 2"):
+        as_parallel(np.array(PAIRS))
 
 
 def test_parallel_text_stays_as_it_is():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,6 +176,7 @@ def test_made_up_text_is_the_same_every_time_and_has_common_and_rare_words():
         (("bart", TEXTS), "cannot pretrain 'bart'; there are word2vec,"),
         (("gpt",), "gpt needs a corpus, or a number of tokens alone"),
         (("cove", TEXTS), "cove learns from translations"),
+        (("cove", np.array(TEXTS)), "cove learns from translations"),
         (("gpt", TEXTS, 0), "tokens must be above 0, got 0"),
     ],
 )

@@ -6,14 +6,15 @@ can be read as often as one likes. What had to be guessed about the files is sai
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from headstart.data.columns import choose_text
 from headstart.data.hub_data import is_hub_data, pinned
+from headstart.data.in_memory import as_list
 from headstart.data.lines import read_blocks, read_lines
 from headstart.data.sentences import split_sentences
 from headstart.data.tables import ENDINGS, file_format, read_rows, table_columns
@@ -24,6 +25,7 @@ Documents = Literal["line", "paragraph", "file"]
 _SMALL_FILE_BYTES = 64 << 10
 _LINES_TO_GUESS_FROM = 2000
 _LONGEST_NAME = 255  # characters
+_TEXTS = "a list of texts or one column of them"
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Corpus:
 def read_corpus(
     source: str | Path | Sequence[str | Path] | None = None,
     *,
-    texts: Sequence[str] | None = None,
+    texts: Iterable[str] | None = None,
     text_column: str | None = None,
     documents: Documents | None = None,
 ) -> Corpus:
@@ -143,9 +145,11 @@ def read_corpus(
 
 
 def as_corpus(
-    given: str | Path | Sequence[str] | Sequence[Path] | Corpus, *, text_column: str | None = None
+    given: str | Path | Iterable[str] | Iterable[Path] | Corpus, *, text_column: str | None = None
 ) -> Corpus:
     """Return a corpus as it is; open a path, a list of paths, or a list of documents in memory.
+
+    A list may be anything that yields its items in order, once: a column of a table, an iterator.
 
     Raises:
         DataError, SettingsError: As `read_corpus` does; or the documents are the names of files.
@@ -154,29 +158,31 @@ def as_corpus(
         return given
     if isinstance(given, str | Path):
         return read_corpus(given, text_column=text_column)
-    if given and all(isinstance(each, Path) for each in given):
-        return read_corpus(list(given), text_column=text_column)
-    texts = [str(each) for each in given]
-    if texts and all(map(_is_name, texts)):
+    documents: list[Any] = as_list(given, expected=_TEXTS)
+    paths = [each for each in documents if isinstance(each, Path)]
+    if documents and len(paths) == len(documents):
+        return read_corpus(paths, text_column=text_column)
+    if documents and all(map(_is_name, documents)):
         raise SettingsError(
-            f"a list of texts was given that are names of files, such as {texts[0]!r}; "
+            f"a list of texts was given that are names of files, such as {str(documents[0])!r}; "
             "give pathlib.Path objects to read the files"
         )
-    return read_corpus(texts=texts)
+    return read_corpus(texts=documents)
 
 
-def _is_name(text: str) -> bool:
+def _is_name(document: object) -> bool:
+    text = str(document) if isinstance(document, str | Path) else ""
     if len(text) > _LONGEST_NAME:
         return False
     return is_hub_data(text) or os.path.isfile(text)  # where Path.is_file raises at some texts
 
 
-def _in_memory(texts: Sequence[str]) -> Corpus:
+def _in_memory(texts: Iterable[str]) -> Corpus:
     if isinstance(texts, str):
         raise SettingsError("texts is one string; give a list of documents")
-    kept = tuple(texts)
+    kept: list[str] = []
     size_bytes = 0
-    for index, text in enumerate(kept):
+    for index, text in enumerate(as_list(texts, expected=_TEXTS)):
         if not isinstance(text, str):
             raise DataError(f"text {index} is a {type(text).__name__}; every text must be a string")
         try:
@@ -185,7 +191,8 @@ def _in_memory(texts: Sequence[str]) -> Corpus:
             raise DataError(
                 f"text {index} holds half of a surrogate pair; mend or drop it"
             ) from None
-    return Corpus(f"{len(kept):,} texts in memory", size_bytes, _memory=kept)
+        kept.append(str(text))
+    return Corpus(f"{len(kept):,} texts in memory", size_bytes, _memory=tuple(kept))
 
 
 def _find_files(path: Path) -> list[Path]:

@@ -5,11 +5,12 @@ file, or the first column, is the source. A file that ends before the other is a
 knows which of its lines is missing; a pair with an empty side says nothing, is left out, and told.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from headstart.data.in_memory import as_list
 from headstart.data.lines import read_lines
 from headstart.errors import DataError, SettingsError
 from headstart.storage import fingerprint
@@ -47,13 +48,13 @@ class ParallelText:
 
 
 def as_parallel(
-    given: str | Path | Sequence[str | Path] | Sequence[Pair] | ParallelText,
+    given: str | Path | Iterable[str | Path] | Iterable[Pair] | ParallelText,
 ) -> ParallelText:
     """Return parallel text as it is; read two aligned files or one TSV; or take pairs in memory.
 
     Args:
         given: The path of a TSV, a list with that path or with those of two files (source, target),
-            each also `.gz` or `.zst`; or a list of pairs (source, target).
+            each also `.gz` or `.zst`; or a list or iterator of pairs (source, target).
 
     Raises:
         DataError: A file cannot be read as it is, one ends before the other, a line of a TSV has
@@ -64,12 +65,13 @@ def as_parallel(
         return given
     if isinstance(given, str | Path):
         given = [given]
-    paths = [Path(each) for each in given if isinstance(each, str | Path)]
+    items = as_list(given, expected="a list of pairs, such as zip(sources, targets)")
+    paths = [Path(each) for each in items if isinstance(each, str | Path)]
     if not paths:
-        return _in_memory([each for each in given if not isinstance(each, str | Path)])
-    if len(paths) != len(given) or len(paths) > 2:
+        return _in_memory([each for each in items if not isinstance(each, str | Path)])
+    if len(paths) != len(items) or len(paths) > 2:
         raise SettingsError(
-            f"parallel text is one TSV or two files, source and target; {len(given)} are given"
+            f"parallel text is one TSV or two files, source and target; {len(items)} are given"
         )
     if len(paths) == 1:
         return _keep_pairs(str(paths[0]), str(paths[0]), _read_columns(paths[0]))

@@ -108,9 +108,9 @@ class Estimate:
 
 def plan(  # noqa: PLR0913 - what a user may decide, each by its name
     method: str,
-    corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus | None = None,
+    corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus | None = None,
     *,
-    parallel: str | Path | Sequence[str | Path] | Sequence[Pair] | ParallelText | None = None,
+    parallel: str | Path | Iterable[str | Path] | Iterable[Pair] | ParallelText | None = None,
     size: str | None = None,
     epochs: float | None = None,
     tokens: int | None = None,
@@ -161,7 +161,8 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
         text = as_parallel(parallel)
     elif method != "cove" and corpus is not None:
         text = as_corpus(corpus, text_column=text_column)
-    if text is None and (corpus or parallel or epochs is not None or tokens is None):
+    given = corpus is not None or parallel is not None or epochs is not None
+    if text is None and (given or tokens is None):
         raise SettingsError(_missing(method, [name for name in _OF_TEXT if limits[name]]))
     timed, times = _timed(method, text, settings, progress)
     speed = _carried_on(method, timed, times)

@@ -1,7 +1,7 @@
 """Where encoders come from: loaded from what others published or we saved, or pretrained here."""
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -215,9 +215,9 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
 
 def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     method: str,
-    corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus | None = None,
+    corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus | None = None,
     *,
-    parallel: str | Path | Sequence[str | Path] | Sequence[Pair] | ParallelText | None = None,
+    parallel: str | Path | Iterable[str | Path] | Iterable[Pair] | ParallelText | None = None,
     vectors: Pretrained | str | Path | None = None,
     text_column: str | None = None,
     size: str | None = None,
@@ -323,10 +323,10 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         track=None if track is None else Path(track),
         progress=progress,
     )
-    if method == "cove":
+    if method == "cove" and parallel is not None:
         size, target = size or "mini", _target(tokenizer)
         check_cove(plan, size, target)
-        pairs = as_parallel(parallel or ())
+        pairs = as_parallel(parallel)
         for note in pairs.notes:
             progress.note(note)
         with process_group():
@@ -469,7 +469,7 @@ def _without(budget: Budget, seconds: float) -> Budget:
 
 def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
     encoder: Pretrained | str | Path,
-    corpus: str | Path | Sequence[str] | Sequence[Path] | Corpus,
+    corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus,
     *,
     text_column: str | None = None,
     epochs: float | None = None,

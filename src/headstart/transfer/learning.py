@@ -1,7 +1,7 @@
 """What the estimators share: how they check what they are given, fit, and write themselves down."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -193,33 +193,3 @@ def check_max_tokens(max_tokens: object) -> None:
     whole = isinstance(max_tokens, int | np.integer) and not isinstance(max_tokens, bool)
     if not whole or max_tokens < 1:  # type: ignore[operator]
         raise SettingsError(f"max_tokens must be a whole number above 0, got {max_tokens!r}")
-
-
-def as_texts(X: Iterable[str]) -> list[str]:
-    """Return the texts as plain strings.
-
-    Raises:
-        DataError: `X` is no list, array or column of texts; the message has the position.
-    """
-    if isinstance(X, str | bytes):
-        raise DataError("one string was given where a list of texts is expected; write [text]")
-    dimensions = getattr(X, "ndim", 1)
-    if isinstance(X, Mapping | Set) or dimensions != 1 or not hasattr(X, "__len__"):
-        of = "" if dimensions == 1 else f" of {dimensions} dimensions"
-        raise DataError(f"texts must be a list or one column, got a {type(X).__name__}{of}")
-    return [as_text(text, f"text {position}") for position, text in enumerate(X)]
-
-
-def as_text(text: object, place: str) -> str:
-    """Return a text as a plain string.
-
-    Raises:
-        DataError: It is none; the message begins with `place`.
-    """
-    if not isinstance(text, str):
-        raise DataError(f"{place} is a {type(text).__name__}, not a string: {text!r:.40}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{place} is not valid Unicode: {error.reason}") from None
-    return str(text)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Self
 
+from headstart.data.in_memory import as_text
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.progress import SILENT, Progress
@@ -11,7 +12,6 @@ from headstart.tasks.classification import ClassWeight
 from headstart.tasks.multilabel import holds_label_sets
 from headstart.tasks.pairs import Pairs
 from headstart.transfer.estimators import TextClassifier
-from headstart.transfer.learning import as_text
 from headstart.transfer.methods import Method
 from headstart.transfer.regressor import TextRegressor
 

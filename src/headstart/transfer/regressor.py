@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from headstart.data.in_memory import as_texts
 from headstart.errors import DataError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
 from headstart.progress import SILENT, Progress
@@ -15,7 +16,6 @@ from headstart.tasks.regression import Numbers, as_numbers, regression_scores
 from headstart.transfer.fitted import megabytes, word_vectors
 from headstart.transfer.folders import folder_parts
 from headstart.transfer.learning import (
-    as_texts,
     check_targets,
     learn,
     saved_card,

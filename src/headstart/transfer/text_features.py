@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from headstart.data.in_memory import as_texts
 from headstart.hub.bundle import Pretrained
 from headstart.tasks.pipelines import task_shape
 from headstart.transfer.features import pooled_features
-from headstart.transfer.learning import as_encoder, as_texts, check_max_tokens
+from headstart.transfer.learning import as_encoder, check_max_tokens
 from headstart.transfer.methods import Probe
 
 

@@ -2,12 +2,12 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from headstart.data.in_memory import Words, as_sentences
 from headstart.errors import DataError, FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -52,7 +52,6 @@ from headstart.transfer.tagging import fit_tagger, tagging_defaults
 from headstart.transfer.token_states import reads_in_context
 
 TAGGER = "tagger"
-Words = Sequence[Sequence[str]]
 
 
 class TokenTagger:
@@ -277,36 +276,6 @@ def load_tagger(folder: Path) -> TokenTagger:
     ) as error:  # fmt: skip
         raise FormatError(f"{folder / CONFIG}: does not fit the weights: {error}") from None
     return tagger
-
-
-def as_sentences(X: Words, *, what: str = "word") -> list[list[str]]:
-    """Return sentences as lists of plain strings.
-
-    Raises:
-        DataError: `X` is no list of lists of strings; names the sentence and the word.
-    """
-    if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
-        raise DataError(f"sentences must be a list of lists of {what}s, got a {type(X).__name__}")
-    found = []
-    for row, words in enumerate(X):
-        if isinstance(words, str | bytes | Mapping | Set) or not hasattr(words, "__len__"):
-            raise DataError(
-                f"sentence {row} is a {type(words).__name__}, not a list of {what}s: {words!r:.40}"
-            )
-        for place, word in enumerate(words):
-            if not isinstance(word, str):
-                raise DataError(
-                    f"sentence {row}, word {place}: the {what} is a {type(word).__name__}, "
-                    f"not a string: {word!r:.40}"
-                )
-            try:
-                word.encode()
-            except UnicodeEncodeError as error:
-                raise DataError(
-                    f"sentence {row}, word {place}: not valid Unicode: {error.reason}"
-                ) from None
-        found.append([str(word) for word in words])
-    return found
 
 
 def check_pairs(sentences: Words, tags: Words, *, may_be_empty: bool = False) -> None:

@@ -1,0 +1,90 @@
+"""What is given in memory: texts, and sentences that are cut into words, as plain strings.
+
+What is none is refused with its position, before anything is made of it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import TypeVar
+
+from headstart.errors import DataError
+
+Item = TypeVar("Item")
+Words = Sequence[Sequence[str]]
+
+
+def as_list(given: Iterable[Item], *, expected: str) -> list[Item]:
+    """Return what is given as a list, which can be read more than once.
+
+    Args:
+        given: A list, an iterator, or one column of a table.
+        expected: What it should be, for the message.
+
+    Raises:
+        DataError: It has no order, or more than one dimension.
+    """
+    dimensions = len(getattr(given, "shape", (0,)))
+    ordered = hasattr(given, "__iter__") and not isinstance(given, Mapping | Set | bytes)
+    if dimensions != 1 or not ordered:
+        of = "" if dimensions == 1 else f" of {dimensions} dimensions"
+        raise DataError(f"expected {expected}, got a {type(given).__name__}{of}")
+    return list(given)
+
+
+def as_texts(X: Iterable[str]) -> list[str]:
+    """Return the texts as plain strings.
+
+    Raises:
+        DataError: `X` is no list, array or column of texts; the message has the position.
+    """
+    if isinstance(X, str | bytes):
+        raise DataError("one string was given where a list of texts is expected; write [text]")
+    dimensions = getattr(X, "ndim", 1)
+    if isinstance(X, Mapping | Set) or dimensions != 1 or not hasattr(X, "__len__"):
+        of = "" if dimensions == 1 else f" of {dimensions} dimensions"
+        raise DataError(f"texts must be a list or one column, got a {type(X).__name__}{of}")
+    return [as_text(text, f"text {position}") for position, text in enumerate(X)]
+
+
+def as_text(text: object, place: str) -> str:
+    """Return a text as a plain string.
+
+    Raises:
+        DataError: It is none; the message begins with `place`.
+    """
+    if not isinstance(text, str):
+        raise DataError(f"{place} is a {type(text).__name__}, not a string: {text!r:.40}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{place} is not valid Unicode: {error.reason}") from None
+    return str(text)
+
+
+def as_sentences(X: Words, *, what: str = "word") -> list[list[str]]:
+    """Return sentences as lists of plain strings.
+
+    Raises:
+        DataError: `X` is no list of lists of strings; names the sentence and the word.
+    """
+    if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
+        raise DataError(f"sentences must be a list of lists of {what}s, got a {type(X).__name__}")
+    found = []
+    for row, words in enumerate(X):
+        if isinstance(words, str | bytes | Mapping | Set) or not hasattr(words, "__len__"):
+            raise DataError(
+                f"sentence {row} is a {type(words).__name__}, not a list of {what}s: {words!r:.40}"
+            )
+        for place, word in enumerate(words):
+            if not isinstance(word, str):
+                raise DataError(
+                    f"sentence {row}, word {place}: the {what} is a {type(word).__name__}, "
+                    f"not a string: {word!r:.40}"
+                )
+            try:
+                word.encode()
+            except UnicodeEncodeError as error:
+                raise DataError(
+                    f"sentence {row}, word {place}: not valid Unicode: {error.reason}"
+                ) from None
+        found.append([str(word) for word in words])
+    return found
