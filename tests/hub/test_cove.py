@@ -12,6 +12,7 @@ import torch
 
 from headstart.budget import Budget
 from headstart.errors import (
+    DataError,
     FormatError,
     InterruptedRunError,
     MissingExtraError,
@@ -104,6 +105,16 @@ def test_the_features_of_the_paper(learnt, vectors):
     assert np.array_equal(found, matrix[rows])
     (states,) = learnt.word_states([["The", "cat", "unheard-of"]])
     assert np.concatenate([found, states[-1]], 1).shape == (3, 6 + 48)
+
+
+def test_what_is_no_list_of_sentences_is_refused(learnt):
+    for read in (learnt.word_states, learnt.word_vectors):
+        with pytest.raises(DataError, match="sentence 0 is a str, not a list of words: 'the cat'"):
+            read(["the cat"])
+    with pytest.raises(DataError, match="one string was given where a list"):
+        learnt.align("the cat")
+    with pytest.raises(DataError, match="text 1 is a NoneType, not a string"):
+        learnt.translate(["the cat", None])
 
 
 def test_words_that_were_in_no_pair_keep_their_vectors(learnt, vectors):

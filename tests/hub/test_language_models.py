@@ -10,7 +10,7 @@ from tokenizers.models import BPE, WordPiece
 from tokenizers.pre_tokenizers import ByteLevel, Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from headstart.errors import FormatError, SettingsError
+from headstart.errors import DataError, FormatError, SettingsError
 from headstart.hub.language_models import (
     PretrainedBert,
     PretrainedGpt,
@@ -158,6 +158,15 @@ def test_the_mask_is_filled_as_transformers_does(transformers, bert, tmp_path):
 def test_a_text_without_one_mask_is_refused(bert, text, message):
     with pytest.raises(SettingsError, match=message):
         bert.fill_mask(text)
+
+
+def test_what_is_no_text_or_no_list_of_texts_is_refused(bert, gpt):
+    with pytest.raises(DataError, match="the text is a list, not a string"):
+        bert.fill_mask(["a [MASK]"])
+    with pytest.raises(DataError, match="one string was given where a list"):
+        gpt.perplexity("the cat")
+    with pytest.raises(DataError, match="text 1 is a float, not a string"):
+        gpt.perplexity(["the cat", math.nan])
 
 
 def test_an_encoder_without_its_head_fills_no_mask(bert, gpt):

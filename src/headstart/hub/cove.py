@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.in_memory import as_sentences, as_texts
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -156,8 +157,11 @@ class PretrainedCove(Pretrained):
             sentences: Words; of a word without a vector, the unknown words' is read.
             bf16: Whether products are computed in bfloat16 where the processor has it, which is
                 faster and not so exact.
+
+        Raises:
+            DataError: The sentences are no lists of words.
         """
-        encoded = self.tokenizer.encode_words(sentences)
+        encoded = self.tokenizer.encode_words(as_sentences(sentences))
         states = [np.zeros((2, 0, self.model.width), np.float32)] * len(encoded)
         precision = quick_products(torch.device("cpu")) if bf16 else nullcontext()
         with torch.inference_mode(), precision:
@@ -170,8 +174,12 @@ class PretrainedCove(Pretrained):
         return states
 
     def word_vectors(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
-        """Return the word vectors that the encoder reads, `[words, vector width]` a sentence."""
-        encoded = self.tokenizer.encode_words(sentences)
+        """Return the word vectors that the encoder reads, `[words, vector width]` a sentence.
+
+        Raises:
+            DataError: The sentences are no lists of words.
+        """
+        encoded = self.tokenizer.encode_words(as_sentences(sentences))
         matrix = self.model.embedding.weight.detach().numpy()
         return [matrix[encoded[row]] for row in range(len(encoded))]
 
@@ -183,6 +191,7 @@ class PretrainedCove(Pretrained):
             beam: How many candidates are followed at once; 1 follows the likeliest token.
 
         Raises:
+            DataError: A sentence is no string.
             SettingsError: `beam` is below 1, or this CoVe came without its decoder.
         """
         texts = [text] if isinstance(text, str) else list(text)
@@ -193,8 +202,10 @@ class PretrainedCove(Pretrained):
         """Translate sentences, and say where each piece of a translation looked.
 
         Raises:
+            DataError: The sentences are no list of strings.
             SettingsError: `beam` is below 1, or this CoVe came without its decoder.
         """
+        texts = as_texts(texts)
         self.model.translator()
         target = self.target
         if target is None:

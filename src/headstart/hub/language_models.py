@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from headstart.data.in_memory import as_text, as_texts
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import Pretrained, write_folder
 from headstart.hub.foreign import bert, openai_gpt
@@ -116,9 +117,11 @@ class PretrainedBert(Pretrained):
             top: How many.
 
         Raises:
+            DataError: It is no string.
             SettingsError: The text has no mask or several, is too long, or the model came without
                 its head for masked tokens.
         """
+        text = as_text(text, "the text")
         mask = self.tokenizer.specials.mask
         if mask is None:
             raise SettingsError("this encoder's tokenizer has no token for a mask")
@@ -321,9 +324,10 @@ class PretrainedGpt(Pretrained):
         longer than the model's positions is cut.
 
         Raises:
-            SettingsError: The texts hold no token to predict.
+            DataError: The texts are no list of strings.
+            SettingsError: They hold no token to predict.
         """
-        encoded, _ = self.inputs(texts, self.model.config.positions)
+        encoded, _ = self.inputs(as_texts(texts), self.model.config.positions)
         total, count = 0.0, 0
         for rows in inference_batches(encoded.lengths, max_tokens=_BATCH_TOKENS):
             ids_BT, mask_BT = (torch.from_numpy(array) for array in pad(encoded, rows))
