@@ -99,6 +99,25 @@ def test_a_corpus_of_one_sentence_is_enough_and_one_without_words_is_not():
         pretrain("elmo", ["", "  "], **SMALL)
 
 
+def test_words_are_read_as_the_words_of_texts_are():
+    how = {**SMALL, "options": {**ROWS, "lowercase": True}}
+    small = pretrain("elmo", TEXTS, **how)
+    (states,) = small.word_states([["The", "Cat", "’s"]])
+    np.testing.assert_array_equal(states, small.word_states([["the", "cat", "'s"]])[0])
+    encoded, _ = small.inputs(["The Cat’s"], 9)
+    with torch.no_grad():
+        ids = torch.from_numpy(encoded.ids)[None].long()
+        layers = small.model.encode(ids, torch.ones(1, 3, dtype=torch.bool))
+    np.testing.assert_array_equal(states, torch.stack(layers)[:, 0].numpy())
+
+
+def test_what_is_no_list_of_sentences_is_refused(elmo):
+    with pytest.raises(DataError, match="sentence 0 is a str, not a list of words: 'the cat'"):
+        elmo.word_states(["the cat"])
+    with pytest.raises(DataError, match="sentence 0 is a str"):
+        elmo.word_states(["the", "cat"])
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from headstart.data.in_memory import as_sentences
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.foreign import elmo
@@ -80,15 +81,17 @@ class PretrainedElmo(Pretrained):
         sentence has the same vectors whatever it is read with, unless `stateful`.
 
         Args:
-            sentences: Lists of words.
+            sentences: Lists of words, which are read as the tokenizer writes those of texts.
             stateful: Whether the LSTMs remember the batch before, row by row, as those of the
                 original release do; sentences are then read in their order.
             batch_size: Sentences read at once.
             progress: Where progress goes.
 
         Raises:
+            DataError: The sentences are no lists of words.
             SettingsError: `batch_size` is not above 0.
         """
+        sentences = as_sentences(sentences)
         if type(batch_size) is not int or batch_size < 1:
             raise SettingsError(f"batch_size must be a whole number above 0, got {batch_size!r}")
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
@@ -98,7 +101,8 @@ class PretrainedElmo(Pretrained):
         state: State | None = None
         read = 0
         with torch.no_grad(), progress.stage("encoding", len(order), "sentences") as advance:
-            ids_WC = torch.from_numpy(words_to_characters(words)).long()
+            normal = [self.tokenizer.normal(word) for word in words]
+            ids_WC = torch.from_numpy(words_to_characters(normal)).long()
             tokens_WP = F.pad(self.model.tokens(ids_WC), (0, 0, 0, 1))  # the last: no word
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
