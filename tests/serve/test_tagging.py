@@ -11,18 +11,19 @@ from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT
 from headstart.serve.tagging import evaluate_tags, tag_file, write_columns
 from headstart.tasks.tagging import score_tags
+from headstart.transfer.token_tagger import TokenTagger
 
 
 class Capitals:
     """Calls every word with a capital a name."""
 
     def __init__(self):
-        self.classes_ = ["B-P", "I-P", "O"]
+        self.tags_ = ["B-P", "I-P", "O"]
 
     def predict(self, sentences):
         return [["B-P" if word[:1].isupper() else "O" for word in words] for words in sentences]
 
-    def in_scheme(self, tags):
+    def as_learnt(self, tags):
         return tags
 
     def evaluate(self, sentences, tags):
@@ -93,3 +94,23 @@ def test_tags_that_were_not_there_in_training_are_refused_where_that_is_asked_fo
         DataError, match=r"test\.conll line 2, word 1: tag 'B-L' .* which had 'B-P', 'I-P', 'O'"
     ):
         evaluate_tags(Capitals(), data, unseen_labels="refuse")
+
+
+def test_a_beginning_that_a_tagger_of_iob1_has_learnt_is_not_unseen():
+    sentences, tags = [["Mary", "left"], ["Rome", "fell"]] * 6, [["I-P", "O"], ["I-L", "O"]] * 6
+    tagger = TokenTagger(transfer="majority").fit(sentences, tags)
+    data = TaggedSentences([["Mary", "Mary", "left"]], [["I-P", "B-P", "O"]], "test.conll")
+    assert evaluate_tags(tagger, data, unseen_labels="refuse").f1 == 1.0
+    longer = TaggedSentences([["Rome", "Rome", "fell"]], [["I-L", "I-L", "O"]], "test.conll")
+    with pytest.raises(DataError, match="line 1, word 2: tag 'I-L' was not there in training"):
+        evaluate_tags(tagger, longer, unseen_labels="refuse")
+
+
+def test_a_tag_of_no_span_is_told_with_its_place_whatever_the_scheme_of_the_rest():
+    tagger = TokenTagger(transfer="majority").fit([["Mary"], ["left"]] * 6, [["S-P"], ["O"]] * 6)
+    notes = []
+    progress = SimpleNamespace(note=notes.append, stage=SILENT.stage)
+    data = TaggedSentences([["Mary", "left"], ["left"]], [["B-P", "O"], ["_"]], "test.conll")
+    assert evaluate_tags(tagger, data, progress=progress).f1 == 1.0
+    (note,) = notes
+    assert note.startswith("test.conll line 2, word 1: tag '_' was not there in training")

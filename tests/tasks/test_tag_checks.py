@@ -41,6 +41,9 @@ def test_tags_that_only_the_test_part_has():
     assert "'B-L' at test.conll line 1, word 1" in str(found)
     written_otherwise = tagged([["S-P", "O"], ["B-P", "E-P"]], "test.conll")
     assert find_unknown_tags(train, written_otherwise, "IOB2").num_words == 0
+    alone = tagged([["I-P", "I-P", "O"], ["I-L", "O"]])  # of IOB1, where B needs a neighbor
+    beside = tagged([["I-P", "B-P", "O"], ["I-L", "I-L"]], "test.conll")
+    assert find_unknown_tags(alone, beside, "IOB1").tags == {"I-L": 1}  # inside an L
     plain = find_unknown_tags(tagged([["DET", "NOUN"]]), tagged([["DET", "VERB"]]), "plain")
     assert plain.tags == {"VERB": 1}
 

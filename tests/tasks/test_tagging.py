@@ -10,6 +10,7 @@ from headstart.tasks.tagging import (
     convert,
     detect_scheme,
     follows,
+    in_scheme,
     note_of_plain,
     offences,
     scheme_of,
@@ -174,6 +175,27 @@ def test_illegal_tags_are_reported(tags, scheme, wrong, message):
     assert offences(tags, scheme) == wrong
     with pytest.raises(DataError, match=message):
         check_legal([["O"], tags], scheme, lambda row, at: f"line {at if row else 'none'}")
+
+
+@pytest.mark.parametrize("repair", [False, True])
+@pytest.mark.parametrize("tag", ["NOUN", "U-P", "_", "Besides", "O-P"])
+def test_a_tag_of_no_span_is_refused_and_no_repair_is_offered(tag, repair):
+    message = f"^1:2: tag '{tag}' is no tag of BIOES .2 tags are none.; correct the file or name it"
+    with pytest.raises(DataError, match=message):
+        check_legal([["I-P"], ["O", "S-P", tag, tag]], "BIOES", "{}:{}".format, repair=repair)
+    check_legal([[tag]], "plain", "{}:{}".format, repair=repair)
+
+
+def test_tags_of_spans_are_repaired_wherever_they_stand():
+    check_legal([["O", "I-P"], ["E-P"], ["S"]], "IOB2", "{}:{}".format, repair=True)
+
+
+def test_a_tag_of_no_span_is_no_span_and_hides_no_scheme():
+    assert spans(["_", "B-P", "NOUN", "I-P", "O-P", "-P", "IE-P"]) == [(1, 2, "P"), (3, 4, "P")]
+    assert in_scheme([["B-P", "I-P", "_"], ["O"]], "BIOES") == [["B-P", "E-P", "_"], ["O"]]
+    for scheme, tags in (("plain", ["B-P"]), ("BIOES", ["N", "O"]), ("IOB2", ["O", "I-P", "_"])):
+        kept = [["B-P", "I-P"], tags] if scheme == "IOB2" else [tags]
+        assert in_scheme(kept, scheme) is kept
 
 
 def test_legal_tags_are_accepted():

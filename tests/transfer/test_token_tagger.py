@@ -52,6 +52,22 @@ def test_illegal_tags_are_reported_and_repaired_on_request():
     assert repaired.predict(NAMES) == asked.predict(NAMES)
 
 
+def test_what_is_no_tag_of_spans_is_not_repaired():
+    with pytest.raises(DataError, match="sentence 0, word 3: tag 'NOUN' is no tag of IOB2"):
+        TokenTagger(transfer="majority", scheme="BIO", repair=True).fit(
+            NAMES, [["B-P", "I-P", "O", "NOUN"], *TAGS[1:]]
+        )
+
+
+def test_a_tag_of_no_span_leaves_other_tags_in_their_scheme():
+    tags = [convert(its, "BIOES") for its in TAGS]
+    tagger = TokenTagger(transfer="majority").fit([["Mary"], ["left"]] * 6, [["S-P"], ["O"]] * 6)
+    scores = tagger.evaluate([["Mary", "left"], ["left"]], [["B-P", "O"], ["_"]])
+    assert (scores.f1, scores.accuracy, [each.type for each in scores.types]) == (1, 2 / 3, ["P"])
+    assert tagger.as_learnt([["B-P", "O"], ["_"]]) == [["S-P", "O"], ["_"]]
+    assert tagger.as_learnt(tags) is tags
+
+
 def test_a_tag_only_in_the_test_part_counts_as_missed():
     tagger = TokenTagger(transfer="majority").fit(NAMES, TAGS)
     scores = tagger.evaluate([["Rome", "fell"]], [["B-L", "O"]])

@@ -95,8 +95,7 @@ def tagging(
     written = detect_scheme(dataset.tags) if scheme == "auto" else scheme_of(scheme)
     if scheme == "auto" and (note := note_of_plain(dataset.tags, dataset.place)):
         bars.note(note)
-    if not repair:
-        check_legal(dataset.tags, written, dataset.place)
+    check_legal(dataset.tags, written, dataset.place, repair=repair)
     loaded = load_encoder(encoder, device=device, progress=bars)
     if loaded is not None and transfer == "majority":
         raise SettingsError("the transfer 'majority' uses no encoder; leave one of the two out")

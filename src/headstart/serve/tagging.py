@@ -25,10 +25,10 @@ _COLUMNS, _JSON = (".conll", ".tsv", ".txt"), (".jsonl", ".ndjson", ".json")
 class Tagger(Protocol):
     """What tags: a fitted `TokenTagger`, or anything that speaks like one."""
 
-    classes_: list[str]
+    tags_: list[str]
 
     def predict(self, X: Sentences) -> list[list[str]]: ...
-    def in_scheme(self, y: Sentences) -> Sentences: ...
+    def as_learnt(self, y: Sentences) -> Sentences: ...
     def evaluate(self, X: Sentences, y: Sentences) -> TagScores: ...
 
 
@@ -134,10 +134,10 @@ def evaluate_tags(
     Raises:
         DataError: A tag is refused; names where it stands.
     """
-    known = set(model.classes_)
+    known = set(model.tags_)
     unseen = [
         (dataset.place(row, at), name)
-        for row, tags in enumerate(model.in_scheme(dataset.tags))
+        for row, tags in enumerate(model.as_learnt(dataset.tags))
         for at, name in enumerate(tags)
         if name not in known
     ]

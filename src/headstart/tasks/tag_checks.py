@@ -10,7 +10,7 @@ from headstart.data.corpora import Corpus
 from headstart.data.overlap import NUM_EXAMPLES, sentence
 from headstart.data.tagged import TaggedSentences
 from headstart.progress import SILENT, Progress
-from headstart.tasks.tagging import Scheme, convert, detect_scheme, offences
+from headstart.tasks.tagging import Scheme, detect_scheme, in_scheme, learnt_scheme, offences
 
 _SPAN_SCHEMES: tuple[Scheme, ...] = ("IOB1", "IOB2", "BIOES")
 
@@ -122,13 +122,13 @@ def tag_scheme(dataset: TaggedSentences) -> TagScheme:
 
 
 def find_unknown_tags(train: TaggedSentences, test: TaggedSentences, scheme: Scheme) -> UnknownTags:
-    """Count the words of a test part whose tags, in the scheme of the training part, it lacks."""
-    spans = scheme != "plain" and detect_scheme(test.tags) not in (scheme, "plain")
-    known = set(chain.from_iterable(train.tags))
+    """Count the words of a test part whose tags, as they are learnt, the training part lacks."""
+    learnt = learnt_scheme(scheme)
+    known = set(chain.from_iterable(in_scheme(train.tags, learnt)))
     places = [
         (row, at)
-        for row, tags in enumerate(test.tags)
-        for at, tag in enumerate(convert(tags, scheme) if spans else tags)
+        for row, tags in enumerate(in_scheme(test.tags, learnt))
+        for at, tag in enumerate(tags)
         if tag not in known
     ]
     tags = Counter(test.tags[row][at] for row, at in places)

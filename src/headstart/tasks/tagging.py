@@ -74,6 +74,11 @@ def detect_scheme(sentences: Iterable[Tags]) -> Scheme:
     return "IOB1" if offences("IOB1") < offences("IOB2") else "IOB2"
 
 
+def is_stray(tag: str) -> bool:
+    """Say whether a tag is neither `O` nor one that a span is written with."""
+    return tag != OUTSIDE and not _SPAN_TAG.fullmatch(tag)
+
+
 def note_of_plain(sentences: Sequence[Tags], place: Callable[[int, int], str]) -> str | None:
     """Return a sentence on the tag that makes all plain, where most of them look like spans.
 
@@ -94,7 +99,7 @@ def note_of_plain(sentences: Sequence[Tags], place: Callable[[int, int], str]) -
         (row, at, tag)
         for row, tags in enumerate(sentences)
         for at, tag in enumerate(tags)
-        if tag != OUTSIDE and not _SPAN_TAG.fullmatch(tag)
+        if is_stray(tag)
     )
     return (
         f"{place(row, at)}: tag {tag!r} is none of BIO, IOB1 or BIOES, so that all tags are read "
@@ -138,7 +143,11 @@ def offences(tags: Tags, scheme: Scheme) -> list[int]:
 
 
 def check_legal(
-    sentences: Sequence[Tags], scheme: Scheme, place: Callable[[int, int], str]
+    sentences: Sequence[Tags],
+    scheme: Scheme,
+    place: Callable[[int, int], str],
+    *,
+    repair: bool = False,
 ) -> None:
     """Refuse tags that are illegal in a scheme.
 
@@ -146,10 +155,21 @@ def check_legal(
         sentences: The tags of each sentence.
         scheme: The scheme.
         place: Says where a word of a sentence stands, for the message.
+        repair: Whether tags of spans may stand anywhere, for they are repaired.
 
     Raises:
         DataError: There are such tags; names the first and says how many.
     """
+    stray = {tag for tags in sentences for tag in tags if scheme != "plain" and is_stray(tag)}
+    if stray:
+        found = [(row, at) for row, tags in enumerate(sentences) for at in _places(tags, stray)]
+        row, at = found[0]
+        raise DataError(
+            f"{place(row, at)}: tag {sentences[row][at]!r} is no tag of {scheme} "
+            f"({len(found):,} tags are none); correct the file or name its scheme"
+        )
+    if repair:
+        return
     found = [(row, at) for row, tags in enumerate(sentences) for at in offences(tags, scheme)]
     if not found:
         return
@@ -164,11 +184,15 @@ def check_legal(
     )
 
 
+def _places(tags: Tags, some: set[str]) -> list[int]:
+    return [at for at, tag in enumerate(tags) if tag in some]
+
+
 def spans(tags: Tags) -> list[Span]:
     """Return the spans that tags of any scheme stand for, as CoNLL's `conlleval` reads them.
 
     A span ends where another type follows, before B and S, and after E and S. What is illegal is
-    read, too: an I or E that goes on with nothing begins a span.
+    read, too: an I or E that goes on with nothing begins a span. A tag of any other form has none.
 
     Example:
         >>> spans(["B-P", "I-P", "O", "I-P", "I-L"])
@@ -178,6 +202,8 @@ def spans(tags: Tags) -> list[Span]:
     start, last, last_kind = 0, OUTSIDE, ""
     for place, tag in enumerate((*tags, OUTSIDE)):
         prefix, kind = split_tag(tag)
+        if prefix not in ("B", "I", "E", "S"):
+            prefix, kind = OUTSIDE, ""
         if prefix in ("B", "S", OUTSIDE) or last in ("E", "S", OUTSIDE) or kind != last_kind:
             if last != OUTSIDE:
                 found.append((start, place, last_kind))
@@ -216,6 +242,33 @@ def convert(tags: Tags, scheme: Scheme) -> list[str]:
         (['B-P', 'B-P'], ['O', 'B-P'])
     """
     return list(tags) if scheme == "plain" else write_spans(spans(tags), len(tags), scheme)
+
+
+def in_scheme(sentences: Sequence[Tags], scheme: Scheme) -> Sequence[Tags]:
+    """Return tags as a scheme writes them, where they are spans in another.
+
+    Which scheme they are in is seen by the tags of spans; any other tag stays as it is.
+
+    Example:
+        >>> in_scheme([["B-P", "E-P", "_"]], "IOB2")
+        [['B-P', 'I-P', '_']]
+    """
+    stray = {tag for tags in sentences for tag in tags if is_stray(tag)}
+    of_spans = [[OUTSIDE if tag in stray else tag for tag in tags] for tags in sentences]
+    if scheme == "plain" or detect_scheme(of_spans) in (scheme, "plain"):
+        return sentences
+    return [
+        [
+            tag if tag in stray else other
+            for tag, other in zip(tags, convert(tags, scheme), strict=True)
+        ]
+        for tags in sentences
+    ]
+
+
+def learnt_scheme(scheme: Scheme) -> Scheme:
+    """Return the scheme that is learnt: in IOB1 a span's tag would depend on the one before."""
+    return "IOB2" if scheme == "IOB1" else scheme
 
 
 @dataclass(frozen=True)

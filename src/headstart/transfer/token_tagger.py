@@ -26,6 +26,8 @@ from headstart.tasks.tagging import (
     check_legal,
     convert,
     detect_scheme,
+    in_scheme,
+    learnt_scheme,
     scheme_of,
     score_tags,
 )
@@ -127,10 +129,10 @@ class TokenTagger:
             raise SettingsError(f"random_state must be a whole number, got {self.random_state!r}")
         check_max_tokens(self.max_tokens)
         scheme = detect_scheme(tags) if self.scheme == "auto" else scheme_of(self.scheme)
-        if not self.repair:
-            check_legal(tags, scheme, lambda row, at: f"sentence {row}, word {at}")
+        place = "sentence {}, word {}".format
+        check_legal(tags, scheme, place, repair=self.repair)
         classes = sorted({tag for its in tags for tag in convert(its, scheme)})
-        learnt = _learnt_scheme(scheme)
+        learnt = learnt_scheme(scheme)
         tags = [convert(its, learnt) for its in tags]
         names = sorted({tag for its in tags for tag in its})
         if len(names) < 2:
@@ -199,21 +201,21 @@ class TokenTagger:
     def evaluate(self, X: Words, y: Words) -> TagScores:
         """Return precision, recall and F1 of all spans and of each type, as `conlleval` has them.
 
-        Tags of another scheme of spans are converted to the tagger's first.
+        Tags of another scheme of spans are converted to the tagger's first; a tag of no span is a
+        word that is missed.
 
         Raises:
             DataError: There are not as many tags as words.
         """
         sentences, gold = as_sentences(X), as_sentences(y, what="tag")
         check_pairs(sentences, gold, may_be_empty=True)
-        return score_tags(self.in_scheme(gold), self.predict(sentences), self.scheme_)
-
-    def in_scheme(self, y: Words) -> Words:
-        """Return tags as the tagger writes them, if they are spans in another scheme."""
         check_is_fitted(self, "classes_")
-        if self.scheme_ == "plain" or detect_scheme(y) in (self.scheme_, "plain"):
-            return y
-        return [convert(tags, self.scheme_) for tags in y]
+        return score_tags(in_scheme(gold, self.scheme_), self.predict(sentences), self.scheme_)
+
+    def as_learnt(self, y: Words) -> Words:
+        """Return tags as the tagger has learnt them, if they are spans in another scheme."""
+        check_is_fitted(self, "classes_")
+        return in_scheme(y, learnt_scheme(self.scheme_))
 
     @property
     def megabytes(self) -> float:
@@ -262,7 +264,7 @@ def load_tagger(folder: Path) -> TokenTagger:
         tagger = TokenTagger(transfer=method, **config["parameters"])
         tagger.scheme_, tagger.tags_ = scheme_of(config["scheme"]), list(config["tags"])
         tagger.classes_ = list(config["classes"])
-        legal = legal_tags(tagger.tags_, _learnt_scheme(tagger.scheme_))
+        legal = legal_tags(tagger.tags_, learnt_scheme(tagger.scheme_))
         tagger.model_ = rebuild(config["model"], tensors, tokenizer, folder, legal)
         tagger.method_ = method
         tagger.fit_report_ = config["report"]
@@ -293,8 +295,3 @@ def check_pairs(sentences: Words, tags: Words, *, may_be_empty: bool = False) ->
             raise DataError(f"sentence {row}: holds no word; leave it out")
     if not (sentences or may_be_empty):
         raise DataError("no sentences to learn from")
-
-
-def _learnt_scheme(scheme: Scheme) -> Scheme:
-    """Return the scheme that is learnt: in IOB1 a span's tag would depend on the one before."""
-    return "IOB2" if scheme == "IOB1" else scheme
