@@ -33,6 +33,21 @@ def test_marks_beside_a_word_are_not_of_it():
     ]
 
 
+@pytest.mark.parametrize(
+    ("texts", "word"),
+    [
+        (["我昨天去了银行存钱。", "他坐在河边的银行旁边。"], "银行"),
+        (["昨日は東京に行った。", "東京は広い。"], "東京"),
+        (["ฉันไปธนาคารเมื่อวาน", "ธนาคารปิดแล้ว"], "ธนาคาร"),
+        (["他用iPhone手机。", "iPhone手机很贵。"], "手机"),
+        (["他用iPhone手机。", "iPhone手机很贵。"], "iPhone"),
+    ],
+)
+def test_a_word_stands_among_others_where_a_script_has_no_spaces(texts, word):
+    occurrences = found([*texts, "iPhones"], word)
+    assert (occurrences.total, words(occurrences)) == (2, [word, word])
+
+
 def test_a_sentence_gives_one_occurrence_however_often_it_comes():
     occurrences = found(["A bank is a bank. My bank!", "My bank!", "No."], "bank")
     assert occurrences.total == 4

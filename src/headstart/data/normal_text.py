@@ -22,9 +22,10 @@ _WORDS_OF_ONE = (
     *((0x3041, 0x3100), (0x31F0, 0x3200)),  # kana
     *((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000)),  # Han
 )
-_LONG_RUN = re.compile(  # Thai and Lao, Burmese, Khmer, kana, Han
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff]{5,}"
+WITHOUT_SPACES = (  # between words, as a range of re: Thai and Lao, Burmese, Khmer, kana, Han
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff"
 )
+_LONG_RUN = re.compile(f"[{WITHOUT_SPACES}]{{5,}}")
 _SPACE = 32
 _APART, _INSIDE, _ALONE = 0, 1, 2  # between words, in a word, a word of its own
 _BASE = 0x9E3779B97F4A7C15  # odd, so that no power of it loses a bit

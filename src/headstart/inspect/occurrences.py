@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from headstart.data.corpora import Corpus
+from headstart.data.normal_text import WITHOUT_SPACES
 from headstart.data.sentences import split_sentences
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
@@ -18,6 +19,8 @@ _CONTEXT = 240  # characters on either side; what lies farther says little of a 
 _SPARE = 8  # times as many as are drawn are kept meanwhile: the more, the more even
 _SPELLINGS = 50_000  # of a corpus, among which the nearest ones are looked for
 _WORD = re.compile(r"\w+")
+_UNSPACED = re.compile(f"[{WITHOUT_SPACES}]")
+_SPACED = rf"[^\W{WITHOUT_SPACES}]"  # letters and digits of all other scripts
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,15 @@ def check_word(word: str) -> None:
 
 
 def pattern_of(word: str) -> re.Pattern[str]:
-    """Return what finds a word: in small letters it is found in any, otherwise as it is written."""
+    """Return what finds a word: in small letters it is found in any, otherwise as it is written.
+
+    No letter or digit stands beside it, but of a script that has no spaces between words.
+    """
     flags = re.IGNORECASE if word == word.lower() else 0
-    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", flags)
+    first, last = (_UNSPACED.match(letter) for letter in (word[0], word[-1]))
+    before = "" if first else rf"(?<!{_SPACED})"
+    after = "" if last else rf"(?!{_SPACED})"
+    return re.compile(before + re.escape(word) + after, flags)
 
 
 def find_occurrences(
