@@ -49,6 +49,21 @@ def test_texts_are_lower_cased_if_all_words_are():
     assert not make(["Up", "high", "low", "down"]).tokenizer.lowercase
 
 
+def test_of_byte_pairs_words_are_the_pieces_that_begin_with_a_space():
+    tokenizer = SubwordTokenizer.train(["the café of the mother "] * 9, kind="bpe")
+    matrix = np.random.default_rng(0).normal(size=(tokenizer.vocabulary_size, 4))
+    matrix[[0, 1, tokenizer.ids["Ġof"]]] = 0.0  # the last was never met
+    model = WordVectors.from_matrix(matrix.astype(np.float32))
+    vectors = PretrainedWordVectors("word2vec", model, tokenizer, config={}, lineage={})
+    assert {"the", "Ġthe", "Ġcafé".replace("é", "Ã©")} <= set(vectors.words)
+    assert {"the", "café", "mother"} <= set(vectors.space.words)
+    assert not {"Ġthe", "of", ""} & set(vectors.space.words)
+    cosine = np.dot(*(matrix[tokenizer.ids[each]] for each in ("Ġthe", "Ġmother")))
+    cosine /= np.prod([np.linalg.norm(matrix[tokenizer.ids[w]]) for w in ("Ġthe", "Ġmother")])
+    assert vectors.similarity("the", "mother") == pytest.approx(cosine, abs=1e-5)
+    assert vectors.most_similar("the")[0][0] in vectors.space
+
+
 def test_the_verbs_of_word_vectors():
     encoder = make()
     assert [word for word, _ in encoder.most_similar("up", top=2)] == ["high", "low"]

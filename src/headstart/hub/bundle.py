@@ -4,6 +4,7 @@ As a folder: `config.json`, `model.safetensors`, `tokenizer.json`, a card, and a
 in it can execute code when it is loaded.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
@@ -49,6 +50,7 @@ ENCODER = "encoder"  # the folder of a fitted model's encoder
 OURS = "headstart"  # the field that holds what we say, in a config.json of transformers
 _FIRST_WORD = 2  # the rows before it are padding's and the unknown words'
 _ROWS_AT_ONCE = 1 << 14
+_SPACED_WORD = re.compile(r" [^\s\ufffd]+")  # the latter stands for a part of a letter
 
 
 class Tokenizer(Protocol):
@@ -296,9 +298,17 @@ class PretrainedWordVectors(Pretrained):
 
     @cached_property
     def space(self) -> WordSpace:
-        """The vectors as points on the unit sphere; without zeros, the pieces never met."""
-        space = WordSpace(self.words, self.matrix)
+        """The vectors as points on the unit sphere; without zeros, the pieces never met.
+
+        Of byte pairs, those that begin with a space and spell a word, which stands without it.
+        """
         met = self.matrix.any(1)
+        if isinstance(self.tokenizer, SubwordTokenizer) and self.tokenizer.spells_bytes:
+            rows = met.nonzero().flatten().tolist()
+            texts = {row: self.tokenizer.decode([row + _FIRST_WORD]) for row in rows}
+            words = {text[1:]: row for row, text in texts.items() if _SPACED_WORD.fullmatch(text)}
+            return WordSpace(list(words), self.matrix[list(words.values())])
+        space = WordSpace(self.words, self.matrix)
         if met.all():
             return space
         return space.among([self.words[row] for row in met.nonzero().flatten().tolist()])

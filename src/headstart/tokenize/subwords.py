@@ -275,6 +275,11 @@ class SubwordTokenizer:
         normalizer = repr(self._tokenizer.normalizer)
         return "Lowercase" in normalizer or "lowercase=True" in normalizer
 
+    @property
+    def spells_bytes(self) -> bool:
+        """Whether pieces are written in GPT-2's alphabet of bytes: `Ġthe` is " the"."""
+        return "ByteLevel" in repr(self._tokenizer.decoder)
+
     def words(self, text: str) -> list[str]:
         """Cut one text into its pieces."""
         with library_errors():
