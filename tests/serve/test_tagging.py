@@ -49,12 +49,22 @@ def test_json_holds_any_word(tmp_path):
     assert [each["tags"] for each in found] == [["B-P", "O", "O"], []]
 
 
-@pytest.mark.parametrize("word", ["a\tb", "a\nb", " a", "", "-DOCSTART-"])
+@pytest.mark.parametrize(
+    "word", ["a\tb", "a\nb", " a", "", "-DOCSTART-", "-DOCSTART- x", "\ufeffa"]
+)
 def test_what_is_no_word_in_columns_is_refused(word):
     with pytest.raises(DataError, match="is no word for columns; write JSONL"):
         write_columns(io.StringIO())([[word]], [["O"]])
     with pytest.raises(DataError, match="a sentence without words"):
         write_columns(io.StringIO())([[]], [[]])
+
+
+@pytest.mark.parametrize("word", ["-DOCSTART-x", "x -DOCSTART-", "a b", "#", "\u3000", "a\rb"])
+def test_whatever_is_written_in_columns_is_read_back(word, tmp_path):
+    sentences = [["Mary", word], [word], ["\ufeffleft", "left"]]
+    with (tmp_path / "out.tsv").open("w", encoding="utf-8", newline="\n") as file:
+        write_columns(file)(sentences, [["B-P"] * len(words) for words in sentences])
+    assert read_tagged(tmp_path / "out.tsv").sentences == sentences
 
 
 def test_other_targets_are_refused(tmp_path):

@@ -24,7 +24,7 @@ from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
 Column = int | str | None
-_DOCUMENT = re.compile(r"-DOCSTART-(?:[ \t].*)?", re.DOTALL)
+DOCUMENT = re.compile(r"-DOCSTART-(?:[ \t].*)?", re.DOTALL)  # a line that is no word
 _SPACES = re.compile(" +")
 _WORD, _TAG = "tokens", "tags"  # keys in JSON and tables
 _OF_LISTS = ("jsonl", "parquet", "hub")
@@ -203,7 +203,7 @@ def _read_columns(
         stripped = text.strip(" \t\r")
         if conllu and (stripped.startswith("#") or _CONLLU_NO_WORD.match(stripped)):
             continue
-        if not stripped or _DOCUMENT.fullmatch(stripped):
+        if not stripped or DOCUMENT.fullmatch(stripped):
             if columns[0]:
                 sentences += 1
                 yield first, columns

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from headstart.data.columns import listed
-from headstart.data.tagged import TaggedSentences, read_sentences
+from headstart.data.tagged import DOCUMENT, TaggedSentences, read_sentences
 from headstart.data.unseen_labels import UnseenLabels, settle_unseen
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
@@ -86,20 +86,24 @@ def tag_file(
 
 def write_columns(file: IO[str]) -> Write:
     """Return what writes a word and its tag a line, and a blank line after each sentence."""
+    first = True
 
     def write(sentences: Sentences, tags: Sentences) -> None:
+        nonlocal first
         for words, its in zip(sentences, tags, strict=True):
             if not words:
                 raise DataError("a sentence without words has no lines in columns; write JSONL")
             for word, name in zip(words, its, strict=True):
                 if (
                     not word
-                    or word == "-DOCSTART-"
+                    or DOCUMENT.fullmatch(word)
+                    or (first and word.startswith("\ufeff"))  # read as a mark of the byte order
                     or word != word.strip(" \t\r\n")
                     or {"\t", "\n"} & set(word)
                 ):
                     raise DataError(f"{word!r:.40}: is no word for columns; write JSONL")
                 file.write(f"{word}\t{name}\n")
+                first = False
             file.write("\n")
 
     return write
