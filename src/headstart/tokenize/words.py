@@ -92,9 +92,7 @@ class WordTokenizer:
         with progress.stage("counting words", unit="texts") as advance:
             tokenizer.train_from_iterator(_counted(texts, advance), trainer)
         if tokenizer.get_vocab_size() <= 2:
-            raise DataError(
-                f"no word occurs {min_count} times; give more text or a smaller min_count"
-            )
+            raise DataError(f"no word occurs {min_count} times (min_count); give more text")
         words = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
         return cls.from_vocabulary(
             [word for word, _ in words if word not in (PAD, UNKNOWN)],  # which a text may hold, too
