@@ -1,5 +1,6 @@
 """BERT's loss is the textbook's, however its rows are packed, split and shared out."""
 
+from dataclasses import replace
 from itertools import islice, pairwise
 
 import numpy as np
@@ -221,6 +222,7 @@ def test_a_batch_names_its_documents(make):
     batch = whole(make(rows_per_step=2))
     assert batch.describe() == f"documents {', '.join(map(str, sorted(set(batch.documents))))}"
     assert whole(make(rows_per_step=20)).describe().endswith(", ..")
+    assert replace(batch, documents=np.array([3] * 9)).describe() == "documents 3"
 
 
 # What is refused

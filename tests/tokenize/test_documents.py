@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import DataError
-from headstart.tokenize.documents import EncodedDocuments, encode_documents, hold_out
+from headstart.tokenize.documents import EncodedDocuments, encode_documents, hold_out, named
 from headstart.tokenize.subwords import SubwordTokenizer
 
 DOCUMENTS = ["The cat sat. It slept!\nThen it ran.", "", "One sentence only", "  \n "]
@@ -33,6 +33,13 @@ def test_a_document_may_be_one_sentence(tmp_path):
     encoded = encode_documents(DOCUMENTS, TOKENIZER, tmp_path, by_sentence=False)
     assert len(encoded.sentences) == len(encoded.documents) == 3
     assert encoded.ids.tolist() == TOKENIZER.encode_batch(DOCUMENTS).ids.tolist()
+
+
+def test_a_few_are_named_once_each_and_whether_there_are_more_is_said():
+    assert named("documents", [3] * 9) == "documents 3"
+    assert named("pairs", [9, 2, 9]) == "pairs 9, 2"
+    assert named("documents", range(8)) == "documents 0, 1, 2, 3, 4, 5, 6, 7"
+    assert named("documents", range(9)) == "documents 0, 1, 2, 3, 4, 5, 6, 7, .."
 
 
 def test_documents_without_a_token_are_refused(tmp_path):

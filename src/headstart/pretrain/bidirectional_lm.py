@@ -27,7 +27,7 @@ from headstart.models.elmo import Elmo
 from headstart.seeds import generator
 from headstart.tokenize.batches import Rows, offsets_of, ranges
 from headstart.tokenize.characters import BEGIN, END, words_to_characters
-from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out
+from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out, named
 from headstart.tokenize.words import UNKNOWN_ID
 
 BOUNDARY = 0  # between sentences; padding elsewhere, of which there is none
@@ -79,8 +79,7 @@ class Batch:
 
     def describe(self) -> str:
         """Name the documents, for messages."""
-        shown = ", ".join(map(str, self.documents[:8]))
-        return f"documents {shown}, .." if len(self.documents) > 8 else f"documents {shown}"
+        return named("documents", self.documents.tolist())
 
     @property
     def predictions(self) -> int:

@@ -23,7 +23,7 @@ from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.models.gpt import Gpt
 from headstart.seeds import generator
 from headstart.tokenize.batches import Rows, offsets_of
-from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out
+from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out, named
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.training.optimizers import OPTIMIZERS, OptimizerName
 
@@ -84,8 +84,7 @@ class Batch:
 
     def describe(self) -> str:
         """Name the documents, for messages."""
-        shown = ", ".join(map(str, self.documents[:8]))
-        return f"documents {shown}, .." if len(self.documents) > 8 else f"documents {shown}"
+        return named("documents", self.documents.tolist())
 
 
 class Objective:

@@ -36,7 +36,7 @@ from headstart.tokenize.batches import (
     offsets_of,
     pack,
 )
-from headstart.tokenize.documents import EncodedDocuments, hold_out
+from headstart.tokenize.documents import EncodedDocuments, hold_out, named
 from headstart.tokenize.subwords import SubwordTokenizer
 
 _POOL = 4096  # examples that are packed into rows together
@@ -138,8 +138,7 @@ class Batch:
 
     def describe(self) -> str:
         """Name the documents, for messages."""
-        shown = ", ".join(map(str, np.unique(self.documents)[:8]))
-        return f"documents {shown}, .." if len(self.documents) > 8 else f"documents {shown}"
+        return named("documents", np.unique(self.documents).tolist())
 
     def split(self, rows_at_once: int) -> list["Batch"]:
         """Return the rows in parts of so many."""

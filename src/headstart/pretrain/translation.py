@@ -25,6 +25,7 @@ from headstart.models.cove import Cove
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.seeds import generator
 from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
+from headstart.tokenize.documents import named
 from headstart.tokenize.subwords import SubwordTokenizer
 
 _HELD_OUT_SHARE = 0.02
@@ -108,8 +109,7 @@ class Batch:
 
     def describe(self) -> str:
         """Name the pairs, for messages."""
-        shown = ", ".join(map(str, self.pairs[:8]))
-        return f"pairs {shown}, .." if len(self.pairs) > 8 else f"pairs {shown}"
+        return named("pairs", self.pairs.tolist())
 
 
 class Objective:

@@ -20,6 +20,7 @@ from headstart.tokenize.words import WordTokenizer
 _HELD_OUT_SHARE = 0.02
 _MOST_HELD_OUT = 50_000  # ids; more would only make every validation slower
 _FEWEST_DOCUMENTS = 10  # with fewer, none is held out
+_NAMED = 8  # in a message
 _MOST_OF_ALL = 1 / 8  # where documents are too large for that share; of ten alike, one may be
 
 
@@ -122,6 +123,17 @@ def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple
         far[sizes * least > sizes.sum() * _MOST_OF_ALL] = np.inf  # never all: documents are enough
         chosen = np.argsort(far, kind="stable")[:least]
     return np.sort(np.delete(order, chosen)), np.sort(order[chosen])
+
+
+def named(what: str, numbers: Iterable[int]) -> str:
+    """Name the first few documents, or what else has numbers, each once, for messages.
+
+    Example:
+        >>> named("documents", [7, 3, 7])
+        'documents 7, 3'
+    """
+    distinct = [str(number) for number in dict.fromkeys(numbers)]
+    return f"{what} {', '.join(distinct[:_NAMED])}{', ..' * (len(distinct) > _NAMED)}"
 
 
 def first_place(documents: Rows, left_over: int, *, seed: int, epoch: int) -> int:
