@@ -255,7 +255,7 @@ class _Layout:
         """Return the chosen columns of a line."""
         parts = _cut(text, tab=self.tab)
         own, other = ("tabs", "spaces") if self.tab else ("spaces", "tabs")
-        mixed = len(_cut(text, tab=not self.tab)) > 1 and (not self.tab or "\t" not in text)
+        mixed = ("\t" in text) != self.tab and len(_cut(text, tab=not self.tab)) > 1
         if mixed:
             raise DataError(
                 f"{self.path} line {line}: columns are cut by {own} above and by {other} here; "
