@@ -1,9 +1,11 @@
+from headstart.data import overlap
 from headstart.data.labelled import Dataset
 from headstart.data.overlap import (
     Example,
     find_conflicts,
     find_duplicates,
     find_leaks,
+    find_repeats,
     first_occurrences,
     text_key,
 )
@@ -34,6 +36,13 @@ def test_conflicts_are_duplicates_with_different_labels():
     assert (found.num_texts, found.num_rows) == (1, 3)
     assert found.examples[0].lines == (2, 4, 5)
     assert str(found).startswith("f.csv: texts with several labels: 1, in 3 rows (for instance ")
+
+
+def test_duplicates_and_conflicts_are_found_with_one_look_at_each_text(monkeypatch):
+    expected, looks = (find_duplicates(DATA), find_conflicts(DATA)), []
+    monkeypatch.setattr(overlap, "text_key", lambda text: looks.append(text) or text_key(text))
+    assert find_repeats(DATA) == expected
+    assert looks == DATA.texts
 
 
 def test_leaks_are_counted_in_the_test_rows_and_named_in_the_training_rows():

@@ -11,7 +11,7 @@ from headstart.compare.tasks import ComparedTask, Examples
 from headstart.data.contamination import SeenRows
 from headstart.data.labelled import Dataset
 from headstart.data.normal_text import parts_words_by_spaces
-from headstart.data.overlap import find_conflicts, find_duplicates, text_key
+from headstart.data.overlap import find_repeats, text_key
 from headstart.hub.bundle import Pretrained
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import (
@@ -131,7 +131,7 @@ def _learning_rates(methods: Mapping[Contestant, Method]) -> list[str]:
 
 def warnings(train: Dataset, seen: SeenRows) -> list[str]:
     """Say what in the data could make the scores misleading: repeated, conflicting, seen rows."""
-    duplicates, conflicts = find_duplicates(train), find_conflicts(train)
+    duplicates, conflicts = find_repeats(train)
     counts: list[tuple[int, object]] = [
         (duplicates.num_rows, duplicates),
         (conflicts.num_texts, conflicts),

@@ -10,7 +10,7 @@ from headstart.data.contamination import Examples, find_overlap, find_seen, text
 from headstart.data.corpora import Corpus
 from headstart.data.label_sets import check_known_label_sets
 from headstart.data.labelled import Dataset, Labelled, check_known_labels, check_trainable
-from headstart.data.overlap import find_conflicts, find_duplicates
+from headstart.data.overlap import find_repeats
 from headstart.data.pairs import PairDataset
 from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
@@ -160,10 +160,8 @@ def look_for_repeats(
     """
     texts = dataset.as_texts()
     with progress.stage(f"looking for texts that repeat in {texts.source}"):
-        found: dict[str, Any] = {
-            "duplicates": find_duplicates(texts),
-            "conflicts": find_conflicts(texts),
-        }
+        duplicates, conflicts = find_repeats(texts)
+    found: dict[str, Any] = {"duplicates": duplicates, "conflicts": conflicts}
     if test is None:
         if corpus is not None:
             found["corpus_overlap"] = find_overlap(corpus, dataset, progress=progress)

@@ -132,22 +132,26 @@ def _examples(dataset: Dataset, groups: Sequence[Sequence[int]]) -> tuple[Exampl
     )
 
 
-def find_duplicates(dataset: Dataset) -> Duplicates:
-    """Count the rows that repeat the text of an earlier row, whatever their labels."""
+def find_repeats(dataset: Dataset) -> tuple[Duplicates, Conflicts]:
+    """Find duplicates and conflicts at once, in the time of one."""
     groups = _repeated(dataset.texts)
     num_rows = sum(len(indices) - 1 for indices in groups)
-    return Duplicates(dataset.source, num_rows, _examples(dataset, groups))
+    duplicates = Duplicates(dataset.source, num_rows, _examples(dataset, groups))
+    groups = [
+        indices for indices in groups if len({dataset.labels[index] for index in indices}) > 1
+    ]
+    num_rows = sum(map(len, groups))
+    return duplicates, Conflicts(dataset.source, len(groups), num_rows, _examples(dataset, groups))
+
+
+def find_duplicates(dataset: Dataset) -> Duplicates:
+    """Count the rows that repeat the text of an earlier row, whatever their labels."""
+    return find_repeats(dataset)[0]
 
 
 def find_conflicts(dataset: Dataset) -> Conflicts:
     """Count the texts that the dataset gives more than one label."""
-    groups = [
-        indices
-        for indices in _repeated(dataset.texts)
-        if len({dataset.labels[index] for index in indices}) > 1
-    ]
-    num_rows = sum(map(len, groups))
-    return Conflicts(dataset.source, len(groups), num_rows, _examples(dataset, groups))
+    return find_repeats(dataset)[1]
 
 
 def find_leaks(train: Dataset, test: Dataset) -> Leaks:
