@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from sklearn.metrics import log_loss as sklearn_log_loss
@@ -27,6 +28,32 @@ def test_labels_that_cannot_be_learnt(labels):
         encode_labels(labels)
     with pytest.raises(DataError, match="ordered"):
         encode_labels(np.array(["a", 1], dtype=object))
+
+
+@pytest.mark.parametrize("name", ["NAType", "NaTType"])
+def test_what_pandas_has_for_a_missing_label_is_named(name):
+    missing = type(name, (), {"__repr__": lambda _: "<NA>", "__eq__": None, "__lt__": None})()
+    with pytest.raises(DataError, match="label 1 is <NA>; give every text a label"):
+        encode_labels(np.array(["a", missing, "b"], object))
+
+
+def test_a_column_of_arrow_is_read():
+    classes, labels = encode_labels(pa.chunked_array([["b", "a"], ["b"]]))
+    assert (classes.tolist(), labels.tolist()) == (["a", "b"], [1, 0, 1])
+    with pytest.raises(DataError, match="label 2 is None"):
+        encode_labels(pa.array([1, 2, None]))
+
+
+def test_text_of_any_length_is_text():
+    classes, labels = encode_labels(np.array(["bb", "a"], np.dtypes.StringDType()))
+    assert (classes.dtype, classes.tolist(), labels.tolist()) == ("<U2", ["a", "bb"], [1, 0])
+
+
+def test_a_table_of_labels_is_refused():
+    with pytest.raises(DataError, match=r"shape \(2, 1\)$"):
+        encode_labels(np.array([["a"], ["b"]]))
+    with pytest.raises(DataError, match=r"shape \(2, 2\); give the names of a text's labels"):
+        encode_labels(np.eye(2))
 
 
 def test_class_weights():

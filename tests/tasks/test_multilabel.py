@@ -51,6 +51,9 @@ def test_whether_texts_have_several_labels(labels, expected):
         ([[], []], "all texts have no label"),
         ([["a"], [1]], "one type"),
         ([["a"], [None]], "one type"),
+        ([[1], [1, 0, 0]], "label 1 holds 0 twice; give the names of a text's labels, not a row"),
+        ([[], np.array([1.0, 0.0, 1.0])], r"label 1 holds 1\.0 twice"),
+        ([[True, True]], "label 0 holds True twice"),
     ],
 )
 def test_label_sets_that_cannot_be_learnt(label_sets, message):
@@ -172,3 +175,9 @@ def test_scores():
     assert micro_f1(*sets, np.ones(4)) == 6 / 8
     assert micro_f1(*sets, [1, 0, 0, 0]) == 1.0
     assert micro_f1([[]], [[]], [1]) == 0.0
+
+
+@pytest.mark.parametrize("wrong", ["ab", 1, [1, 0, 0]])
+def test_what_is_no_list_of_labels_is_not_scored(wrong):
+    with pytest.raises(DataError, match=r"label 1 (is|holds)"):
+        micro_f1([["a"], wrong], [["a"], ["a", "b"]], np.ones(2))

@@ -122,6 +122,12 @@ def test_one_label_alone_is_a_question_of_yes_or_no(make, label_sets):
     assert model.score(texts, good) > 0.9
 
 
+def test_one_label_a_text_is_not_scored_as_its_letters(make, label_sets):
+    model = make("tfidf").fit(*label_sets)
+    with pytest.raises(DataError, match="label 0 is 'good'; give every text a list of labels"):
+        model.score(label_sets[0], ["good"] * len(label_sets[0]))
+
+
 def test_the_score_is_micro_f1_and_knows_labels_nobody_trained_on(make, label_sets):
     model = make("tfidf").fit(*label_sets)
     perfect = model.predict(label_sets[0]).tolist()

@@ -17,6 +17,8 @@ from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Rows
 
 ClassWeight = str | Mapping[Any, float] | None
+NAMES = "give the names of a text's labels, not a row of zeros and ones"
+_MISSING = {"NAType", "NaTType"}  # pandas' own, which none of this imports
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,18 @@ def index_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]
     Raises:
         DataError: A label is missing or no finite number, or the labels cannot be ordered.
     """
+    if hasattr(labels, "to_pylist"):  # of pyarrow, whose items equal nothing of Python's
+        labels = labels.to_pylist()
     values = np.asarray(labels)
     if values.ndim != 1:
-        raise DataError(f"labels must be one per text, got an array of shape {values.shape}")
+        many = f"; {NAMES}" if values.ndim == 2 and values.shape[1] > 1 else ""
+        raise DataError(f"labels must be one per text, got an array of shape {values.shape}{many}")
     for position, label in enumerate(labels):
-        if label is None or (isinstance(label, float | np.floating) and not np.isfinite(label)):
+        not_finite = isinstance(label, float | np.floating) and not np.isfinite(label)
+        if label is None or not_finite or type(label).__name__ in _MISSING:
             raise DataError(f"label {position} is {label}; give every text a label of one type")
+    if values.dtype.kind == "T":  # text of any length, a type that no file of ours names
+        values = np.array(values.tolist())
     try:
         classes, indices = np.unique(values, return_inverse=True)
     except TypeError:

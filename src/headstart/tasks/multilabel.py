@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from headstart.errors import DataError
 from headstart.tasks.calibration import calibration_error
-from headstart.tasks.classification import ClassWeight, check_weights, index_labels
+from headstart.tasks.classification import NAMES, ClassWeight, check_weights, index_labels
 from headstart.tasks.linear import logistic_regression
 from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Rows
@@ -114,14 +114,10 @@ def encode_label_sets(label_sets: Sequence[Any]) -> tuple[NDArray[Any], Matrix]:
     """Return the sorted labels, and which of them each text has `[texts, labels]`.
 
     Raises:
-        DataError: A text has no list of labels, all have the same, or labels cannot be ordered.
+        DataError: A text has no list of labels, or has a number twice, all have the same labels, or
+            they cannot be ordered.
     """
-    for position, each in enumerate(label_sets):
-        if not _is_set(each):
-            raise DataError(
-                f"label {position} is {each!r}; give every text a list of labels, or every one a "
-                "single label"
-            )
+    _check_sets(label_sets)
     members = [label for each in label_sets for label in each]
     classes, columns = index_labels(members)
     matrix = np.zeros((len(label_sets), len(classes)), bool)
@@ -130,6 +126,19 @@ def encode_label_sets(label_sets: Sequence[Any]) -> tuple[NDArray[Any], Matrix]:
         found = "have no label" if not members else f"have the same labels, {classes.tolist()}"
         raise DataError(f"all texts {found}; there is nothing to learn")
     return classes, matrix
+
+
+def _check_sets(label_sets: Iterable[Any]) -> None:
+    for position, each in enumerate(label_sets):
+        if not _is_set(each):
+            raise DataError(
+                f"label {position} is {each!r}; give every text a list of labels, or every one a "
+                "single label"
+            )
+        numbers = [label for label in each if isinstance(label, int | float | np.number | np.bool_)]
+        if len(set(numbers)) < len(numbers):
+            twice = max(numbers, key=numbers.count)
+            raise DataError(f"label {position} holds {twice} twice; {NAMES}")
 
 
 def label_weights(
@@ -189,7 +198,12 @@ def micro_f1(label_sets: Iterable[Any], predicted: Iterable[Any], weights: Array
         label_sets: The labels each text has.
         predicted: The labels each is given.
         weights: What each text counts.
+
+    Raises:
+        DataError: A text has no list of labels, or has a number twice.
     """
+    label_sets = list(label_sets)
+    _check_sets(label_sets)
     pairs = [(set(having), set(given)) for having, given in zip(label_sets, predicted, strict=True)]
     right = np.dot(weights, [len(having & given) for having, given in pairs])
     total = np.dot(weights, [len(having) + len(given) for having, given in pairs])
