@@ -13,7 +13,7 @@ import torch
 from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
@@ -435,6 +435,32 @@ def test_numbers_as_labels_are_scored_as_labels(texts):
     assert fitted.score(texts, wrong, sample_weight=[10.0] + [1.0] * 29) == pytest.approx(29 / 39)
     with pytest.raises(ValueError, match="inconsistent numbers"):
         fitted.score(texts, numbers[1:])
+
+
+@pytest.mark.parametrize("values", [[True, False, True], [2, 0, 7], ["c", "a", "b"]])
+@pytest.mark.parametrize("kind", [object, None])
+def test_labels_in_a_column_of_objects_are_scored(values, kind, texts):
+    y = np.repeat(np.array(values, kind), 10)
+    fitted = TextClassifier(transfer=METHODS["tfidf"]).fit(texts, y)
+    assert fitted.score(texts, y) == fitted.score(texts, y.tolist()) == 1.0
+    halves = KFold(2, shuffle=True, random_state=0)
+    assert cross_val_score(fitted, texts, y, cv=halves, error_score="raise").min() > 0
+
+
+def test_text_of_any_length_as_labels_survives_the_disk(texts, labels, tmp_path):
+    y = np.array(labels, np.dtypes.StringDType())
+    fitted = TextClassifier(transfer=METHODS["tfidf"]).fit(texts, y)
+    assert fitted.score(texts, y) == fitted.score(texts, labels)
+    again = load(fitted.save(tmp_path / "model"))
+    assert again.predict(texts).tolist() == fitted.predict(texts).tolist()
+
+
+def test_labels_of_another_type_or_several_are_not_scored(texts, labels):
+    fitted = TextClassifier(transfer=METHODS["tfidf"]).fit(texts, labels)
+    with pytest.raises(DataError, match="label 0 is .* one type"):
+        fitted.score(texts, [0] * len(texts))
+    with pytest.raises(DataError, match="gives a text one label"):
+        fitted.score(texts, [[label] for label in labels])
 
 
 def test_no_text_at_all_is_refused(classifier):

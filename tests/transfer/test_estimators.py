@@ -123,6 +123,17 @@ def test_labels_that_json_has_not_can_be_learnt_but_not_saved(task, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_times_can_be_learnt_but_not_saved(task, tmp_path):
+    times = np.array([len(label) for label in task[1]], "datetime64[ns]")  # in Python, numbers
+    classifier = TextClassifier(transfer="tfidf").fit(task[0], times)
+    assert set(classifier.predict(task[0])) == set(times)
+    with pytest.raises(
+        DataError, match="only text and numbers can be saved as labels, not np.date"
+    ):
+        classifier.save(tmp_path / "model")
+    assert os.listdir(tmp_path) == []
+
+
 def test_the_card_tells_what_the_model_is(fitted, tmp_path):
     card = (fitted.save(tmp_path / "my model") / "README.md").read_text()
     assert card.startswith("# my model\n")

@@ -4,6 +4,7 @@ Constructors store, `fit` learns, a trailing underscore marks what was learnt. M
 are values, so `clone`, `Pipeline`, `cross_val_score` and `GridSearchCV` work on them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from headstart.tasks.classification import (
     ClassWeight,
     class_weights,
     encode_labels,
+    index_labels,
     probabilities,
 )
 from headstart.tasks.multilabel import (
@@ -56,6 +58,7 @@ from headstart.transfer.parameters import (
 from headstart.transfer.stopping import Validation
 
 CLASSIFIER = "classifier"
+LABEL_TYPE = re.compile(r"[<>|=][biufUO]\d{0,9}")  # as numpy writes them; it reads far more
 
 
 class TextClassifier:
@@ -165,16 +168,23 @@ class TextClassifier:
     def score(
         self, X: Sequence[Any], y: Sequence[Any], sample_weight: ArrayLike | None = None
     ) -> float:
-        """Return the accuracy; where texts have several labels, micro-averaged F1."""
+        """Return the accuracy; where texts have several labels, micro-averaged F1.
+
+        Raises:
+            DataError: The labels are of another type than those it was fitted to, or a text is
+                given several where it has one, or one where it has several.
+        """
         predicted = self.predict(X)
         if self.thresholds_ is None:
             from sklearn.metrics import accuracy_score
 
-            truth: Any = y
-            if self.classes_.dtype.kind == "f":  # scikit-learn holds floats for no labels
-                both = np.concatenate([np.ravel(y), predicted])
-                truth, predicted = np.split(np.unique(both, return_inverse=True)[1], [np.size(y)])
-            return float(accuracy_score(truth, predicted, sample_weight=sample_weight))
+            if holds_label_sets(y):
+                raise DataError("this classifier gives a text one label; score it by one a text")
+            # As numbers: scikit-learn knows no float and no column of objects for labels.
+            labels = np.ravel(y)
+            _, both = index_labels([*labels, *predicted])
+            truth, said = np.split(both, [len(labels)])
+            return float(accuracy_score(truth, said, sample_weight=sample_weight))
         weights = np.ones(len(predicted)) if sample_weight is None else sample_weight
         return micro_f1(y, predicted, weights)
 
@@ -199,8 +209,11 @@ class TextClassifier:
         """
         check_is_fitted(self, "classes_")
         folder, classes = Path(folder), self.classes_.tolist()
-        if not all(isinstance(label, str | int | float) for label in classes):
-            raise DataError(f"only text and numbers can be saved as labels, not {classes[0]!r}")
+        odd = [label for label in classes if not isinstance(label, str | int | float)]
+        if not LABEL_TYPE.fullmatch(self.classes_.dtype.str):
+            odd = odd or [self.classes_[0]]  # a time, which Python may have as a number
+        if odd:
+            raise DataError(f"only text and numbers can be saved as labels, not {odd[0]!r}")
         weight = self.class_weight
         pairs = (
             [[plain(label), float(value)] for label, value in weight.items()]

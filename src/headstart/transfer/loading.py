@@ -1,7 +1,6 @@
 """Anything headstart saved, or can read, by its path: one function for encoders and models."""
 
 import math
-import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +22,7 @@ from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.storage import read_json
-from headstart.transfer.estimators import CLASSIFIER, TextClassifier
+from headstart.transfer.estimators import CLASSIFIER, LABEL_TYPE, TextClassifier
 from headstart.transfer.folders import rebuild
 from headstart.transfer.methods import from_plain
 from headstart.transfer.pairs import (
@@ -36,7 +35,6 @@ from headstart.transfer.pairs import (
 from headstart.transfer.regressor import REGRESSOR, TextRegressor
 from headstart.transfer.token_tagger import TAGGER, TokenTagger, load_tagger
 
-_LABEL_TYPE = re.compile(r"[<>|=][biufUO]\d{0,9}")  # as numpy writes them; it reads far more
 _MOST_BYTES_OF_LABELS = 64 << 20
 _Fitted = TypeVar("_Fitted", bound=TextClassifier | TextRegressor | TokenTagger)
 # What parts that do not belong together raise when a model is made of them.
@@ -159,7 +157,7 @@ def _classifier(config: Mapping[str, Any]) -> TextClassifier:
         parameters["class_weight"] = dict(parameters["class_weight"])
     pairs = config["kind"] == PAIR_CLASSIFIER
     model = PairClassifier(**parameters) if pairs else TextClassifier(**parameters)
-    if not _LABEL_TYPE.fullmatch(config["dtype"]):
+    if not LABEL_TYPE.fullmatch(config["dtype"]):
         raise ValueError(f"labels of type {config['dtype']!r:.40}")
     dtype = np.dtype(config["dtype"])
     if dtype.itemsize * len(config["classes"]) > _MOST_BYTES_OF_LABELS:
