@@ -100,3 +100,28 @@ def test_a_command_beside_others_lets_waiting_threads_sleep(busy):
     )  # fmt: skip
     (spins,) = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
     assert (spins == "0") is busy
+
+
+FORK = """
+import os, signal, sys
+import headstart.devices
+{before}
+child = os.fork()
+if not child:
+    signal.alarm(20)  # what waits for ever ends
+    {after}
+    os._exit(3)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+COMPUTED = "import torch; torch.set_num_threads(2); many = torch.ones(2**20); torch.relu(many)"
+AGAIN = "torch.relu(many); assert torch.get_num_threads() == 1"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process can be forked")
+@pytest.mark.parametrize(
+    ("before", "after"), [(COMPUTED, AGAIN), ("", "assert 'torch' not in sys.modules")]
+)
+def test_a_forked_child_computes_by_itself(before, after):
+    program = FORK.format(before=before, after=after)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)  # noqa: PLW1510
+    assert (done.stdout, done.stderr) == ("3\n", "")

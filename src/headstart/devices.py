@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,15 @@ _KEPT = 1 << 30  # bytes
 _LARGEST_REUSED = 32 << 20  # bytes; glibc takes no more
 _STATISTICS = Path("/proc/stat")  # of Linux
 _LOOKS, _APART = 3, 0.005  # seconds
+
+
+def _after_fork() -> None:
+    """Compute on one thread: a forked child would wait for ever for those that the parent has."""
+    if set_num_threads := getattr(sys.modules.get("torch"), "set_num_threads", None):
+        set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def available_cores() -> int:

@@ -457,7 +457,7 @@ def test_text_of_any_length_as_labels_survives_the_disk(texts, labels, tmp_path)
 
 def test_labels_of_another_type_or_several_are_not_scored(texts, labels):
     fitted = TextClassifier(transfer=METHODS["tfidf"]).fit(texts, labels)
-    with pytest.raises(DataError, match="label 0 is .* one type"):
+    with pytest.raises(DataError, match=r"label 0 is .* one type"):
         fitted.score(texts, [0] * len(texts))
     with pytest.raises(DataError, match="gives a text one label"):
         fitted.score(texts, [[label] for label in labels])
