@@ -127,7 +127,7 @@ def test_times_can_be_learnt_but_not_saved(task, tmp_path):
     times = np.array([len(label) for label in task[1]], "datetime64[ns]")  # in Python, numbers
     classifier = TextClassifier(transfer="tfidf").fit(task[0], times)
     assert set(classifier.predict(task[0])) == set(times)
-    with pytest.raises(DataError, match="can be saved as labels, not np[.]datetime64"):
+    with pytest.raises(DataError, match=r"can be saved as labels, not np[.]datetime64"):
         classifier.save(tmp_path / "model")
     assert os.listdir(tmp_path) == []
 

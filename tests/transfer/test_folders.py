@@ -56,6 +56,13 @@ def fitted(whole_models, task):
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt"])
+def test_a_loaded_architecture_is_fitted_again_from_nothing(kind, fitted, task, tmp_path):
+    model = fitted("scratch", kind)
+    again = load(model.save(tmp_path / "model")).fit(*task)
+    assert np.array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt"])
 @pytest.mark.parametrize("name", TRANSFERS)
 def test_a_saved_model_says_the_same(name, kind, fitted, tmp_path):
     classifier = fitted(name, kind)

@@ -180,13 +180,22 @@ def test_taggers_survive_the_disk(fitted, tagged, tmp_path):
     assert loaded.evaluate(*tagged) == fitted.evaluate(*tagged)
     assert (loaded.method_, loaded.proof_) == (fitted.method_, fitted.proof_)
     assert loaded.fit_report_ == fitted.fit_report_
+    from_nothing = fitted.encoder is not None and isinstance(fitted.method_, Scratch)
     assert loaded.get_params() == {
         **fitted.get_params(),
-        "encoder": None,
+        "encoder": loaded.model_.encoder if from_nothing else None,  # which has the architecture
         "transfer": fitted.method_,
     }
     again = load(loaded.save(tmp_path / "again"))
     assert again.predict(odd) == fitted.predict(odd)
+
+
+def test_a_loaded_architecture_is_fitted_again_from_nothing(fitted_models, tagged, tmp_path):
+    fitted = fitted_models("bert:scratch")
+    again = load(fitted.save(tmp_path / "tagger")).fit(*tagged)
+    assert again.fit_report_ == fitted.fit_report_ | {"seconds": again.fit_report_["seconds"]}
+    expected = fitted.model_.tensors()
+    assert all(torch.equal(expected[key], t) for key, t in again.model_.tensors().items())
 
 
 def test_one_sentence_is_tagged_as_among_many(fitted, tagged):

@@ -23,8 +23,9 @@ from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.storage import read_json
 from headstart.transfer.estimators import CLASSIFIER, LABEL_TYPE, TextClassifier
+from headstart.transfer.fitted import TunedModel
 from headstart.transfer.folders import rebuild
-from headstart.transfer.methods import from_plain
+from headstart.transfer.methods import Scratch, from_plain
 from headstart.transfer.pairs import (
     PAIR_CLASSIFIER,
     PAIR_REGRESSOR,
@@ -137,6 +138,8 @@ def load_model(folder: Path) -> TextClassifier | TextRegressor:
         model.model_ = rebuild(
             config["model"], tensors, tokenizer, folder, config.get("transformers")
         )
+        if isinstance(model.model_, TunedModel) and isinstance(model.transfer, Scratch):
+            model.encoder = model.model_.encoder  # whose architecture is fitted again
         model.fit_report_ = config["report"]
         proof = config["proof"]
         model.proof_ = Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None

@@ -32,7 +32,7 @@ from headstart.tasks.tagging import (
     score_tags,
 )
 from headstart.transfer.fitted import megabytes
-from headstart.transfer.fitted_taggers import folder_parts, rebuild
+from headstart.transfer.fitted_taggers import TunedTagger, folder_parts, rebuild
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.learning import as_encoder, check_max_tokens, saved_card, saved_settings
 from headstart.transfer.methods import (
@@ -266,6 +266,8 @@ def load_tagger(folder: Path) -> TokenTagger:
         tagger.classes_ = list(config["classes"])
         legal = legal_tags(tagger.tags_, learnt_scheme(tagger.scheme_))
         tagger.model_ = rebuild(config["model"], tensors, tokenizer, folder, legal)
+        if isinstance(tagger.model_, TunedTagger) and isinstance(method, Scratch):
+            tagger.encoder = tagger.model_.encoder  # whose architecture is fitted again
         tagger.method_ = method
         tagger.fit_report_ = config["report"]
         proof = config["proof"]

@@ -283,10 +283,11 @@ def _start_of(
     most = min(task.max_tokens, encoder.model.config.positions)
     if most <= 2:
         raise SettingsError(f"max_tokens must be above 2, got {most}")
-    fresh = torch.Generator().manual_seed(derive(task.seed, "new tokens"))
-    tokenizer = encoder.tokenizer.with_tokens(_NEW_TOKENS)
-    like = encoder.tokenizer.specials.end
-    model = with_new_tokens(encoder.model, len(_NEW_TOKENS), like, fresh)
+    model, tokenizer = encoder.model, encoder.tokenizer
+    if not set(_NEW_TOKENS) <= tokenizer.ids.keys():  # what was fitted, and is again, has them
+        fresh = torch.Generator().manual_seed(derive(task.seed, "new tokens"))
+        model = with_new_tokens(model, len(_NEW_TOKENS), tokenizer.specials.end, fresh)
+        tokenizer = tokenizer.with_tokens(_NEW_TOKENS)
     start, delimiter, extract = range(len(model.tokens.weight))[-len(_NEW_TOKENS) :]
     reading = Reading(
         max_tokens=most,
