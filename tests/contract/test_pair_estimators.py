@@ -182,6 +182,10 @@ NO_PAIRS = {
     "one string": ("goal", "pairs must be a list of .first, second., got a str"),
     "generator": ((pair for pair in [("a", "b")]), "got a generator"),
     "set": ({("a", "b")}, "got a set"),
+    "a table": (
+        type("DataFrame", (list,), {"columns": ["a", "b"]})([["x", "y"], ["z", "v"]]),
+        r"got a DataFrame; .* give list\(zip\(table",
+    ),
     "texts": (["goal", "bank"], r"pair 0 is not two texts \(first, second\): 'goal'"),
     "three texts": ([("a", "b"), ("a", "b", "c")], r"pair 1 is not two texts .*\('a', 'b', 'c'\)"),
     "one text": ([("a", "b"), ("a",)], "pair 1 is not two texts"),

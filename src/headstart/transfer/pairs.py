@@ -169,6 +169,11 @@ def _as_sides(X: Sequence[Any]) -> list[str]:
     """
     if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
         raise DataError(f"pairs must be a list of (first, second), got a {type(X).__name__}")
+    if hasattr(X, "columns"):  # a table, which is read by its columns or by their names
+        raise DataError(
+            f"pairs must be a list of (first, second), got a {type(X).__name__}; of the columns a "
+            'and b of a table, give list(zip(table["a"], table["b"]))'
+        )
     sides: tuple[list[str], list[str]] = ([], [])
     for position, pair in enumerate(X):
         no_pair = isinstance(pair, str | bytes | Mapping | Set)
