@@ -406,7 +406,8 @@ def test_a_comparison_by_other_labels_or_a_model_is_not_replaced(files, rows):
     with pytest.raises(SettingsError, match="best holds a model; choose another folder"):
         compare(train, test=test, out=folder / "best", **rest)
     assert (folder / "results.json").read_bytes() == kept
-    with pytest.raises(SettingsError, match="a path, or a Dataset in memory, and no list"):
+    told = r"a path, or a Dataset in memory, and no list; headstart\.data\.labelled\.Dataset\("
+    with pytest.raises(SettingsError, match=told):
         compare(list(zip(train.texts, train.labels, strict=True)), out=files / "other", **rest)
 
 

@@ -114,6 +114,10 @@ def test_settings_can_be_set_and_cloned(estimator, other_encoder):
             TextClassifier(None, "tfidf", class_weight={"a": 2.0}),
             "TextClassifier(transfer='tfidf', class_weight={'a': 2.0})",
         ),
+        (
+            TextClassifier(class_weight=np.array([1, 2])),
+            "TextClassifier(class_weight=array([1, 2]))",
+        ),
         (TextRegressor(random_state=1), "TextRegressor(random_state=1)"),
         (TokenTagger(scheme="BIO"), "TokenTagger(scheme='BIO')"),
     ],

@@ -70,9 +70,11 @@ def _read(
             (name for name, each in TASKS.items() if isinstance(source, each.dataset)), None
         )
         if fitting is None:
+            kind = task.dataset
             raise SettingsError(
-                f"labelled data are a path, or a {task.dataset.__name__} in memory, and no "
-                f"{type(source).__name__}"
+                f"labelled data are a path, or a {kind.__name__} in memory, and no "
+                f"{type(source).__name__}; {kind.__module__}.{kind.__name__}(texts, labels) makes "
+                "one of two lists"
             )
         raise SettingsError(
             f"{source.source}: is a {type(source).__name__}, and the task is {task.name!r}; "

@@ -40,7 +40,7 @@ def describe(self: object) -> str:
     given = [
         f"{name}={value!r}"
         for name, default in _defaults(self).items()
-        if (value := getattr(self, name)) is not default and value != default
+        if repr(value := getattr(self, name)) != repr(default)  # an array equals nothing
     ]
     return f"{type(self).__name__}({', '.join(given)})"
 
