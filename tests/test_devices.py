@@ -3,11 +3,13 @@ import platform
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
 from headstart import devices
-from headstart.devices import asleep_while_waiting, others_compute
+from headstart.devices import asleep_while_waiting, others_compute, torch_defaults
 
 PAGES_A_STEP = """
 import resource, torch
@@ -100,6 +102,24 @@ def test_a_command_beside_others_lets_waiting_threads_sleep(busy):
     )  # fmt: skip
     (spins,) = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
     assert (spins == "0") is busy
+
+
+def test_torch_is_as_the_caller_set_it_once_all_threads_have_ended():
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode():
+            first, second = torch_defaults(), torch_defaults()
+            first.__enter__()
+            with ThreadPoolExecutor(1) as other:
+                other.submit(second.__enter__).result()
+                assert torch.ones(1, requires_grad=True).dtype == torch.float32
+                first.__exit__(None, None, None)
+                assert torch.get_default_dtype() == torch.float32
+                other.submit(second.__exit__, None, None, None).result()
+            assert torch.get_default_dtype() == torch.float64
+            assert torch.is_inference_mode_enabled()
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 FORK = """

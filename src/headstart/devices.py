@@ -9,9 +9,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from headstart.errors import MemoryLimitError, SettingsError
@@ -23,6 +24,8 @@ _DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?")
 _NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory", re.IGNORECASE)
 
 _NO_MORE = object()
+_NOTING = Lock()
+_TYPES: "list[torch.dtype]" = []  # the caller's, once for each that computes at present
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -105,6 +108,30 @@ def compute_device(name: object) -> "torch.device":
     if device.index >= found:
         raise SettingsError(f"device {str(name)!r}: there are {found} GPUs, from cuda:0 on")
     return device
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Let torch make tensors as it does by itself, whatever the caller has set it to.
+
+    That is in float32, on the CPU, and with gradients where they are asked for. Threads share one
+    type of numbers: the first to begin notes the caller's, and the last to end sets it again.
+    """
+    import torch  # late, too
+
+    with _NOTING:
+        _TYPES.append(_TYPES[0] if _TYPES else torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
+    try:
+        cpu = torch.device("cpu")  # as a context it slows every call of torch's
+        here = nullcontext() if torch.get_default_device() == cpu else cpu
+        with here, torch.inference_mode(mode=False), torch.enable_grad():
+            yield
+    finally:
+        with _NOTING:
+            callers = _TYPES.pop()
+            if not _TYPES:
+                torch.set_default_dtype(callers)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ scikit-learn's `check_estimator` runs almost nothing on an estimator whose input
 import copy
 import inspect
 import pickle
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -208,6 +209,52 @@ def test_the_same_seed_gives_the_same_model(classifier, fitted_models, texts, la
 def test_another_seed_gives_another_model(name, encoders, fitted_models, texts, labels):
     other = make_classifier(name, encoders, random_state=1).fit(texts, labels)
     assert not np.allclose(other.predict_proba(texts), fitted_models[name].predict_proba(texts))
+
+
+@contextmanager
+def default(kind):
+    """Let torch make tensors of another type, or on another device, than it does by itself."""
+    torch.set_default_dtype(torch.float64 if kind == "float64" else torch.float32)
+    torch.set_default_device("meta" if kind == "meta" else None)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
+AMBIENT = {
+    "float64": lambda: default("float64"),
+    "another device": lambda: default("meta"),
+    "no gradients": torch.no_grad,
+    "inference": torch.inference_mode,
+}
+
+
+@pytest.mark.parametrize("ambient", AMBIENT)
+@pytest.mark.parametrize("name", [*NEURAL, "probe"])
+def test_what_the_caller_set_torch_to_changes_nothing(
+    name, ambient, encoders, fitted_models, texts, labels, tmp_path
+):
+    expected = fitted_models[name].predict_proba(texts)
+    with AMBIENT[ambient]():
+        fitted = make_classifier(name, encoders).fit(texts, labels)
+        shares = fitted.predict_proba(texts)
+        again = load(fitted.save(tmp_path / "model"))
+        assert again.predict_proba(texts) == pytest.approx(expected, abs=1e-6)
+    assert np.array_equal(shares, expected)
+    assert again.predict_proba(texts) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("ambient", AMBIENT)
+@pytest.mark.parametrize("kind", ["glove", "bert", "gpt", "elmo", "cove"])
+def test_an_encoder_is_loaded_as_it_is_whatever_torch_is_set_to(kind, ambient, encoders, tmp_path):
+    folder = encoders[kind].save(tmp_path / kind)
+    with AMBIENT[ambient]():
+        loaded = load(folder)
+        features = TextFeatures(loaded).fit_transform(["goal"])
+    assert loaded.fingerprint == encoders[kind].fingerprint
+    assert np.array_equal(features, TextFeatures(encoders[kind]).fit_transform(["goal"]))
 
 
 def test_the_input_is_not_touched(classifier, texts, labels):

@@ -121,6 +121,16 @@ def test_a_tokenizer_is_learnt_or_given(texts, tmp_path):
             pretrain("bert", texts, tokenizer=own, **{**how, "options": {**options, name: value}})
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_gradients_that_are_off_outside_are_on_inside(off, texts):
+    once = {**SMALL, "steps": 1}
+    expected = adapt(pretrain("bert", texts, **once), texts, steps=1, threads=1)
+    with off():
+        encoder = adapt(pretrain("bert", texts, **once), texts, steps=1, threads=1)
+    assert encoder.fingerprint == expected.fingerprint
+    assert not any(weight.is_inference() for weight in encoder.model.parameters())
+
+
 def test_the_number_of_threads_is_the_callers_again(texts):
     try:
         torch.set_num_threads(2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus, read_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.devices import compute_device, reuse_freed_memory
+from headstart.devices import compute_device, reuse_freed_memory, torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -213,6 +213,7 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
     return KINDS[kind](kind, model, tokenizer, **about)
 
 
+@torch_defaults()
 def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     method: str,
     corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus | None = None,
@@ -467,6 +468,7 @@ def _without(budget: Budget, seconds: float) -> Budget:
     return replace(budget, minutes=max(budget.minutes - seconds / 60.0, budget.minutes / 2))
 
 
+@torch_defaults()
 def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
     encoder: Pretrained | str | Path,
     corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus,

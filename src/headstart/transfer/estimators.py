@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.data.in_memory import as_texts
+from headstart.devices import torch_defaults
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
 from headstart.progress import SILENT, Progress
@@ -148,6 +149,7 @@ class TextClassifier:
         self.fit_report_ = {**learnt.report, **figures}
         return self
 
+    @torch_defaults()
     def predict_proba(self, X: Sequence[Any]) -> NDArray[np.float64]:
         """Return the probability of each class `[texts, classes]`, columns as in `classes_`.
 

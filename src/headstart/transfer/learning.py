@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from headstart.devices import torch_defaults
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.cards import card
@@ -66,6 +67,7 @@ class Learnt:
     report: dict[str, Any]
 
 
+@torch_defaults()
 def learn(
     estimator: Estimator,
     texts: Sequence[str],

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from headstart.devices import compute_device
+from headstart.devices import compute_device, torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -42,6 +42,7 @@ _Fitted = TypeVar("_Fitted", bound=TextClassifier | TextRegressor | TokenTagger)
 _UNFIT = (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError)
 
 
+@torch_defaults()
 def load(
     source: str | Path,
     *,

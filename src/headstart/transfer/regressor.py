@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from headstart.data.in_memory import as_texts
+from headstart.devices import torch_defaults
 from headstart.errors import DataError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
 from headstart.progress import SILENT, Progress
@@ -98,6 +99,7 @@ class TextRegressor:
         self.fit_report_ = {**learnt.report, **{f"validation_{n}": v for n, v in told.items()}}
         return self
 
+    @torch_defaults()
     def predict(self, X: Sequence[Any]) -> NDArray[np.float64]:
         """Return the number of each text `[texts]`."""
         check_is_fitted(self, "mean_")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from headstart.data.in_memory import as_texts
+from headstart.devices import torch_defaults
 from headstart.hub.bundle import Pretrained
 from headstart.tasks.pipelines import task_shape
 from headstart.transfer.features import pooled_features
@@ -38,6 +39,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         self.pooling = pooling
         self.max_tokens = max_tokens
 
+    @torch_defaults()
     def fit(self, X: Sequence[str], y: object = None) -> Self:
         """Check the settings and load the encoder; there is nothing to learn."""
         del y
@@ -45,6 +47,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         self.encoder_ = self._load()
         return self
 
+    @torch_defaults()
     def transform(self, X: Sequence[str]) -> NDArray[np.float32]:
         """Return one vector a text `[texts, width]` (`[texts, 2 * width]` for `mean+max`)."""
         self._check()

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from headstart.data.in_memory import Words, as_sentences
+from headstart.devices import torch_defaults
 from headstart.errors import DataError, FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -116,6 +117,7 @@ class TokenTagger:
         self.max_tokens = max_tokens
         self.random_state = random_state
 
+    @torch_defaults()
     def fit(self, X: Words, y: Words, *, progress: Progress = SILENT) -> Self:
         """Learn from sentences, as lists of words, and the tags of their words.
 
@@ -179,6 +181,7 @@ class TokenTagger:
         self.model_ = result.model
         return self
 
+    @torch_defaults()
     def predict(self, X: Words) -> list[list[str]]:
         """Return the tag of each word of each sentence; of a sentence without words, none."""
         check_is_fitted(self, "classes_")
