@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import os
 import re
 import runpy
 import shlex
@@ -38,6 +39,30 @@ NEWS = [
 ]
 
 
+# What is large and is none of ours is not read, so that it takes seconds.
+TYPES_OF_A_USER = """
+[mypy]
+follow_imports = silent
+untyped_calls_exclude = torch
+[mypy-torch.*,numba.*,sklearn.*,scipy.*,plotly.*,tokenizers.*,safetensors.*,pyarrow.*,\
+huggingface_hub.*,transformers.*,headstart.cli.*]
+follow_imports = skip
+ignore_missing_imports = True
+"""
+CODE_OF_A_USER = """
+import numpy as np
+
+texts, labels = np.array(["a", "b"]), np.array([0, 1])
+for classifier in (hs.TextClassifier(vectors), hs.PairClassifier(), hs.TextRegressor()):
+    print(classifier.fit(texts, labels).predict(texts), classifier.score(texts, labels))
+print(hs.TextFeatures(vectors).fit(texts).transform(texts).shape)
+print(hs.TokenTagger().fit(texts, labels).predict(texts))
+print(hs.pretrain("bert", ["a"]).fill_mask("[MASK]"), hs.pretrain("gpt", ["a"]).generate("a"))
+name: str = "any"
+hs.pretrain(name).fill_mask("[MASK]")
+"""
+
+
 @pytest.fixture
 def folder_of_a_user(tmp_path, monkeypatch):
     """A folder with the files that the pages talk about."""
@@ -71,6 +96,24 @@ def test_examples_in_docstrings_give_what_they_say(file):
     result = doctest.testmod(importlib.import_module(".".join(parts)))
     assert result.attempted
     assert not result.failed
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_has_types(tmp_path):
+    assert (ROOT / "src" / "headstart" / "py.typed").is_file(), "else checkers look at no hint"
+    (tmp_path / "mypy.ini").write_text(TYPES_OF_A_USER)
+    code = [*blocks(ROOT / "README.md", "python"), CODE_OF_A_USER]
+    (tmp_path / "user.py").write_text("\n".join(code))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("mypy"), "--strict", "--cache-dir", "cache", "user.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (told,) = (line for line in done.stdout.splitlines() if "error" in line and "Found" not in line)
+    assert '"Pretrained" has no attribute "fill_mask"' in told, done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -3,8 +3,8 @@
 What is none is refused with its position, before anything is made of it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from typing import Any, TypeVar
 
 from headstart.errors import DataError
 
@@ -30,7 +30,7 @@ def as_list(given: Iterable[Item], *, expected: str) -> list[Item]:
     return list(given)
 
 
-def as_texts(X: Iterable[str]) -> list[str]:
+def as_texts(X: Collection[Any]) -> list[str]:
     """Return the texts as plain strings.
 
     Raises:
@@ -60,7 +60,7 @@ def as_text(text: object, place: str) -> str:
     return str(text)
 
 
-def as_sentences(X: Words, *, what: str = "word") -> list[list[str]]:
+def as_sentences(X: Collection[Any], *, what: str = "word") -> list[list[str]]:
     """Return sentences as lists of plain strings.
 
     Raises:

@@ -1,5 +1,8 @@
 """The table of kinds: every encoder headstart has a class for, by the name it has on disk."""
 
+from collections.abc import Callable
+from typing import Concatenate, Literal, ParamSpec, Protocol, cast, overload
+
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.elmo import PretrainedElmo
@@ -18,3 +21,44 @@ KINDS: dict[str, type[Pretrained]] = {
 }
 PRETRAINABLE = ("word2vec", "glove", "cove", "elmo", "gpt", "bert")
 RUNS = ("cove", "elmo", "gpt", "bert")  # pretrained in steps, with checkpoints and a log
+
+_Settings = ParamSpec("_Settings")
+
+
+class ByMethod(Protocol[_Settings]):
+    """What pretrains, as type checkers know it: the method's name tells the encoder's class."""
+
+    @overload
+    def __call__(
+        self,
+        method: Literal["word2vec", "glove"],
+        *args: _Settings.args,
+        **settings: _Settings.kwargs,
+    ) -> PretrainedWordVectors: ...
+    @overload
+    def __call__(
+        self, method: Literal["cove"], *args: _Settings.args, **settings: _Settings.kwargs
+    ) -> PretrainedCove: ...
+    @overload
+    def __call__(
+        self, method: Literal["elmo"], *args: _Settings.args, **settings: _Settings.kwargs
+    ) -> PretrainedElmo: ...
+    @overload
+    def __call__(
+        self, method: Literal["gpt"], *args: _Settings.args, **settings: _Settings.kwargs
+    ) -> PretrainedGpt: ...
+    @overload
+    def __call__(
+        self, method: Literal["bert"], *args: _Settings.args, **settings: _Settings.kwargs
+    ) -> PretrainedBert: ...
+    @overload
+    def __call__(
+        self, method: str, *args: _Settings.args, **settings: _Settings.kwargs
+    ) -> Pretrained: ...
+
+
+def by_method(
+    pretrain: Callable[Concatenate[str, _Settings], Pretrained],
+) -> ByMethod[_Settings]:
+    """Return the same function, of which type checkers know what it returns for each method."""
+    return cast(ByMethod[_Settings], pretrain)

@@ -30,7 +30,7 @@ from headstart.hub.elmo import load_original_elmo, load_saved_elmo
 from headstart.hub.elmo_pretraining import pretrain_elmo
 from headstart.hub.foreign import cove as published_cove
 from headstart.hub.foreign import huggingface
-from headstart.hub.kinds import KINDS, PRETRAINABLE, RUNS
+from headstart.hub.kinds import KINDS, PRETRAINABLE, RUNS, by_method
 from headstart.hub.pretraining import Plan, adapt_model, pretrain_model
 from headstart.hub.published import load_published
 from headstart.models.interface import device_of
@@ -213,6 +213,7 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
     return KINDS[kind](kind, model, tokenizer, **about)
 
 
+@by_method
 @torch_defaults()
 def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     method: str,

@@ -1,6 +1,6 @@
 """One label a text: labels to classes, weights of classes, loss and scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,7 @@ class Classes:
         )
 
 
-def encode_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def encode_labels(labels: Collection[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the sorted classes and each label's index among them.
 
     Raises:
@@ -89,7 +89,7 @@ def encode_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64
     return classes, indices
 
 
-def index_labels(labels: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def index_labels(labels: Collection[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the distinct labels, sorted, and each label's index among them.
 
     Raises:

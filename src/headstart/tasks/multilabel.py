@@ -1,6 +1,6 @@
 """Several labels a text, or none: label sets to a matrix, loss, thresholds and scores."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +101,7 @@ class LabelSets:
         return weight, bias
 
 
-def holds_label_sets(labels: Sequence[Any]) -> bool:
+def holds_label_sets(labels: Collection[Any]) -> bool:
     """Say whether each text is given a list or set of labels, rather than one."""
     return getattr(labels, "ndim", 1) == 1 and any(map(_is_set, labels))
 
@@ -110,7 +110,7 @@ def _is_set(label: object) -> bool:
     return isinstance(label, list | tuple | Set | np.ndarray)
 
 
-def encode_label_sets(label_sets: Sequence[Any]) -> tuple[NDArray[Any], Matrix]:
+def encode_label_sets(label_sets: Collection[Any]) -> tuple[NDArray[Any], Matrix]:
     """Return the sorted labels, and which of them each text has `[texts, labels]`.
 
     Raises:

@@ -1,6 +1,6 @@
 """A number a text: values to a target, loss and scores."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -80,7 +80,7 @@ class Numbers:
         return ridge_regression(x_BD, self.standardized[rows_B], strength, intercept=intercept)
 
 
-def as_numbers(values: Sequence[Any]) -> Values:
+def as_numbers(values: Collection[Any]) -> Values:
     """Return the numbers as an array.
 
     Raises:

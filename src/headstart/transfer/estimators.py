@@ -5,7 +5,7 @@ are values, so `clone`, `Pipeline`, `cross_val_score` and `GridSearchCV` work on
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -120,7 +120,7 @@ class TextClassifier:
         self.max_tokens = max_tokens
         self.random_state = random_state
 
-    def fit(self, X: Sequence[Any], y: Sequence[Any], *, progress: Progress = SILENT) -> Self:
+    def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
         """Learn from texts and their labels: one label a text, or a list or set of labels a text.
 
         Raises:
@@ -150,7 +150,7 @@ class TextClassifier:
         return self
 
     @torch_defaults()
-    def predict_proba(self, X: Sequence[Any]) -> NDArray[np.float64]:
+    def predict_proba(self, X: Collection[Any]) -> NDArray[np.float64]:
         """Return the probability of each class `[texts, classes]`, columns as in `classes_`.
 
         A row sums to one where a text has one label; where it may have several, each stands alone.
@@ -159,7 +159,7 @@ class TextClassifier:
         turn = probabilities if self.thresholds_ is None else label_probabilities
         return turn(self.model_.scores(self._texts_of(X)) / self.temperature_)
 
-    def predict(self, X: Sequence[Any]) -> NDArray[Any]:
+    def predict(self, X: Collection[Any]) -> NDArray[Any]:
         """Return the most probable class of each text `[texts]`, or the list of its labels."""
         found = self.predict_proba(X)
         if self.thresholds_ is None:
@@ -168,7 +168,7 @@ class TextClassifier:
         return np.fromiter(lists, object, len(found))
 
     def score(
-        self, X: Sequence[Any], y: Sequence[Any], sample_weight: ArrayLike | None = None
+        self, X: Collection[Any], y: Collection[Any], sample_weight: ArrayLike | None = None
     ) -> float:
         """Return the accuracy; where texts have several labels, micro-averaged F1.
 
@@ -183,7 +183,7 @@ class TextClassifier:
             if holds_label_sets(y):
                 raise DataError("this classifier gives a text one label; score it by one a text")
             # As numbers: scikit-learn knows no float and no column of objects for labels.
-            labels = np.ravel(y)
+            labels = np.asarray(y).ravel()
             _, both = index_labels([*labels, *predicted])
             truth, said = np.split(both, [len(labels)])
             return float(accuracy_score(truth, said, sample_weight=sample_weight))
@@ -239,7 +239,7 @@ class TextClassifier:
         readme = saved_card(self, folder.name, what, facts, example=self._instance)
         return write_folder(folder, **parts, config=about, readme=readme, overwrite=overwrite)
 
-    def _texts_of(self, X: Sequence[Any]) -> list[str]:
+    def _texts_of(self, X: Collection[Any]) -> list[str]:
         """Return the texts as a `Task` holds them."""
         return as_texts(X)
 

@@ -1,7 +1,7 @@
 """What the estimators share: how they check what they are given, fit, and write themselves down."""
 
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -152,7 +152,7 @@ def saved_card(
     return card(name, what, told, f"model = hs.load({name!r})\nmodel.predict([{example}])")
 
 
-def check_targets(texts: Sequence[Any], targets: object, what: str, *, of: str = "text") -> None:
+def check_targets(texts: Collection[Any], targets: object, what: str, *, of: str = "text") -> None:
     """Refuse what is no list of as many labels, or numbers, as there are texts, or pairs.
 
     Raises:

@@ -52,7 +52,7 @@ def load(
     local_files_only: bool = False,
     device: str = "cpu",
     progress: Progress = SILENT,
-) -> Pretrained | TextClassifier | TextRegressor | TokenTagger:
+) -> Any:  # noqa: ANN401 - a `Pretrained`, or the estimator that was saved there
     r"""Load an encoder or a fitted model: ours, or what others published.
 
     Args:

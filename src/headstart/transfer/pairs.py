@@ -1,6 +1,6 @@
 """The scikit-learn surface for sentence pairs: a label for each, or a number."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,7 +74,7 @@ class PairClassifier(TextClassifier):
         )
         self.symmetric = symmetric
 
-    def fit(self, X: Sequence[Any], y: Sequence[Any], *, progress: Progress = SILENT) -> Self:
+    def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
         """Learn from pairs `(first, second)` and their labels, one label a pair.
 
         Raises:
@@ -87,7 +87,7 @@ class PairClassifier(TextClassifier):
         self.fit_report_["empty"] = _count_empty(X)
         return self
 
-    def _texts_of(self, X: Sequence[Any]) -> list[str]:
+    def _texts_of(self, X: Collection[Any]) -> list[str]:
         return _as_sides(X)
 
     def _switches(self) -> dict[str, bool]:
@@ -136,7 +136,7 @@ class PairRegressor(TextRegressor):
         super().__init__(encoder, transfer, max_tokens=max_tokens, random_state=random_state)
         self.symmetric = symmetric
 
-    def fit(self, X: Sequence[Any], y: Sequence[float], *, progress: Progress = SILENT) -> Self:
+    def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
         """Learn from pairs `(first, second)` and their numbers, one a pair.
 
         Raises:
@@ -147,7 +147,7 @@ class PairRegressor(TextRegressor):
         self.fit_report_["empty"] = _count_empty(X)
         return self
 
-    def _texts_of(self, X: Sequence[Any]) -> list[str]:
+    def _texts_of(self, X: Collection[Any]) -> list[str]:
         return _as_sides(X)
 
     def _switches(self) -> dict[str, bool]:
@@ -161,7 +161,7 @@ class PairRegressor(TextRegressor):
 PairEstimator = PairClassifier | PairRegressor
 
 
-def _as_sides(X: Sequence[Any]) -> list[str]:
+def _as_sides(X: Collection[Any]) -> list[str]:
     """Return all the first texts, and then all the second ones.
 
     Raises:
@@ -184,7 +184,7 @@ def _as_sides(X: Sequence[Any]) -> list[str]:
     return sides[0] + sides[1]
 
 
-def _count_empty(X: Sequence[Any]) -> int:
+def _count_empty(X: Collection[Any]) -> int:
     return sum(not (first.strip() and second.strip()) for first, second in X)
 
 

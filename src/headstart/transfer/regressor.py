@@ -1,6 +1,6 @@
 """The scikit-learn surface, for numbers: what `TextClassifier` is for labels."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,7 +78,7 @@ class TextRegressor:
         self.max_tokens = max_tokens
         self.random_state = random_state
 
-    def fit(self, X: Sequence[Any], y: Sequence[float], *, progress: Progress = SILENT) -> Self:
+    def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
         """Learn from texts and their numbers, one a text.
 
         Raises:
@@ -100,7 +100,7 @@ class TextRegressor:
         return self
 
     @torch_defaults()
-    def predict(self, X: Sequence[Any]) -> NDArray[np.float64]:
+    def predict(self, X: Collection[Any]) -> NDArray[np.float64]:
         """Return the number of each text `[texts]`."""
         check_is_fitted(self, "mean_")
         scores = self.model_.scores(self._texts_of(X))[:, 0].astype(np.float64)
@@ -108,7 +108,7 @@ class TextRegressor:
         return found
 
     def score(
-        self, X: Sequence[Any], y: Sequence[float], sample_weight: ArrayLike | None = None
+        self, X: Collection[Any], y: Collection[Any], sample_weight: ArrayLike | None = None
     ) -> float:
         """Return the share of the numbers' variance that is explained, R²."""
         from sklearn.metrics import r2_score
@@ -144,7 +144,7 @@ class TextRegressor:
         readme = saved_card(self, folder.name, what, own, example=self._instance)
         return write_folder(folder, **parts, config=about, readme=readme, overwrite=overwrite)
 
-    def _texts_of(self, X: Sequence[Any]) -> list[str]:
+    def _texts_of(self, X: Collection[Any]) -> list[str]:
         """Return the texts as a `Task` holds them."""
         return as_texts(X)
 

@@ -3,7 +3,7 @@
 It is apart from the estimators that predict, since its base classes take long to import.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,7 +40,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         self.max_tokens = max_tokens
 
     @torch_defaults()
-    def fit(self, X: Sequence[str], y: object = None) -> Self:
+    def fit(self, X: Collection[Any], y: object = None) -> Self:
         """Check the settings and load the encoder; there is nothing to learn."""
         del y
         as_texts(X)
@@ -48,7 +48,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         return self
 
     @torch_defaults()
-    def transform(self, X: Sequence[str]) -> NDArray[np.float32]:
+    def transform(self, X: Collection[Any]) -> NDArray[np.float32]:
         """Return one vector a text `[texts, width]` (`[texts, 2 * width]` for `mean+max`)."""
         self._check()
         encoder = getattr(self, "encoder_", None) or self._load()

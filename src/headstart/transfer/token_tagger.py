@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,7 +119,7 @@ class TokenTagger:
         self.random_state = random_state
 
     @torch_defaults()
-    def fit(self, X: Words, y: Words, *, progress: Progress = SILENT) -> Self:
+    def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
         """Learn from sentences, as lists of words, and the tags of their words.
 
         Raises:
@@ -182,7 +183,7 @@ class TokenTagger:
         return self
 
     @torch_defaults()
-    def predict(self, X: Words) -> list[list[str]]:
+    def predict(self, X: Collection[Any]) -> list[list[str]]:
         """Return the tag of each word of each sentence; of a sentence without words, none."""
         check_is_fitted(self, "classes_")
         sentences = as_sentences(X)
@@ -196,12 +197,12 @@ class TokenTagger:
             found[row] = tags if self.scheme_ != "IOB1" else convert(tags, self.scheme_)
         return found
 
-    def score(self, X: Words, y: Words) -> float:
+    def score(self, X: Collection[Any], y: Collection[Any]) -> float:
         """Return the strict F1 of spans, or the accuracy of plain tags."""
         scores = self.evaluate(X, y)
         return scores.accuracy if self.scheme_ == "plain" else scores.f1
 
-    def evaluate(self, X: Words, y: Words) -> TagScores:
+    def evaluate(self, X: Collection[Any], y: Collection[Any]) -> TagScores:
         """Return precision, recall and F1 of all spans and of each type, as `conlleval` has them.
 
         Tags of another scheme of spans are converted to the tagger's first; a tag of no span is a
