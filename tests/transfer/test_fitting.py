@@ -4,13 +4,16 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from headstart.errors import DataError, NonFiniteError, SettingsError, TransferError
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.progress import SILENT
+from headstart.tokenize.batches import Encoded
 from headstart.transfer import fitting
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import Features, FineTune, Probe, Scratch, TfIdf, Training
+from headstart.transfer.starting_point import pretrained_start
 from headstart.transfer.stopping import Validation, search_steps
 
 
@@ -150,6 +153,27 @@ def test_a_probed_encoder_that_changes_is_an_error(encoder, task, monkeypatch):
     monkeypatch.setattr(fitting, "pooled_features", pool_and_change)
     with pytest.raises(TransferError, match="changed during training"):
         TextClassifier(own, Probe()).fit(*task)
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many numbers the largest tensor has that is made meanwhile."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor):
+            self.numbers = max(self.numbers, found.numel())
+        return found
+
+
+def test_the_scale_of_word_vectors_is_found_without_a_vector_for_each_token(encoder):
+    ids = np.random.default_rng(0).integers(1, 60, 5000).astype(np.int32)
+    with Largest() as largest:
+        start = pretrained_start(encoder, Encoded(ids, np.array([0, 2000, 5000])))
+    vectors = encoder.tensors()["embedding.weight"].double()
+    assert start.scale == pytest.approx(1 / vectors[ids].square().mean().sqrt().item(), rel=1e-7)
+    assert largest.numbers <= vectors.numel()
 
 
 @pytest.mark.parametrize("name", ["gradual", "lora"])

@@ -61,8 +61,9 @@ def pretrained_start(encoder: Pretrained, encoded: Encoded) -> StartingPoint:
     rows = torch.from_numpy(used)
     smaller = Encoded(compact[2:].astype(np.int32), encoded.offsets)
     vectors = full[rows]
-    size = float(vectors[smaller.ids].square().mean().sqrt())
-    scale = 1.0 / max(size, 1e-12)
+    counts = np.bincount(smaller.ids, minlength=len(used))  # every token's vector is gigabytes
+    squares = vectors.square().mean(1, dtype=torch.float64).numpy()
+    scale = 1.0 / max(float(np.sqrt(np.average(squares, weights=counts))), 1e-12)
     return StartingPoint(encoder.tokenizer, smaller, vectors, scale, used=rows, full=full)
 
 
