@@ -1,5 +1,6 @@
 """CoVe by one call: pretrained, stopped and taken up, saved, asked for states and translations."""
 
+import copy
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from headstart.hub import cove_pretraining, store
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.store import load_encoder, pretrain
+from headstart.models.attention import Dropout
 from headstart.pretrain import glove
 from headstart.progress import SILENT
 from headstart.tokenize.subwords import SubwordTokenizer
@@ -135,6 +137,17 @@ def test_it_translates_and_says_where_it_looked(learnt):
     assert learnt.translate("") is not None
     with pytest.raises(SettingsError, match="beam must be a whole number from 1, got 0"):
         learnt.translate(source, beam=0)
+
+
+def test_nothing_is_dropped_of_a_model_that_was_left_in_training(learnt):
+    expected = learnt.word_states(SENTENCES)
+    (translated,) = learnt.align([PAIRS[5][0]])
+    own = learnt.with_model(copy.deepcopy(learnt.model).train())
+    for part in own.model.modules():
+        if isinstance(part, Dropout):
+            part.dropped = 128
+    assert all(map(np.array_equal, own.word_states(SENTENCES), expected))
+    assert own.align([PAIRS[5][0]])[0].score == translated.score
 
 
 def test_the_lineage_tells_what_was_reached(learnt):

@@ -581,3 +581,23 @@ def test_a_portable_tokenizer_knows_the_model(bert, gpt):
         settings = files["tokenizer_config.json"]
         assert settings["model_max_length"] == 24
         assert settings[role] == piece
+
+
+def test_nothing_is_dropped_of_a_model_that_was_left_in_training(bert, gpt):
+    def said():
+        return [
+            bert.fill_mask("The [MASK] sat."),
+            gpt.perplexity(TEXTS),
+            gpt.generate("The cat", max_new_tokens=5, temperature=0),
+        ]
+
+    expected = said()
+    bert.model.train()
+    gpt.model.train()
+    try:
+        assert said() == expected
+        assert bert.model.training
+        assert gpt.model.training
+    finally:
+        bert.model.eval()
+        gpt.model.eval()

@@ -1,5 +1,7 @@
 """A vector for each occurrence: what each kind of encoder says of the word that is meant."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from headstart.inspect.word_states import (
     reads_context,
     what_stands_for_a_word,
 )
+from headstart.models.attention import Dropout
 from headstart.tokenize.spans import overlapping, token_spans
 from headstart.tokenize.subwords import SubwordTokenizer
 
@@ -165,3 +168,14 @@ def test_byte_pairs_bring_the_space_before_them(lowercase):
         own = [its[token] for token in overlapping(its, start, start + 4)]
         assert own
         assert text[own[0][0] : own[-1][1]].strip() == "bank"
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt", "elmo", "cove"])
+def test_nothing_is_dropped_of_an_encoder_that_was_left_in_training(kind, encoders, occurrences):
+    own = encoders[kind].with_model(copy.deepcopy(encoders[kind].model).train())
+    for part in own.model.modules():
+        if isinstance(part, Dropout):
+            part.dropped = 128
+    found = occurrence_vectors(own, occurrences)
+    assert np.array_equal(found, occurrence_vectors(encoders[kind], occurrences))
+    assert own.model.training

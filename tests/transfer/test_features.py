@@ -1,3 +1,4 @@
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,9 +6,14 @@ import pytest
 import torch
 
 from headstart.errors import SettingsError
+from headstart.models.attention import Dropout
 from headstart.tokenize.batches import Encoded
 from headstart.transfer import features
+from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.features import StatesMemory, pooled, pooled_features, text_states
+from headstart.transfer.fitted_taggers import word_states
+from headstart.transfer.layer_features import layer_features, word_layer_features
+from headstart.transfer.methods import Features, Training
 
 
 def test_only_the_first_tokens_are_pooled(encoder):
@@ -81,3 +87,43 @@ def test_a_memory_is_asked_only_for_what_it_has_read(whole):
     assert np.array_equal(recalled, marked[[texts.index(text) for text in TEXTS]])
     assert np.array_equal(text_states(own, [*TEXTS, "new"], max_tokens=99)[:9], expected)
     assert np.array_equal(text_states(own, TEXTS, max_tokens=98), expected)
+
+
+@pytest.fixture(params=["bert", "gpt", "elmo", "cove"])
+def in_training(request, whole_models, readers):
+    """An encoder as its user's own loop left it: half of its states would be dropped."""
+    encoder = {**whole_models, **readers}[request.param]
+    own = encoder.with_model(copy.deepcopy(encoder.model).train())
+    for part in own.model.modules():
+        if isinstance(part, Dropout):
+            part.dropped = 128
+    return own
+
+
+def test_what_an_encoder_says_depends_on_no_mode_that_it_was_left_in(in_training):
+    def read(own):
+        words = [text.split() for text in TEXTS]
+        return [
+            text_states(own, TEXTS, max_tokens=99),
+            word_states(own, words, max_tokens=99).values,
+            *(each.features for each in layer_features(own, TEXTS, max_tokens=99)),
+            *(each.features for each in word_layer_features(own, words, max_tokens=99)),
+        ]
+
+    found = read(in_training)
+    assert all(part.training for part in in_training.model.modules())
+    in_training.model.eval()
+    assert all(map(np.array_equal, found, read(in_training)))
+    assert not any(part.training for part in in_training.model.modules())
+
+
+def test_a_fit_leaves_the_mode_of_an_encoder_as_it_was(in_training, task):
+    brief = Training(hidden=4, batch_size=8, min_steps=2, max_steps=2, dropout=0.0)
+    fits = []
+    for training in (True, False):
+        in_training.model.train(training)
+        classifier = TextClassifier(in_training, Features(training=brief)).fit(*task)
+        assert all(part.training == training for part in in_training.model.modules())
+        fits.append(classifier.predict_proba(TEXTS))
+        assert all(part.training == training for part in in_training.model.modules())
+    assert np.array_equal(*fits)

@@ -30,7 +30,7 @@ from headstart.hub.cards import card
 from headstart.hub.translation_report import render_translation_report
 from headstart.models.blank import blank_weights
 from headstart.models.cove import Cove, CoveConfig
-from headstart.models.interface import Encoder
+from headstart.models.interface import Encoder, evaluating
 from headstart.pretrain.translation import end_token, translate
 from headstart.tokenize.batches import inference_batches, pad
 from headstart.tokenize.subwords import SubwordTokenizer
@@ -164,7 +164,7 @@ class PretrainedCove(Pretrained):
         encoded = self.tokenizer.encode_words(as_sentences(sentences))
         states = [np.zeros((2, 0, self.model.width), np.float32)] * len(encoded)
         precision = quick_products(torch.device("cpu")) if bf16 else nullcontext()
-        with torch.inference_mode(), precision:
+        with torch.inference_mode(), evaluating(self.model), precision:
             for rows in inference_batches(encoded.lengths, max_tokens=2048):
                 ids_BS, mask_BS = pad(encoded, rows)
                 layers = self.model.encode(torch.from_numpy(ids_BS), torch.from_numpy(mask_BS))
@@ -211,7 +211,8 @@ class PretrainedCove(Pretrained):
         if target is None:
             raise SettingsError("this CoVe came without the pieces that its decoder writes")
         sources = self.tokenizer.encode_batch(texts)
-        found = translate(self.model, sources, end=end_token(target), beam=beam)
+        with evaluating(self.model):
+            found = translate(self.model, sources, end=end_token(target), beam=beam)
         return [
             Translated(
                 target.decode(each.tokens),

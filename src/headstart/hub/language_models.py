@@ -26,6 +26,7 @@ from headstart.hub.foreign.published_tokenizers import (
 )
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt, Sampling, generate
+from headstart.models.interface import evaluating
 from headstart.tokenize.batches import Encoded, inference_batches, pad
 from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import MASK, SubwordTokenizer
@@ -137,7 +138,7 @@ class PretrainedBert(Pretrained):
         encoded = self.tokenizer.encode_batch([left, parts[1]])
         cls, sep = _frame(self.tokenizer)
         ids_BT = torch.tensor([[cls, *encoded[0].tolist(), mask, *encoded[1].tolist(), sep]])
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(self.model):
             top_layer_BTD = self.model.encode(ids_BT, torch.ones_like(ids_BT).bool())[-1]
             scores_V = self.model.token_scores(top_layer_BTD[:, 1 + len(encoded[0])])[0]
         best = scores_V[: len(self.tokenizer.vocabulary)].topk(
@@ -331,7 +332,7 @@ class PretrainedGpt(Pretrained):
         total, count = 0.0, 0
         for rows in inference_batches(encoded.lengths, max_tokens=_BATCH_TOKENS):
             ids_BT, mask_BT = (torch.from_numpy(array) for array in pad(encoded, rows))
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(self.model):
                 states_BTD = self.model.encode(ids_BT, mask_BT)[-1]
                 wanted = mask_BT[:, 1:]
                 scores_NV = self.model.token_scores(states_BTD[:, :-1][wanted])

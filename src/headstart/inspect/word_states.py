@@ -13,6 +13,7 @@ from headstart.inspect.occurrences import Occurrence
 from headstart.models.cove import Cove
 from headstart.models.elmo import Elmo
 from headstart.models.gpt import Gpt
+from headstart.models.interface import evaluating
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.pipelines import task_layers
@@ -90,6 +91,7 @@ def occurrence_vectors(
     found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(fitting)
     with (
         torch.inference_mode(),
+        evaluating(encoder.model),
         progress.stage("reading sentences", len(fitting), "sentences") as advance,
     ):
         for rows in inference_batches(encoded.lengths, max_tokens=_TOKENS_AT_ONCE):

@@ -208,11 +208,12 @@ def init_weights(model: Gpt, generator: torch.Generator | None) -> None:
 def laid_out(model: Gpt, rows: int) -> tuple[Gpt, Callable[[Tensor], Tensor]]:
     """Return the model with its matrices laid out to write so many rows, and its `token_scores`.
 
-    All else is shared with the model. Plain products of few rows wait for their matrix: that of one
-    row reads one laid out by columns up to four times faster, and those of several rows take about
-    half the time where each block of numbers stands as the processor needs it.
+    It drops nothing, and all else is shared with the model. Plain products of few rows wait for
+    their matrix: that of one row reads one laid out by columns up to four times faster, and those
+    of several rows take about half the time where each block of numbers stands as the processor
+    needs it.
     """
-    same = copy.deepcopy(model, {id(each): each for each in model.parameters()})
+    same = copy.deepcopy(model, {id(each): each for each in model.parameters()}).eval()
     if rows > 1 and same.tokens.weight.dtype == torch.float32 and can_pack(same.tokens.weight):
         for module in [*same.modules()]:
             for name, layer in module.named_children():

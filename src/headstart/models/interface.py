@@ -1,5 +1,7 @@
 """What every encoder offers, ours or anybody's: the one type that transfer is written against."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, Protocol, cast
 
 import torch
@@ -42,6 +44,30 @@ class Encoder(Protocol):
 def is_causal(encoder: Encoder) -> bool:
     """Return whether a token's state knows nothing of the tokens after it, as in decoders."""
     return bool(getattr(encoder, "is_causal", False))
+
+
+@contextmanager
+def evaluating(model: Encoder | nn.Module) -> Iterator[None]:
+    """Drop nothing of what a model says meanwhile, and leave its mode as its user set it.
+
+    Example:
+        >>> model = nn.Dropout()
+        >>> with evaluating(model):
+        ...     model.training
+        False
+        >>> model.training
+        True
+    """
+    modes = [(part, part.training) for part in cast("nn.Module", model).modules()]
+    for part, training in modes:
+        if training:
+            part.training = False
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            if part.training != training:
+                part.training = training
 
 
 def device_of(encoder: Encoder) -> torch.device:

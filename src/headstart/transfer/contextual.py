@@ -19,6 +19,7 @@ from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
 from headstart.models.cove import Cove
+from headstart.models.interface import evaluating
 from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.tasks.pairs import Pairs
@@ -48,7 +49,7 @@ def fit_in_context(
         TransferError: Nothing was transferred, or a frozen part changed.
         NonFiniteError: Training diverged.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), evaluating(encoder.model):
         start = _Start(method, encoder, task, progress)
         rows, held_out = task.parts()
         training = start.training
@@ -87,6 +88,7 @@ def fit_in_context(
                 advance(1)
         proof = start.proof_after(proof, final)
         proof.check()
+        final.eval()
     if not start.is_frozen:
         final.requires_grad_(requires_grad=True)
     chosen: dict[str, Any] = {"steps": num_steps}
@@ -94,7 +96,7 @@ def fit_in_context(
         if mix is not None:
             chosen[name] = [round(share, 4) for share in mix.shares.tolist()]
     return Fit(
-        model=start.fitted(final.eval()),
+        model=start.fitted(final),
         chosen=chosen,
         truncated=start.truncated,
         proof=proof,

@@ -13,7 +13,7 @@ from torch import Tensor
 from headstart.data.parallel import Pair
 from headstart.hub.bundle import Pretrained
 from headstart.models.bert_openvino import openvino_reader
-from headstart.models.interface import Encoder, Pooling
+from headstart.models.interface import Encoder, Pooling, evaluating
 from headstart.models.packed_weights import PackedWeights
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
@@ -74,6 +74,7 @@ def text_states(
     states = np.zeros((len(encoded), summaries * encoder.model.width), np.float32)
     with (
         torch.inference_mode(),
+        evaluating(encoder.model),
         progress.stage("reading texts", len(encoded), "texts") as advance,
     ):
         for rows, found in _read(encoder.model, encoded):

@@ -17,7 +17,7 @@ from headstart.hub.bundle import Pretrained, PretrainedWordVectors, Tokenizer
 from headstart.models.bert import Bert
 from headstart.models.bert_openvino import OpenVinoBert, openvino_reader
 from headstart.models.gpt import Gpt
-from headstart.models.interface import Pooling
+from headstart.models.interface import Pooling, evaluating
 from headstart.models.word_vectors import WordVectors
 from headstart.tasks.heads import WholeModel, sum_of_orders
 from headstart.tasks.pairs import Pairs, combined, num_orders, num_sides
@@ -262,8 +262,7 @@ class FrozenModel:
 
     def from_states(self, states: Floats) -> Scores:
         """Return the scores of texts whose states are known `[texts, outputs]`."""
-        self.head.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), evaluating(self.head):
             found: Tensor = self.head(self.scale * torch.from_numpy(states))
         return found.float().numpy()
 
@@ -418,11 +417,10 @@ def _in_batches(
     encoded: Encoded,
     rows: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    model.eval()
     found: list[Tensor] = []
     order: list[NDArray[np.int64]] = []
     lengths = padded_lengths(encoded, sides=model.orders)[rows]
-    with torch.inference_mode():
+    with torch.inference_mode(), evaluating(model):
         for batch in inference_batches(lengths, max_tokens=_TOKENS_AT_ONCE):
             found.append(compute(model.batch(encoded, rows[batch])).float())
             order.append(batch)
@@ -439,8 +437,7 @@ def pipeline_scores(
 ) -> NDArray[np.float32]:
     """Return the scores `[rows, outputs]` of some of the examples, in evaluation mode."""
     scores = np.zeros((len(rows), pipeline.classify.out_features), np.float32)
-    pipeline.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), evaluating(pipeline):
         for batch in inference_batches(padded_lengths(encoded, sides=pipeline.sides)[rows]):
             sides = pipeline.text_rows(rows[batch], encoded)
             ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, sides))
@@ -460,9 +457,8 @@ def contextual_scores(
         rows: Which examples.
     """
     scores = np.zeros((len(rows), pipeline.classify.out_features), np.float32)
-    pipeline.eval()
     lengths = padded_lengths(encoded, sides=pipeline.sides)[rows]
-    with torch.inference_mode():
+    with torch.inference_mode(), evaluating(pipeline):
         for batch in inference_batches(lengths, max_tokens=_TOKENS_AT_ONCE):
             sides = pipeline.text_rows(rows[batch], encoded)
             if states is None:

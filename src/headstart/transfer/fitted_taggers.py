@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from headstart.hub.bundle import ENCODER, Pretrained, Tokenizer
 from headstart.hub.store import load_encoder
 from headstart.models.blank import blank_weights
+from headstart.models.interface import evaluating
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.crf import Legal
@@ -196,8 +197,7 @@ def decode(tagger: Any, given: Any, rows: Rows) -> Found:  # noqa: ANN401 - a Ta
     """Return the most probable legal tags of some sentences, in evaluation mode."""
     found: Found = [np.zeros(0, np.int64)] * len(rows)
     lengths = given.lengths[rows]
-    tagger.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), evaluating(tagger):
         for batch in inference_batches(lengths, max_tokens=_TOKENS_AT_ONCE):
             scores_BTK, mask_BT = tagger.scores(given, rows[batch])
             tags_BT = tagger.decoder.viterbi(scores_BTK, mask_BT).numpy()
@@ -246,6 +246,7 @@ def _read_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> W
     pieces = np.add.reduceat(windows.encoded.lengths, windows.first[:-1])
     with (
         torch.inference_mode(),
+        evaluating(encoder.model),
         progress.stage("reading sentences", len(everything), "sentences") as advance,
     ):
         for rows in inference_batches(pieces, max_tokens=_TOKENS_AT_ONCE):

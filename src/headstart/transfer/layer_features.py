@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headstart.hub.bundle import Pretrained
-from headstart.models.interface import Pooling
+from headstart.models.interface import Pooling, evaluating
 from headstart.progress import SILENT, Progress
 from headstart.tasks.pipelines import pool
 from headstart.tokenize.batches import Rows, inference_batches, pad, ranges
@@ -49,7 +49,7 @@ def layer_features(
     """
     found: list[Floats] = []
     poolings: list[Pooling] = []
-    with quick_reading(), torch.inference_mode():
+    with quick_reading(), torch.inference_mode(), evaluating(encoder.model):
         for rows, layers, mask_BT in _read(encoder, texts, max_tokens, progress):
             vectors = [pool(x_BTD.float(), mask_BT).chunk(2, dim=-1)[1] for x_BTD in layers]
             poolings = ["mean"] * len(layers)
@@ -78,7 +78,7 @@ def word_layer_features(
 
     The layers are those of `layer_features`. Whole models read long sentences in windows.
     """
-    with quick_reading(), torch.inference_mode():
+    with quick_reading(), torch.inference_mode(), evaluating(encoder.model):
         if not replaces_embedding(encoder):
             layers = _first_pieces(encoder, window_inputs(encoder, sentences, max_tokens), progress)
             return [LayerFeatures(at, "first piece", each) for at, each in enumerate(layers)]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from headstart.hub.proof import Proof
+from headstart.models.interface import evaluating
 from headstart.progress import Progress
 from headstart.tasks.tagging import score_tags
 from headstart.tokenize.batches import Rows, endless_batches, inference_batches, pad
@@ -182,11 +183,10 @@ def tag_loss(
 
 def validate(tagger: Any, given: Any, task: TagTask, rows: Rows) -> WordScores:  # noqa: ANN401
     """Score a tagger on some sentences; in the loss each word counts the same."""
-    tagger.eval()
     total = words = 0.0
     lengths = task.targets.lengths[rows]
     found: list[list[int]] = [[] for _ in rows]
-    with torch.inference_mode():
+    with torch.inference_mode(), evaluating(tagger):
         for batch in inference_batches(lengths, max_tokens=_WORDS_AT_ONCE):
             chosen = rows[batch]
             scores_BTK, mask_BT = tagger.scores(given, chosen)

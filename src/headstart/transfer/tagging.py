@@ -6,6 +6,7 @@ the loss), then the model is fitted anew to all of them. Shapes: N words, D widt
 
 import math
 from collections import Counter, defaultdict
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
-from headstart.models.interface import device_of
+from headstart.models.interface import device_of, evaluating
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
@@ -110,7 +111,8 @@ def fit_tagger(
     elif isinstance(method, Features) and not replaces_embedding(encoder):
         return _fit_head(method, encoder, task, progress)
     device = torch.device("cpu") if encoder is None else device_of(encoder.model)
-    with streams_restored(device):  # a start may draw, before anything is trained
+    as_it_was = nullcontext() if encoder is None else evaluating(encoder.model)
+    with streams_restored(device), as_it_was:  # a start may draw, before anything is trained
         return fit_neural(_start_of(method, encoder, task, progress), progress)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from headstart.hub.bundle import Pretrained
 from headstart.models.cove import Cove
 from headstart.models.elmo import Elmo
+from headstart.models.interface import evaluating
 from headstart.progress import SILENT, Progress
 from headstart.storage import new_file
 from headstart.tasks.pipelines import task_layers, task_shape
@@ -165,7 +166,10 @@ def _states(
 def _read_into(
     states: TokenStates, encoder: Pretrained, encoded: Encoded, rows: Rows, progress: Progress
 ) -> None:
-    with progress.stage("reading texts", len(rows), "texts") as advance:
+    with (
+        evaluating(encoder.model),
+        progress.stage("reading texts", len(rows), "texts") as advance,
+    ):
         for batch, layers in _read(encoder, encoded, rows):
             lengths = encoded.lengths[batch]
             here = np.arange(layers.shape[2]) < lengths[:, None]
