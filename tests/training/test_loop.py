@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from headstart.errors import NonFiniteError
+from headstart.training import loop
 from headstart.training.loop import train
 from headstart.training.optimizers import adamw
 
@@ -157,6 +160,16 @@ def test_a_seed_makes_each_step_draw_its_own_numbers_again():
 
     assert drawn(1, seed=0)[2:] == drawn(3, seed=0)
     assert len({*drawn(1, seed=0), *drawn(1, seed=1)}) == 10
+
+
+def test_the_streams_of_all_gpus_that_hold_parameters_are_seeded(monkeypatch):
+    streams = [torch.Generator() for _ in range(3)]
+    monkeypatch.setattr(torch.cuda, "default_generators", streams)
+    on = [SimpleNamespace(is_cuda=True, device=torch.device("cuda", at)) for at in (1, 2, 1)]
+    before = streams[0].initial_seed()
+    with torch.random.fork_rng(devices=[]):
+        loop._seed_streams(7, [torch.zeros(1), *on])
+    assert [each.initial_seed() for each in streams] == [before, 7, 7]
 
 
 def test_without_a_seed_the_global_stream_is_left_alone():

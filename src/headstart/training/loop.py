@@ -145,8 +145,8 @@ def streams_restored(device: torch.device) -> AbstractContextManager[None]:
 def _seed_streams(seed: int, parameters: Sequence[Tensor]) -> None:
     """Seed the streams that training draws from; `torch.manual_seed` takes a millisecond for it."""
     torch.default_generator.manual_seed(seed)
-    if any(parameter.is_cuda for parameter in parameters):
-        torch.cuda.manual_seed(seed)
+    for device in {parameter.device for parameter in parameters if parameter.is_cuda}:
+        torch.cuda.default_generators[device.index].manual_seed(seed)  # whichever is the current
 
 
 def _place(optimizer: Optimizer, micro_batches: Sequence[object], sums: Sequence[Tensor]) -> str:
