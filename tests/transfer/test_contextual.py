@@ -1,5 +1,6 @@
 """CoVe and ELMo in place of the embedding layer: frozen, trained on, mixed by the task."""
 
+import copy
 import json
 from contextlib import contextmanager
 
@@ -127,6 +128,13 @@ def test_a_fit_changes_nothing_of_the_encoder_that_it_is_given(name, reader, tas
     assert not any(part.training for part in model.modules())
     assert all(torch.equal(before[key], tensor) for key, tensor in reader.tensors().items())
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_weights_that_their_user_froze_are_trained_all_the_same(reader, fitted, task):
+    own = reader.with_model(copy.deepcopy(reader.model).requires_grad_(requires_grad=False))
+    classifier = TextClassifier(own, TRANSFERS["finetune"]).fit(*task)
+    assert classifier.proof_ == fitted("finetune", reader.kind).proof_
+    assert not any(parameter.requires_grad for parameter in own.model.parameters())
 
 
 class Impatient:

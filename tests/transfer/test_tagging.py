@@ -161,6 +161,16 @@ def test_the_encoder_is_not_touched(name, encoders, before, fitted_models):
     assert hash_tensors(encoders[kind].tensors().values()) == before[kind]
 
 
+@pytest.mark.parametrize("name", ["elmo:finetune", "bert:finetune"])
+def test_weights_that_their_user_froze_are_trained_all_the_same(
+    name, encoders, fitted_models, tagged
+):
+    needed, method = METHODS[name]
+    model = copy.deepcopy(encoders[needed].model).requires_grad_(requires_grad=False)
+    tagger = TokenTagger(encoders[needed].with_model(model), method, scheme="BIO").fit(*tagged)
+    assert tagger.proof_ == fitted_models(name).proof_
+
+
 @pytest.mark.parametrize("name", ["scratch", "glove:finetune", "elmo:frozen", "bert:finetune"])
 def test_the_same_seed_gives_the_same_tagger(name, encoders, fitted_models, tagged):
     torch.rand(3)  # what the caller draws meanwhile is no matter

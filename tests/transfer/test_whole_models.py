@@ -170,6 +170,17 @@ def test_the_encoder_stays_as_it_was(name, whole, task):
     assert whole.tokenizer.vocabulary == vocabulary
 
 
+@pytest.mark.parametrize("name", ["finetune", "gradual", "lora"])
+def test_weights_that_their_user_froze_are_trained_all_the_same(name, whole, fitted, task):
+    own = whole.with_model(copy.deepcopy(whole.model).requires_grad_(requires_grad=False))
+    classifier = TextClassifier(own, TRANSFERS[name]).fit(*task)
+    assert classifier.proof_ == fitted(name, whole.kind).proof_
+    assert classifier.proof_.distance > 0
+    expected = fitted(name, whole.kind).predict_proba(task[0])
+    assert np.array_equal(classifier.predict_proba(task[0]), expected)
+    assert not any(parameter.requires_grad for parameter in own.model.parameters())
+
+
 # What is proved
 
 

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
 from headstart.models.cove import Cove
@@ -128,9 +127,8 @@ class _Start:
     def fresh(self) -> TextPipeline:
         """Return the pipeline before training, with the encoder's own weights."""
         torch.default_generator.manual_seed(derive(self.task.seed, "pipeline"))
-        model = self.encoder.model if self.is_frozen else copy.deepcopy(self.encoder.model)
         return new_pipeline(
-            model,
+            self.encoder.model if self.is_frozen else trainable(self.encoder.model),
             self.task.target.outputs,
             self.layers,
             hidden=self.training.hidden,
@@ -163,6 +161,11 @@ class _Start:
         return ContextualModel(
             encoder, pipeline, self.layers, self.task.max_tokens, frozen=self.is_frozen
         )
+
+
+def trainable(model: Any) -> Any:  # noqa: ANN401 - an encoder and a module
+    """Return a copy of a model of which all weights move, whatever its user froze."""
+    return copy.deepcopy(model).requires_grad_(requires_grad=True)
 
 
 def new_pipeline(
@@ -270,6 +273,4 @@ def parameter_groups(method: Features | FineTune, pipeline: TextPipeline) -> lis
         for parameter in group.parameters()
         if parameter.requires_grad
     ]
-    if not trained:
-        raise SettingsError("the encoder has no weights to train")
     return [*groups, {"params": trained, "lr": method.encoder_rate}]

@@ -1,6 +1,5 @@
 """Taggers that are the shared pipeline, on word vectors, CoVe or ELMo: what they start from."""
 
-import copy
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -19,7 +18,12 @@ from headstart.tasks.taggers import TaggingPipeline, WordInputs, decoder_of
 from headstart.tokenize.batches import Rows
 from headstart.tokenize.words import WordTokenizer
 from headstart.training.optimizers import Adam
-from headstart.transfer.contextual import layer_scales, parameter_groups, reading_of
+from headstart.transfer.contextual import (
+    layer_scales,
+    parameter_groups,
+    reading_of,
+    trainable,
+)
 from headstart.transfer.fitted_taggers import PipelineTagger
 from headstart.transfer.methods import Features, FineTune, Layers, Scratch, Training
 from headstart.transfer.starting_point import (
@@ -141,7 +145,7 @@ class ContextualStart:
         torch.default_generator.manual_seed(derive(self.task.seed, "pipeline"))
         model: Any = self.encoder.model
         return TaggingPipeline(
-            model if self.is_frozen else copy.deepcopy(model),
+            model if self.is_frozen else trainable(model),
             decoder_of(self.task.legal, crf=self.task.crf),
             len(self.task.tags),
             spelled=self.task.spelled,

@@ -74,6 +74,7 @@ class WholeStart:
             len(self.task.tags),
             dropout=self.training.dropout,
         )
+        tagger.requires_grad_(requires_grad=True)  # whatever its user froze: all of it is trained
         if self.states is not None:
             weight, bias = probe(self.states, self.task, rows, first_head, _PROBE_WORDS)
             with torch.no_grad():

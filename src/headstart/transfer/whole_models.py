@@ -196,6 +196,7 @@ class _Start:
             dropout=self.training.dropout,
             orders=num_orders(self.task.pairs),
         )
+        model.requires_grad_(requires_grad=True)  # whatever its user froze: all of it is trained
         if not isinstance(self.method, Scratch):
             self._start_from_probe(model, rows)
         return model
