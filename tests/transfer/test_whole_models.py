@@ -472,6 +472,15 @@ def test_gpt_reads_a_text_between_start_and_extract(whole_models, task):
     assert (packed.ids_BT.ravel()[packed.last_N] == size + 2).all()
 
 
+def test_a_gpt_that_was_fine_tuned_is_fine_tuned_again_with_the_tokens_it_has(fitted, task):
+    encoder = fitted("finetune", "gpt").model_.encoder
+    again = TextClassifier(encoder, FineTune(training=BRIEF)).fit(*task)
+    assert again.model_.encoder.tokenizer.vocabulary == encoder.tokenizer.vocabulary
+    assert again.model_.reading.before == fitted("finetune", "gpt").model_.reading.before
+    assert again.proof_.tensors_taken == again.proof_.tensors
+    assert again.score(*task) > 0.9
+
+
 def test_long_texts_are_cut_and_counted(whole, task):
     texts = [f"{text} {'plain1 ' * 40}" if row < 3 else text for row, text in enumerate(task[0])]
     for name in TRANSFERS:
