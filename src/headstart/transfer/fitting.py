@@ -89,7 +89,7 @@ def fit(
         raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
     if isinstance(method, Probe):
         return _fit_probe(method, encoder, task, progress)
-    if whole_model_width(encoder):
+    if isinstance(method, Scratch) or whole_model_width(encoder):
         return fit_whole_model(method, encoder, task, progress)
     return _fit_on_embeddings(method, encoder, task, progress)
 
@@ -102,7 +102,7 @@ def whole_model_width(encoder: Pretrained | None) -> int | None:
 
 
 def _fit_on_embeddings(
-    method: Scratch | Features | FineTune | GradualUnfreeze | LowRank,
+    method: Features | FineTune | GradualUnfreeze | LowRank,
     encoder: Pretrained,
     task: Task,
     progress: Progress,
@@ -112,7 +112,7 @@ def _fit_on_embeddings(
             f"the transfer {name_of(method)!r} is for encoders that replace the whole model, such "
             "as bert; what replaces the embedding layer has probe, frozen and finetune"
         )
-    if reads_in_context(encoder) and not isinstance(method, Scratch):
+    if reads_in_context(encoder):
         return fit_in_context(method, encoder, task, progress)
     return _fit_pipeline(method, encoder, task, progress)
 
