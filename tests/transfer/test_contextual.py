@@ -18,6 +18,7 @@ from headstart.transfer.fitted import ContextualModel
 from headstart.transfer.loading import load
 from headstart.transfer.methods import Features, FineTune, Layers, Probe, Scratch, Training
 from headstart.transfer.token_states import TokenStates, token_states
+from headstart.transfer.token_tagger import TokenTagger
 
 BRIEF = Training(hidden=4, batch_size=8, min_steps=5, max_steps=8, evaluate_every=4, patience=1)
 TRANSFERS = {
@@ -279,13 +280,12 @@ def test_cove_alone_reads_no_word_vector(word_vectors, readers, task, monkeypatc
 
 
 def test_settings_of_layers_are_no_others_business(encoder, whole, task):
-    odd = Layers(word_vectors=False, layer_norm=True, output=True)
+    odd = Features(layers=Layers(word_vectors=False, layer_norm=True, output=True), training=BRIEF)
+    words, tags = [["good1"], ["bad1"]] * 2, [["A"], ["B"]] * 2
     for start in (encoder, whole):
-        fits = [
-            TextClassifier(start, Features(layers=layers, training=BRIEF)).fit(*task)
-            for layers in (Layers(), odd)
-        ]
-        assert np.array_equal(*(fit.predict_proba(TEXTS) for fit in fits))
+        for estimator, given in ((TextClassifier, task), (TokenTagger, (words, tags))):
+            with pytest.raises(SettingsError, match="'layers' of 'frozen' is for CoVe and ELMo"):
+                estimator(start, odd).fit(*given)
 
 
 # What is refused

@@ -12,6 +12,7 @@ from headstart.transfer.methods import (
     Features,
     FineTune,
     GradualUnfreeze,
+    Layers,
     LowRank,
     Majority,
     Probe,
@@ -19,6 +20,7 @@ from headstart.transfer.methods import (
     TfIdf,
     Training,
     as_plain,
+    check_is_read,
     from_plain,
     method_of,
     name_of,
@@ -139,12 +141,64 @@ def test_what_is_no_method_is_refused():
 def test_what_depends_on_the_encoder_is_filled_in_and_nothing_else(name, width):
     method = METHODS[name]()
     filled = with_defaults(method, whole_model=width)
+    unread = ("encoder_rate", "embedding_rate") if width else ()
     for field in dataclasses.fields(method):
+        if field.name in unread:
+            assert getattr(filled, field.name) is None
+            continue
         before, after = getattr(method, field.name), getattr(filled, field.name)
         optional = field.name == "pooling" and name == "finetune"
         assert after == before if before is not None or optional else after is not None
     assert with_defaults(filled, whole_model=width) == filled
     assert with_defaults(filled, whole_model=5) == filled
+
+
+KINDS = {
+    "vectors": {"whole_model": None},
+    "in context": {"whole_model": None, "in_context": True},
+    "whole": {"whole_model": 64},
+    "gpt": {"whole_model": 64, "is_gpt": True},
+}
+READ_BY = [
+    (Scratch(width=7), {"vectors", "in context"}),
+    (Scratch(embedding_rate=0.5), {"vectors", "in context"}),
+    (FineTune(encoder_rate=0.5), {"vectors", "in context"}),
+    (FineTune(layers=Layers(output=True)), {"in context"}),
+    (Features(layers=Layers(output=True)), {"in context"}),
+    (FineTune(layer_decay=0.5), {"whole", "gpt"}),
+    (FineTune(pooling="last"), {"whole", "gpt"}),
+    (FineTune(lm_coef=7.0), {"gpt"}),
+    (FineTune(task_coef=7.0), {"gpt"}),
+    (FineTune(learning_rate=0.5), set(KINDS)),
+    (Probe(pooling="max"), set(KINDS)),
+]
+
+
+@pytest.mark.parametrize(("method", "readers"), READ_BY, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_setting_that_an_encoder_does_not_read_is_refused(kind, method, readers):
+    if kind in readers:
+        check_is_read(method, "mine", **KINDS[kind])
+        return
+    message = rf"the setting '\w+' of '{name_of(method)}' is for .*, and mine does not read it"
+    with pytest.raises(SettingsError, match=message):
+        check_is_read(method, "mine", **KINDS[kind])
+
+
+@pytest.mark.parametrize("method", [FineTune(pooling="mean"), Probe(pooling="max")])
+def test_a_tagger_has_no_pooling(method):
+    with pytest.raises(SettingsError, match=r"the setting 'pooling' of .* is for whole texts"):
+        check_is_read(method, "mine", whole_model=64, tags=True)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_filled_in_is_read_again(kind, name):
+    settings = {key: value for key, value in KINDS[kind].items() if key != "is_gpt"}
+    check_is_read(with_defaults(METHODS[name](), **settings), "mine", **KINDS[kind])
+    # As older versions filled them in.
+    check_is_read(FineTune(encoder_rate=0.04 / 64), "mine", whole_model=64)
+    check_is_read(Scratch(embedding_rate=0.2), "mine", whole_model=64)
 
 
 def test_narrow_models_are_trained_at_higher_rates_than_wide_ones():

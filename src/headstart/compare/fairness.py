@@ -117,7 +117,7 @@ def _learning_rates(methods: Mapping[Contestant, Method]) -> list[str]:
         match method:
             case Scratch(learning_rate=head, embedding_rate=vectors) if not one.encoder:
                 rate = f"{head:g} and {vectors:g} for its vectors"
-            case FineTune(learning_rate=head, encoder_rate=vectors) if head != vectors:
+            case FineTune(learning_rate=head, encoder_rate=vectors) if vectors is not None:
                 rate = f"{head:g} and {vectors:g} for its vectors"
             case FineTune() | GradualUnfreeze():
                 rate = f"{method.learning_rate:g} at its top"

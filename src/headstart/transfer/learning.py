@@ -14,6 +14,7 @@ from headstart.hub.bundle import Pretrained
 from headstart.hub.cards import card
 from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
+from headstart.models.gpt import Gpt
 from headstart.progress import SILENT, Progress
 from headstart.tasks.pairs import Pairs
 from headstart.tasks.targets import Target
@@ -24,6 +25,7 @@ from headstart.transfer.methods import (
     Method,
     Scratch,
     as_plain,
+    check_is_read,
     method_of,
     name_of,
     with_defaults,
@@ -90,6 +92,14 @@ def learn(
         method: Method = Scratch() if encoder is None else FineTune()
     else:
         method = method_of(estimator.transfer)
+    if encoder is not None:
+        check_is_read(
+            method,
+            encoder.name,
+            whole_model=whole_model_width(encoder),
+            in_context=reads_in_context(encoder),
+            is_gpt=isinstance(encoder.model, Gpt),
+        )
     started = time.perf_counter()
     task = Task(
         texts=texts,

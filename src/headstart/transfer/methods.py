@@ -303,7 +303,7 @@ def with_defaults(
     pairs: bool = False,
     labels: int = 0,
 ) -> Method:
-    """Return the method with every setting that depends on the encoder filled in.
+    """Return the method with every setting filled in that depends on the encoder and is read.
 
     Args:
         method: The method; what is not None in it stays.
@@ -324,7 +324,6 @@ def with_defaults(
         }
         if whole_model:
             defaults = {
-                "embedding_rate": 0.2,
                 "learning_rate": 2.5 * _RATE_TIMES_WIDTH / whole_model,
                 "training": _TUNING,
             }
@@ -338,13 +337,68 @@ def with_defaults(
             defaults["encoder_rate"] = 5e-4
         if whole_model:
             rate = _RATE_TIMES_WIDTH / whole_model
-            defaults = {"learning_rate": rate, "encoder_rate": rate, "training": _TUNING}
+            defaults = {"learning_rate": rate, "training": _TUNING}
     missing = {
         each.name: defaults[each.name]
         for each in fields(method)
         if each.name in defaults and getattr(method, each.name) is None
     }
     return replace(method, **missing)
+
+
+_PIPELINE, _WHOLE = "the shared pipeline", "encoders that replace the whole model"
+_READ_BY = {  # settings that not every encoder has a use for
+    "width": _PIPELINE,
+    "embedding_rate": _PIPELINE,
+    "encoder_rate": "word vectors, CoVe and ELMo",
+    "layers": "CoVe and ELMo",
+    "layer_decay": _WHOLE,
+    "pooling": _WHOLE,
+    "lm_coef": "GPT",
+    "task_coef": "GPT",
+}
+
+
+def check_is_read(
+    method: Method,
+    name: str,
+    *,
+    whole_model: int | None,
+    in_context: bool = False,
+    is_gpt: bool = False,
+    tags: bool = False,
+) -> None:
+    """Refuse a setting that an encoder does not read.
+
+    Args:
+        method: The method.
+        name: The encoder's.
+        whole_model: The width of an encoder that replaces the whole model, if it does.
+        in_context: Whether the encoder replaces the embedding layer and reads words in context.
+        is_gpt: Whether it is a GPT.
+        tags: Whether words are tagged, and no state stands for a whole text.
+
+    Raises:
+        SettingsError: A setting is no default and would have no effect.
+    """
+    readers = {_WHOLE} if whole_model else {_PIPELINE, _READ_BY["encoder_rate"]}
+    readers |= {reader for reader, one in (("CoVe and ELMo", in_context), ("GPT", is_gpt)) if one}
+    settings: dict[str, str] = dict(_READ_BY)
+    if tags:
+        settings["pooling"] = "whole texts"
+    elif isinstance(method, Probe):
+        del settings["pooling"]  # another one, which every encoder reads
+    filled = {}
+    if whole_model:  # by older versions, in what they saved
+        filled = {"encoder_rate": _RATE_TIMES_WIDTH / whole_model, "embedding_rate": 0.2}
+    for each in fields(method):
+        value, reader = getattr(method, each.name), settings.get(each.name)
+        unread = reader is not None and reader not in readers
+        if unread and value not in (each.default, filled.get(each.name)):
+            raise SettingsError(
+                f"the setting {each.name!r} of {name_of(method)!r} is for {reader}, and {name} "
+                "does not read it; leave it out"
+            )
 
 
 def _rounded(rate: float) -> float:

@@ -20,6 +20,7 @@ from headstart.hub.bundle import (
     write_folder,
 )
 from headstart.hub.proof import Proof
+from headstart.models.gpt import Gpt
 from headstart.progress import SILENT, Progress
 from headstart.tasks.taggers import legal_tags
 from headstart.tasks.tagging import (
@@ -41,6 +42,7 @@ from headstart.transfer.methods import (
     FineTune,
     Method,
     Scratch,
+    check_is_read,
     from_plain,
     method_of,
 )
@@ -147,9 +149,14 @@ class TokenTagger:
             method: Method = Scratch() if encoder is None else FineTune()
         else:
             method = method_of(self.transfer)
-        method = tagging_defaults(
-            method, whole_model=whole_model_width(encoder), in_context=reads_in_context(encoder)
-        )
+        kind: dict[str, Any] = {
+            "whole_model": whole_model_width(encoder),
+            "in_context": reads_in_context(encoder),
+        }
+        if encoder is not None:
+            is_gpt = isinstance(encoder.model, Gpt)
+            check_is_read(method, encoder.name, **kind, is_gpt=is_gpt, tags=True)
+        method = tagging_defaults(method, **kind)
         numbers = {tag: number for number, tag in enumerate(names)}
         started = time.perf_counter()
         task = TagTask(
