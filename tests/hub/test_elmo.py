@@ -1,5 +1,6 @@
 """ELMo pretrained by one call, saved, stopped and taken up again; and every word's vectors."""
 
+import copy
 import json
 import os
 import signal
@@ -180,6 +181,11 @@ def test_every_word_has_vectors_in_its_sentence(elmo):
     first, second = elmo.word_states([["The", "cat"], ["milk", "cat"]])
     np.testing.assert_array_equal(first[0, 1], second[0, 1])
     assert not np.array_equal(first[1, 1], second[1, 1])
+
+
+def test_nothing_is_dropped_of_a_model_that_was_left_in_training(elmo):
+    own = elmo.with_model(copy.deepcopy(elmo.model).train())  # it drops a tenth
+    assert all(map(np.array_equal, own.word_states(sentences()), elmo.word_states(sentences())))
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])

@@ -16,6 +16,7 @@ from headstart.hub.bundle import Pretrained
 from headstart.hub.foreign import elmo
 from headstart.models.blank import blank_weights
 from headstart.models.elmo import Elmo, ElmoConfig, State
+from headstart.models.interface import evaluating
 from headstart.progress import SILENT, Progress
 from headstart.tokenize.batches import Encoded, offsets_of
 from headstart.tokenize.characters import distinct_words, words_to_characters
@@ -100,7 +101,11 @@ class PretrainedElmo(Pretrained):
         found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(sentences)
         state: State | None = None
         read = 0
-        with torch.no_grad(), progress.stage("encoding", len(order), "sentences") as advance:
+        with (
+            torch.no_grad(),
+            evaluating(self.model),
+            progress.stage("encoding", len(order), "sentences") as advance,
+        ):
             normal = [self.tokenizer.normal(word) for word in words]
             ids_WC = torch.from_numpy(words_to_characters(normal)).long()
             tokens_WP = F.pad(self.model.tokens(ids_WC), (0, 0, 0, 1))  # the last: no word
