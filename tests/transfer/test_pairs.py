@@ -143,7 +143,9 @@ def test_the_probe_of_a_whole_model_reads_what_will_be_trained(
     model = WholeModel(start.model, 2, pooling=method.pooling, dropout=0.0, orders=orders).eval()
     with torch.no_grad():
         expected, _ = model.pool(model.batch(start.encoded, np.arange(20)))
-    assert start._pooled(method.pooling) == pytest.approx(expected.numpy(), abs=2e-2)
+    assert start._read([method.pooling])[method.pooling] == pytest.approx(
+        expected.numpy(), abs=2e-2
+    )
 
 
 def test_both_orders_of_a_symmetric_pair_are_added(whole_models, pair_task):

@@ -20,6 +20,7 @@ from headstart.training import precision
 from headstart.transfer import whole_models as module
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.features import StatesMemory, quick_reading, text_states
+from headstart.transfer.fitted import whole_model_states
 from headstart.transfer.methods import (
     Features,
     FineTune,
@@ -437,6 +438,39 @@ def test_training_starts_from_the_best_layer_on_the_frozen_states(whole, task):
     with torch.no_grad():
         right = model(packed)[0].argmax(1).numpy() == start.task.target.labels
     assert right.mean() > 0.9
+
+
+@pytest.mark.parametrize("pooling", [None, "mean"])
+def test_texts_are_read_once_for_whatever_could_stand_for_them(pooling, whole, task, monkeypatch):
+    read = []
+
+    def counted(model, encoded, poolings):
+        read.append(poolings)
+        return whole_model_states(model, encoded, poolings)
+
+    def counted_texts(*arguments, **settings):
+        read.append("texts")
+        return text_states(*arguments, **settings)
+
+    monkeypatch.setattr(module, "whole_model_states", counted)
+    monkeypatch.setattr(module, "text_states", counted_texts)
+    start = started(FineTune(pooling=pooling, training=BRIEF), whole, task)
+    start.choose_pooling()
+    start.fresh(np.arange(20))
+    assert len(read) == 1
+
+
+def test_states_of_several_poolings_are_those_of_each(whole_models, task):
+    start = started(FineTune(training=BRIEF), whole_models["gpt"], task)
+    model = WholeModel(start.model, 2, pooling="mean", dropout=0.0)
+    both = whole_model_states(model, start.encoded, ["last", "mean"])
+    for pooling in ("last", "mean"):
+        alone = whole_model_states(model, start.encoded, [pooling])[pooling]
+        assert np.array_equal(both[pooling], alone)
+        model.pooling = pooling
+        with torch.inference_mode():
+            expected = model.pool(model.batch(start.encoded, np.arange(20)))[0]
+        assert alone == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 def test_a_memory_of_states_changes_no_result(whole, task):

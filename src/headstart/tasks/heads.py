@@ -79,10 +79,15 @@ class WholeModel(nn.Module):
             first_ND = first_states(self.encoder, packed)
             return self.encoder.pool(first_ND), first_ND
         states = last_states(self.encoder, packed)
-        if self.pooling == "mean":
-            return mean_states(states, packed), states
-        ends_N = packed.last_N if self.pooling == "last" else packed.first_N
-        return states[torch.from_numpy(ends_N)], states
+        return states_of_texts(states, packed, self.pooling), states
+
+
+def states_of_texts(states: Tensor, packed: Packed, pooling: Pooling) -> Tensor:
+    """Return what stands for each text `[N, D]`, of the last states at every position."""
+    if pooling == "mean":
+        return mean_states(states, packed)
+    ends_N = packed.last_N if pooling == "last" else packed.first_N
+    return states[torch.from_numpy(ends_N)]
 
 
 def sum_of_orders(states: Tensor, orders: int) -> Tensor:

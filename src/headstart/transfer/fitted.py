@@ -19,7 +19,7 @@ from headstart.models.bert_openvino import OpenVinoBert, openvino_reader
 from headstart.models.gpt import Gpt
 from headstart.models.interface import Pooling, evaluating
 from headstart.models.word_vectors import WordVectors
-from headstart.tasks.heads import WholeModel, sum_of_orders
+from headstart.tasks.heads import WholeModel, last_states, states_of_texts, sum_of_orders
 from headstart.tasks.pairs import Pairs, combined, num_orders, num_sides
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tasks.targets import Scores
@@ -401,14 +401,19 @@ def _scores_by(reader: OpenVinoBert, model: WholeModel, encoded: Encoded) -> Sco
     return scores.float().numpy()
 
 
-def whole_model_states(model: WholeModel, encoded: Encoded) -> NDArray[np.float32]:
-    """Return what stands for each text `[texts, width]`, in evaluation mode."""
-    return _in_batches(
-        model,
-        lambda packed: model.pool(packed)[0],
-        encoded,
-        np.arange(len(encoded) // model.orders),
-    )
+def whole_model_states(
+    model: WholeModel, encoded: Encoded, poolings: Sequence[Pooling]
+) -> dict[Pooling, Floats]:
+    """Return what could stand for each text, each `[texts, width]`, from a single reading."""
+
+    def compute(packed: Packed) -> Tensor:
+        states = last_states(model.encoder, packed)
+        found = (states_of_texts(states, packed, pooling) for pooling in poolings)
+        return torch.cat([sum_of_orders(each, model.orders).float() for each in found], -1)
+
+    every = _in_batches(model, compute, encoded, np.arange(len(encoded) // model.orders))
+    parts = np.split(every, len(poolings), axis=1)
+    return dict(zip(poolings, map(np.ascontiguousarray, parts), strict=True))
 
 
 def _in_batches(

@@ -5,7 +5,7 @@ the model is trained anew on all of them. Shapes: N texts, T tokens, D width, C 
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -164,7 +164,6 @@ class _Start:
             self.model = with_random_weights(self.model, task.seed)
         self.encoded, self.truncated = self.reading.encode(encoder, task.texts)
         self.states: dict[Pooling, Floats] = {}
-        self.summaries: Floats | None = None  # what `text_states` says, of all poolings at once
 
     def choose_pooling(self) -> None:
         """Let parts of the labels choose what stands for a text, unless the method says it.
@@ -176,8 +175,9 @@ class _Start:
         asked = isinstance(self.method, FineTune) and self.method.pooling
         if asked or isinstance(self.method, Scratch):
             return
+        self.states = self._read(list(dict.fromkeys((self.reading.pooling, _MEAN))))
         losses: dict[Pooling, float] = {}
-        for pooling in dict.fromkeys((self.reading.pooling, _MEAN)):
+        for pooling in self.states:
             losses[pooling] = 0.0
             for part in range(_PARTS):
                 rows, held_out = self.task.parts(seed=derive(self.task.seed, "pooling", part))
@@ -238,30 +238,33 @@ class _Start:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return weight and bias of a linear layer on the frozen states of these rows."""
         if pooling not in self.states:
-            self.states[pooling] = self._pooled(pooling)
+            self.states = self._read([pooling])
         has_bias = not isinstance(self.model, Gpt)  # as its classifier
         return first_head(self.task.target, self.states[pooling][rows], rows, intercept=has_bias)
 
-    def _pooled(self, pooling: Pooling) -> Floats:
+    def _read(self, poolings: Sequence[Pooling]) -> dict[Pooling, Floats]:
+        """Return what could stand for each text, frozen, from a single reading."""
         orders = num_orders(self.task.pairs)
         if isinstance(self.model, Gpt):  # its new tokens are no part of what was pretrained
             outputs = self.task.target.outputs
-            model = WholeModel(self.model, outputs, pooling=pooling, dropout=0.0, orders=orders)
+            model = WholeModel(self.model, outputs, pooling=_MEAN, dropout=0.0, orders=orders)
             with quick_reading():
-                return whole_model_states(model, self.encoded)
-        if self.summaries is None:
-            with quick_reading():
-                self.summaries = text_states(
-                    self.encoder,
-                    self.task.texts,
-                    max_tokens=self.reading.max_tokens,
-                    pairs=self.task.pairs,
-                )
-        own = torch.from_numpy(pooled(self.summaries, pooling))
-        if isinstance(self.model, Bert) and pooling == "cls":
-            with torch.inference_mode():
-                own = self.model.pool(own.to(device_of(self.model))).cpu()
-        return sum_of_orders(own, orders).numpy()
+                return whole_model_states(model, self.encoded, poolings)
+        with quick_reading():
+            summaries = text_states(
+                self.encoder,
+                self.task.texts,
+                max_tokens=self.reading.max_tokens,
+                pairs=self.task.pairs,
+            )
+        found: dict[Pooling, Floats] = {}
+        for pooling in poolings:
+            own = torch.from_numpy(pooled(summaries, pooling))
+            if isinstance(self.model, Bert) and pooling == "cls":
+                with torch.inference_mode():
+                    own = self.model.pool(own.to(device_of(self.model))).cpu()
+            found[pooling] = sum_of_orders(own, orders).numpy()
+        return found
 
 
 def _start_of(
