@@ -138,6 +138,20 @@ def test_weights_that_their_user_froze_are_trained_all_the_same(reader, fitted, 
     assert not any(parameter.requires_grad for parameter in own.model.parameters())
 
 
+@pytest.mark.parametrize("name", ["frozen", "finetune"])
+def test_states_are_kept_through_a_fit_only_where_they_are_read(name, reader, task, monkeypatch):
+    kept = []
+    fitted = contextual._Start.fitted
+
+    def seen(start, pipeline):
+        kept.append(start.states)
+        return fitted(start, pipeline)
+
+    monkeypatch.setattr(contextual._Start, "fitted", seen)
+    TextClassifier(reader, TRANSFERS[name]).fit(*task)
+    assert (kept == [None]) == (name == "finetune")
+
+
 class Impatient:
     """Progress that ends the work at its second step."""
 
@@ -205,8 +219,7 @@ def planted(monkeypatch):
     """Let one layer alone know the answer; the others are noise."""
 
     def plant(layer):
-        def states(encoder, texts, *, max_tokens, progress=None):
-            encoded, _ = encoder.inputs(texts, max_tokens)
+        def states(encoder, texts, *, max_tokens, encoded, progress=None):
             random = np.random.default_rng(0)
             values = random.normal(size=(len(encoded.ids), 3, 12))
             says = [word.startswith("good") for text in texts for word in text.split()]

@@ -10,6 +10,8 @@ from headstart.errors import DataError, NonFiniteError, SettingsError, TransferE
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.progress import SILENT
 from headstart.tokenize.batches import Encoded
+from headstart.tokenize.subwords import SubwordTokenizer
+from headstart.tokenize.words import WordTokenizer
 from headstart.transfer import fitting
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import Features, FineTune, Probe, Scratch, TfIdf, Training
@@ -153,6 +155,25 @@ def test_a_probed_encoder_that_changes_is_an_error(encoder, task, monkeypatch):
     monkeypatch.setattr(fitting, "pooled_features", pool_and_change)
     with pytest.raises(TransferError, match="changed during training"):
         TextClassifier(own, Probe()).fit(*task)
+
+
+@pytest.mark.parametrize("kind", ["glove", "bert", "gpt", "cove"])
+@pytest.mark.parametrize("name", ["probe", "frozen", "finetune"])
+def test_texts_are_cut_into_tokens_once(
+    name, kind, encoder, whole_models, readers, task, brief, monkeypatch
+):
+    own, cut = {"glove": encoder, **whole_models, **readers}[kind], []
+    for tokenizer in (WordTokenizer, SubwordTokenizer):
+        encode = tokenizer.encode_batch
+
+        def counted(self, texts, encode=encode):
+            cut.append(texts)
+            return encode(self, texts)
+
+        monkeypatch.setattr(tokenizer, "encode_batch", counted)
+    classifier = TextClassifier(own, in_brief(name, brief)).fit(*task)
+    assert sum(len(texts) for texts in cut) == len(task[0])
+    assert classifier.proof_.words_covered == classifier.proof_.words
 
 
 class Largest(TorchDispatchMode):

@@ -205,22 +205,26 @@ class Pretrained:
         moved: Any = deepcopy(self.model)
         return self.with_model(moved.to(place))
 
-    def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
+    def ids(self, texts: Sequence[str] | Encoded) -> Encoded:
+        """Return the tokenizer's ids of texts, or of what has ids already, these."""
+        return texts if isinstance(texts, Encoded) else self.tokenizer.encode_batch(texts)
+
+    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
         """Return texts as the encoder reads them, and how many were cut.
 
         Args:
-            texts: The texts.
+            texts: The texts, or what `ids` returned of them.
             max_tokens: Ids of a text, special tokens included; what comes after them is cut.
         """
-        return self.tokenizer.encode_batch(texts).truncate(max_tokens)
+        return self.ids(texts).truncate(max_tokens)
 
     def pair_inputs(
-        self, texts: Sequence[str], max_tokens: int, *, both_orders: bool
+        self, texts: Sequence[str] | Encoded, max_tokens: int, *, both_orders: bool
     ) -> tuple[Encoded, int]:
         """Return pairs of texts as the encoder reads both at once, and how many were cut.
 
         Args:
-            texts: All the first texts, and then all the second ones.
+            texts: All the first texts, and then all the second ones; or what `ids` returned of all.
             max_tokens: Ids of a pair, special tokens included; the longer text's end is cut.
             both_orders: Whether all pairs follow once more, the second text first.
 
@@ -228,7 +232,7 @@ class Pretrained:
             SettingsError: There is no room for a pair.
         """
         nothing = Frame(before=(), between=(), after=())
-        encoded = self.tokenizer.encode_batch(texts)
+        encoded = self.ids(texts)
         return join_pairs(encoded, nothing, max_tokens, both_orders=both_orders)
 
 

@@ -55,18 +55,24 @@ class PretrainedElmo(Pretrained):
         config = {**asdict(model.config), **(settings or {})}
         return cls("elmo", model.eval(), tokenizer, config=config, lineage=lineage)
 
-    def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
-        """Return the characters of texts' words, and how many texts were cut.
-
-        Args:
-            texts: The texts.
-            max_tokens: Words of a text; what comes after them is cut.
-        """
+    def ids(self, texts: Sequence[str] | Encoded) -> Encoded:
+        """Return the characters of texts' words, or of what has them already, these."""
+        if isinstance(texts, Encoded):
+            return texts
         sentences = [self.tokenizer.words(text) for text in texts]
         words, numbers = distinct_words(sentences)
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         ids = words_to_characters(words).astype(np.int32)[numbers]
-        return Encoded(ids, offsets_of(lengths)).truncate(max_tokens)
+        return Encoded(ids, offsets_of(lengths))
+
+    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
+        """Return the characters of texts' words, and how many texts were cut.
+
+        Args:
+            texts: The texts, or what `ids` returned of them.
+            max_tokens: Words of a text; what comes after them is cut.
+        """
+        return self.ids(texts).truncate(max_tokens)
 
     def word_states(
         self,

@@ -75,11 +75,11 @@ class PretrainedBert(Pretrained):
         config = {**asdict(model.config), "family": family, "pooling": pooling, **(settings or {})}
         return cls("bert", model.eval(), tokenizer, config=config, lineage=lineage)
 
-    def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
+    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
         """Return `[CLS] text [SEP]` for every text, and how many were cut to fit.
 
         Args:
-            texts: The texts.
+            texts: The texts, or what `ids` returned of them.
             max_tokens: Ids of a text, special tokens included; never more than the model's
                 positions.
 
@@ -88,11 +88,11 @@ class PretrainedBert(Pretrained):
         """
         room = _room(max_tokens, self.model.config.positions, around=2)
         cls, sep = _frame(self.tokenizer)
-        encoded, cut = self.tokenizer.encode_batch(texts).truncate(room)
+        encoded, cut = self.ids(texts).truncate(room)
         return encoded.surround([cls], [sep]), cut
 
     def pair_inputs(
-        self, texts: Sequence[str], max_tokens: int, *, both_orders: bool
+        self, texts: Sequence[str] | Encoded, max_tokens: int, *, both_orders: bool
     ) -> tuple[Encoded, int]:
         """Return `[CLS] first [SEP] second [SEP]` for every pair, and how many were cut to fit.
 
@@ -103,7 +103,7 @@ class PretrainedBert(Pretrained):
             SettingsError: There is no room for a pair.
         """
         return join_pairs(
-            self.tokenizer.encode_batch(texts),
+            self.ids(texts),
             _pair_frame(self.tokenizer, self.config),
             min(max_tokens, self.model.config.positions),
             both_orders=both_orders,
@@ -196,13 +196,13 @@ class PretrainedGpt(Pretrained):
         end = self.tokenizer.specials.end
         return [] if end is None else [end]
 
-    def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
+    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
         """Return every text after the token that ends the one before, and how many were cut.
 
         GPT-1 has no such token. An empty text without it is one token of padding.
 
         Args:
-            texts: The texts.
+            texts: The texts, or what `ids` returned of them.
             max_tokens: Ids of a text, special tokens included; never more than the model's
                 positions.
 
@@ -210,7 +210,7 @@ class PretrainedGpt(Pretrained):
             SettingsError: There is no room for a text.
         """
         room = _room(max_tokens, self.model.config.positions, around=len(self._start))
-        encoded, cut = self.tokenizer.encode_batch(texts).truncate(room)
+        encoded, cut = self.ids(texts).truncate(room)
         if self._start:
             return encoded.surround(self._start, []), cut
         if not encoded.lengths.all():
@@ -221,7 +221,7 @@ class PretrainedGpt(Pretrained):
         return encoded, cut
 
     def pair_inputs(
-        self, texts: Sequence[str], max_tokens: int, *, both_orders: bool
+        self, texts: Sequence[str] | Encoded, max_tokens: int, *, both_orders: bool
     ) -> tuple[Encoded, int]:
         """Return every pair with the token that ends a text before each, and how many were cut.
 
@@ -233,7 +233,7 @@ class PretrainedGpt(Pretrained):
         """
         between = self._start or [openai_gpt.padding_id(self.tokenizer.specials) or 0]
         return join_pairs(
-            self.tokenizer.encode_batch(texts),
+            self.ids(texts),
             Frame(before=self._start, between=between, after=()),
             min(max_tokens, self.model.config.positions),
             both_orders=both_orders,

@@ -45,11 +45,11 @@ class PretrainedTransformer(Pretrained):
     def _segments(self) -> bool:
         return self.model.takes_segments and self.config.get("pair_segments", True)
 
-    def inputs(self, texts: Sequence[str], max_tokens: int) -> tuple[Encoded, int]:
+    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
         """Return texts with the special tokens around them, and how many were cut to fit.
 
         Args:
-            texts: The texts.
+            texts: The texts, or what `ids` returned of them.
             max_tokens: Ids of a text, special tokens included; never more than the model's
                 positions.
 
@@ -61,11 +61,11 @@ class PretrainedTransformer(Pretrained):
         if max_tokens <= around:
             raise SettingsError(f"max_tokens must be above {around}, got {max_tokens}")
         room = min(max_tokens, self.config["positions"] or max_tokens) - around
-        encoded, cut = self.tokenizer.encode_batch(texts).truncate(room)
+        encoded, cut = self.ids(texts).truncate(room)
         return encoded.surround(before, after), cut
 
     def pair_inputs(
-        self, texts: Sequence[str], max_tokens: int, *, both_orders: bool
+        self, texts: Sequence[str] | Encoded, max_tokens: int, *, both_orders: bool
     ) -> tuple[Encoded, int]:
         """Return pairs with the special tokens around and between the texts, and how many were cut.
 
@@ -76,7 +76,7 @@ class PretrainedTransformer(Pretrained):
         """
         frame = Frame(**{name: self.config[name] for name in ("before", "between", "after")})
         return join_pairs(
-            self.tokenizer.encode_batch(texts),
+            self.ids(texts),
             frame,
             min(max_tokens, self.config["positions"] or max_tokens),
             both_orders=both_orders,

@@ -114,11 +114,17 @@ class _Start:
         self.method, self.encoder, self.task = method, encoder, task
         self.training: Training = method.training
         self.layers: Layers = method.layers
-        self.encoded, self.truncated = encoder.inputs(task.texts, task.max_tokens)
-        self.states = token_states(
-            encoder, task.texts, max_tokens=task.max_tokens, progress=progress
+        self.ids = encoder.ids(task.texts)
+        self.encoded, self.truncated = encoder.inputs(self.ids, task.max_tokens)
+        states = token_states(
+            encoder,
+            task.texts,
+            max_tokens=task.max_tokens,
+            encoded=self.encoded,
+            progress=progress,
         )
-        self.scale_LD = layer_scales(encoder, self.states.values)
+        self.scale_LD = layer_scales(encoder, states.values)
+        self.states = states if self.is_frozen else None  # trained, it will say others
 
     @property
     def is_frozen(self) -> bool:
@@ -139,12 +145,11 @@ class _Start:
 
     def scores(self, pipeline: TextPipeline, rows: Rows) -> NDArray[np.float32]:
         """Return the scores of some of the examples `[rows, outputs]`, in evaluation mode."""
-        states = self.states if self.is_frozen else None
-        return contextual_scores(pipeline, self.encoded, states, rows)
+        return contextual_scores(pipeline, self.encoded, self.states, rows)
 
     def proof(self) -> Proof:
         """Say what of the encoder the pipeline starts with: all of it."""
-        known = coverage(self.encoder, self.task.texts)
+        known = coverage(self.encoder, self.task.texts, self.ids)
         tensors = self.encoder.tensors()
         return Proof.of_all(self.encoder.name, tensors, known, frozen=self.is_frozen)
 
@@ -234,7 +239,7 @@ def _train(
     def compute_loss(batch: Rows) -> tuple[Tensor, Tensor]:
         pipeline.train()
         sides = pipeline.text_rows(batch, start.encoded)
-        if start.is_frozen:
+        if start.states is not None:
             start.encoder.model.eval()  # type: ignore[attr-defined]  # it is everybody's
             scores_BC = pipeline.read(*start.states.pad(sides))
         else:

@@ -34,14 +34,18 @@ def pooled_features(
     *,
     pooling: str,
     max_tokens: int,
+    encoded: Encoded | None = None,
     progress: Progress = SILENT,
 ) -> Floats:
     """Return one vector a text `[texts, width]`, or `[texts, 2 * width]` for `mean+max`.
 
-    A text without tokens is all zeros; a text's tokens after `max_tokens` are not read.
+    A text without tokens is all zeros; a text's tokens after `max_tokens` are not read. Who has
+    what `read_inputs` returned gives it as `encoded`.
     """
     _, width = task_shape(encoder.model)
-    features = text_states(encoder, texts, max_tokens=max_tokens, progress=progress)
+    features = text_states(
+        encoder, texts, max_tokens=max_tokens, encoded=encoded, progress=progress
+    )
     highest, mean = features[:, :width], features[:, width : 2 * width]
     return {"mean": mean, "max": highest, "mean+max": features[:, : 2 * width]}[pooling]
 
@@ -52,6 +56,7 @@ def text_states(
     *,
     max_tokens: int,
     pairs: Pairs = None,
+    encoded: Encoded | None = None,
     progress: Progress = SILENT,
 ) -> Floats:
     """Return max, mean, first and last of each text's states `[texts, 4 * width]`.
@@ -59,17 +64,19 @@ def text_states(
     What replaces the embedding layer has no first and last, `[texts, 2 * width]`: word vectors, and
     the mean of the layers of what reads words in context. What replaces the whole model may read
     both texts of a pair at once; of symmetric pairs, first all in their order and then all swapped.
+    Who has what `read_inputs` returned gives it as `encoded`.
     """
     if reads_in_context(encoder):
         return _pooled_tokens(
-            token_states(encoder, texts, max_tokens=max_tokens, progress=progress)
+            token_states(encoder, texts, max_tokens=max_tokens, encoded=encoded, progress=progress)
         )
     read = texts if pairs is None else _in_pairs(texts, pairs)
     remembered = "memory" if pairs is None else "pair_memory"
     memory: StatesMemory | None = getattr(encoder, remembered, None)
     if memory is not None and memory.knows(read, max_tokens):
         return memory.recall(read)
-    encoded, _ = read_inputs(encoder, texts, max_tokens, pairs)
+    if encoded is None:
+        encoded, _ = read_inputs(encoder, texts, max_tokens, pairs)
     summaries = 2 if isinstance(encoder.model, WordVectors) else 4
     states = np.zeros((len(encoded), summaries * encoder.model.width), np.float32)
     with (
@@ -84,7 +91,7 @@ def text_states(
 
 
 def read_inputs(
-    encoder: Pretrained, texts: Sequence[str], max_tokens: int, pairs: Pairs
+    encoder: Pretrained, texts: Sequence[str] | Encoded, max_tokens: int, pairs: Pairs
 ) -> tuple[Encoded, int]:
     """Return texts, or pairs joined, as a whole model reads them, and how many were cut."""
     if pairs is None:
@@ -167,15 +174,18 @@ def frozen_states(
     *,
     max_tokens: int,
     pairs: Pairs,
+    encoded: Encoded | None = None,
     progress: Progress = SILENT,
 ) -> Floats:
     """Return what a head on frozen states reads of each text, or of each pair.
 
     Of pairs read at once in both orders it is the sum; of those whose texts are read alone, both
-    sides combined.
+    sides combined. Who has what `read_inputs` returned gives it as `encoded`.
     """
     at_once = pairs if reads_pairs_at_once(encoder) else None
-    states = text_states(encoder, texts, max_tokens=max_tokens, pairs=at_once, progress=progress)
+    states = text_states(
+        encoder, texts, max_tokens=max_tokens, pairs=at_once, encoded=encoded, progress=progress
+    )
     found = head_states(states, encoder.pooling)
     if at_once is None:
         both: Floats = combined(found, pairs)

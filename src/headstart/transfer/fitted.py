@@ -212,7 +212,9 @@ class ContextualModel:
             encoded, _ = self.encoder.inputs(some, self.max_tokens)
             states = None
             if self.frozen:
-                states = token_states(self.encoder, some, max_tokens=self.max_tokens)
+                states = token_states(
+                    self.encoder, some, max_tokens=self.max_tokens, encoded=encoded
+                )
             found[rows] = contextual_scores(self.pipeline, encoded, states, np.arange(len(rows)))
         return found
 
@@ -300,11 +302,11 @@ class Reading:
     between: tuple[int, ...] = ()
     pairs: Pairs = None
 
-    def encode(self, encoder: Pretrained, texts: Sequence[str]) -> tuple[Encoded, int]:
+    def encode(self, encoder: Pretrained, texts: Sequence[str] | Encoded) -> tuple[Encoded, int]:
         """Return the ids of texts or pairs, special ones included, and how many were cut."""
         if not self.before + self.after:
             return read_inputs(encoder, texts, self.max_tokens, self.pairs)
-        encoded = encoder.tokenizer.encode_batch(texts)
+        encoded = encoder.ids(texts)
         if self.pairs is not None:
             frame = Frame(before=self.before, between=self.between, after=self.after)
             return join_pairs(

@@ -23,7 +23,7 @@ from headstart.seeds import derive
 from headstart.tasks.pairs import combined
 from headstart.tasks.pipelines import TextPipeline
 from headstart.tasks.targets import Scores
-from headstart.tokenize.batches import endless_batches, pad
+from headstart.tokenize.batches import Encoded, endless_batches, pad
 from headstart.tokenize.pairs import padded_lengths
 from headstart.tokenize.words import UNKNOWN_ID, WordTokenizer
 from headstart.training.loop import train
@@ -153,7 +153,9 @@ def _fit_tfidf(method: TfIdf, task: Task, progress: Progress) -> Fit:
 
 def _fit_probe(method: Probe, encoder: Pretrained, task: Task, progress: Progress) -> Fit:
     frozen = encoder.tensors()
-    proof = Proof.of_all(encoder.name, frozen, coverage(encoder, task.texts))
+    ids = encoder.ids(task.texts)
+    encoded, truncated = encoder.inputs(ids, task.max_tokens)
+    proof = Proof.of_all(encoder.name, frozen, coverage(encoder, task.texts, ids))
     proof.check()
     with quick_reading():
         features = pooled_features(
@@ -161,6 +163,7 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task, progress: Progres
             task.texts,
             pooling=method.pooling,
             max_tokens=task.max_tokens,
+            encoded=encoded,
             progress=progress,
         )
     scale = 1.0 / max(float(np.sqrt(np.square(features).mean())), 1e-12)
@@ -178,7 +181,6 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: Task, progress: Progres
     result = _choose_strength(method.strengths, fit_rows, scores, task, progress)
     proof = proof.after(frozen, encoder.tensors())
     proof.check()
-    _, truncated = encoder.inputs(task.texts, task.max_tokens)
     return replace(result, proof=proof, truncated=truncated)
 
 
@@ -213,16 +215,16 @@ def _fit_pipeline(
     progress: Progress,
 ) -> Fit:
     with torch.random.fork_rng(devices=[]):  # dropout and fresh weights draw from the global stream
-        start = _starting_point(method, encoder, task)
+        ids = None if encoder is None else encoder.ids(task.texts)
+        start = _starting_point(method, encoder, task, ids)
         rows, held_out = task.parts()
         steps, validation = _search_steps(method, start, task, rows, held_out, progress)
         pipeline = _new_pipeline(method, start, task)
         proof, before = None, embedded(pipeline).clone()
         frozen = isinstance(method, Features)
-        if encoder is not None:
-            proof = proof_before(
-                encoder, start, before, coverage(encoder, task.texts), frozen=frozen
-            )
+        if encoder is not None and ids is not None:
+            known = coverage(encoder, task.texts, ids)
+            proof = proof_before(encoder, start, before, known, frozen=frozen)
             proof.check()
         everything = np.arange(len(task))
         with progress.stage("fitting on all labels", steps, "steps") as advance:
@@ -250,7 +252,10 @@ def _fit_pipeline(
 
 
 def _starting_point(
-    method: Scratch | Features | FineTune, encoder: Pretrained | None, task: Task
+    method: Scratch | Features | FineTune,
+    encoder: Pretrained | None,
+    task: Task,
+    ids: Encoded | None,
 ) -> StartingPoint:
     if isinstance(method, Scratch):
         tokenizer = WordTokenizer.train(task.texts, min_count=1)
@@ -258,9 +263,9 @@ def _starting_point(
         start = fresh_start(tokenizer, encoded, width=method.width, seed=task.seed)
         start.vectors[UNKNOWN_ID] = 0.0  # never trained: no word of the labelled texts is unknown
         return replace(start, truncated=cut)
-    if encoder is None or not isinstance(encoder.model, WordVectors):
+    if encoder is None or ids is None or not isinstance(encoder.model, WordVectors):
         raise SettingsError("only word vectors can replace the embedding layer")
-    encoded, cut = encoder.tokenizer.encode_batch(task.texts).truncate(task.max_tokens)
+    encoded, cut = ids.truncate(task.max_tokens)
     return replace(pretrained_start(encoder, encoded), truncated=cut)
 
 

@@ -12,7 +12,7 @@ from headstart.hub.proof import Proof
 from headstart.models.elmo import Elmo
 from headstart.tasks.pairs import Pairs, num_sides
 from headstart.tasks.targets import Scores, Target
-from headstart.tokenize.batches import Rows
+from headstart.tokenize.batches import Encoded, Rows
 from headstart.tokenize.pairs import rows_of_sides
 from headstart.transfer.fitted import Fitted
 from headstart.transfer.stopping import Validation
@@ -71,14 +71,19 @@ class Fit:
     proof: Proof | None = None
 
 
-def coverage(encoder: Pretrained, texts: Sequence[str]) -> dict[str, Any]:
-    """Say how much of the texts' vocabulary the encoder knows."""
+def coverage(encoder: Pretrained, texts: Sequence[str], encoded: Encoded) -> dict[str, Any]:
+    """Say how much of the texts' vocabulary the encoder knows.
+
+    Args:
+        encoder: The encoder.
+        texts: The texts.
+        encoded: What its `ids` returned of them.
+    """
     tokenizer = encoder.tokenizer
     if isinstance(encoder.model, Elmo):  # whatever words it predicts, it reads all that there are
         words = len({word for text in texts for word in tokenizer.words(text)})
         share = float(words > 0)
         return {"words_covered": words, "words": words, "tokens_covered": share, "unknown": ()}
-    encoded = tokenizer.encode_batch(texts)
     known = encoded.ids != tokenizer.unknown_id
     missing: dict[str, int] = {}
     for row in np.unique(np.searchsorted(encoded.offsets, np.flatnonzero(~known), "right") - 1):

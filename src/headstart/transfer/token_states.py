@@ -113,17 +113,20 @@ def token_states(
     texts: Sequence[str],
     *,
     max_tokens: int,
+    encoded: Encoded | None = None,
     progress: Progress = SILENT,
 ) -> TokenStates:
     """Return what the encoder says of every word of the texts, frozen as it is.
 
     Texts that the encoder remembers are looked up, and the others read in batches of similar
-    length. A text has the same states whatever is read with it.
+    length. A text has the same states whatever is read with it. Who has what the encoder's `inputs`
+    returned gives it as `encoded`.
     """
     memory: TokenMemory | None = getattr(encoder, "memory", None)
     if memory is not None and memory.max_tokens != max_tokens:
         memory = None
-    encoded, _ = encoder.inputs(texts, max_tokens)
+    if encoded is None:
+        encoded, _ = encoder.inputs(texts, max_tokens)
     return _states(encoder, texts, encoded, memory, progress)
 
 

@@ -162,7 +162,8 @@ class _Start:
         self.model, self.tokenizer, self.reading = _start_of(method, encoder, task)
         if isinstance(method, Scratch):
             self.model = with_random_weights(self.model, task.seed)
-        self.encoded, self.truncated = self.reading.encode(encoder, task.texts)
+        self.ids = encoder.ids(task.texts)
+        self.encoded, self.truncated = self.reading.encode(encoder, self.ids)
         self.states: dict[Pooling, Floats] = {}
 
     def choose_pooling(self) -> None:
@@ -209,7 +210,7 @@ class _Start:
             encoder=self.encoder.name,
             tensors_taken=taken,
             tensors=len(pretrained),
-            **coverage(self.encoder, self.task.texts),
+            **coverage(self.encoder, self.task.texts, self.ids),
             distance=0.0,
         )
 
@@ -256,6 +257,7 @@ class _Start:
                 self.task.texts,
                 max_tokens=self.reading.max_tokens,
                 pairs=self.task.pairs,
+                encoded=self.encoded,
             )
         found: dict[Pooling, Floats] = {}
         for pooling in poolings:
@@ -411,8 +413,9 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
     training, rate = method.training, method.learning_rate
     frozen = encoder.tensors()
     at_once = task.pairs if reads_pairs_at_once(encoder) else None
-    _, truncated = read_inputs(encoder, task.texts, task.max_tokens, at_once)
-    proof = Proof.of_all(encoder.name, frozen, coverage(encoder, task.texts))
+    ids = encoder.ids(task.texts)
+    encoded, truncated = read_inputs(encoder, ids, task.max_tokens, at_once)
+    proof = Proof.of_all(encoder.name, frozen, coverage(encoder, task.texts, ids))
     proof.check()
     with quick_reading():
         found = frozen_states(
@@ -420,6 +423,7 @@ def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progr
             task.texts,
             max_tokens=task.max_tokens,
             pairs=task.pairs,
+            encoded=encoded,
             progress=progress,
         )
     states = torch.from_numpy(found)
