@@ -30,7 +30,7 @@ from headstart.training.optimizers import Adam
 from headstart.training.precision import has_fast_bf16
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.fitted import ContextualModel, contextual_scores
-from headstart.transfer.methods import Features, FineTune, Layers, Training
+from headstart.transfer.methods import Features, FineTune, Layers, filled
 from headstart.transfer.stopping import Validation, least_passes, search_steps, steps_between_looks
 from headstart.transfer.task import Fit, Task, coverage
 from headstart.transfer.token_states import token_states
@@ -109,10 +109,8 @@ class _Start:
     def __init__(
         self, method: Features | FineTune, encoder: Pretrained, task: Task, progress: Progress
     ) -> None:
-        if method.training is None or method.learning_rate is None:
-            raise TypeError("settings are filled in before a method is fitted")
         self.method, self.encoder, self.task = method, encoder, task
-        self.training: Training = method.training
+        self.training, _ = filled(method)
         self.layers: Layers = method.layers
         self.ids = encoder.ids(task.texts)
         self.encoded, self.truncated = encoder.inputs(self.ids, task.max_tokens)

@@ -48,7 +48,7 @@ from headstart.transfer.methods import (
     Probe,
     Scratch,
     TfIdf,
-    Training,
+    filled,
     name_of,
 )
 from headstart.transfer.starting_point import (
@@ -278,12 +278,13 @@ def _new_pipeline(
     scaled here, so that one learning rate, and one clipped gradient, is the same for all encoders.
     """
     torch.default_generator.manual_seed(derive(task.seed, "pipeline"))
+    training, _ = filled(method)
     frozen = isinstance(method, Features)
     pipeline = TextPipeline(
         WordVectors.from_matrix(start.vectors.clone() if frozen else start.scale * start.vectors),
         task.target.outputs,
-        hidden=_training(method).hidden,
-        dropout=_training(method).dropout,
+        hidden=training.hidden,
+        dropout=training.dropout,
         scale=start.scale if frozen else 1.0,
         pairs=task.pairs,
     )
@@ -300,7 +301,7 @@ def _search_steps(
     progress: Progress,
 ) -> tuple[int, Validation]:
     """Find how many steps on all the labels are best, by training on a part of them."""
-    training = _training(method)
+    training, _ = filled(method)
     pipeline = _new_pipeline(method, start, task)
 
     def validate() -> Validation:
@@ -321,12 +322,6 @@ def _search_steps(
     return max(training.min_steps, found, least_passes(training, len(task))), best
 
 
-def _training(method: Scratch | Features | FineTune) -> Training:
-    if method.training is None:
-        raise TypeError("settings are filled in before a method is fitted")
-    return method.training
-
-
 def _train(
     method: Scratch | Features | FineTune,
     pipeline: TextPipeline,
@@ -345,8 +340,9 @@ def _train(
         pipeline.train()
         return task.target.loss(pipeline(ids_BT, mask_BT), batch)
 
+    training, _ = filled(method)
     lengths = padded_lengths(start.encoded, sides=pipeline.sides)[rows]
-    batches = endless_batches(lengths, batch_size=_training(method).batch_size, seed=task.seed)
+    batches = endless_batches(lengths, batch_size=training.batch_size, seed=task.seed)
     limited = ([rows[next(batches)]] for _ in range(steps))
     optimizer = Adam(_parameter_groups(method, pipeline), fused=True)
     for step in train(limited, compute_loss, optimizer, schedule=schedule):

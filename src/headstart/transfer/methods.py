@@ -346,6 +346,15 @@ def with_defaults(
     return replace(method, **missing)
 
 
+def filled(
+    method: Scratch | Features | FineTune | GradualUnfreeze | LowRank,
+) -> tuple[Training, float]:
+    """Return how a method is trained and its learning rate, which `with_defaults` filled in."""
+    if method.training is None or method.learning_rate is None:
+        raise TypeError("settings are filled in before a method is fitted")
+    return method.training, method.learning_rate
+
+
 _PIPELINE, _WHOLE = "the shared pipeline", "encoders that replace the whole model"
 _READ_BY = {  # settings that not every encoder has a use for
     "width": _PIPELINE,

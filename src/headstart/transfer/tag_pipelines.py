@@ -25,7 +25,7 @@ from headstart.transfer.contextual import (
     trainable,
 )
 from headstart.transfer.fitted_taggers import PipelineTagger
-from headstart.transfer.methods import Features, FineTune, Layers, Scratch, Training
+from headstart.transfer.methods import Features, FineTune, Layers, Scratch, filled
 from headstart.transfer.starting_point import (
     StartingPoint,
     embedded,
@@ -50,7 +50,7 @@ class VectorsStart:
         self, method: Scratch | Features | FineTune, encoder: Pretrained | None, task: TagTask
     ) -> None:
         self.method, self.encoder, self.task = method, encoder, task
-        self.training: Training = _training(method)
+        self.training, _ = filled(method)
         self.is_frozen = isinstance(method, Features)
         if isinstance(method, Scratch):
             tokenizer = vocabulary_of(task)
@@ -133,7 +133,7 @@ class ContextualStart:
         self.method, self.encoder = method, encoder
         # ELMo reads characters itself.
         self.task = replace(task, spelled=task.spelled and not isinstance(encoder.model, Elmo))
-        self.training: Training = _training(method)
+        self.training, _ = filled(method)
         self.is_frozen = isinstance(method, Features)
         given = pipeline_inputs(encoder, task.sentences, spelled=self.task.spelled)
         states = states_of_words(encoder, task.sentences, given.encoded, progress=progress)
@@ -198,9 +198,3 @@ def vocabulary_of(task: TagTask) -> WordTokenizer:
         counts.pop(special, None)
     words = sorted(counts, key=lambda word: (-counts[word], word))
     return WordTokenizer.from_vocabulary(words, lowercase=task.spelled, split="whitespace")
-
-
-def _training(method: Scratch | Features | FineTune) -> Training:
-    if method.training is None or method.learning_rate is None:
-        raise TypeError("settings are filled in before a method is fitted")
-    return method.training

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof, distance
-from headstart.models.gpt import Gpt
 from headstart.models.interface import device_of
 from headstart.progress import Progress
 from headstart.seeds import derive
@@ -26,12 +25,16 @@ from headstart.transfer.features import quick_reading
 from headstart.transfer.first_head import first_head
 from headstart.transfer.fitted_taggers import TunedTagger, word_states
 from headstart.transfer.freezing import layerwise_groups, thaw
-from headstart.transfer.low_rank import adapt_attention, merge
-from headstart.transfer.methods import FineTune, GradualUnfreeze, LowRank, Scratch, Training
+from headstart.transfer.low_rank import merge
+from headstart.transfer.methods import FineTune, GradualUnfreeze, LowRank, Scratch, filled
 from headstart.transfer.tag_probe import probe
 from headstart.transfer.tag_task import TagTask, window_inputs, word_coverage
 from headstart.transfer.tag_training import tag_loss
-from headstart.transfer.whole_models import next_token_loss, with_random_weights
+from headstart.transfer.whole_models import (
+    low_rank_changes,
+    with_language,
+    with_random_weights,
+)
 
 _CRF_RATE = 5e-3  # of what starts at zero, beside an encoder that is nearly there
 _PROBE_WORDS = 20_000
@@ -49,11 +52,8 @@ class WholeStart:
         task: TagTask,
         progress: Progress,
     ) -> None:
-        if method.training is None or method.learning_rate is None:
-            raise TypeError("settings are filled in before a method is fitted")
         self.method, self.encoder, self.task = method, encoder, task
-        self.training: Training = method.training
-        self.rate: float = method.learning_rate
+        self.training, self.rate = filled(method)
         self.given = window_inputs(encoder, task.sentences, task.max_tokens)
         self.states: WordStates | None = None
         self.model = encoder.model
@@ -85,13 +85,7 @@ class WholeStart:
     def optimizer(self, tagger: WholeTagger) -> torch.optim.Optimizer:
         method, encoder = self.method, tagger.encoder
         if isinstance(method, LowRank):
-            fresh = torch.Generator().manual_seed(derive(self.task.seed, "low rank"))
-            changes = adapt_attention(
-                encoder,  # type: ignore[arg-type]
-                rank=method.rank,
-                alpha=method.alpha,
-                generator=fresh,
-            )
+            changes = low_rank_changes(method, encoder, self.task.seed)
             groups: list[dict[str, Any]] = [
                 {"params": [*changes, *tagger.classify.parameters()], "lr": self.rate}
             ]
@@ -105,19 +99,13 @@ class WholeStart:
         return adamw(groups, learning_rate=self.rate)
 
     def loss(self, tagger: WholeTagger, rows: Rows) -> tuple[Tensor, Tensor]:
-        method, given = self.method, self.given
+        given = self.given
         packed = lay_out(tagger.encoder, given.encoded, given.windows_of(rows))
-        precision = quick_products(device_of(tagger.encoder))
-        with precision:
+        with quick_products(device_of(tagger.encoder)):
             states = last_states(tagger.encoder, packed)
             scores_BTK, mask_BT = tagger.scores_of(states, packed.first_N, given, rows)
         total, count = tag_loss(tagger, scores_BTK, mask_BT, self.task, rows)
-        if isinstance(method, FineTune) and isinstance(tagger.encoder, Gpt):
-            total = method.task_coef * total
-            if method.lm_coef:
-                with precision:
-                    mean = next_token_loss(tagger.encoder, states, packed)
-                total = total + method.lm_coef * count * mean.cpu()
+        total = with_language(self.method, tagger.encoder, total, count, states, packed)
         return total, count
 
     def before_step(self, tagger: WholeTagger, number: int) -> None:

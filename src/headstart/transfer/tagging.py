@@ -41,6 +41,7 @@ from headstart.transfer.methods import (
     Scratch,
     TfIdf,
     Training,
+    filled,
     name_of,
     with_defaults,
 )
@@ -223,11 +224,8 @@ class _HeadStart:
     def __init__(
         self, method: Features, encoder: Pretrained, task: TagTask, states: WordStates
     ) -> None:
-        if method.training is None or method.learning_rate is None:
-            raise TypeError("settings are filled in before a method is fitted")
         self.encoder, self.task, self.given = encoder, task, states
-        self.training: Training = method.training
-        self.rate: float = method.learning_rate
+        self.training, self.rate = filled(method)
         size = np.sqrt(np.square(states.values).mean(0))
         self.scale = torch.from_numpy(1.0 / np.maximum(size, 1e-6))
 

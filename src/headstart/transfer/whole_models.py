@@ -64,7 +64,7 @@ from headstart.transfer.methods import (
     GradualUnfreeze,
     LowRank,
     Scratch,
-    Training,
+    filled,
 )
 from headstart.transfer.stopping import (
     Validation,
@@ -154,11 +154,8 @@ class _Start:
     """What every training of one fit starts from: the texts as ids, the weights, the head."""
 
     def __init__(self, method: WholeModelMethod, encoder: Pretrained, task: Task) -> None:
-        if method.training is None or method.learning_rate is None:
-            raise TypeError("settings are filled in before a method is fitted")
         self.method, self.encoder, self.task = method, encoder, task
-        self.training: Training = method.training
-        self.rate: float = method.learning_rate
+        self.training, self.rate = filled(method)
         self.model, self.tokenizer, self.reading = _start_of(method, encoder, task)
         if isinstance(method, Scratch):
             self.model = with_random_weights(self.model, task.seed)
@@ -351,12 +348,7 @@ def _train(
         with quick_products(device_of(model.encoder)):
             scores_NC, states = model(packed)
             total, count = task.target.loss(scores_NC.float().cpu(), batch)
-            if isinstance(method, FineTune) and isinstance(model.encoder, Gpt):
-                total = method.task_coef * total
-                if method.lm_coef:
-                    mean = next_token_loss(model.encoder, states, packed)
-                    total = total + method.lm_coef * count * mean.cpu()
-        return total, count
+        return with_language(method, model.encoder, total, count, states, packed), count
 
     optimizer = adamw(_parameter_groups(start, model), learning_rate=start.rate)
     lengths = padded_lengths(start.encoded, sides=model.orders)[rows]
@@ -375,6 +367,25 @@ def _train(
             thaw(model.encoder, step.number + 1, steps_per_layer=method.steps_per_layer)
 
 
+def with_language(
+    method: WholeModelMethod,
+    encoder: Encoder,
+    total: Tensor,
+    count: Tensor,
+    states: Tensor,
+    packed: Packed,
+) -> Tensor:
+    """Return a task's loss of `count` examples with GPT's own beside it, where it is fine-tuned."""
+    if not (isinstance(method, FineTune) and isinstance(encoder, Gpt)):
+        return total
+    total = method.task_coef * total
+    if not method.lm_coef:
+        return total
+    with quick_products(device_of(encoder)):
+        mean = next_token_loss(encoder, states, packed)
+    return total + method.lm_coef * count * mean.cpu()
+
+
 def next_token_loss(model: Gpt, states: Tensor, packed: Packed) -> Tensor:
     """Return the mean loss of every text's next tokens, special ones included.
 
@@ -391,13 +402,7 @@ def next_token_loss(model: Gpt, states: Tensor, packed: Packed) -> Tensor:
 def _parameter_groups(start: _Start, model: WholeModel) -> list[dict[str, object]]:
     method = start.method
     if isinstance(method, LowRank):
-        fresh = torch.Generator().manual_seed(derive(start.task.seed, "low rank"))
-        changes = adapt_attention(
-            model.encoder,  # type: ignore[arg-type]
-            rank=method.rank,
-            alpha=method.alpha,
-            generator=fresh,
-        )
+        changes = low_rank_changes(method, model.encoder, start.task.seed)
         return [{"params": [*changes, *model.classify.parameters()]}]
     head: list[nn.Module] = [model.classify]
     if isinstance(model.encoder, Bert) and model.encoder.pooler and start.reading.pooling == "cls":
@@ -406,11 +411,20 @@ def _parameter_groups(start: _Start, model: WholeModel) -> list[dict[str, object
     return layerwise_groups(model.encoder, head, learning_rate=start.rate, layer_decay=decay)
 
 
+def low_rank_changes(method: LowRank, encoder: Encoder, seed: int) -> list[nn.Parameter]:
+    """Put a method's low-rank changes on an encoder, and return them."""
+    fresh = torch.Generator().manual_seed(derive(seed, "low rank"))
+    return adapt_attention(
+        encoder,  # type: ignore[arg-type]
+        rank=method.rank,
+        alpha=method.alpha,
+        generator=fresh,
+    )
+
+
 def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progress) -> Fit:
     """Train a head on an encoder's frozen states, which are computed once."""
-    if method.training is None or method.learning_rate is None:
-        raise TypeError("settings are filled in before a method is fitted")
-    training, rate = method.training, method.learning_rate
+    training, rate = filled(method)
     frozen = encoder.tensors()
     at_once = task.pairs if reads_pairs_at_once(encoder) else None
     ids = encoder.ids(task.texts)
