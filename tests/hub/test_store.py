@@ -251,7 +251,9 @@ def test_the_same_numbers_for_other_words_are_another_encoder(tmp_path):
 
 
 def test_pieces_that_were_never_met_are_near_to_nothing(sentences):
-    encoder = pretrain("word2vec", sentences, size="tiny", epochs=1, threads=1, tokenizer="wordpiece")
+    encoder = pretrain(
+        "word2vec", sentences, size="tiny", epochs=1, threads=1, tokenizer="wordpiece"
+    )
     assert encoder.config["vocabulary"] < len(encoder.words)
     piece = encoder.tokenizer.words(sentences[0])[0]
     found = encoder.most_similar(piece, top=1000)
