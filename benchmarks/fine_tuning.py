@@ -4,7 +4,7 @@ Both start from the same random weights, read the same ids (SST-2's sentences, A
 at 128 tokens) and take one epoch of batches of 32, two threads. Compared are samples a second
 
 - of that epoch. Of headstart the training of `TextClassifier(encoder, "finetune")` is timed by
-  itself, `transfer.whole_models`: a whole `fit` searches for the number of steps, then trains
+  itself, `transfer.neural`: a whole `fit` searches for the number of steps, then trains
   anew. `start_seconds` is what goes before: the frozen states of all texts, and the linear layer
   on them that training starts from;
 - `frozen`: three epochs over SST-2 with the encoder frozen, beside a whole
@@ -137,9 +137,9 @@ def _speed(name: str, samples: int, timed: Timed) -> Figures:
 def start_of(name: str, encoder: Any, arguments: argparse.Namespace) -> Any:  # noqa: ANN401
     """Return what the trainings of one fit to a task begin with: `transfer.whole_models`."""
     from headstart.tasks.classification import Classes, encode_labels
-    from headstart.transfer import whole_models
     from headstart.transfer.methods import FineTune, Training, with_defaults
     from headstart.transfer.task import Task as FitTask
+    from headstart.transfer.whole_models import WholeStart
 
     texts, labels = texts_of(name, arguments)
     classes, codes = encode_labels(labels)
@@ -150,14 +150,15 @@ def start_of(name: str, encoder: Any, arguments: argparse.Namespace) -> Any:  # 
         max_tokens=MAX_TOKENS,
     )
     method = with_defaults(
-        FineTune(training=Training(dropout=0.1, batch_size=BATCH)), whole_model=encoder.model.width
+        FineTune(pooling=encoder.pooling, training=Training(dropout=0.1, batch_size=BATCH)),
+        whole_model=encoder.model.width,
     )
-    return whole_models._Start(method, encoder, task)
+    return WholeStart(method, encoder, task)
 
 
 def _one_epoch(name: str, encoder: Any, arguments: argparse.Namespace) -> Figures:  # noqa: ANN401
     from headstart.tokenize.batches import endless_batches
-    from headstart.transfer import whole_models
+    from headstart.transfer.neural import train_steps
 
     start = start_of(name, encoder, arguments)
     rows = np.arange(len(start.task.texts))
@@ -166,7 +167,7 @@ def _one_epoch(name: str, encoder: Any, arguments: argparse.Namespace) -> Figure
     steps = -(-len(rows) // BATCH)
 
     def train(model: Any, count: int) -> None:  # noqa: ANN401
-        for _ in whole_models._train(start, model, rows, steps=count, schedule=lambda step: 1.0):
+        for _ in train_steps(start, model, rows, count, schedule=lambda step: 1.0):
             pass
 
     train(start.fresh(rows), 2)

@@ -157,13 +157,13 @@ def tagging(arguments: argparse.Namespace, *, trained: bool) -> Step:
     """Return a step of training a BiLSTM-CRF, or what tags some sentences with one."""
     import numpy as np
 
-    from headstart.transfer.tag_training import _train
+    from headstart.transfer.neural import train_steps
     from tagging_speed import BATCH, our_start, read
 
     given = argparse.Namespace(**vars(arguments), sentences=2000, seed=0)
     start, rows = our_start("words", given), np.arange(2000)
     tagger = start.fresh(rows)
-    run = _train(start, tagger, rows, 10_000, schedule=lambda step: 1.0)
+    run = train_steps(start, tagger, rows, 10_000, schedule=lambda step: 1.0)
     if not trained:
         words = round(BATCH * float(start.given.lengths.mean()))
         return lambda: (next(run), words)[1]
@@ -182,7 +182,7 @@ def fine_tuning(arguments: argparse.Namespace, folder: Path) -> Step:
     from headstart.hub.language_models import PretrainedBert
     from headstart.models.bert import Bert, BertConfig
     from headstart.tokenize.subwords import SubwordTokenizer
-    from headstart.transfer import whole_models
+    from headstart.transfer.neural import train_steps
 
     texts = articles(arguments.data, "train")[:DOCUMENTS]
     tokenizer = SubwordTokenizer.train(texts, kind="wordpiece", vocabulary_size=8192)
@@ -192,9 +192,7 @@ def fine_tuning(arguments: argparse.Namespace, folder: Path) -> Step:
     given = argparse.Namespace(**vars(arguments), agnews=ROWS_OF_NEWS, seed=0)
     start = start_of("agnews", encoder, given)
     rows = np.arange(ROWS_OF_NEWS)
-    run = whole_models._train(
-        start, start.fresh(rows), rows, steps=10_000, schedule=lambda step: 1.0
-    )
+    run = train_steps(start, start.fresh(rows), rows, 10_000, schedule=lambda step: 1.0)
     tokens = round(BATCH * float(start.encoded.lengths.mean()))
     return lambda: (next(run), tokens)[1]
 

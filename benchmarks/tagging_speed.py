@@ -6,7 +6,7 @@ characters beside it (a convolution of 32 filters, and flair's LSTM of 25 units 
 Compared are words a second
 
 - of one pass of training over some sentences, in batches of 32, updates included. Of headstart the
-  training of `TokenTagger` is timed by itself, `transfer.tag_training`: a whole `fit` searches for
+  training of `TokenTagger` is timed by itself, `transfer.neural`: a whole `fit` searches for
   the number of steps, then trains anew. Of flair it is the loop of its `ModelTrainer` without its
   evaluations;
 - of predicting the test part from lists of words to tags.
@@ -90,14 +90,14 @@ def our_start(kind: str, arguments: argparse.Namespace) -> Any:  # noqa: ANN401 
 
 
 def _our_figures(kind: str, arguments: argparse.Namespace) -> list[Figures]:
-    from headstart.transfer.tag_training import _train
+    from headstart.transfer.neural import train_steps
 
     (sentences, _), (unseen, _) = read(arguments)
     start, rows = our_start(kind, arguments), np.arange(len(sentences))
     tagger = start.fresh(rows)
 
     def train(steps: int) -> None:
-        for _ in _train(start, tagger, rows, steps, schedule=lambda step: 1.0):
+        for _ in train_steps(start, tagger, rows, steps, schedule=lambda step: 1.0):
             pass
 
     train(2)

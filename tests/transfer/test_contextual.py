@@ -12,11 +12,12 @@ from headstart.errors import DataError, FormatError, SettingsError, TransferErro
 from headstart.hub.elmo import PretrainedElmo
 from headstart.hub.store import load_encoder
 from headstart.tokenize.words import WordTokenizer
-from headstart.transfer import contextual
+from headstart.transfer import neural, text_pipelines
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.fitted import ContextualModel
 from headstart.transfer.loading import load
 from headstart.transfer.methods import Features, FineTune, Layers, Probe, Scratch, Training
+from headstart.transfer.text_pipelines import ContextualStart
 from headstart.transfer.token_states import TokenStates, token_states
 from headstart.transfer.token_tagger import TokenTagger
 
@@ -141,13 +142,13 @@ def test_weights_that_their_user_froze_are_trained_all_the_same(reader, fitted, 
 @pytest.mark.parametrize("name", ["frozen", "finetune"])
 def test_states_are_kept_through_a_fit_only_where_they_are_read(name, reader, task, monkeypatch):
     kept = []
-    fitted = contextual._Start.fitted
+    fitted = ContextualStart.fitted
 
     def seen(start, pipeline):
         kept.append(start.states)
         return fitted(start, pipeline)
 
-    monkeypatch.setattr(contextual._Start, "fitted", seen)
+    monkeypatch.setattr(ContextualStart, "fitted", seen)
     TextClassifier(reader, TRANSFERS[name]).fit(*task)
     assert (kept == [None]) == (name == "finetune")
 
@@ -227,7 +228,7 @@ def planted(monkeypatch):
             values[:, layer, 0] += 3.0 * (np.array(says) - np.float64(bad))
             return TokenStates(values.astype(np.float16), encoded.offsets)
 
-        monkeypatch.setattr(contextual, "token_states", states)
+        monkeypatch.setattr(text_pipelines, "token_states", states)
 
     return plant
 
@@ -268,14 +269,14 @@ def test_layers_are_brought_to_one_size(reader, task):
 def without_word_vectors(cove, monkeypatch):
     """Return a CoVe whose word vectors are other ones where they stand beside its states."""
     own = cove.with_model(cove.model)
-    read = contextual.token_states
+    read = text_pipelines.token_states
 
     def changed(*arguments, **settings):
         states = read(*arguments, **settings)
         states.values[..., :8] = 7.0
         return states
 
-    monkeypatch.setattr(contextual, "token_states", changed)
+    monkeypatch.setattr(text_pipelines, "token_states", changed)
     monkeypatch.setattr("headstart.transfer.fitted.token_states", changed)
     return own
 
@@ -346,13 +347,13 @@ def test_an_encoder_of_zeros_is_an_error(name, reader, task):
 def test_a_frozen_part_that_changes_in_training_is_an_error(reader, task, monkeypatch):
     own = reader.with_model(type(reader.model)(reader.model.config).eval())
     own.model.load_state_dict(reader.model.state_dict())
-    train = contextual._train
+    train = neural.train_steps
 
     def train_and_change(start, pipeline, *arguments, **settings):
         next(pipeline.encoder.parameters()).data[-1] += 1e-6
         yield from train(start, pipeline, *arguments, **settings)
 
-    monkeypatch.setattr(contextual, "_train", train_and_change)
+    monkeypatch.setattr(neural, "train_steps", train_and_change)
     with pytest.raises(TransferError, match=f"the frozen {reader.kind} 12d .* changed during"):
         TextClassifier(own, TRANSFERS["frozen"]).fit(*task)
 

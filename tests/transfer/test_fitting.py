@@ -12,11 +12,12 @@ from headstart.progress import SILENT
 from headstart.tokenize.batches import Encoded
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
-from headstart.transfer import fitting
+from headstart.transfer import fitting, neural
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import Features, FineTune, Probe, Scratch, TfIdf, Training
 from headstart.transfer.starting_point import pretrained_start
 from headstart.transfer.stopping import Validation, search_steps
+from headstart.transfer.text_pipelines import VectorsStart
 
 
 def in_brief(transfer, brief):
@@ -106,14 +107,14 @@ def test_an_encoder_of_zeros_is_an_error(transfer, task, brief):
 
 
 def test_a_pipeline_that_forgets_its_encoder_is_an_error(encoder, task, brief, monkeypatch):
-    make = fitting._new_pipeline
+    make = VectorsStart.fresh
 
     def make_anew(*arguments):
         pipeline = make(*arguments)
         pipeline.encoder.embedding.weight.data[1:].normal_()
         return pipeline
 
-    monkeypatch.setattr(fitting, "_new_pipeline", make_anew)
+    monkeypatch.setattr(VectorsStart, "fresh", make_anew)
     with pytest.raises(TransferError, match=r"no tensor of glove 8d .* was taken over"):
         TextClassifier(encoder, FineTune(training=brief)).fit(*task)
 
@@ -131,13 +132,13 @@ def test_the_scale_of_an_encoder_decides_nothing(transfer, encoder, task, brief)
 
 
 def test_a_frozen_part_that_changes_in_training_is_an_error(encoder, task, brief, monkeypatch):
-    train = fitting._train
+    train = neural.train_steps
 
-    def train_and_change(method, pipeline, *arguments, **settings):
+    def train_and_change(start, pipeline, *arguments, **settings):
         pipeline.encoder.embedding.weight.data[5] += 1e-6
-        yield from train(method, pipeline, *arguments, **settings)
+        yield from train(start, pipeline, *arguments, **settings)
 
-    monkeypatch.setattr(fitting, "_train", train_and_change)
+    monkeypatch.setattr(neural, "train_steps", train_and_change)
     with pytest.raises(TransferError, match=r"the frozen glove 8d .* changed during training"):
         TextClassifier(encoder, Features(training=brief)).fit(*task)
 
@@ -282,7 +283,7 @@ def test_many_texts_are_looked_at_twice_a_pass(encoder, make_task, monkeypatch):
         seen.append(every)
         raise InterruptedError
 
-    monkeypatch.setattr("headstart.transfer.fitting.search_steps", search)
+    monkeypatch.setattr("headstart.transfer.neural.search_steps", search)
     texts, labels = make_task(40, first=0, last=40)
     for number in (1, 40):
         with pytest.raises(InterruptedError):

@@ -14,7 +14,6 @@ from headstart.tasks.heads import WholeModel
 from headstart.tasks.pairs import combined
 from headstart.tokenize.batches import pad
 from headstart.training import precision
-from headstart.transfer import whole_models as module
 from headstart.transfer.features import (
     StatesMemory,
     frozen_states,
@@ -26,6 +25,7 @@ from headstart.transfer.methods import Features, FineTune, LowRank, Probe, Train
 from headstart.transfer.pairs import PairClassifier
 from headstart.transfer.task import Task
 from headstart.transfer.token_states import TokenMemory, token_states
+from headstart.transfer.whole_models import WholeStart
 
 BRIEF = Training(
     hidden=8, dropout=0.0, batch_size=8, min_steps=6, max_steps=10, evaluate_every=5, patience=1
@@ -63,7 +63,7 @@ def started(method, encoder, pair_task, **settings):
     target = Classes(codes, np.ones(2, np.float32))
     given = {"target": target, "seed": 0, "max_tokens": 512, **settings}
     method = with_defaults(method, whole_model=encoder.model.width)
-    return module._Start(method, encoder, Task(texts=texts, **given))
+    return WholeStart(method, encoder, Task(texts=texts, **given))
 
 
 # What a whole model reads
@@ -167,15 +167,7 @@ def test_gpt_learns_its_language_in_both_orders(whole_models, pair_task, monkeyp
     method = FineTune(lm_coef=1.0, task_coef=2.0, pooling="last", training=BRIEF)
     start = started(method, encoder, pair_task, pairs="symmetric")
     model = start.fresh(np.arange(20))
-    seen = {}
-
-    def catch(_, compute_loss, __, **___):
-        seen["loss"] = compute_loss
-        return iter(())
-
-    monkeypatch.setattr(module, "train", catch)
-    list(module._train(start, model, np.arange(20), steps=1, schedule=lambda _: 1.0))
-    total, count = seen["loss"](np.array([3, 8]))
+    total, count = start.loss(model.train(), np.array([3, 8]))
     gpt: Gpt = model.encoder
     language, tokens, task = 0.0, 0, 0.0
     for row in (3, 8):
@@ -336,7 +328,7 @@ def test_many_pairs_are_looked_at_twice_a_pass(encoder, pair_task, monkeypatch):
         seen.append(every)
         raise InterruptedError
 
-    monkeypatch.setattr("headstart.transfer.fitting.search_steps", search)
+    monkeypatch.setattr("headstart.transfer.neural.search_steps", search)
     pairs, labels = pair_task
     for number in (1, 100):
         with pytest.raises(InterruptedError):

@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from headstart.models.bert import Bert
 from headstart.tasks.classification import Classes
 from headstart.tasks.heads import WholeModel
 from headstart.training import precision
+from headstart.transfer import neural
 from headstart.transfer import whole_models as module
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.features import StatesMemory, quick_reading, text_states
@@ -34,6 +36,7 @@ from headstart.transfer.methods import (
 from headstart.transfer.pairs import PairClassifier
 from headstart.transfer.stopping import least_passes, most_steps
 from headstart.transfer.task import Task
+from headstart.transfer.whole_models import WholeStart, with_random_weights
 
 BRIEF = Training(
     hidden=8, dropout=0.0, batch_size=8, min_steps=6, max_steps=10, evaluate_every=5, patience=1
@@ -97,13 +100,15 @@ def exact(monkeypatch):
     monkeypatch.setattr(precision, "has_fast_bf16", lambda _: False)
 
 
-def started(method, encoder, task, **settings):
+def started(method, encoder, task, *, chooses=False, **settings):
     texts, labels = task
+    if isinstance(method, FineTune) and not (chooses or method.pooling):
+        method = replace(method, pooling=encoder.pooling)
     method = with_defaults(method, whole_model=encoder.model.width)
     codes = np.array([int(label == "good") for label in labels])
     target = Classes(codes, np.ones(2, np.float32))
     given = {"target": target, "seed": 0, "max_tokens": 512, **settings}
-    return module._Start(method, encoder, Task(texts=texts, **given))
+    return WholeStart(method, encoder, Task(texts=texts, **given))
 
 
 # What comes out
@@ -234,7 +239,7 @@ def wrapped(whole_models):
 def test_random_weights_of_any_encoder_are_the_seeds_and_none_is_pretrained(wrapped):
     ours = torch.get_rng_state()
     first, again, other = (
-        module.with_random_weights(wrapped.model, seed).state_dict() for seed in (0, 0, 1)
+        with_random_weights(wrapped.model, seed).state_dict() for seed in (0, 0, 1)
     )
     assert torch.equal(torch.get_rng_state(), ours)
     for name, known in wrapped.model.state_dict().items():
@@ -252,13 +257,13 @@ def test_low_rank_changes_need_projections(wrapped, task):
 
 def test_a_frozen_encoder_that_changes_is_an_error(whole, task, monkeypatch):
     own = whole.with_model(copy.deepcopy(whole.model))
-    search = module.search_steps
+    search = neural.search_steps
 
     def search_and_change(*arguments, **settings):
         next(own.model.parameters()).data[0] += 1e-6
         return search(*arguments, **settings)
 
-    monkeypatch.setattr(module, "search_steps", search_and_change)
+    monkeypatch.setattr(neural, "search_steps", search_and_change)
     with pytest.raises(TransferError, match="changed during"):
         TextClassifier(own, TRANSFERS["frozen"]).fit(*task)
 
@@ -276,7 +281,7 @@ def test_few_labels_are_passed_over_fifty_times_at_most(whole, make_task, monkey
         assert training.max_steps == seen[-1]
         return 10, validate()
 
-    monkeypatch.setattr(module, "search_steps", search)
+    monkeypatch.setattr(neural, "search_steps", search)
     fitted = TextClassifier(whole, FineTune(training=training)).fit(texts, labels)
     assert seen == [50 * 32 // 8], "of the four fifths that are searched on"
     assert fitted.fit_report_["steps"] == 15, "three passes over all"
@@ -294,7 +299,7 @@ def test_every_label_is_seen_however_few_steps_there_may_be(kind, whole, make_ta
         searched.append(len(list(steps)))
         return 1, validate()
 
-    monkeypatch.setattr(module, "search_steps", search)
+    monkeypatch.setattr(neural, "search_steps", search)
     fitted = TextClassifier(whole, kind(training=training)).fit(texts, labels)
     assert searched == [2]
     assert fitted.fit_report_["steps"] == 10, "one pass over all"
@@ -307,19 +312,11 @@ def test_three_passes_are_made_as_far_as_the_most_steps_allow():
     assert least_passes(training, 40, passes=1) == 10
 
 
-def computed(start, model, monkeypatch, batch):
+def computed(start, model, batch):
     """Return the loss of a batch, as training computes it, and the optimizer."""
-    seen = {}
-
-    def catch(_, compute_loss, optimizer, **__):
-        seen.update(loss=compute_loss, optimizer=optimizer)
-        return iter(())
-
-    monkeypatch.setattr(module, "train", catch)
-    rows = np.arange(len(start.task.texts))
-    list(module._train(start, model, rows, steps=1, schedule=lambda _: 1.0))
-    total, count = seen["loss"](batch)
-    return total / count, seen["optimizer"]
+    optimizer = start.optimizer(model)
+    total, count = start.loss(model.train(), batch)
+    return total / count, optimizer
 
 
 def by_hand(start, model, batch, encoder):
@@ -339,14 +336,12 @@ def by_hand(start, model, batch, encoder):
 
 
 @pytest.mark.parametrize(("lm_coef", "task_coef"), [(1.0, 2.0), (0.5, 1.0), (0.0, 1.0), (3.0, 0.1)])
-def test_gpt_learns_the_task_and_its_language(
-    lm_coef, task_coef, whole_models, task, monkeypatch, exact
-):
+def test_gpt_learns_the_task_and_its_language(lm_coef, task_coef, whole_models, task, exact):
     encoder, batch = whole_models["gpt"], np.array([0, 3, 7, 12])
     method = FineTune(lm_coef=lm_coef, task_coef=task_coef, pooling="last", training=BRIEF)
     start = started(method, encoder, task)
     model = start.fresh(np.arange(20))
-    found, _ = computed(start, model, monkeypatch, batch)
+    found, _ = computed(start, model, batch)
     language, labels = by_hand(start, model, batch, encoder)
     expected = lm_coef * language + task_coef * labels
     assert found.item() == pytest.approx(expected.item(), abs=1e-5)
@@ -359,34 +354,31 @@ def test_gpt_learns_the_task_and_its_language(
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-3)
 
 
-def test_lambda_two_is_the_papers_direction_at_twice_the_length(
-    whole_models, task, monkeypatch, exact
-):
+def test_lambda_two_is_the_papers_direction_at_twice_the_length(whole_models, task, exact):
     flat = []
     for lm_coef, task_coef in ((1.0, 2.0), (0.5, 1.0)):
         method = FineTune(lm_coef=lm_coef, task_coef=task_coef, training=BRIEF)
         start = started(method, whole_models["gpt"], task)
         model = start.fresh(np.arange(20))
-        with monkeypatch.context() as patch:
-            loss, _ = computed(start, model, patch, np.arange(8))
+        loss, _ = computed(start, model, np.arange(8))
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         flat.append(torch.cat([gradient.flatten() for gradient in gradients]))
     torch.testing.assert_close(flat[0], 2 * flat[1], atol=1e-6, rtol=1e-4)
 
 
-def test_the_rates_fall_from_the_head_to_the_embeddings(whole, task, monkeypatch):
+def test_the_rates_fall_from_the_head_to_the_embeddings(whole, task):
     method = FineTune(learning_rate=0.1, layer_decay=0.5, pooling="mean", training=BRIEF)
     start = started(method, whole, task)
-    _, optimizer = computed(start, start.fresh(np.arange(20)), monkeypatch, np.arange(4))
+    _, optimizer = computed(start, start.fresh(np.arange(20)), np.arange(4))
     rates = dict.fromkeys(group["lr"] for group in optimizer.param_groups)
     assert list(rates) == pytest.approx([0.1, 0.05, 0.025])
 
 
 @pytest.mark.parametrize(("pooling", "moves"), [("cls", True), ("mean", False)])
-def test_berts_pooler_is_part_of_the_head(pooling, moves, whole_models, task, monkeypatch):
+def test_berts_pooler_is_part_of_the_head(pooling, moves, whole_models, task):
     start = started(FineTune(pooling=pooling, training=BRIEF), whole_models["bert"], task)
     model = start.fresh(np.arange(20))
-    _, optimizer = computed(start, model, monkeypatch, np.arange(4))
+    _, optimizer = computed(start, model, np.arange(4))
     first = {id(p) for g in optimizer.param_groups for p in g["params"]}
     assert (id(model.encoder.pooler.weight) in first) == moves
 
@@ -397,9 +389,9 @@ def moved_after(steps, method, encoder, task):
     model = start.fresh(np.arange(20))
     before = [[p.clone() for p in layer.parameters()] for layer in model.encoder.layer_groups()]
     rows = np.arange(20)
-    for _ in module._train(start, model, rows, steps=steps, schedule=lambda _: 1.0):
+    for _ in neural.train_steps(start, model, rows, steps, schedule=lambda _: 1.0):
         pass
-    module.merge(model)
+    start.finish(model)
     after = [list(layer.parameters()) for layer in model.encoder.layer_groups()]
     return [
         any((old != new).any() for old, new in zip(*layer, strict=True))
@@ -421,7 +413,7 @@ def test_low_rank_changes_leave_the_embeddings_and_start_as_the_probe(whole, tas
     assert moved_after(3, method, whole, task) == [False, True, True]
     start = started(method, whole, task)
     lora, plain = (start.fresh(np.arange(20)).eval() for _ in range(2))
-    groups = module._parameter_groups(start, lora)
+    groups = start.optimizer(lora).param_groups
     packed = lora.batch(start.encoded, np.arange(4))
     with torch.no_grad():
         assert torch.equal(lora(packed)[0], plain(packed)[0])
@@ -454,8 +446,7 @@ def test_texts_are_read_once_for_whatever_could_stand_for_them(pooling, whole, t
 
     monkeypatch.setattr(module, "whole_model_states", counted)
     monkeypatch.setattr(module, "text_states", counted_texts)
-    start = started(FineTune(pooling=pooling, training=BRIEF), whole, task)
-    start.choose_pooling()
+    start = started(FineTune(pooling=pooling, training=BRIEF), whole, task, chooses=True)
     start.fresh(np.arange(20))
     assert len(read) == 1
 

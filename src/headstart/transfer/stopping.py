@@ -10,8 +10,8 @@ from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Rows
 from headstart.transfer.methods import Training
 
-_LEAST_GAIN = 1e-3  # nats of validation loss; without it a solved task is trained on for ever
-_LEAST_PASSES = 3  # over the labels, as in the paper of BERT; the rate falls to zero meanwhile
+LEAST_GAIN = 1e-3  # nats of validation loss; without it a solved task is trained on for ever
+LEAST_PASSES = 3  # over the labels, as in the paper of BERT; the rate falls to zero meanwhile
 _MOST_PASSES = 50
 
 
@@ -46,7 +46,7 @@ def search_steps(
     training: Training,
     *,
     every: int,
-    least_gain: float = _LEAST_GAIN,
+    least_gain: float = LEAST_GAIN,
     progress: Progress,
 ) -> tuple[int, Found]:
     """Train until the validation part has seen no lower loss for a while.
@@ -86,7 +86,7 @@ def steps_between_looks(training: Training, num_rows: int) -> int:
     return max(training.evaluate_every, num_rows // training.batch_size // 2)
 
 
-def least_passes(training: Training, labels: int, passes: int = _LEAST_PASSES) -> int:
+def least_passes(training: Training, labels: int, passes: int = LEAST_PASSES) -> int:
     """Return the steps of the fewest passes over the labels, as far as the most steps allow.
 
     With thousands of labels the search, at a rate that does not fall, finds its lowest loss within

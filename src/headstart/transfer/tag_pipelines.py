@@ -17,15 +17,15 @@ from headstart.seeds import derive
 from headstart.tasks.taggers import TaggingPipeline, WordInputs, decoder_of
 from headstart.tokenize.batches import Rows
 from headstart.tokenize.words import WordTokenizer
-from headstart.training.optimizers import Adam
 from headstart.transfer.contextual import (
     layer_scales,
-    parameter_groups,
+    optimizer_of,
     reading_of,
     trainable,
 )
 from headstart.transfer.fitted_taggers import PipelineTagger
 from headstart.transfer.methods import Features, FineTune, Layers, Scratch, filled
+from headstart.transfer.neural import Start
 from headstart.transfer.starting_point import (
     StartingPoint,
     embedded,
@@ -35,16 +35,14 @@ from headstart.transfer.starting_point import (
     proof_before,
 )
 from headstart.transfer.tag_task import TagTask, pipeline_inputs, word_coverage
-from headstart.transfer.tag_training import tag_loss
+from headstart.transfer.tag_training import TAGGERS, WordScores, tag_loss, validate
 from headstart.transfer.token_states import states_of_words
 
-_LEAST_PASSES = 8
 
-
-class VectorsStart:
+class VectorsStart(Start[TagTask, TaggingPipeline, WordScores]):
     """Word vectors, pretrained or random, in the place of the embedding layer."""
 
-    least_passes = _LEAST_PASSES
+    rule = TAGGERS
 
     def __init__(
         self, method: Scratch | Features | FineTune, encoder: Pretrained | None, task: TagTask
@@ -67,6 +65,7 @@ class VectorsStart:
             start = pretrained_start(encoder, self.given.encoded)
         self.start: StartingPoint = start
         self.given = WordInputs(start.encoded, self.given.spelling)
+        self.lengths = task.targets.lengths
 
     def fresh(self, rows: Rows) -> TaggingPipeline:
         start = self.start
@@ -88,44 +87,36 @@ class VectorsStart:
             pipeline.counts_V = torch.from_numpy(counts)
         return pipeline
 
-    def optimizer(self, tagger: TaggingPipeline) -> torch.optim.Optimizer:
-        method = self.method
-        own = [p for name, p in tagger.named_parameters() if not name.startswith("encoder.")]
-        groups = [{"params": own, "lr": method.learning_rate}]
-        if not isinstance(method, Features):
-            rate = method.embedding_rate if isinstance(method, Scratch) else method.encoder_rate
-            groups.append({"params": [*tagger.encoder.parameters()], "lr": rate})  # type: ignore[attr-defined]
-        return Adam(groups, fused=True)
+    def optimizer(self, model: TaggingPipeline) -> torch.optim.Optimizer:
+        return optimizer_of(self.method, model)
 
-    def loss(self, tagger: TaggingPipeline, rows: Rows) -> tuple[Tensor, Tensor]:
-        return tag_loss(tagger, *tagger.scores(self.given, rows), self.task, rows)
+    def loss(self, model: TaggingPipeline, rows: Rows) -> tuple[Tensor, Tensor]:
+        return tag_loss(model, *model.scores(self.given, rows), self.task, rows)
 
-    def before_step(self, tagger: TaggingPipeline, number: int) -> None:
-        """Every part moves from the first step on."""
+    def validate(self, model: TaggingPipeline, held_out: Rows) -> WordScores:
+        return validate(model, self.given, self.task, held_out)
 
-    def proof_before(self, tagger: TaggingPipeline) -> Proof | None:
+    def proof_before(self, model: TaggingPipeline) -> Proof | None:
         if self.encoder is None:
             return None
-        self.before = embedded(tagger).clone()
+        self.before = embedded(model).clone()
         coverage = word_coverage(self.encoder, self.task.sentences)
         return proof_before(self.encoder, self.start, self.before, coverage, frozen=self.is_frozen)
 
-    def proof_after(self, proof: Proof, tagger: TaggingPipeline) -> Proof:
-        del tagger
-        return proof_after(proof, self.before, self.after)
+    def proof_after(self, proof: Proof, model: TaggingPipeline) -> Proof:
+        return proof_after(proof, self.before, embedded(model))
 
-    def fitted(self, tagger: TaggingPipeline) -> PipelineTagger:
-        self.after = embedded(tagger)
-        self.start.expand(tagger, frozen=self.is_frozen)
-        tagger.counts_V = None
-        tuned = self.wrapped.with_model(tagger.encoder)
-        return PipelineTagger(tuned, tagger.eval(), Layers(), self.is_frozen)
+    def fitted(self, model: TaggingPipeline) -> PipelineTagger:
+        self.start.expand(model, frozen=self.is_frozen)
+        model.counts_V = None
+        tuned = self.wrapped.with_model(model.encoder)
+        return PipelineTagger(tuned, model, Layers(), self.is_frozen)
 
 
-class ContextualStart:
+class ContextualStart(Start[TagTask, TaggingPipeline, WordScores]):
     """What reads words in context in the place of the embedding layer: CoVe and ELMo."""
 
-    least_passes = _LEAST_PASSES
+    rule = TAGGERS
 
     def __init__(
         self, method: Features | FineTune, encoder: Pretrained, task: TagTask, progress: Progress
@@ -139,6 +130,7 @@ class ContextualStart:
         states = states_of_words(encoder, task.sentences, given.encoded, progress=progress)
         self.scale_LD = layer_scales(encoder, states.values)
         self.given = replace(given, states=states) if self.is_frozen else given
+        self.lengths = task.targets.lengths
 
     def fresh(self, rows: Rows) -> TaggingPipeline:
         del rows
@@ -155,36 +147,38 @@ class ContextualStart:
             **reading_of(model, self.method.layers),
         )
 
-    def optimizer(self, tagger: TaggingPipeline) -> torch.optim.Optimizer:
-        return Adam(parameter_groups(self.method, tagger), fused=True)
+    def optimizer(self, model: TaggingPipeline) -> torch.optim.Optimizer:
+        return optimizer_of(self.method, model)
 
-    def loss(self, tagger: TaggingPipeline, rows: Rows) -> tuple[Tensor, Tensor]:
+    def loss(self, model: TaggingPipeline, rows: Rows) -> tuple[Tensor, Tensor]:
         if self.is_frozen:
-            tagger.encoder.eval()  # type: ignore[attr-defined]  # it is everybody's
-        total, count = tag_loss(tagger, *tagger.scores(self.given, rows), self.task, rows)
-        for mix in tagger.mixes():
+            model.encoder.eval()  # type: ignore[attr-defined]  # it is everybody's
+        total, count = tag_loss(model, *model.scores(self.given, rows), self.task, rows)
+        for mix in model.mixes():
             total = total + self.method.layers.l2 * count * mix.w.square().sum()
         return total, count
 
-    def before_step(self, tagger: TaggingPipeline, number: int) -> None:
-        """Every part moves from the first step on."""
+    def validate(self, model: TaggingPipeline, held_out: Rows) -> WordScores:
+        return validate(model, self.given, self.task, held_out)
 
-    def proof_before(self, tagger: TaggingPipeline) -> Proof:
-        del tagger
+    def finish(self, model: TaggingPipeline) -> None:
+        """Let all weights of what was trained move again, for whoever trains it on."""
+        if not self.is_frozen:
+            model.requires_grad_(requires_grad=True)
+
+    def proof_before(self, model: TaggingPipeline) -> Proof:
+        del model
         known = word_coverage(self.encoder, self.task.sentences)
         tensors = self.encoder.tensors()
         return Proof.of_all(self.encoder.name, tensors, known, frozen=self.is_frozen)
 
-    def proof_after(self, proof: Proof, tagger: TaggingPipeline) -> Proof:
-        now = dict(tagger.encoder.state_dict())  # type: ignore[attr-defined]
+    def proof_after(self, proof: Proof, model: TaggingPipeline) -> Proof:
+        now = dict(model.encoder.state_dict())  # type: ignore[attr-defined]
         return proof.after(self.encoder.tensors(), now)
 
-    def fitted(self, tagger: TaggingPipeline) -> PipelineTagger:
-        encoder = self.encoder
-        if not self.is_frozen:
-            tagger.requires_grad_(requires_grad=True)
-            encoder = encoder.with_model(tagger.encoder)
-        return PipelineTagger(encoder, tagger.eval(), self.method.layers, self.is_frozen)
+    def fitted(self, model: TaggingPipeline) -> PipelineTagger:
+        encoder = self.encoder if self.is_frozen else self.encoder.with_model(model.encoder)
+        return PipelineTagger(encoder, model, self.method.layers, self.is_frozen)
 
 
 def vocabulary_of(task: TagTask) -> WordTokenizer:

@@ -27,9 +27,11 @@ from headstart.transfer.fitted_taggers import TunedTagger, word_states
 from headstart.transfer.freezing import layerwise_groups, thaw
 from headstart.transfer.low_rank import merge
 from headstart.transfer.methods import FineTune, GradualUnfreeze, LowRank, Scratch, filled
+from headstart.transfer.neural import Start
+from headstart.transfer.stopping import LEAST_PASSES
 from headstart.transfer.tag_probe import probe
 from headstart.transfer.tag_task import TagTask, window_inputs, word_coverage
-from headstart.transfer.tag_training import tag_loss
+from headstart.transfer.tag_training import TAGGERS, WordScores, tag_loss, validate
 from headstart.transfer.whole_models import (
     low_rank_changes,
     with_language,
@@ -40,10 +42,10 @@ _CRF_RATE = 5e-3  # of what starts at zero, beside an encoder that is nearly the
 _PROBE_WORDS = 20_000
 
 
-class WholeStart:
+class WholeStart(Start[TagTask, WholeTagger, WordScores]):
     """BERT, GPT or another encoder, with a linear layer on each word's first piece."""
 
-    least_passes = 3  # as in the paper of BERT
+    rule = replace(TAGGERS, least_passes=LEAST_PASSES)
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class WholeStart:
         self.method, self.encoder, self.task = method, encoder, task
         self.training, self.rate = filled(method)
         self.given = window_inputs(encoder, task.sentences, task.max_tokens)
+        self.lengths = task.targets.lengths
         self.states: WordStates | None = None
         self.model = encoder.model
         if isinstance(method, Scratch):
@@ -82,42 +85,50 @@ class WholeStart:
                 tagger.classify.bias.copy_(torch.from_numpy(bias))
         return tagger
 
-    def optimizer(self, tagger: WholeTagger) -> torch.optim.Optimizer:
-        method, encoder = self.method, tagger.encoder
+    def optimizer(self, model: WholeTagger) -> torch.optim.Optimizer:
+        method, encoder = self.method, model.encoder
         if isinstance(method, LowRank):
             changes = low_rank_changes(method, encoder, self.task.seed)
             groups: list[dict[str, Any]] = [
-                {"params": [*changes, *tagger.classify.parameters()], "lr": self.rate}
+                {"params": [*changes, *model.classify.parameters()], "lr": self.rate}
             ]
         else:
             decay = 1.0 if isinstance(method, Scratch) else method.layer_decay
             groups = layerwise_groups(
-                encoder, [tagger.classify], learning_rate=self.rate, layer_decay=decay
+                encoder, [model.classify], learning_rate=self.rate, layer_decay=decay
             )
-        if isinstance(tagger.decoder, Crf):
-            groups.append({"params": [*tagger.decoder.parameters()], "lr": _CRF_RATE})
+        if isinstance(model.decoder, Crf):
+            groups.append({"params": [*model.decoder.parameters()], "lr": _CRF_RATE})
         return adamw(groups, learning_rate=self.rate)
 
-    def loss(self, tagger: WholeTagger, rows: Rows) -> tuple[Tensor, Tensor]:
+    def loss(self, model: WholeTagger, rows: Rows) -> tuple[Tensor, Tensor]:
         given = self.given
-        packed = lay_out(tagger.encoder, given.encoded, given.windows_of(rows))
-        with quick_products(device_of(tagger.encoder)):
-            states = last_states(tagger.encoder, packed)
-            scores_BTK, mask_BT = tagger.scores_of(states, packed.first_N, given, rows)
-        total, count = tag_loss(tagger, scores_BTK, mask_BT, self.task, rows)
-        total = with_language(self.method, tagger.encoder, total, count, states, packed)
+        packed = lay_out(model.encoder, given.encoded, given.windows_of(rows))
+        with quick_products(device_of(model.encoder)):
+            states = last_states(model.encoder, packed)
+            scores_BTK, mask_BT = model.scores_of(states, packed.first_N, given, rows)
+        total, count = tag_loss(model, scores_BTK, mask_BT, self.task, rows)
+        total = with_language(self.method, model.encoder, total, count, states, packed)
         return total, count
 
-    def before_step(self, tagger: WholeTagger, number: int) -> None:
+    def before_step(self, model: WholeTagger, number: int) -> None:
         """Let as many layers move as are due."""
         if isinstance(self.method, GradualUnfreeze):
-            thaw(tagger.encoder, number, steps_per_layer=self.method.steps_per_layer)
+            thaw(model.encoder, number, steps_per_layer=self.method.steps_per_layer)
 
-    def proof_before(self, tagger: WholeTagger) -> Proof | None:
+    def validate(self, model: WholeTagger, held_out: Rows) -> WordScores:
+        return validate(model, self.given, self.task, held_out)
+
+    def finish(self, model: WholeTagger) -> None:
+        """Merge low-rank changes, and let all weights move again for whoever trains it on."""
+        merge(model)
+        model.requires_grad_(requires_grad=True)
+
+    def proof_before(self, model: WholeTagger) -> Proof | None:
         """Compare the weights a tagger starts with to those of the encoder they come from."""
         if isinstance(self.method, Scratch):
             return None
-        started, pretrained = self._tensors(tagger), self.encoder.tensors()
+        started, pretrained = self._tensors(model), self.encoder.tensors()
         same = [bool(t.any()) and torch.equal(t, started[name]) for name, t in pretrained.items()]
         return Proof(
             encoder=self.encoder.name,
@@ -127,19 +138,17 @@ class WholeStart:
             distance=0.0,
         )
 
-    def proof_after(self, proof: Proof, tagger: WholeTagger) -> Proof:
+    def proof_after(self, proof: Proof, model: WholeTagger) -> Proof:
         """Say how far training moved the weights."""
-        before, after = self.encoder.tensors(), self._tensors(tagger)
+        before, after = self.encoder.tensors(), self._tensors(model)
         moved = distance(before.values(), [after[name] for name in before])
         return replace(proof, distance=moved)
 
-    def fitted(self, tagger: WholeTagger) -> TunedTagger:
-        """Return the trained tagger, its low-rank changes merged."""
-        merge(tagger)
-        tagger.requires_grad_(requires_grad=True)
-        tuned = self.encoder.with_model(tagger.encoder)
-        return TunedTagger(tuned, tagger.eval(), self.task.max_tokens)
+    def fitted(self, model: WholeTagger) -> TunedTagger:
+        """Return the trained tagger with all it needs to read sentences."""
+        tuned = self.encoder.with_model(model.encoder)
+        return TunedTagger(tuned, model, self.task.max_tokens)
 
     @staticmethod
-    def _tensors(tagger: WholeTagger) -> dict[str, Tensor]:
-        return dict(tagger.encoder.state_dict())  # type: ignore[attr-defined]
+    def _tensors(model: WholeTagger) -> dict[str, Tensor]:
+        return dict(model.encoder.state_dict())  # type: ignore[attr-defined]

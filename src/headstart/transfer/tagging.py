@@ -25,7 +25,7 @@ from headstart.seeds import derive
 from headstart.tasks.classification import Classes
 from headstart.tasks.crf import Independent
 from headstart.tasks.heads import classification_head
-from headstart.tasks.taggers import HeadTagger, WordStates, decoder_of
+from headstart.tasks.taggers import HeadTagger, decoder_of
 from headstart.tokenize.batches import Rows
 from headstart.training.loop import streams_restored
 from headstart.training.optimizers import adamw
@@ -45,17 +45,11 @@ from headstart.transfer.methods import (
     name_of,
     with_defaults,
 )
+from headstart.transfer.neural import Start, fit_neural
 from headstart.transfer.tag_pipelines import ContextualStart, VectorsStart
 from headstart.transfer.tag_probe import probe
 from headstart.transfer.tag_task import Sentences, TagTask, replaces_embedding, word_coverage
-from headstart.transfer.tag_training import (
-    Start,
-    TagFit,
-    WordScores,
-    fit_neural,
-    tag_loss,
-    validate,
-)
+from headstart.transfer.tag_training import TAGGERS, TagFit, WordScores, tag_loss, validate
 from headstart.transfer.tag_whole_models import WholeStart
 
 _PIPELINE = Training(hidden=100, dropout=0.3, batch_size=16, min_steps=300, max_steps=20_000)
@@ -109,12 +103,11 @@ def fit_tagger(
             raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
     elif isinstance(method, Probe):
         return _fit_probe(method, encoder, task, progress)
-    elif isinstance(method, Features) and not replaces_embedding(encoder):
-        return _fit_head(method, encoder, task, progress)
     device = torch.device("cpu") if encoder is None else device_of(encoder.model)
     as_it_was = nullcontext() if encoder is None else evaluating(encoder.model)
-    with streams_restored(device), as_it_was:  # a start may draw, before anything is trained
-        return fit_neural(_start_of(method, encoder, task, progress), progress)
+    with streams_restored(device), as_it_was:
+        start = _start_of(method, encoder, task, progress)
+        return fit_neural(start, progress, of="sentences")
 
 
 def _start_of(
@@ -122,10 +115,12 @@ def _start_of(
     encoder: Pretrained | None,
     task: TagTask,
     progress: Progress,
-) -> Start:
+) -> Start[TagTask, Any, WordScores]:
     if encoder is None:
         return VectorsStart(method, None, task)
     if not replaces_embedding(encoder):
+        if isinstance(method, Features):
+            return FrozenStart(method, encoder, task, progress)
         return WholeStart(method, encoder, task, progress)
     if isinstance(method, GradualUnfreeze | LowRank):
         raise SettingsError(
@@ -205,28 +200,23 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: TagTask, progress: Prog
     )
 
 
-def _fit_head(method: Features, encoder: Pretrained, task: TagTask, progress: Progress) -> TagFit:
-    """Train a head on a whole model's frozen states, which are computed once."""
-    proof = _proof(encoder, task.sentences)
-    with quick_reading():
-        states = word_states(encoder, task.sentences, max_tokens=task.max_tokens, progress=progress)
-    result = fit_neural(_HeadStart(method, encoder, task, states), progress)
-    proof = proof.after(encoder.tensors(), encoder.tensors())
-    proof.check()
-    return replace(result, proof=proof)
+class FrozenStart(Start[TagTask, HeadTagger, WordScores]):
+    """A head of one hidden layer on a whole model's frozen states, which are computed once."""
 
-
-class _HeadStart:
-    """The known states of words under a head of one hidden layer."""
-
-    least_passes = 8
+    rule = TAGGERS
 
     def __init__(
-        self, method: Features, encoder: Pretrained, task: TagTask, states: WordStates
+        self, method: Features, encoder: Pretrained, task: TagTask, progress: Progress
     ) -> None:
-        self.encoder, self.task, self.given = encoder, task, states
+        self.encoder, self.task = encoder, task
         self.training, self.rate = filled(method)
-        size = np.sqrt(np.square(states.values).mean(0))
+        self.lengths = task.targets.lengths
+        self.proof = _proof(encoder, task.sentences)
+        with quick_reading():
+            self.given = word_states(
+                encoder, task.sentences, max_tokens=task.max_tokens, progress=progress
+            )
+        size = np.sqrt(np.square(self.given.values).mean(0))
         self.scale = torch.from_numpy(1.0 / np.maximum(size, 1e-6))
 
     def fresh(self, rows: Rows) -> HeadTagger:
@@ -240,21 +230,23 @@ class _HeadStart:
         )
         return HeadTagger(head, decoder_of(self.task.legal, crf=self.task.crf), self.scale)
 
-    def optimizer(self, tagger: HeadTagger) -> torch.optim.Optimizer:
-        return adamw(tagger, learning_rate=self.rate)
+    def optimizer(self, model: HeadTagger) -> torch.optim.Optimizer:
+        return adamw(model, learning_rate=self.rate)
 
-    def loss(self, tagger: HeadTagger, rows: Rows) -> tuple[Tensor, Tensor]:
-        return tag_loss(tagger, *tagger.scores(self.given, rows), self.task, rows)
+    def loss(self, model: HeadTagger, rows: Rows) -> tuple[Tensor, Tensor]:
+        return tag_loss(model, *model.scores(self.given, rows), self.task, rows)
 
-    def before_step(self, tagger: HeadTagger, number: int) -> None:
-        """Every part moves from the first step on."""
+    def validate(self, model: HeadTagger, held_out: Rows) -> WordScores:
+        return validate(model, self.given, self.task, held_out)
 
-    def proof_before(self, tagger: HeadTagger) -> None:
-        """Nothing of the encoder is in what is trained."""
+    def proof_before(self, model: HeadTagger) -> Proof:
+        del model
+        return self.proof
 
-    def proof_after(self, proof: Proof, tagger: HeadTagger) -> Proof:
-        del tagger
-        return proof
+    def proof_after(self, proof: Proof, model: HeadTagger) -> Proof:
+        """Say that nothing of the encoder moved."""
+        del model
+        return proof.after(self.encoder.tensors(), self.encoder.tensors())
 
-    def fitted(self, tagger: HeadTagger) -> HeadOnStates:
-        return HeadOnStates(self.encoder, tagger.eval(), self.task.max_tokens)
+    def fitted(self, model: HeadTagger) -> HeadOnStates:
+        return HeadOnStates(self.encoder, model, self.task.max_tokens)

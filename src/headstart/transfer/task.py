@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -14,8 +14,11 @@ from headstart.tasks.pairs import Pairs, num_sides
 from headstart.tasks.targets import Scores, Target
 from headstart.tokenize.batches import Encoded, Rows
 from headstart.tokenize.pairs import rows_of_sides
-from headstart.transfer.fitted import Fitted
-from headstart.transfer.stopping import Validation
+from headstart.transfer.fitted import Kept
+from headstart.transfer.stopping import HasLoss, Validation
+
+Model = TypeVar("Model", bound=Kept, covariant=True)
+Found = TypeVar("Found", bound=HasLoss, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,7 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class Fit(Generic[Model, Found]):
     """A fitted model and what its fitting showed.
 
     Attributes:
@@ -64,8 +67,8 @@ class Fit:
         proof: What the model owes to its encoder; None where it has none.
     """
 
-    model: Fitted
-    validation: Validation
+    model: Model
+    validation: Found
     chosen: dict[str, Any]
     truncated: int = 0
     proof: Proof | None = None

@@ -1,11 +1,10 @@
 """Fitting pretrained models that replace the whole model: all of it, parts of it, or only a head.
 
-The rule is every neural method's: a validation part of the labels finds the number of steps, then
-the model is trained anew on all of them. Shapes: N texts, T tokens, D width, C outputs.
+Shapes: B texts of a batch, N rows of states, T tokens, D width, C outputs.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,12 +32,10 @@ from headstart.tasks.heads import (
     with_new_tokens,
 )
 from headstart.tasks.pairs import num_orders
-from headstart.tokenize.batches import Packed, Rows, endless_batches
+from headstart.tokenize.batches import Packed, Rows
 from headstart.tokenize.pairs import padded_lengths
-from headstart.training.loop import streams_restored, train
 from headstart.training.optimizers import adamw
 from headstart.training.precision import quick_products
-from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.features import (
     Floats,
     frozen_states,
@@ -66,17 +63,13 @@ from headstart.transfer.methods import (
     Scratch,
     filled,
 )
-from headstart.transfer.stopping import (
-    Validation,
-    least_passes,
-    most_steps,
-    search_steps,
-    steps_between_looks,
-)
-from headstart.transfer.task import Fit, Task, coverage
+from headstart.transfer.neural import Rule, Start
+from headstart.transfer.stopping import Validation, most_steps
+from headstart.transfer.task import Task, coverage
 
 WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
 _WARM_UP_SHARE = 0.1
+_HEADS_WARM_UP = 10  # steps
 _MEAN: Pooling = "mean"
 _JITTER = 0.2  # of lengths, by which texts are dealt into batches
 _PARTS = 5  # of the labels, by which the pooling is chosen
@@ -84,86 +77,32 @@ _LEAST_GAIN = 0.005  # nats of validation loss: a step of a whole model costs mo
 _NEW_TOKENS = ("<start>", "<delimiter>", "<extract>")
 
 
-def fit_whole_model(
-    method: WholeModelMethod | Features, encoder: Pretrained, task: Task, progress: Progress
-) -> Fit:
-    """Train a whole model on the task, or a head on its frozen states.
+class WholeStart(Start[Task, WholeModel, Validation]):
+    """A pretrained model that replaces the whole model, with a linear layer on its states."""
 
-    Raises:
-        TransferError: Nothing was transferred, or a frozen part changed.
-        NonFiniteError: Training diverged.
-    """
-    if isinstance(method, Features):
-        return _fit_head(method, encoder, task, progress)
-    with streams_restored(device_of(encoder.model)):
-        start = _Start(method, encoder, task)
-        rows, held_out = task.parts()
-        start.choose_pooling()
-        training = start.training
-        training = replace(training, max_steps=most_steps(training, len(rows)))
-        first_rise = max(1, round(_WARM_UP_SHARE * training.min_steps))
-        trained = start.fresh(rows)
-        validation_loss = _validate(trained, start, held_out)
-        steps = _train(
-            start,
-            trained,
-            rows,
-            steps=training.max_steps,
-            schedule=lambda step: warm_up(step, first_rise),
-        )
-        best_step, validation = search_steps(
-            steps,
-            validation_loss,
-            training,
-            every=steps_between_looks(training, len(rows)),
-            least_gain=_LEAST_GAIN,
-            progress=progress,
-        )
-        found = round(best_step * len(task) / len(rows))
-        num_steps = max(training.min_steps, found, least_passes(training, len(task)))
-        everything = np.arange(len(task))
-        final = start.fresh(everything)
-        proof = None if isinstance(method, Scratch) else start.proof_before(final)
-        if proof is not None:
-            proof.check()
-        rise = max(1, round(_WARM_UP_SHARE * num_steps))
-        with progress.stage("fitting on all labels", num_steps, "steps") as advance:
-            for _ in _train(
-                start,
-                final,
-                everything,
-                steps=num_steps,
-                schedule=lambda step: warm_up_then_decay(step, num_steps, rise),
-            ):
-                advance(1)
-        merge(final)
-        final.requires_grad_(requires_grad=True)
-        if proof is not None:
-            proof = start.proof_after(proof, final)
-            proof.check()
-    return Fit(
-        model=start.fitted(final.eval()),
-        chosen={"steps": num_steps, "pooling": start.reading.pooling},
-        truncated=start.truncated,
-        proof=proof,
-        validation=validation,
+    rule = Rule(
+        rise=lambda steps: max(1, round(_WARM_UP_SHARE * steps)),
+        least_gain=_LEAST_GAIN,
+        jitter=_JITTER,
     )
-
-
-class _Start:
-    """What every training of one fit starts from: the texts as ids, the weights, the head."""
 
     def __init__(self, method: WholeModelMethod, encoder: Pretrained, task: Task) -> None:
         self.method, self.encoder, self.task = method, encoder, task
-        self.training, self.rate = filled(method)
+        training, self.rate = filled(method)
+        most = most_steps(training, len(task.parts()[0]))
+        self.training = replace(training, max_steps=most)
         self.model, self.tokenizer, self.reading = _start_of(method, encoder, task)
         if isinstance(method, Scratch):
             self.model = with_random_weights(self.model, task.seed)
         self.ids = encoder.ids(task.texts)
         self.encoded, self.truncated = self.reading.encode(encoder, self.ids)
+        self.lengths = padded_lengths(self.encoded, sides=num_orders(task.pairs))
+        if packs(self.model):  # packed rows are full whoever shares them
+            self.lengths = np.ones_like(self.lengths)
         self.states: dict[Pooling, Floats] = {}
+        self._choose_pooling()
 
-    def choose_pooling(self) -> None:
+    def _choose_pooling(self) -> None:
         """Let parts of the labels choose what stands for a text, unless the method says it.
 
         A model that was pretrained for minutes has learned little about [CLS], or about what to
@@ -199,8 +138,50 @@ class _Start:
             self._start_from_probe(model, rows)
         return model
 
-    def proof_before(self, model: WholeModel) -> Proof:
+    def optimizer(self, model: WholeModel) -> torch.optim.Optimizer:
+        method = self.method
+        if isinstance(method, LowRank):
+            changes = low_rank_changes(method, model.encoder, self.task.seed)
+            parameters = [*changes, *model.classify.parameters()]
+            return adamw([{"params": parameters}], learning_rate=self.rate)
+        head: list[nn.Module] = [model.classify]
+        encoder = model.encoder
+        if isinstance(encoder, Bert) and encoder.pooler and self.reading.pooling == "cls":
+            head.append(encoder.pooler)
+        decay = 1.0 if isinstance(method, Scratch) else method.layer_decay
+        groups = layerwise_groups(encoder, head, learning_rate=self.rate, layer_decay=decay)
+        return adamw(groups, learning_rate=self.rate)
+
+    def loss(self, model: WholeModel, rows: Rows) -> tuple[Tensor, Tensor]:
+        packed = model.batch(self.encoded, rows)
+        with quick_products(device_of(model.encoder)):
+            scores_NC, states = model(packed)
+            total, count = self.task.target.loss(scores_NC.float().cpu(), rows)
+        return with_language(self.method, model.encoder, total, count, states, packed), count
+
+    def before_step(self, model: WholeModel, number: int) -> None:
+        """Let as many layers move as are due."""
+        if isinstance(self.method, GradualUnfreeze):
+            thaw(model.encoder, number, steps_per_layer=self.method.steps_per_layer)
+
+    def validate(self, model: WholeModel, held_out: Rows) -> Validation:
+        with quick_reading():
+            scores = whole_model_scores(model, self.encoded, held_out)
+        return self.task.validate(scores, held_out)
+
+    def finish(self, model: WholeModel) -> None:
+        """Merge low-rank changes, and let all weights move again for whoever trains it on."""
+        merge(model)
+        model.requires_grad_(requires_grad=True)
+
+    def chosen(self, model: WholeModel) -> dict[str, Any]:
+        del model
+        return {"pooling": self.reading.pooling}
+
+    def proof_before(self, model: WholeModel) -> Proof | None:
         """Compare the weights a model starts with to those of the encoder they come from."""
+        if isinstance(self.method, Scratch):
+            return None
         pretrained = self.encoder.tensors()
         taken = _matching(pretrained, model.encoder)
         return Proof(
@@ -322,51 +303,6 @@ def with_random_weights(model: Encoder, seed: int) -> Encoder:
     return again.to(device_of(model))
 
 
-def _validate(model: WholeModel, start: _Start, held_out: Rows) -> Callable[[], Validation]:
-    def validate() -> Validation:
-        with quick_reading():
-            scores = whole_model_scores(model, start.encoded, held_out)
-        return start.task.validate(scores, held_out)
-
-    return validate
-
-
-def _train(
-    start: _Start,
-    model: WholeModel,
-    rows: Rows,
-    *,
-    steps: int,
-    schedule: Callable[[int], float],
-) -> Iterator[int]:
-    """Train the model on `rows`, yielding the number of each step."""
-    method, task = start.method, start.task
-
-    def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        model.train()
-        packed = model.batch(start.encoded, batch)
-        with quick_products(device_of(model.encoder)):
-            scores_NC, states = model(packed)
-            total, count = task.target.loss(scores_NC.float().cpu(), batch)
-        return with_language(method, model.encoder, total, count, states, packed), count
-
-    optimizer = adamw(_parameter_groups(start, model), learning_rate=start.rate)
-    lengths = padded_lengths(start.encoded, sides=model.orders)[rows]
-    batches = endless_batches(  # packed rows are full whoever shares them
-        np.ones_like(lengths) if packs(model.encoder) else lengths,
-        batch_size=start.training.batch_size,
-        seed=task.seed,
-        jitter=_JITTER,
-    )
-    limited = ([rows[next(batches)]] for _ in range(steps))
-    if isinstance(method, GradualUnfreeze):
-        thaw(model.encoder, 1, steps_per_layer=method.steps_per_layer)
-    for step in train(limited, compute_loss, optimizer, schedule=schedule, seed=task.seed):
-        yield step.number
-        if isinstance(method, GradualUnfreeze):
-            thaw(model.encoder, step.number + 1, steps_per_layer=method.steps_per_layer)
-
-
 def with_language(
     method: WholeModelMethod,
     encoder: Encoder,
@@ -399,18 +335,6 @@ def next_token_loss(model: Gpt, states: Tensor, packed: Packed) -> Tensor:
     return total / max(1, len(at))
 
 
-def _parameter_groups(start: _Start, model: WholeModel) -> list[dict[str, object]]:
-    method = start.method
-    if isinstance(method, LowRank):
-        changes = low_rank_changes(method, model.encoder, start.task.seed)
-        return [{"params": [*changes, *model.classify.parameters()]}]
-    head: list[nn.Module] = [model.classify]
-    if isinstance(model.encoder, Bert) and model.encoder.pooler and start.reading.pooling == "cls":
-        head.append(model.encoder.pooler)
-    decay = 1.0 if isinstance(method, Scratch) else method.layer_decay
-    return layerwise_groups(model.encoder, head, learning_rate=start.rate, layer_decay=decay)
-
-
 def low_rank_changes(method: LowRank, encoder: Encoder, seed: int) -> list[nn.Parameter]:
     """Put a method's low-rank changes on an encoder, and return them."""
     fresh = torch.Generator().manual_seed(derive(seed, "low rank"))
@@ -422,88 +346,70 @@ def low_rank_changes(method: LowRank, encoder: Encoder, seed: int) -> list[nn.Pa
     )
 
 
-def _fit_head(method: Features, encoder: Pretrained, task: Task, progress: Progress) -> Fit:
-    """Train a head on an encoder's frozen states, which are computed once."""
-    training, rate = filled(method)
-    frozen = encoder.tensors()
-    at_once = task.pairs if reads_pairs_at_once(encoder) else None
-    ids = encoder.ids(task.texts)
-    encoded, truncated = read_inputs(encoder, ids, task.max_tokens, at_once)
-    proof = Proof.of_all(encoder.name, frozen, coverage(encoder, task.texts, ids))
-    proof.check()
-    with quick_reading():
-        found = frozen_states(
-            encoder,
-            task.texts,
-            max_tokens=task.max_tokens,
-            pairs=task.pairs,
-            encoded=encoded,
-            progress=progress,
+class FrozenStart(Start[Task, nn.Sequential, Validation]):
+    """A head of one hidden layer on an encoder's frozen states, which are computed once."""
+
+    rule = Rule(rise=lambda _: _HEADS_WARM_UP, least_passes=1, least_gain=_LEAST_GAIN)
+
+    def __init__(
+        self, method: Features, encoder: Pretrained, task: Task, progress: Progress
+    ) -> None:
+        self.encoder, self.task = encoder, task
+        self.training, self.rate = filled(method)
+        self.lengths = np.ones(len(task), np.int64)
+        ids = encoder.ids(task.texts)
+        at_once = task.pairs if reads_pairs_at_once(encoder) else None
+        encoded, self.truncated = read_inputs(encoder, ids, task.max_tokens, at_once)
+        self.pretrained = encoder.tensors()
+        known = coverage(encoder, task.texts, ids)
+        self.proof = Proof.of_all(encoder.name, self.pretrained, known)
+        self.proof.check()
+        with quick_reading():
+            self.states = frozen_states(
+                encoder,
+                task.texts,
+                max_tokens=task.max_tokens,
+                pairs=task.pairs,
+                encoded=encoded,
+                progress=progress,
+            )
+        squares = torch.from_numpy(self.states).square()
+        self.scale = 1.0 / squares.mean(0).sqrt().clamp(min=1e-6)
+
+    def fresh(self, rows: Rows) -> nn.Sequential:
+        del rows
+        torch.default_generator.manual_seed(derive(self.task.seed, "head"))
+        return classification_head(
+            self.states.shape[1],
+            self.task.target.outputs,
+            hidden=self.training.hidden,
+            dropout=self.training.dropout,
         )
-    states = torch.from_numpy(found)
-    scale = 1.0 / states.square().mean(0).sqrt().clamp(min=1e-6)
 
-    def fresh() -> FrozenModel:
-        torch.default_generator.manual_seed(derive(task.seed, "head"))
-        head = classification_head(
-            states.shape[1],
-            task.target.outputs,
-            hidden=training.hidden,
-            dropout=training.dropout,
-        )
-        return FrozenModel(encoder, head, scale, task.max_tokens, task.pairs)
+    def optimizer(self, model: nn.Sequential) -> torch.optim.Optimizer:
+        return adamw(model, learning_rate=self.rate)
 
-    def steps(
-        model: FrozenModel, rows: Rows, count: int, schedule: Callable[[int], float]
-    ) -> Iterator[int]:
-        def compute_loss(batch: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-            model.head.train()
-            scores_BC = model.head(scale * states[torch.from_numpy(batch)])
-            return task.target.loss(scores_BC, batch)
+    def loss(self, model: nn.Sequential, rows: Rows) -> tuple[Tensor, Tensor]:
+        scores_BC = model(self.scale * torch.from_numpy(self.states[rows]))
+        return self.task.target.loss(scores_BC, rows)
 
-        batches = endless_batches(
-            np.ones(len(rows), np.int64),
-            batch_size=training.batch_size,
-            seed=task.seed,
-        )
-        limited = ([rows[next(batches)]] for _ in range(count))
-        optimizer = adamw(model.head, learning_rate=rate)
-        for step in train(limited, compute_loss, optimizer, schedule=schedule, seed=task.seed):
-            yield step.number
+    def validate(self, model: nn.Sequential, held_out: Rows) -> Validation:
+        scores = self.fitted(model).from_states(self.states[held_out])
+        return self.task.validate(scores, held_out)
 
-    rows, held_out = task.parts()
-    with torch.random.fork_rng(devices=[]):
-        trial = fresh()
+    def proof_before(self, model: nn.Sequential) -> Proof:
+        del model
+        return self.proof
 
-        def validate() -> Validation:
-            return task.validate(trial.from_states(found[held_out]), held_out)
+    def proof_after(self, proof: Proof, model: nn.Sequential) -> Proof:
+        """Say that nothing of the encoder moved."""
+        del model
+        return proof.after(self.pretrained, self.encoder.tensors())
 
-        best_step, validation = search_steps(
-            steps(trial, rows, training.max_steps, lambda step: warm_up(step, 10)),
-            validate,
-            training,
-            every=steps_between_looks(training, len(rows)),
-            least_gain=_LEAST_GAIN,
-            progress=progress,
-        )
-        best = round(best_step * len(task) / len(rows))
-        num_steps = max(training.min_steps, best, least_passes(training, len(task), passes=1))
-        model = fresh()
-        everything = np.arange(len(task))
-        for _ in steps(
-            model, everything, num_steps, lambda step: warm_up_then_decay(step, num_steps, 10)
-        ):
-            pass
-    model.head.eval()
-    proof = proof.after(frozen, encoder.tensors())
-    proof.check()
-    return Fit(
-        model=model,
-        chosen={"steps": num_steps},
-        truncated=truncated,
-        proof=proof,
-        validation=validation,
-    )
+    def fitted(self, model: nn.Sequential) -> FrozenModel:
+        """Return the trained head with what it needs to read texts."""
+        task = self.task
+        return FrozenModel(self.encoder, model, self.scale, task.max_tokens, task.pairs)
 
 
 def _matching(pretrained: dict[str, Tensor], model: Encoder) -> int:
