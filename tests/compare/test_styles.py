@@ -1,8 +1,13 @@
 """Methods look the same everywhere, and hidden characters are shown."""
 
+import inspect
+import re
+from pathlib import Path
+
 import pytest
 
-from headstart.compare.styles import family, shortened, split_method, styles
+from headstart.compare.styles import SPARE_TONES, TONES, family, shortened, split_method, styles
+from headstart.hub.kinds import PRETRAINABLE
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,15 @@ def test_the_encoder_gives_the_tone_and_the_transfer_the_dash():
 def test_two_sources_of_one_encoder_differ():
     look = styles(["glove=a.txt:probe", "glove=b.txt:probe", "mine:probe"])
     assert len({style.tone for style in look.values()}) == 3
+
+
+def test_every_encoder_that_is_pretrained_here_has_a_tone_and_every_tone_a_color():
+    assert set(PRETRAINABLE) < set(TONES)
+    colors = Path(inspect.getfile(styles)).with_name("tones.css").read_text()
+    named = [f"tone-{number}" for number in range(len(TONES) + SPARE_TONES)]
+    assert re.findall(r"^\.(tone-\d+) ", colors, re.MULTILINE) == named
+    for name in named:
+        assert len(re.findall(rf"--{name}: #", colors)) == 2  # by day and by night
 
 
 def test_long_names_lose_their_middle():

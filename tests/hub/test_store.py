@@ -9,9 +9,10 @@ import pytest
 from headstart.budget import Budget
 from headstart.data.corpora import read_corpus
 from headstart.errors import DataError, FormatError, InterruptedRunError, SettingsError
-from headstart.hub.bundle import PretrainedWordVectors, write_folder
+from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
 from headstart.hub.kinds import KINDS
 from headstart.hub.store import WIDTHS, load_encoder, pretrain
+from headstart.models.word_vectors import WordVectors
 from headstart.pretrain import glove, skip_gram
 from headstart.tokenize.words import WordTokenizer
 from headstart.training import array_runs
@@ -108,6 +109,36 @@ def test_vectors_whose_padding_is_not_zero_are_refused(encoder, tmp_path):
     encoder.model.embedding.weight.data[0] = 1.0
     with pytest.raises(FormatError, match=r"model\.safetensors: .* padding's, is zero"):
         load_encoder(encoder.save(tmp_path / "encoder"))
+
+
+class Seventh(Pretrained):
+    """A kind of one table."""
+
+    @classmethod
+    def from_folder(cls, folder, about, tensors):
+        words = WordTokenizer.load(folder / "tokenizer.json")
+        return cls(model=WordVectors.from_matrix(tensors["table"]), tokenizer=words, **about)
+
+    def tensors(self):
+        return {"table": self.model.embedding.weight}
+
+
+def test_every_kind_reads_its_own_folder(encoder, tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, "seventh", Seventh)
+    about = {"config": {"dim": 2}, "lineage": {"by": "hand"}}
+    seventh = Seventh("seventh", encoder.model, encoder.tokenizer, **about)
+    loaded = load_encoder(seventh.save(tmp_path / "seventh"))
+    assert type(loaded) is Seventh
+    assert loaded.about() == seventh.about()
+    assert loaded.identity == seventh.identity
+
+
+def test_what_transformers_reads_is_read_with_its_configuration_only(encoder, tmp_path):
+    parts = {"tensors": encoder.tensors(), "tokenizer": encoder.tokenizer, "readme": ""}
+    about = {"kind": "bert", "config": {}, "lineage": {}}
+    folder = write_folder(tmp_path / "bert", config=about, overwrite=False, **parts)
+    with pytest.raises(FormatError, match=r"config\.json: is none of transformers, .* 'bert'"):
+        load_encoder(folder)
 
 
 # Pretraining

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from headstart.compare.contestants import ADAPTED
+from headstart.hub.kinds import PRETRAINABLE
 
-TONES = ("scratch", "majority", "tfidf", "word2vec", "glove", "cove", "elmo", "gpt", "bert")
+TONES = ("scratch", "majority", "tfidf", *PRETRAINABLE)
 SPARE_TONES = 3  # for encoders of other names, in turn
 
 _SHAPES = {  # transfer: dash, symbol

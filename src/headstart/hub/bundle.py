@@ -105,6 +105,27 @@ class Pretrained:
         self.config = dict(config)
         self.lineage = dict(lineage)
 
+    @classmethod
+    def from_folder(
+        cls, folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> Self:
+        """Make one of what `read_folder` read; each kind that `save` writes has its own.
+
+        Here is none: kinds that `transformers` reads, too, are read by `hub.published`.
+
+        Args:
+            folder: The folder.
+            about: Its `kind`, `config` and `lineage`, as `about` returns them.
+            tensors: The weights.
+
+        Raises:
+            FormatError: The parts do not fit one another.
+        """
+        del tensors
+        raise FormatError(
+            f"{folder / CONFIG}: is none of transformers, by which a {about['kind']!r} is read"
+        )
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}, {self.tokenizer.vocabulary_size:,} ids>"
 
@@ -250,6 +271,27 @@ class PretrainedWordVectors(Pretrained):
     """
 
     model: WordVectors
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> Self:
+        """Make one of what `read_folder` read, as told at `Pretrained.from_folder`.
+
+        Raises:
+            FormatError: The parts do not fit one another.
+        """
+        try:
+            model = WordVectors.from_matrix(tensors["embedding.weight"])
+        except (KeyError, SettingsError) as error:
+            raise FormatError(f"{folder / WEIGHTS}: holds no word vectors: {error}") from None
+        tokenizer = load_tokenizer(folder / TOKENIZER)
+        if tokenizer.vocabulary_size != len(model.embedding.weight):
+            raise FormatError(
+                f"{folder}: {tokenizer.vocabulary_size:,} words but "
+                f"{len(model.embedding.weight):,} vectors"
+            )
+        return cls(model=model, tokenizer=tokenizer, **about)
 
     @classmethod
     def from_words(

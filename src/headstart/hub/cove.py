@@ -114,7 +114,7 @@ class PretrainedCove(Pretrained):
     def from_folder(
         cls, folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> Self:
-        """Make one of what `bundle.read_folder` read: `about` is its `config` and `lineage`.
+        """Make one of what `read_folder` read, as told at `Pretrained.from_folder`.
 
         Raises:
             FormatError: The parts do not fit one another.
@@ -136,7 +136,7 @@ class PretrainedCove(Pretrained):
                 raise FormatError(
                     f"{folder / what}: {len(pieces):,} entries, where the weights have {expected:,}"
                 )
-        return cls(KIND, model.eval(), tokenizer, **about, target=target)
+        return cls(model=model.eval(), tokenizer=tokenizer, target=target, **about)
 
     def with_model(self, model: Encoder, tokenizer: Tokenizer | None = None) -> Self:
         """Return the same encoder with other weights, and perhaps a larger tokenizer."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from headstart.data.in_memory import as_sentences
 from headstart.errors import FormatError, SettingsError
-from headstart.hub.bundle import Pretrained
+from headstart.hub.bundle import TOKENIZER, Pretrained
 from headstart.hub.foreign import elmo
 from headstart.models.blank import blank_weights
 from headstart.models.elmo import Elmo, ElmoConfig, State
@@ -54,6 +54,29 @@ class PretrainedElmo(Pretrained):
         """
         config = {**asdict(model.config), **(settings or {})}
         return cls("elmo", model.eval(), tokenizer, config=config, lineage=lineage)
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+    ) -> Self:
+        """Make one of what `read_folder` read, as told at `Pretrained.from_folder`.
+
+        Raises:
+            FormatError: The parts do not fit one another.
+        """
+        tokenizer = WordTokenizer.load(folder / TOKENIZER)
+        model = read_elmo(about["config"], tokenizer, folder)
+        expected = model.state_dict()
+        for name in sorted(expected.keys() | tensors.keys()):
+            if name not in expected or name not in tensors:
+                problem = "is missing" if name in expected else "has no place in an ELMo"
+                raise FormatError(f"{folder}: the tensor {name} {problem}")
+            if expected[name].shape != tensors[name].shape:
+                sizes = ["x".join(map(str, each[name].shape)) for each in (expected, tensors)]
+                raise FormatError(f"{folder}: {name} should be {sizes[0]}, but is {sizes[1]}")
+        model = model.to_empty(device="cpu")
+        model.load_state_dict(dict(tensors))
+        return cls(model=model.eval(), tokenizer=tokenizer, **about)
 
     def ids(self, texts: Sequence[str] | Encoded) -> Encoded:
         """Return the characters of texts' words, or of what has them already, these."""
@@ -157,37 +180,6 @@ def read_elmo(config: Mapping[str, Any], tokenizer: WordTokenizer, place: Path) 
             return Elmo(made)
     except RuntimeError as error:
         raise FormatError(f"{place}: no sizes of an ELMo: {error}") from None
-
-
-def load_saved_elmo(
-    folder: Path,
-    about: Mapping[str, Any],
-    tensors: Mapping[str, torch.Tensor],
-    tokenizer: WordTokenizer,
-) -> PretrainedElmo:
-    """Return the encoder of a folder of ours.
-
-    Args:
-        folder: The folder, for errors.
-        about: Its `config` and `lineage`.
-        tensors: The weights.
-        tokenizer: The tokenizer.
-
-    Raises:
-        FormatError: The parts do not fit one another.
-    """
-    model = read_elmo(about["config"], tokenizer, folder)
-    expected = model.state_dict()
-    for name in sorted(expected.keys() | tensors.keys()):
-        if name not in expected or name not in tensors:
-            problem = "is missing" if name in expected else "has no place in an ELMo"
-            raise FormatError(f"{folder}: the tensor {name} {problem}")
-        if expected[name].shape != tensors[name].shape:
-            sizes = ["x".join(map(str, each[name].shape)) for each in (expected, tensors)]
-            raise FormatError(f"{folder}: {name} should be {sizes[0]}, but is {sizes[1]}")
-    model = model.to_empty(device="cpu")
-    model.load_state_dict(dict(tensors))
-    return PretrainedElmo("elmo", model.eval(), tokenizer, **about)
 
 
 def load_original_elmo(

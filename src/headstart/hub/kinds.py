@@ -1,4 +1,7 @@
-"""The table of kinds: every encoder headstart has a class for, by the name it has on disk."""
+"""The table of kinds: every encoder headstart has a class for, by the name it has on disk.
+
+The class knows how its folder is read (`from_folder`) and written (`save`).
+"""
 
 from collections.abc import Callable
 from typing import Concatenate, Literal, ParamSpec, Protocol, cast, overload
@@ -19,8 +22,9 @@ KINDS: dict[str, type[Pretrained]] = {
     "bert": PretrainedBert,
     "hf": PretrainedTransformer,
 }
-PRETRAINABLE = ("word2vec", "glove", "cove", "elmo", "gpt", "bert")
+EPOCHS = {"word2vec": 5, "glove": 25}  # pretrained in so many passes, unless others are asked for
 RUNS = ("cove", "elmo", "gpt", "bert")  # pretrained in steps, with checkpoints and a log
+PRETRAINABLE = (*EPOCHS, *RUNS)
 
 _Settings = ParamSpec("_Settings")
 

@@ -20,10 +20,10 @@ from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
 from headstart.devices import available_cores, compute_device
 from headstart.errors import SettingsError
-from headstart.hub.kinds import PRETRAINABLE, RUNS
+from headstart.hub.kinds import EPOCHS, PRETRAINABLE, RUNS
 from headstart.hub.scaling import LAWS, TOKENS_A_PARAMETER, ScalingLaw
 from headstart.hub.speed import Speed, measure
-from headstart.hub.store import EPOCHS, MINUTES
+from headstart.hub.store import MINUTES
 from headstart.progress import SILENT, Advance, Progress
 from headstart.seeds import generator
 from headstart.storage import cache_folder, fingerprint, read_json, write_json

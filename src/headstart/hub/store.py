@@ -16,25 +16,21 @@ from headstart.devices import compute_device, reuse_freed_memory, torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
-    TOKENIZER,
-    WEIGHTS,
     Pretrained,
     PretrainedWordVectors,
     Tokenizer,
-    load_tokenizer,
     read_folder,
 )
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.cove_pretraining import check_cove, pretrain_cove, vector_width
-from headstart.hub.elmo import load_original_elmo, load_saved_elmo
+from headstart.hub.elmo import load_original_elmo
 from headstart.hub.elmo_pretraining import pretrain_elmo
 from headstart.hub.foreign import cove as published_cove
 from headstart.hub.foreign import huggingface
-from headstart.hub.kinds import KINDS, PRETRAINABLE, RUNS, by_method
+from headstart.hub.kinds import EPOCHS, KINDS, PRETRAINABLE, RUNS, by_method
 from headstart.hub.pretraining import Plan, adapt_model, pretrain_model
 from headstart.hub.published import load_published
 from headstart.models.interface import device_of
-from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.storage import folder_lock, read_json
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
@@ -44,7 +40,6 @@ from headstart.training.checkpoints import open_run
 from headstart.training.distributed import from_first, process_group, rank_and_size
 
 WIDTHS = {"tiny": 25, "mini": 50, "small": 100, "medium": 200, "base": 300}
-EPOCHS = {"word2vec": 5, "glove": 25}
 _MIN_COUNT, _MIN_COUNT_OF_PAIRS = 5, 2  # a rare word of a sentence pair has a translation, too
 MINUTES = 20.0  # of a model, where no limit is given
 _OF_VOCABULARIES = ("vocabulary_size", "lowercase")
@@ -192,25 +187,11 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
     if kind not in KINDS:
         hint = "; load it with headstart.load" if kind == "classifier" else ""
         raise FormatError(f"{folder}: holds a {kind!r}, which is no encoder{hint}")
-    about: dict[str, Any] = {name: config.get(name) for name in ("config", "lineage")}
-    for name, value in about.items():
-        if not isinstance(value, dict):
+    about = {name: config.get(name) for name in ("kind", "config", "lineage")}
+    for name in ("config", "lineage"):
+        if not isinstance(about[name], dict):
             raise FormatError(f"{folder / CONFIG}: {name!r} is missing")
-    if kind == "cove":
-        return PretrainedCove.from_folder(folder, about, tensors)
-    if kind == "elmo":
-        return load_saved_elmo(folder, about, tensors, WordTokenizer.load(folder / TOKENIZER))
-    try:
-        model = WordVectors.from_matrix(tensors["embedding.weight"])
-    except (KeyError, SettingsError) as error:
-        raise FormatError(f"{folder / WEIGHTS}: holds no word vectors: {error}") from None
-    tokenizer = load_tokenizer(folder / TOKENIZER)
-    if tokenizer.vocabulary_size != len(model.embedding.weight):
-        raise FormatError(
-            f"{folder}: {tokenizer.vocabulary_size:,} words but "
-            f"{len(model.embedding.weight):,} vectors"
-        )
-    return KINDS[kind](kind, model, tokenizer, **about)
+    return KINDS[kind].from_folder(folder, about, tensors)
 
 
 @by_method
