@@ -45,6 +45,7 @@ def test_occurrences_with_their_nearest_ones(run, corpus, elmo):
     assert code == 0
     assert "bank: 5 occurrences, 5 of them drawn evenly, each of another sentence" in out
     assert "words.vec: the word's own vector: the same wherever it stands" in out
+    assert "times as alike  untrained  by chance up to" in out
     assert "The team sat on the [bank] of the river.\n    elmo " in out
     assert "[BANK] shares fell." in out
     assert "No word" not in out
@@ -63,6 +64,7 @@ def test_as_json_and_as_a_page(run, corpus, elmo, tmp_path):
     assert (senses["word"], senses["total"]) == ("bank", 5)
     assert [look["name"] for look in senses["encoders"]] == ["elmo"]
     assert len(senses["encoders"][0]["nearest"]) == 5
+    assert senses["encoders"][0]["untrained"] > 0
     assert page.read_text().startswith("<!doctype html>")
     assert f"wrote {page}" in err
 

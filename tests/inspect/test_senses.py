@@ -1,17 +1,21 @@
 """Senses: what is told of a word's occurrences is so, and word vectors tell nothing apart."""
 
+import copy
 import json
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import silhouette_score
 
 from headstart.data.corpora import read_corpus
 from headstart.errors import DataError, SettingsError
+from headstart.hub.random_weights import with_random_weights
 from headstart.inspect.occurrences import Occurrence
 from headstart.inspect.senses import context_likeness, look_at, word_senses
 from headstart.inspect.word_choice import choose_word
 
+RIVER = {"boat", "water", "mud", "fish", "reed"}
 MONEY = {"loan", "cash", "rate", "debt", "fund"}
 
 
@@ -77,6 +81,68 @@ def test_every_kind_stands_beside_the_others_as_plain_json(encoders, river_and_m
             assert dict(zip(numbers.tolist(), counts.tolist(), strict=True)) == sizes
             assert list(sizes) == sorted(sizes)
     assert word_senses(encoders, river_and_money, "bank", most=30) == found
+
+
+def among_fillers():
+    """Return sentences of either sense, with words between that are too short to count."""
+    random = np.random.default_rng(0)
+    found = []
+    for number in range(60):
+        fillers = [random.choice(["a", "on", "by"], random.integers(4)) for _ in range(3)]
+        words = random.choice(sorted((RIVER, MONEY)[number % 2]), 2, replace=False)
+        parts = [*fillers[0], words[0], "bank", *fillers[1], words[1], *fillers[2]]
+        found.append(" ".join(parts))
+    return found
+
+
+def learned(encoder):
+    """Return a BERT to which only words of either sense say anything, wherever they stand."""
+    model, ids = copy.deepcopy(encoder.model), encoder.tokenizer.ids
+    rows = np.random.default_rng(1).normal(size=(10, encoder.model.width))
+    with torch.no_grad():
+        model.embeddings.positions.weight.zero_()
+        model.embeddings.tokens.weight.zero_()
+        for word, row in zip(sorted(RIVER | MONEY), rows, strict=True):
+            model.embeddings.tokens.weight[ids[word]] = torch.from_numpy(row)
+    return encoder.with_model(model)
+
+
+def test_the_control_is_what_the_encoder_reaches_untrained(encoders):
+    chosen = {**encoders, "learned": learned(encoders["bert"])}
+    stream = torch.get_rng_state()
+    found = word_senses(chosen, among_fillers(), "bank")
+    assert torch.equal(torch.get_rng_state(), stream)
+    looks = {look["name"]: look for look in found["encoders"]}
+    for name in ("cove", "elmo", "gpt", "bert"):  # which nobody trained
+        assert looks[name]["untrained"] == pytest.approx(looks[name]["times"], rel=0.4)
+    assert looks["learned"]["untrained"] == looks["bert"]["untrained"]
+    assert looks["learned"]["times"] > 2 * looks["learned"]["untrained"] > 2
+    assert looks["glove"]["untrained"] is None
+    assert looks["reader"]["untrained"] is None  # a kind that nobody knows to make
+
+
+@pytest.mark.parametrize("name", ["cove", "elmo", "gpt", "bert"])
+def test_the_control_of_the_control_is_itself(encoders, river_and_money, name):
+    random = encoders[name].with_model(with_random_weights(encoders[name].model, 0))
+    (look,) = word_senses({name: random}, river_and_money, "bank")["encoders"]
+    assert look["untrained"] == look["times"]
+
+
+@pytest.mark.parametrize("fails", [RuntimeError("no such sizes"), ValueError("NaN")])
+def test_without_a_control_all_else_is_told(encoders, river_and_money, monkeypatch, fails):
+    def fail(model, seed):
+        if isinstance(fails, RuntimeError):
+            raise fails
+        broken = copy.deepcopy(model)
+        broken.embeddings.tokens.weight.data.fill_(np.nan)
+        return broken
+
+    bert = {"bert": encoders["bert"]}
+    (usual,) = word_senses(bert, river_and_money, "bank")["encoders"]
+    monkeypatch.setattr("headstart.inspect.senses.with_random_weights", fail)
+    (look,) = word_senses(bert, river_and_money, "bank")["encoders"]
+    assert usual["untrained"] > 0
+    assert look == {**usual, "untrained": None}
 
 
 def test_groups_of_several_encoders_have_the_same_numbers(encoders, river_and_money):

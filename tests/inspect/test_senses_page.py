@@ -54,6 +54,20 @@ def test_a_picture_has_one_scale(found):
     assert (dots[0][1] < dots[1][1]) == (points[0][1] > points[1][1])  # up is up
 
 
+def test_beside_the_number_stands_what_the_same_reaches_untrained(found):
+    looks = {look["name"]: {**look} for look in found["encoders"]}
+    looks["elmo"]["untrained"] = 1.4
+    del looks["gpt"]["untrained"]  # as in results that are older
+    page = render_senses({**found, "encoders": list(looks.values())})
+    figures = re.findall(r"<b>(\S+) <small>(.*?)</small></b><bdi>(.*?)</bdi>", page)
+    said = {name: words for _, words, name in figures}
+    assert said["elmo"] == "as alike, untrained 1.40×"
+    assert said["glove"] == said["reader"] == said["gpt"] == "as alike"
+    (row,) = re.findall(r"<tr><td><bdi>elmo</bdi></td>(.*?)</tr>", page)
+    cells = re.findall(r'<td class="number">(.*?)</td>', row)
+    assert cells[:2] == [f"{looks['elmo']['times']:.2f}×", "1.40×"]
+
+
 def test_texts_and_names_are_escaped(encoders):
     texts = ['A <script>alert("bank")</script> bank & "co".', "<img src=x onerror=y> bank"]
     name = "<b>'mine\"</b>"

@@ -81,6 +81,7 @@ def show_senses(found: Mapping[str, Any]) -> None:
                 "different vectors": look["distinct"],
                 "cosine of any two": look["similarity"],
                 "contexts of nearest, times as alike": look["times"],
+                "untrained": look["untrained"],
                 "by chance up to": look["chance"] if look["contextual"] else None,
                 "groups": _groups(look),
             }

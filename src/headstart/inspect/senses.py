@@ -20,6 +20,7 @@ from sklearn.metrics import silhouette_score
 from headstart.data.corpora import Corpus, as_corpus
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
+from headstart.hub.random_weights import with_random_weights
 from headstart.inspect.neighbors import telling_words
 from headstart.inspect.occurrences import Occurrence, find_occurrences
 from headstart.inspect.word_choice import choose_word
@@ -63,7 +64,8 @@ def word_senses(
     Returns:
         Plain values throughout: `word`, `total` (how often the corpus holds it), `left_out` (of
         those drawn, the spellings that an encoder has no vector for), `occurrences`, each with its
-        `sentence`, `start` and `end`, and `encoders`, each as `look_at` describes it.
+        `sentence`, `start` and `end`, and `encoders`, each as `look_at` describes it, and
+        `untrained`, what `untrained_times` returns of it.
 
     Raises:
         DataError: The corpus is empty or holds no such word.
@@ -96,7 +98,8 @@ def word_senses(
             "contextual": reads_context(encoder),
             "vector": what_stands_for_a_word(encoder),
         }
-        looks.append({**about, **look_at(vectors, drawn, contextual=reads_context(encoder))})
+        look = look_at(vectors, drawn, contextual=reads_context(encoder))
+        looks.append({**about, **look, "untrained": untrained_times(encoder, drawn, progress)})
     _same_numbers(looks)
     return {
         "word": word,
@@ -130,13 +133,10 @@ def look_at(
         occurrence were taken at random for the nearest.
     """
     unit_ND = _unit(vectors)
-    cosines_NN = unit_ND @ unit_ND.T
-    np.fill_diagonal(cosines_NN, -np.inf)
-    tied_NN = cosines_NN >= cosines_NN.max(1, keepdims=True) - _TIE
+    cosines_NN, tied_NN = _nearest(unit_ND)
     contexts_NN = context_likeness(occurrences)
-    alike = float((contexts_NN * tied_NN / tied_NN.sum(1, keepdims=True)).sum(1).mean())
+    alike, alike_any = _likeness(contexts_NN, tied_NN)
     others = ~np.eye(len(unit_ND), dtype=np.bool_)
-    alike_any = float(contexts_NN[others].mean())
     points, explained = _project(unit_ND)
     group_of, silhouette = _group(unit_ND) if contextual else ([], None)
     return {
@@ -153,9 +153,31 @@ def look_at(
         "silhouette": silhouette,
         "alike": round(alike, 4),
         "alike_any": round(alike_any, 4),
-        "times": round(alike / alike_any, 2) if alike_any > 0.0 else None,
-        "chance": round(_chance(contexts_NN) / alike_any, 2) if alike_any > 0.0 else None,
+        "times": _times(alike, alike_any),
+        "chance": _times(_chance(contexts_NN), alike_any),
     }
+
+
+def untrained_times(
+    encoder: Pretrained, occurrences: Sequence[Occurrence], progress: Progress = SILENT
+) -> float | None:
+    """Return the `times` of the same architecture with random weights, the control for its own.
+
+    Whatever mixes a word with its neighbors, trained or not, gives occurrences among the same words
+    like vectors: what was learnt is what an encoder has above this. None for word vectors, and for
+    what cannot be made with random weights.
+    """
+    if not reads_context(encoder):
+        return None
+    try:
+        untrained = encoder.with_model(with_random_weights(encoder.model, 0))
+        vectors = occurrence_vectors(untrained, occurrences, progress=progress)
+    except Exception:  # noqa: BLE001 - a control less, whatever a wrapped model may raise
+        return None
+    if not np.isfinite(vectors).all():
+        return None
+    _, tied_NN = _nearest(_unit(vectors))
+    return _times(*_likeness(context_likeness(occurrences), tied_NN))
 
 
 def context_likeness(occurrences: Sequence[Occurrence]) -> Floats:
@@ -171,6 +193,24 @@ def context_likeness(occurrences: Sequence[Occurrence]) -> Floats:
         return np.zeros((len(texts), len(texts)))
     alike_NN: Floats = (words_NW @ words_NW.T).toarray()
     return alike_NN
+
+
+def _nearest(unit_ND: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the cosines `[N, N]`, none with itself, and which others are nearest to each."""
+    cosines_NN = unit_ND @ unit_ND.T
+    np.fill_diagonal(cosines_NN, -np.inf)
+    return cosines_NN, cosines_NN >= cosines_NN.max(1, keepdims=True) - _TIE
+
+
+def _likeness(contexts_NN: Floats, tied_NN: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return how alike the contexts of nearest occurrences are, and those of any two."""
+    alike = (contexts_NN * tied_NN / tied_NN.sum(1, keepdims=True)).sum(1).mean()
+    others = ~np.eye(len(contexts_NN), dtype=np.bool_)
+    return float(alike), float(contexts_NN[others].mean())
+
+
+def _times(alike: float, alike_any: float) -> float | None:
+    return round(alike / alike_any, 2) if alike_any > 0.0 else None
 
 
 def _chance(contexts_NN: Floats) -> float:

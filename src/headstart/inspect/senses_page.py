@@ -116,7 +116,11 @@ def _panel(look: Mapping[str, Any], parts: Sequence[Mapping[str, str]]) -> dict[
     ]
     one = f"one vector for all {len(parts):,} occurrences" if look["distinct"] == 1 else ""
     times, chance = _times(look["times"]), _times(look["chance"] if look["contextual"] else None)
-    return {**look, "dots": dots, "label": one, "times": times, "chance": chance}
+    untrained = _times(look.get("untrained"))  # which older results have not
+    return {
+        **{**look, "dots": dots, "label": one},
+        **{"times": times, "chance": chance, "untrained": untrained},
+    }
 
 
 def _centered(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:

@@ -6,7 +6,6 @@ Shapes: B texts of a batch, N rows of states, T tokens, D width, C outputs.
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, Tokenizer
-from headstart.hub.foreign.wrapped import TransformersEncoder
 from headstart.hub.language_models import PretrainedGpt
 from headstart.hub.proof import Proof, distance
+from headstart.hub.random_weights import with_random_weights
 from headstart.models.bert import Bert
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.models.gpt import Gpt
@@ -282,25 +281,6 @@ def _start_of(
         pairs=task.pairs,
     )
     return model, tokenizer, reading
-
-
-def with_random_weights(model: Encoder, seed: int) -> Encoder:
-    """Return the same architecture with weights nobody has trained."""
-    fresh = torch.Generator().manual_seed(derive(seed, "random weights"))
-    if isinstance(model, Bert):
-        bert = Bert(
-            model.config, pooler=model.pooler is not None, mlm=False, nsp=False, generator=fresh
-        )
-        return bert.to(device_of(model))
-    if isinstance(model, Gpt):
-        return Gpt(model.config, generator=fresh).to(device_of(model))
-    if not isinstance(model, TransformersEncoder):
-        raise TypeError(f"a {type(model).__name__} does not replace the whole model")
-    make: Any = type(model.transformer)
-    with torch.random.fork_rng(devices=[]):  # which `transformers` draws from
-        torch.default_generator.manual_seed(fresh.initial_seed())
-        again = TransformersEncoder(make(copy.deepcopy(model.transformer.config)).eval())
-    return again.to(device_of(model))
 
 
 def with_language(
