@@ -153,6 +153,21 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def test_how_to_add_a_model_names_what_is_there():
+    """A name in code stands in the file that was named before it."""
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    steps = re.search(r"^3\. What makes it load.*?(?=^5\.)", guide, re.MULTILINE | re.DOTALL)[0]
+    code, checked = "", []
+    for name in re.findall(r"`([^`\s]+)`", steps):
+        if name.endswith((".py", ".css")):
+            file = ROOT / "src" / "headstart" / name
+            code = "" if "NAME" in name else file.read_text()
+        elif code and name.isidentifier():
+            assert re.search(rf"\b{name}\b", code), name
+            checked.append(name)
+    assert {"KINDS", "RUNS", "IN_CONTEXT", "Method"} <= set(checked)
+
+
 def test_every_room_has_a_page_and_an_example():
     expected = [f"{number:02}_{room}" for number, room in enumerate(ROOMS, start=1)]
     assert [page.stem for page in PAGES if page.stem[0].isdigit()] == expected

@@ -108,6 +108,24 @@ def test_one_of_a_thing_is_not_called_many(made_up):
     assert "1 training row 1 test row 1 type 1 method 1 label count 1 seed" in text
 
 
+def test_under_senses_stands_what_each_reaches_untrained(result):
+    about = {"distinct": 2, "nearest": [[1, 0.5], [0, 0.5]], "points": [[0, 1], [1, 0]]}
+    about |= {"group_of": [], "groups": [], "chance": 1.2, "contextual": True}
+    senses = {
+        "word": "bank",
+        "total": 2,
+        "left_out": 0,
+        "occurrences": [{"sentence": f"bank {n}", "start": 0, "end": 4} for n in range(2)],
+        "encoders": [
+            {"name": "elmo", "times": 1.5, "untrained": 1.4, **about},
+            {"name": "older", "times": 1.3, **about},
+        ],
+    }
+    text = text_of(Page(render_report({**result, "senses": senses})))
+    assert "elmo 1.50× as alike, untrained 1.40×" in text
+    assert "older 1.30× as alike bank" in text
+
+
 def test_a_telling_word_is_in_so_many_texts(result):
     assert "minister politics, in 61 texts" in text_of(Page(render_report(result)))
 
