@@ -33,7 +33,7 @@ from headstart.transfer.stopping import LEAST_PASSES
 from headstart.transfer.tag_probe import probe
 from headstart.transfer.tag_task import TagTask, window_inputs, word_coverage
 from headstart.transfer.tag_training import TAGGERS, WordScores, tag_loss, validate
-from headstart.transfer.whole_models import low_rank_changes, with_language, with_random_weights
+from headstart.transfer.whole_models import low_rank_changes, with_language
 
 _CRF_RATE = 5e-3  # of what starts at zero, beside an encoder that is nearly there
 _PROBE_WORDS = 20_000

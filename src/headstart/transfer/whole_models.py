@@ -6,6 +6,7 @@ Shapes: B texts of a batch, N rows of states, T tokens, D width, C outputs.
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
