@@ -16,6 +16,7 @@ import pytest
 from headstart.compare import cells
 from headstart.compare.cells import run_cell
 from headstart.compare.contestants import Contestant
+from headstart.compare.rows import choose_budgets
 from headstart.compare.schedule import Job
 from headstart.compare.study import Comparison, compare
 from headstart.compare.tasks import CLASSIFICATION
@@ -53,6 +54,22 @@ def _compare(files, **options):
             **options,
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "quick", "expected"),
+    [
+        (149, False, (10, 25, 50, 100)),
+        (210, False, (10, 25, 50, 100, 210)),
+        (700, False, (10, 25, 50, 100, 250, 700)),
+        (1375, False, (10, 25, 50, 100, 250, 1000)),
+        (210, True, (10, 25)),
+    ],
+)
+def test_the_usual_budgets_end_with_all_rows_where_they_are_few(rows, quick, expected):
+    labels = [("sea", "sky", "land")[row % 3] for row in range(rows)]
+    train = Dataset([f"text {row}" for row in range(rows)], labels)
+    assert choose_budgets(None, CLASSIFICATION, train, quick=quick) == expected
 
 
 def test_a_comparison_looks_short(tmp_path):

@@ -166,7 +166,7 @@ def test_what_has_no_test_part_is_parted_so_that_every_type_is_learned(make_sent
     assert "rare" in task.kinds(train)
     assert train.notes[-1].startswith("No test file was given: 18 of 61 rows")
     assert choose_budgets(None, task, train, quick=False) == (43,)
-    assert choose_budgets(None, task, make_sentences(500), quick=False) == (50, 100, 250)
+    assert choose_budgets(None, task, make_sentences(500), quick=False) == (50, 100, 250, 500)
     assert choose_budgets(None, task, make_sentences(500), quick=True) == (100, 400)
 
 

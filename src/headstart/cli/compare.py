@@ -34,7 +34,7 @@ def compare(
     *,
     test: Annotated[
         Path | None,
-        typer.Option("--test", metavar="FILE", help="Test data; else a part of DATA is kept."),
+        typer.Option("--test", metavar="FILE", help="Test data; else 30 % of DATA is kept."),
     ] = None,
     corpus: Annotated[
         list[Path] | None,
@@ -65,7 +65,10 @@ def compare(
     labels: Annotated[
         Sequence[int] | None,
         typer.Option(
-            parser=comma_list(int), metavar="N,N,..", help="Label budgets; of taggers in sentences."
+            parser=comma_list(int),
+            metavar="N,N,..",
+            help="Label budgets, of taggers in sentences; 10,25,50,100,250,1000,2500,10000 (of "
+            "sentences from 50) as far as the training rows reach, and all rows if 1000 at most.",
         ),
     ] = None,
     seeds: Annotated[
@@ -84,12 +87,12 @@ def compare(
     ] = None,
     pretrain_minutes: Annotated[
         float | None,
-        typer.Option(metavar="MINUTES", help="Pretraining that each encoder may spend."),
+        typer.Option(metavar="MINUTES", help="Pretraining that each encoder may spend; 5."),
     ] = None,
     pretrain_size: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Of CoVe, ELMo, BERT, GPT made here: tiny, mini, small, .."
+            metavar="SIZE", help="Of CoVe, ELMo, BERT, GPT made here: tiny (the default), mini, .."
         ),
     ] = None,
     task: Annotated[
@@ -107,7 +110,11 @@ def compare(
         bool, typer.Option("--drop-leaks", help="Leave out training rows that are test rows, too.")
     ] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer budgets and seeds, unless given: a first look.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="10, 25 and 250 labels (100 and 400 sentences) and 3 seeds, unless given.",
+        ),
     ] = False,
     text_column: TextColumn = None,
     pair_columns: PairColumns = None,

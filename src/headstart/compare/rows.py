@@ -16,6 +16,8 @@ BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
 QUICK_BUDGETS = (10, 25, 250)
 SENTENCES = (50, 100, 250, 1000, 2500, 10_000)  # few sentences hold few spans
 QUICK_SENTENCES = (100, 400)
+_MOST_LABELS = 1000  # that a ladder ends with, where they are all there are
+_WORTH = 1.5  # times the last rung, and all the rows are one more
 _TEST_SHARE = 0.3
 _SPLIT_SEED = 0
 _FEWEST = 2  # that one can learn from and validate by
@@ -107,6 +109,9 @@ def choose_budgets(
 ) -> tuple[int, ...]:
     """Return the label budgets, rising: those that are asked for, or the usual ones that there are.
 
+    The usual ones end with all training rows, where these are many more than the last of them and
+    still few.
+
     Raises:
         SettingsError: A budget is impossible.
     """
@@ -115,7 +120,10 @@ def choose_budgets(
         few, many = (QUICK_SENTENCES, SENTENCES) if task.by_word else (QUICK_BUDGETS, BUDGETS)
         ladder: tuple[int, ...] = few if quick else many
         fitting = tuple(labels for labels in ladder if 2 * strata <= labels <= len(train))
-        return fitting or (len(train),)
+        if not fitting:
+            return (len(train),)
+        worth = not quick and _WORTH * fitting[-1] <= len(train) <= _MOST_LABELS
+        return (*fitting, len(train)) if worth else fitting
     if over := [labels for labels in asked if labels > len(train)]:
         raise SettingsError(
             f"a budget of {over[0]:,} {wording.labels} is above the {len(train):,} training rows "

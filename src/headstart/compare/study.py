@@ -167,11 +167,14 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         methods: `NAME[+adapt][=SOURCE]:TRANSFER`; a good selection by default. CoVe, ELMo, BERT
             and GPT take minutes of pretraining and more of training, so on your own data they are
             named or not run: `bert:finetune`, and `bert:scratch` beside it.
-        label_budgets: Numbers of labels, or of tagged sentences; by default those of a usual
-            ladder that there are.
+        label_budgets: Numbers of labels, or of tagged sentences; by default 10, 25, 50, 100, 250,
+            1000, 2500 and 10,000, of sentences from 50 on, that are two for each class at least and
+            no more than the training rows; and all of these, if they are half as many again as the
+            last one and at most 1000.
         seeds: Runs of each method at each budget, each on other labels; 5 by default.
         out: The folder for results, report and winner. A comparison that was stopped goes on there.
-        quick: Three budgets and three seeds, where none are given: a first look.
+        quick: Budgets of 10, 25 and 250 labels, or 100 and 400 sentences, and three seeds, where
+            none are given: a first look.
         minutes: The time all of it may take, once the data are there; a quarter of it is for
             pretraining. What there is no time for, the largest budgets of the slowest methods, is
             left out, and shown as left out. 20 in the demo, or 3 if it is quick; without a limit on
