@@ -9,7 +9,9 @@ from headstart.tokenize.batches import pad
 
 texts = [f"{word} number {n}" for n in range(8) for word in ("goal", "match", "profit", "shares")]
 labels = ["sport", "sport", "business", "business"] * 8
-encoder = hs.pretrain("word2vec", texts * 20, size="tiny", epochs=5, threads=1)
+articles = [f"{text}: {label} news" for text, label in zip(texts, labels, strict=True)] * 20
+sample = {"sample": 1.0}  # every word here is frequent, and frequent words are left out
+encoder = hs.pretrain("word2vec", articles, size="tiny", epochs=20, threads=1, options=sample)
 
 classifier = hs.TextClassifier(encoder, transfer="frozen", random_state=0).fit(texts, labels)
 print(classifier.predict(["a late goal", "the shares fell"]))
@@ -39,7 +41,7 @@ print(honest.temperature_, honest.fit_report_["validation_calibration_error_befo
 pairs = [(text, f"{word} news") for text in texts for word in ("sport", "business")]
 agree = [label == word for label in labels for word in ("sport", "business")]
 judge = hs.PairClassifier(encoder, transfer="frozen").fit(pairs, agree)
-print(judge.predict([("a late goal", "sport news")]), judge.fit_report_["empty"])
+print(judge.predict([("a late goal", "sport news")]), judge.score(pairs, agree))
 
 alike = [5.0 if label == word else 0.5 for label in labels for word in ("sport", "business")]
 similarity = hs.PairRegressor(encoder, transfer="probe", symmetric=True).fit(pairs, alike)

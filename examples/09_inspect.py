@@ -10,7 +10,8 @@ from headstart.inspect.word_tests import evaluate_similarity, read_similarity_te
 
 texts = ["the coffee is hot", "the tea is hot", "the train is late", "the bus is late"] * 50
 labels = ["drink", "drink", "travel", "travel"] * 50
-vectors = hs.pretrain("word2vec", texts, size="tiny", epochs=20, threads=1, seed=0)
+sample = {"sample": 1.0}  # every word here is frequent, and frequent words are left out
+vectors = hs.pretrain("word2vec", texts, size="tiny", epochs=20, threads=1, options=sample)
 
 Path("pairs.tsv").write_text("coffee\ttea\t9.0\ncoffee\tbus\t1.0\ntrain\tbus\t8.0\n")
 print(evaluate_similarity(vectors.space, read_similarity_test("pairs.tsv")))

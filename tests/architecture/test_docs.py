@@ -39,6 +39,31 @@ NEWS = [
 ]
 
 
+def pairs_are_learnt(names):
+    """All pairs are right, where half is chance, and of one that was not seen it says which."""
+    judge, similarity = names["judge"], names["similarity"]
+    assert judge.score(names["pairs"], names["agree"]) == 1
+    assert judge.predict([("a late goal", "sport news")]) == [True]
+    asked = [("a late goal", "sport news"), ("a late goal", "business news")]
+    same, other = similarity.predict(asked)
+    assert same > other + 2
+
+
+def vectors_know_drinks(names):
+    vectors = names["vectors"]
+    assert vectors.similarity("coffee", "tea") > 0.9 > 0.5 > vectors.similarity("coffee", "bus")
+
+
+def head_start_is_measured(names):
+    assert "a head start of more than" in names["result"].headline
+
+
+MORE_OF_EXAMPLES = {
+    "08_transfer": pairs_are_learnt,
+    "09_inspect": vectors_know_drinks,
+    "10_compare": head_start_is_measured,
+}
+
 # What is large and is none of ours is not read, so that it takes seconds.
 TYPES_OF_A_USER = """
 [mypy]
@@ -85,8 +110,10 @@ def command_lines(page):
 @pytest.mark.usefixtures("folder_of_a_user")
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
 def test_examples_run(script, capsys):
-    runpy.run_path(str(script), run_name="__main__")
+    names = runpy.run_path(str(script), run_name="__main__")
     assert capsys.readouterr().out
+    if check := MORE_OF_EXAMPLES.get(script.stem):
+        check(names)
 
 
 @pytest.mark.usefixtures("folder_of_a_user")
