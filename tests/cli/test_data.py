@@ -4,12 +4,22 @@ import json
 
 import pytest
 
+from headstart.data import demo
+
 
 def test_check(run):
     code, out, _ = run("data", "check", "train.csv", "--test", "test.csv")
     assert code == 0
     assert out.startswith("train.csv: 36 rows, 2 classes, all readable\n")
     assert "business    18" in out
+
+
+def test_check_says_which_file_a_note_is_of(run, files):
+    (files / "split.csv").write_text("text,label\ncafe\u0301,business\n", encoding="utf-8")
+    words = ("data", "check", "train.csv", "--test", "split.csv")
+    note = "split.csv: 1 of the texts have letters in parts"
+    assert note in run(*words)[1]
+    assert json.loads(run(*words, "--json")[1])["notes"][0].startswith(note)
 
 
 def test_check_shows_classes_that_differ_in_a_space(run, files):
@@ -122,26 +132,30 @@ def test_list(run, tmp_path):
     code, out, _ = run("data", "list", "--json")
     rows = json.loads(out)
     assert code == 0
-    names = ("bbc-news", "glove-6b-50d", "all-minilm-l6-v2")
+    names = ("bbc-news", "glove-6b-50d", "all-minilm-l6-v2", "catalogs", "tweets")
     assert {row["name"]: row["folder"] for row in rows} == dict.fromkeys(names)
     folder = tmp_path / "cache" / "demo" / "bbc-news"
     folder.mkdir(parents=True)
     assert str(folder) in run("data", "list")[1]
     folder.rename(folder.with_name("bbc-news-0123abcd"))  # as `data get` calls it
-    assert f"{folder}-0123abcd" in run("data", "list")[1]
+    said = run("data", "list")[1]
+    assert f"{folder}-0123abcd" in said
+    assert "(headstart compare --demo tagging)" in said, "which data get does not fetch"
+    packages = [value for value in vars(demo).values() if isinstance(value, demo.Package)]
+    assert {row["from"] for row in rows} == {package.requirement for package in packages}
 
 
 def test_get(run, monkeypatch):
     from types import SimpleNamespace as Some
 
-    demo = Some(
+    fetched = Some(
         train=Some(source="t.csv"),
         test=Some(source="e.csv"),
         corpus=Some(description="c"),
         glove="g",
         minilm="m",
     )
-    monkeypatch.setattr("headstart.data.demo.fetch_demo", lambda progress: demo)
+    monkeypatch.setattr("headstart.data.demo.fetch_demo", lambda progress: fetched)
     code, out, _ = run("data", "get", "--json")
     expected = {"train": "t.csv", "test": "e.csv", "corpus": "c", "glove": "g", "minilm": "m"}
     assert (code, json.loads(out)) == (0, expected)

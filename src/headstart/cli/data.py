@@ -33,7 +33,7 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
 
         headstart data list
     """
-    from headstart.data.demo import BBC_NEWS, GLOVE, MINILM
+    from headstart.data.demo import BBC_NEWS, CATALOGS, GLOVE, MINILM, TWEETS
     from headstart.storage import cache_folder
 
     rows = []
@@ -41,14 +41,18 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
         ("bbc-news", BBC_NEWS, "news, labelled by topic, and a corpus of the same kind"),
         ("glove-6b-50d", GLOVE, "GloVe vectors of 400,000 words, 50 dimensions"),
         ("all-minilm-l6-v2", MINILM, "a sentence encoder of 6 layers, 384 wide"),
+        ("catalogs", CATALOGS, "short texts of a program in English and German, for CoVe"),
+        ("tweets", TWEETS, "tweets with their names tagged, and a corpus of the same kind"),
     ):
-        folders = sorted((cache_folder() / "demo").glob(f"{name}*"))  # news has a fingerprint
+        folders = sorted((cache_folder() / "demo").glob(f"{name}*"))  # some have a fingerprint
         place = str(folders[0]) if folders else None
         rows.append({"name": name, "what": what, "from": package.requirement, "folder": place})
     if as_json:
         print_json(rows)
     else:
-        print_table([row | {"folder": row["folder"] or "(headstart data get)"} for row in rows])
+        fetched = {row["name"]: "(headstart data get)" for row in rows}
+        fetched["tweets"] = "(headstart compare --demo tagging)"
+        print_table([row | {"folder": row["folder"] or fetched[row["name"]]} for row in rows])
 
 
 @app.command()
@@ -162,8 +166,9 @@ def check(
         findings = check_data(dataset, test_rows, text, progress=bars)
         labels, names = dataset.labels, ("rows", "classes", "class", "rows")
     rows, classes, one, of = names
-    parts = [part for part in (dataset, test_rows, text) if part is not None]
-    notes = list(dict.fromkeys(note for part in parts for note in part.notes))
+    parts = [part for part in (dataset, test_rows) if part is not None]
+    told = [_of_file(note, part.source) for part in parts for note in part.notes]
+    notes = list(dict.fromkeys([*told, *(text.notes if text else ())]))
     counts = dict(sorted(Counter(labels).items()))
     if as_json:
         found = {name: asdict(finding) for name, finding in findings.items()}
@@ -173,6 +178,11 @@ def check(
     say(f"{data}: {len(dataset):,} {rows}, {len(counts):,} {classes}{readable}")
     say(*notes, *map(str, findings.values()))
     print_table([{one: shown_label(label), of: count} for label, count in counts.items()])
+
+
+def _of_file(note: str, file: str) -> str:
+    """Return the note with the file that it is of."""
+    return note if note.startswith(file) else f"{file}: {note}"
 
 
 def _reader(
