@@ -232,7 +232,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
             is trained on the source side first.
         text_column: The column of a table that holds the text.
         size: `tiny`, `mini`, `small`, `medium` or `base`: of word vectors 25, 50, 100, 200 or 300
-            numbers a vector (`small` by default), of CoVe states of 128, 256, 512, 512 or 600
+            numbers a vector (`small` by default), of CoVe states of 128, 256, 400, 512 or 600
             (`mini` by default), of ELMo two layers of 256 to 4,096 cells (`mini`: 512), of models
             from 2 layers of 128 numbers to 12 of 768 (`mini` by default: 4 of 256).
         epochs: Passes over the corpus; of several limits, the first reached ends the training.
