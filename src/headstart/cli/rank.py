@@ -59,7 +59,7 @@ def rank(
 
     For example:
 
-        headstart rank train.csv --encoders glove.6B.100d.txt,google-bert/bert-base-uncased
+        headstart rank train.csv --encoders openai-community/gpt2,runs/elmo
 
         headstart rank train.conll --task tagging --encoders glove.6B.100d.txt,runs/bert
     """
