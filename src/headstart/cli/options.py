@@ -150,13 +150,28 @@ CORPUS = typer.Option(
 Corpus = Annotated[list[Path] | None, CORPUS]
 Size = Annotated[
     str | None,
-    typer.Option("--size", metavar="SIZE", help="tiny, mini, small, medium or base."),
+    typer.Option(
+        "--size",
+        metavar="SIZE",
+        help="tiny, mini, small, medium or base; for word2vec and glove small, else mini.",
+    ),
 ]
 Epochs = Annotated[
-    float | None, typer.Option("--epochs", metavar="N", help="Passes over the corpus.")
+    float | None,
+    typer.Option(
+        "--epochs",
+        metavar="N",
+        help="Passes over the corpus; where no limit is given, of word2vec 5, of glove 25.",
+    ),
 ]
 Minutes = Annotated[
-    float | None, typer.Option("--minutes", metavar="N", help="Minutes of training.")
+    float | None,
+    typer.Option(
+        "--minutes",
+        metavar="N",
+        help="Minutes of training, all of them on a small text, too; where no limit is given, 20 "
+        "for cove and models.",
+    ),
 ]
 Tokens = Annotated[
     int | None,
