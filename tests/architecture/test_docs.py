@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,13 @@ import typer
 import headstart
 from headstart.cli.app import app
 from headstart.compare import study
+from headstart.compare.rows import BUDGETS
+from headstart.compare.summary import _AGAINST_REFERENCE, _ON_CLEAN
+from headstart.hub import cove_pretraining
+from headstart.hub.kinds import EPOCHS
+from headstart.hub.store import MINUTES
+from headstart.pretrain.glove import GloVe
+from headstart.pretrain.skip_gram import SkipGram
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
@@ -194,6 +202,44 @@ def test_how_to_add_a_model_names_what_is_there():
             assert re.search(rf"\b{name}\b", code), name
             checked.append(name)
     assert {"KINDS", "RUNS", "IN_CONTEXT", "Method"} <= set(checked)
+
+
+def anchors(page):
+    """Return what GitHub calls the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "benchmarks" / "README.md"], ids=str)
+def test_links_into_pages_lead_to_a_heading(page):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text()):
+        if "://" not in target:
+            assert anchor in anchors(page.parent / target if target else page), anchor
+
+
+def test_the_page_of_pretraining_has_every_setting_of_word_vectors():
+    page = (ROOT / "docs" / "05_pretrain.md").read_text()
+    for field in (*fields(SkipGram), *fields(GloVe)):
+        assert f"`{field.name}`" in page
+
+
+def test_what_pretraining_takes_by_default_is_said():
+    page = (ROOT / "docs" / "05_pretrain.md").read_text()
+    said = f"`word2vec` makes {EPOCHS['word2vec']} epochs and `glove` {EPOCHS['glove']}"
+    assert f"{said}, and CoVe and models take {MINUTES:g} minutes" in page
+    *most, last = (2 * units for units, _ in cove_pretraining.SIZES.values())
+    documented = " ".join(headstart.pretrain.__doc__.split())
+    assert (
+        f"of CoVe states of {', '.join(map(str, most))} or {last} (`mini` by default)" in documented
+    )
+
+
+def test_the_page_of_compare_names_the_usual_budgets_and_all_that_results_hold():
+    page = (ROOT / "docs" / "10_compare.md").read_text()
+    *most, last = BUDGETS
+    assert f"those of {', '.join(map(str, most))} and {last:,} that" in page
+    for name in (*_ON_CLEAN, *_AGAINST_REFERENCE):
+        assert f"`{name}`" in page or (name.endswith("_bound") and "`.._bound`" in page)
 
 
 def test_every_room_has_a_page_and_an_example():

@@ -1,6 +1,7 @@
 """Encoders ranked from the command line: a table, a sentence, and the command that comes next."""
 
 import json
+import re
 import shlex
 
 import pytest
@@ -81,3 +82,11 @@ def test_bad_rows_are_left_out_where_that_is_allowed(run, files):
     assert code == 0
     assert "bad.csv: 1 row cannot be read and is left out (1 may be): line 38" in err
     assert "headstart compare bad.csv --max-bad-rows 1 --methods" in out
+
+
+def test_the_encoders_of_the_example_are_files_folders_or_whole_ids(run):
+    _, out, _ = run("rank", "--help")
+    named = re.findall(r"--encoders\s+([a-z]\S+,\S+)", out)
+    assert len(named) == 2
+    for source in ",".join(named).split(","):
+        assert "/" in source or source.endswith(".txt"), source
