@@ -199,8 +199,8 @@ class FineTune:
     A whole model starts from a linear layer on its frozen states, and then all of it is trained
     (Kumar et al. 2022, https://arxiv.org/abs/2202.10054): with few labels, a random layer's first
     steps would spoil what was pretrained. The layer leaves half of the loss to be learnt. GPT is
-    trained on `lm_coef * L_LM + task_coef * L_task`: as it comes, `L_LM + lambda * L_task` with
-    lambda as `task_coef`. Radford et al. (2018, section 3.2) have `L_task + 0.5 * L_LM`, which is
+    trained on `lm_coef * L_xent + task_coef * L_task`: as it comes, `L_xent + lambda * L_task` with
+    lambda as `task_coef`. Radford et al. (2018, section 3.2) have `L_task + 0.5 * L_xent`, which is
     `lm_coef=0.5, task_coef=1`. Only the ratio of the two matters, for Adam's steps do not depend on
     the scale of the loss.
 
