@@ -156,6 +156,19 @@ def test_a_bound_that_a_score_of_the_table_contradicts_is_not_claimed():
         assert (f"no head start to claim: {said} with fewer" in found["sentence"]) is not claimed
 
 
+def test_a_bound_that_scratch_contradicts_before_it_falls_is_not_claimed():
+    bound = {"head_start": 20, "head_start_bound": ">", "head_start_low_bound": ">"}
+    reference = [row("scratch", mean=0.6, **NO_START), row("scratch", 1000, 0.7)]
+    ahead = row("glove:probe", mean=0.8, **bound)
+    assert headline([*reference, row("scratch", 250, 0.79), ahead])["factor"] == 20
+    found = headline([*reference, row("scratch", 250, 0.81), ahead])
+    assert found["factor"] is None
+    assert (
+        "no head start to claim: glove:probe, the pretrained method that validation chooses, "
+        "scores 0.800, training from scratch 0.600, and 0.810 with 250. With 1,000"
+    ) in found["sentence"]
+
+
 def test_validation_chooses_the_method_and_nothing_the_label_count():
     rows = [
         row("scratch", **NO_START),

@@ -203,7 +203,7 @@ def headline(rows: Sequence[Mapping[str, Any]], *, wording: Wording = TEXTS) -> 
     if not (pretrained and measured):
         return {"sentence": _not_measured(rows, labels, wording), **dict.fromkeys(_QUOTED)}
     best = best_by_validation(pretrained)
-    if not _is_claim(best) or _is_contradicted(best, rows):
+    if not _is_claim(best) or _refuting(best, rows):
         return {"sentence": _no_head_start(best, rows, wording), **dict.fromkeys(_QUOTED)}
     sentence = _claim(best, wording) + _better_baseline(best, rows, wording)
     return {"sentence": sentence, **{key: best[name] for key, name in _QUOTED.items()}}
@@ -238,16 +238,25 @@ def _is_claim(row: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_contradicted(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a method is said to score higher than all of scratch's curve, and does not.
+def _refuting(
+    row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """Return where scratch scores as much as a method that is said to outdo its whole curve.
 
-    Curves are made non-decreasing: that of a method which scored more with fewer labels lies above
-    its score.
+    With the fewest of such labels; None if there are none. Curves are made non-decreasing: that of
+    a method which scored more with fewer labels lies above its score, that of scratch below its
+    own where it falls later.
     """
-    more = [each for each in rows if each["method"] == REFERENCE and each["labels"] > row["labels"]]
-    if row["head_start_bound"] is None or not more:
-        return False
-    return bool(max(more, key=lambda each: int(each["labels"]))["mean"] >= row["mean"])
+    if row["head_start_bound"] is None:
+        return None
+    reached = [
+        each
+        for each in rows
+        if each["method"] == REFERENCE
+        and each["labels"] > row["labels"]
+        and each["mean"] >= row["mean"]
+    ]
+    return min(reached, key=lambda each: int(each["labels"]), default=None)
 
 
 def _claim(row: Mapping[str, Any], wording: Wording) -> str:
@@ -288,11 +297,26 @@ def _no_head_start(
     (scratch,) = (
         row["mean"] for row in rows if (row["method"], row["labels"]) == (REFERENCE, best["labels"])
     )
-    falls = ", less than with fewer labels" if _is_claim(best) else ""
+    refuting = _refuting(best, rows) if _is_claim(best) else None
+    falls = later = ""
+    if refuting is not None:
+        falls = f", less than with fewer {wording.labels}" if _fell(best, rows) else ""
+        later = f", and {refuting['mean']:.3f} with {refuting['labels']:,}"
     return (
         f"With {best['labels']:,} {wording.labels} there is no head start to claim: "
         f"{best['method']}, the pretrained method that validation chooses, scores "
-        f"{best['mean']:.3f}{falls}, training from scratch {scratch:.3f}. {_highest(rows, wording)}"
+        f"{best['mean']:.3f}{falls}, training from scratch {scratch:.3f}{later}. "
+        f"{_highest(rows, wording)}"
+    )
+
+
+def _fell(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a method scored more with fewer labels."""
+    return any(
+        each["method"] == row["method"]
+        and each["labels"] < row["labels"]
+        and each["mean"] > row["mean"]
+        for each in rows
     )
 
 
