@@ -181,6 +181,16 @@ def test_validation_chooses_the_method_and_nothing_the_label_count():
     assert (found["method"], found["labels"]) == ("glove:frozen", 50)
 
 
+def test_validation_chooses_where_all_that_are_quoted_were_run_with_the_most_labels():
+    few = [row("glove:probe", validation=0.9), row("bert:probe", validation=0.8)]
+    many = [row("glove:probe", 250, validation=0.8), row("bert:probe", 250, validation=0.9)]
+    more = [row("scratch", **NO_START), row("glove:probe", 500, validation=0.95)]
+    never_quoted = row("gpt:probe", 500, validation=0.99)
+    assert headline([*few, *more])["method"] == "glove:probe"
+    found = headline([*few, *many, *more, never_quoted])
+    assert (found["method"], found["labels"]) == ("bert:probe", 50)
+
+
 def test_the_quoted_interval_covers_where_the_luckiest_does_not():
     budgets = (10, 25, 50, 100, 250, 1000)
     curve = 0.1 + 0.12 * np.log(budgets)
