@@ -14,7 +14,7 @@ from headstart.devices import available_cores
 SUMMARY = [
     {"method": "scratch", "labels": 50, "mean": 0.5, "low": 0.45, "high": 0.55},
     {"method": "scratch", "labels": 1000, "mean": 0.8, "low": 0.79, "high": 0.81},
-    {"method": "glove:frozen", "labels": 50, "mean": 0.75, "low": 0.7, "high": 0.8},
+    {"method": "glove:frozen", "labels": 50, "mean": 0.75, "low": 0.6, "high": 0.8},
 ]
 CLEAN = {"sentence": "All 2 test rows are clean."}
 
@@ -49,8 +49,8 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
     head, scratch, glove, _, *rest = out.splitlines()
     assert code == 0
     assert head.split() == ["method", "50", "labels", "1,000", "labels"]
-    assert scratch.split() == ["scratch", "0.500", "±0.050", "0.800", "±0.010"]
-    assert glove.split() == ["glove:frozen", "0.750", "±0.050"]
+    assert " ".join(scratch.split()) == "scratch 0.500 [0.450, 0.550] 0.800 [0.790, 0.810]"
+    assert " ".join(glove.split()) == "glove:frozen 0.750 [0.600, 0.800]"
     assert rest == [
         "glove:frozen needs 4 times fewer labels than scratch.",
         "All 2 test rows are clean.",

@@ -219,14 +219,14 @@ def _by_method(
     what: str,
     names: Sequence[str],
 ) -> list[dict[str, str]]:
-    """Return one row for each method: its mean and half its interval at each budget of `what`.
+    """Return one row for each method: its mean and its interval at each budget of `what`.
 
     Methods are in the order of `names`, in which they were asked for.
     """
     budgets = sorted({row["labels"] for row in (*rows, *left_out)})
     scores = {(row["method"], row["labels"]): "left out" for row in left_out}
     scores |= {
-        (row["method"], row["labels"]): f"{row['mean']:.3f} ±{(row['high'] - row['low']) / 2:.3f}"
+        (row["method"], row["labels"]): f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
         for row in rows
     }
     return [
