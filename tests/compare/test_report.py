@@ -92,6 +92,16 @@ def test_the_head_start_is_the_largest_thing(page, result):
     assert next(text for text in number if "×" in text) == f"{quoted}×"
 
 
+def test_all_that_score_best_are_bold(result):
+    rows = [dict(row) for row in result["summary"]]
+    few = [row for row in rows if row["labels"] == rows[0]["labels"]]
+    few[0]["mean"], few[1]["mean"], few[2]["mean"] = 0.99, 0.99 - 1e-12, 0.98
+    (table, *_) = report._tables(rows, [], set())
+    assert [row["is_best"] for row in table["rows"]] == [True, True, *[False] * (len(few) - 2)]
+    said = f"{few[0]['method']} and {few[1]['method']} 0.990"
+    assert said in text_of(Page(render_report({**result, "summary": rows})))
+
+
 def test_a_bound_alone_has_no_interval(result):
     bounds = {name: 40.0 for name in ("factor", "low", "high")}
     bounds |= {name: ">" for name in ("bound", "low_bound", "high_bound")}

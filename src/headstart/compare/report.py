@@ -26,7 +26,7 @@ from headstart.compare.figures import (
 from headstart.compare.head_start import REFERENCE, Multiple
 from headstart.compare.ranking import ESTIMATES
 from headstart.compare.styles import styles
-from headstart.compare.wording import Wording, brief
+from headstart.compare.wording import Wording, brief, together
 from headstart.inspect.senses_page import picture
 from headstart.pages import csp_hash, page_style
 from headstart.pages import template_environment as plain_environment
@@ -243,11 +243,13 @@ def _tables(
     width = max(row["high"] for row in rows) - lowest or 1
     for labels in sorted({row["labels"] for row in rows}):
         of_budget = [row for row in rows if row["labels"] == labels]
-        best = max(of_budget, key=lambda row: row["mean"])
+        most = max(row["mean"] for row in of_budget)
+        best = [row for row in of_budget if row["mean"] > most - 1e-9]  # rounding is no merit
         yield {
             "labels": labels,
             "open": labels in opened,
-            "best": best,
+            "best": best[0],
+            "best_methods": together([row["method"] for row in best]),
             "left_out": [row for row in left_out if row["labels"] == labels],
             "rows": [
                 {
@@ -255,7 +257,7 @@ def _tables(
                     "places": [
                         100 * (row[name] - lowest) / width for name in ("low", "mean", "high")
                     ],
-                    "is_best": row is best,
+                    "is_best": row in best,
                     "head_start_text": head_start_text(row, interval=True),
                 }
                 for row in of_budget
