@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from headstart.compare import report
 from headstart.compare.styles import SPARE_TONES, TONES, family, shortened, split_method, styles
 from headstart.hub.kinds import PRETRAINABLE
 
@@ -42,6 +43,26 @@ def test_every_encoder_that_is_pretrained_here_has_a_tone_and_every_tone_a_color
     assert re.findall(r"^\.(tone-\d+) ", colors, re.MULTILINE) == named
     for name in named:
         assert len(re.findall(rf"--{name}: #", colors)) == 2  # by day and by night
+
+
+def test_encoders_of_other_names_look_different_and_each_as_it_did_among_fewer():
+    names = ["scratch", "glove:probe", *(f"mine{number}:probe" for number in range(12))]
+    look = styles(names)
+    assert len(set(look.values())) == len(names)
+    assert len({look[name].tone for name in names[:10]}) == 10
+    assert {look[name].symbol for name in names[2:]} == {"square", "square-open"}
+    assert styles([*names[:6], "bert:probe"]) == {
+        **{name: look[name] for name in names[:6]},
+        "bert:probe": styles(["bert:probe"])["bert:probe"],
+    }
+
+
+def test_every_symbol_is_drawn():
+    drawn = report.template_environment().get_template("symbols.svg.j2").render()
+    transfers = ("probe", "frozen", "finetune", "gradual", "lora", "scratch")
+    look = styles(f"mine{number}:{each}" for number in range(10) for each in transfers)
+    assert len({style.symbol for style in look.values()}) == 12
+    assert all(f'id="symbol-{style.symbol}"' in drawn for style in look.values())
 
 
 def test_long_names_lose_their_middle():

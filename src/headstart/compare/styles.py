@@ -3,6 +3,7 @@
 A method's encoder chooses its tone, a color of `tones.css`; its transfer chooses dash and symbol.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from headstart.compare.contestants import ADAPTED
 from headstart.hub.kinds import PRETRAINABLE
 
 TONES = ("scratch", "majority", "tfidf", *PRETRAINABLE)
-SPARE_TONES = 3  # for encoders of other names, in turn
+SPARE_TONES = 3  # for encoders of other names
+_FOR_OTHERS = (*range(len(TONES), len(TONES) + SPARE_TONES), 5, 6, 7, 8, 4, 3)  # last, known names'
 
 _SHAPES = {  # transfer: dash, symbol
     "probe": ("dot", "square"),
@@ -43,18 +45,25 @@ def family(method: str) -> str:
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """Return each method's style; encoders of unknown or repeated names share the spare tones."""
+    """Return each method's style, which depends on it and on the methods before it alone.
+
+    Encoders of unknown or repeated names get tones that none before them has; where there are no
+    more, they share one, and the later one's symbols are open.
+    """
     tones: dict[str, int] = {}
+    kinds: dict[str, str] = {}
     result = {}
     for method in methods:
         encoder, transfer = split_method(method)
         if encoder not in tones:
             name = encoder.partition("=")[0]
+            given = Counter(tones.values())
             known = TONES.index(name) if name in TONES else None
-            spare = len(TONES) + sum(tone >= len(TONES) for tone in tones.values()) % SPARE_TONES
-            tones[encoder] = spare if known is None or known in tones.values() else known
+            spare = min(_FOR_OTHERS, key=lambda tone: given[tone])
+            tones[encoder] = tone = spare if known is None or known in given else known
+            kinds[encoder] = "-open" if tone in given else ""
         dash, symbol = _SHAPES[transfer] if transfer else ("solid", "circle")
-        result[method] = Style(f"tone-{tones[encoder]}", dash, symbol)
+        result[method] = Style(f"tone-{tones[encoder]}", dash, symbol + kinds[encoder])
     return result
 
 
