@@ -52,6 +52,20 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def check_threads(threads: object) -> None:
+    """Check a number of threads to compute with; None is all cores.
+
+    Raises:
+        SettingsError: It is no number of threads.
+    """
+    if threads is None:
+        return
+    if type(threads) is not int:
+        raise SettingsError(f"threads must be a whole number, got {threads!r}")
+    if threads < 1:
+        raise SettingsError(f"threads must be 1 or more, got {threads}")
+
+
 def others_compute() -> bool:
     """Say whether other processes compute at present; False where the system does not tell."""
     for look in range(_LOOKS):

@@ -186,6 +186,16 @@ def test_what_cannot_be_planned_is_said(arguments, message):
         hs.plan(method, corpus, tokens=tokens)
 
 
+@pytest.mark.parametrize(
+    ("threads", "message"),
+    [(0, "1 or more, got 0"), (2.5, "a whole number, got 2.5"), (True, "a whole number, got True")],
+)
+def test_a_number_of_threads_is_one(threads, message, timed):
+    with pytest.raises(SettingsError, match=f"threads must be {message}"):
+        hs.plan("gpt", TEXTS, threads=threads)
+    assert timed == []
+
+
 def test_laws_expect_less_of_more():
     for law in LAWS.values():
         parameters, tokens = law.parameters[0], law.tokens[0]

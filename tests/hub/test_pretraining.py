@@ -282,6 +282,8 @@ def test_word_vectors_cannot_be_adapted(texts):
         ("bert", {"min_count": 2}, "min_count is for word2vec, glove, cove, not for bert"),
         ("gpt", {"steps": 0}, "steps must be above 0"),
         ("gpt", {"threads": 0}, "threads must be 1 or more, got 0"),
+        ("gpt", {"threads": 2.5}, r"threads must be a whole number, got 2\.5"),
+        ("word2vec", {"threads": True}, "threads must be a whole number, got True"),
     ],
 )
 def test_impossible_settings_are_refused(method, change, message, texts):
@@ -300,6 +302,11 @@ def test_impossible_settings_are_refused(method, change, message, texts):
 def test_impossible_settings_of_adapting_are_refused(options, message, learnt, texts):
     with pytest.raises(SettingsError, match=message):
         adapt(learnt["bert"], texts, steps=1, options=options)
+
+
+def test_adapting_needs_a_number_of_threads(learnt, texts):
+    with pytest.raises(SettingsError, match=r"threads must be a whole number, got 1\.5"):
+        adapt(learnt["bert"], texts, steps=1, threads=1.5)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import torch
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.devices import available_cores, compute_device
+from headstart.devices import available_cores, check_threads, compute_device
 from headstart.errors import SettingsError
 from headstart.hub.kinds import EPOCHS, PRETRAINABLE, RUNS
 from headstart.hub.scaling import LAWS, TOKENS_A_PARAMETER, ScalingLaw
@@ -150,6 +150,7 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
     limits: dict[str, Any] = {"epochs": epochs, "tokens": tokens, "minutes": minutes}
     if any(value is not None for value in limits.values()):
         Budget(**limits)
+    check_threads(threads)
     settings: dict[str, Any] = {
         "size": size or _SIZES.get(method, "mini"),
         "threads": threads or available_cores(),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus, read_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.devices import compute_device, reuse_freed_memory, torch_defaults
+from headstart.devices import check_threads, compute_device, reuse_freed_memory, torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -271,8 +271,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     """
     if method not in PRETRAINABLE:
         raise SettingsError(f"cannot pretrain {method!r}; there are {', '.join(PRETRAINABLE)}")
-    if threads is not None and threads < 1:
-        raise SettingsError(f"threads must be 1 or more, got {threads}")
+    check_threads(threads)
     place = compute_device(device)
     if place.type != "cpu" and not KINDS[method].computes_on_gpus:
         raise SettingsError(
@@ -502,6 +501,7 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
         NonFiniteError: Training diverged.
         InterruptedRunError: It was stopped and can go on, from `run_folder`.
     """
+    check_threads(threads)
     if not isinstance(encoder, Pretrained):
         encoder = load_encoder(encoder, progress=progress)
     if device is not None:
