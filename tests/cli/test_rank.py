@@ -6,6 +6,8 @@ import shlex
 
 import pytest
 
+from headstart.compare.contestants import Contestant
+
 FILES = ("rank", "train.csv", "--encoders")
 
 
@@ -34,6 +36,18 @@ def test_a_table_a_sentence_and_what_comes_next(run):
         "headstart", "compare", "train.csv", "--methods",
         "scratch,topics.vec=topics.vec:probe,topics.vec=topics.vec:finetune",
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("vectors")
+@pytest.mark.parametrize("name", ["cc+en.vec", "dim=3.vec"])
+def test_what_comes_next_can_be_run_whatever_the_name(run, files, name):
+    (files / name).write_text((files / "topics.vec").read_text())
+    code, out, _ = run(*FILES, name)
+    assert code == 0
+    methods = shlex.split(out.splitlines()[-1])[-1].split(",")
+    called = name.replace("+", "-").replace("=", "-")
+    assert [Contestant.parse(method).source for method in methods] == ["", name, name]
+    assert Contestant.parse(methods[1]).name == f"{called}:probe"
 
 
 @pytest.mark.usefixtures("vectors")

@@ -1,5 +1,6 @@
 """`headstart rank`: which encoder to try first, told in seconds from frozen features."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,7 +88,8 @@ def rank(
     say(f"{found.results['labels']:,} {what}, {found.results['seconds']:.1f} s; next:")
     name = found.order[0]
     source = found.results["sources"][name]
-    methods = join_commas(["scratch", f"{name}={source}:probe", f"{name}={source}:finetune"])
+    encoder = f"{re.sub('[+=]', '-', name)}={source}"  # of a method's name, both are signs
+    methods = join_commas(["scratch", f"{encoder}:probe", f"{encoder}:finetune"])
     given = {
         "--task": None if task == "classification" else task,
         "--text-column": text_column,
