@@ -52,6 +52,15 @@ def test_occurrences_with_their_nearest_ones(run, corpus, elmo):
     assert "    words.vec" not in out
 
 
+def test_spellings_with_vectors_of_their_own_are_told_apart(run, corpus, tmp_path):
+    cased = tmp_path / "cased.vec"
+    cased.write_text("bank 1 0\nBANK 0 1\nthe 1 1\n")
+    code, out, _ = run("inspect", cased, "--corpus", corpus, "--word", "bank")
+    assert code == 0
+    assert "cased.vec: the word's own vector: the same wherever it stands\n" in out
+    assert "    cased.vec: several are as near" in out
+
+
 def test_as_json_and_as_a_page(run, corpus, elmo, tmp_path):
     page = tmp_path / "bank.html"
     code, out, err = run(

@@ -6,11 +6,14 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from headstart.compare import report
 from headstart.compare.head_start import Multiple
 from headstart.compare.report import render_report
+from headstart.hub.bundle import PretrainedWordVectors
+from headstart.inspect.senses import word_senses
 
 
 class Page(HTMLParser):
@@ -100,6 +103,19 @@ def test_all_that_score_best_are_bold(result):
     assert [row["is_best"] for row in table["rows"]] == [True, True, *[False] * (len(few) - 2)]
     said = f"{few[0]['method']} and {few[1]['method']} 0.990"
     assert said in text_of(Page(render_report({**result, "summary": rows})))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["bank", "the"], "are one point ("), (["bank", "Bank"], "are one point for each spelling (")],
+)
+def test_a_word_is_one_point_under_word_vectors_or_one_for_each_spelling(result, words, said):
+    vectors = PretrainedWordVectors.from_words(
+        "glove", words, np.eye(2, dtype=np.float32), config={}, lineage={}
+    )
+    senses = word_senses({"glove": vectors}, ["the bank fell", "Bank of it"], "bank")
+    text = text_of(Page(render_report({**result, "senses": senses})))
+    assert f"all 2 occurrences of “ bank ” {said}2 in the corpus)" in text
 
 
 def test_a_bound_alone_has_no_interval(result):

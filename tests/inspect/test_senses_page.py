@@ -4,8 +4,10 @@ import base64
 import hashlib
 import re
 
+import numpy as np
 import pytest
 
+from headstart.hub.bundle import PretrainedWordVectors
 from headstart.inspect.senses import word_senses
 from headstart.inspect.senses_page import excerpt, render_senses
 
@@ -37,6 +39,19 @@ def test_every_occurrence_is_in_every_picture_and_inside_it(found):
     assert page.count("all are the same vector") == 40
     assert page.count("<b>40</b>") == 2
     assert "left out, in a spelling" not in page
+
+
+def test_spellings_with_vectors_of_their_own_are_not_called_the_same():
+    vectors = np.eye(3, dtype=np.float32)
+    cased = PretrainedWordVectors.from_words(
+        "cased", ["bank", "Bank", "the"], vectors, config={}, lineage={}
+    )
+    texts = ["the bank fell", "the bank rose", "near the bank", "Bank of it"]
+    found = word_senses({"cased": cased}, texts, "bank")
+    assert found["encoders"][0]["distinct"] == 2
+    page = render_senses(found)
+    assert "all are the same vector" not in page
+    assert page.count("several are as near") == 4
 
 
 def test_a_picture_has_one_scale(found):

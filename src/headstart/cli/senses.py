@@ -90,7 +90,8 @@ def show_senses(found: Mapping[str, Any]) -> None:
     )
     for look in looks:
         if not look["contextual"]:
-            say("", f"{look['name']}: {look['vector']}, so that none is nearer than another")
+            alike = ", so that none is nearer than another" if look["distinct"] == 1 else ""
+            say("", f"{look['name']}: {look['vector']}{alike}")
     lines = [
         f"{each['before']}[{each['word']}]{each['after']}" for each in map(excerpt, occurrences)
     ]
@@ -100,7 +101,7 @@ def show_senses(found: Mapping[str, Any]) -> None:
         for look in looks:
             if near := look["nearest"][at]:
                 say(f"    {look['name']} {near[1]:.4f}: {lines[near[0]]}")
-            elif look["contextual"]:
+            elif look["distinct"] > 1:
                 say(f"    {look['name']}: several are as near")
 
 

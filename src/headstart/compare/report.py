@@ -170,7 +170,9 @@ def _senses(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     drawn = picture(found)
     every = max(1, len(drawn["rows"]) // _SHOWN_OCCURRENCES)
     rows = drawn["rows"][::every][:_SHOWN_OCCURRENCES]
-    return {**drawn, "rows": rows, "word": found["word"], "total": found["total"]}
+    cased = any(look["distinct"] > 1 for look in drawn["panels"] if not look["contextual"])
+    shown = {"word": found["word"], "total": found["total"], "cased": cased}
+    return {**drawn, "rows": rows, **shown}
 
 
 def _quoted(headline: Mapping[str, Any]) -> dict[str, str] | None:

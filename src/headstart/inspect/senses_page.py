@@ -90,7 +90,7 @@ def _nearest(
     near = look["nearest"][row]
     if near is not None:
         return {"part": parts[near[0]], "cosine": near[1]}
-    why = "several are as near" if look["contextual"] else "all are the same vector"
+    why = "all are the same vector" if look["distinct"] == 1 else "several are as near"
     return {"part": None, "why": why}
 
 
