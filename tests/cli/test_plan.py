@@ -37,6 +37,16 @@ def test_the_table_has_a_row_for_every_length(run):
 
 
 @pytest.mark.usefixtures("timed")
+def test_memory_of_a_longer_text_than_was_timed_is_the_least(run, monkeypatch):
+    words = ("plan", "gpt", "--tokens", "2M", "--threads", "1")
+    assert "memory: 500 MB at least" in run(*words)[1]
+    monkeypatch.setattr(planning, "_SAMPLE", 100)
+    _, out, _ = run(*words, "--corpus", "articles.txt")
+    assert "memory: 500 MB at least" in out
+    assert "times as long, and takes more memory" in out
+
+
+@pytest.mark.usefixtures("timed")
 def test_machines_read_it_too(run):
     code, out, _ = run("plan", "word2vec", "--tokens", "50k", "--threads", "1", "--json")
     assert code == 0

@@ -92,8 +92,9 @@ def plan(
     say(
         "",
         *([f"GPU: {_megabytes(found.gpu_bytes)} at most"] if found.gpu_bytes else []),
-        f"memory: {_megabytes(found.memory_bytes)} at most; disk: {_megabytes(found.disk_bytes)} "
-        f"meanwhile, {_megabytes(found.encoder_bytes)} for the encoder",
+        f"memory: {_megabytes(found.memory_bytes)} at {'most' if found.whole else 'least'}; "
+        f"disk: {_megabytes(found.disk_bytes)} meanwhile, "
+        f"{_megabytes(found.encoder_bytes)} for the encoder",
         f"in the hours: {found.preparation_seconds:.0f} s of reading and encoding",
         *found.notes,
     )

@@ -80,12 +80,14 @@ class Estimate:
         tokens_per_epoch: Tokens of the corpus; None without one.
         parameters: Numbers that are trained.
         preparation_seconds: Reading the corpus, learning its vocabulary, encoding it.
-        memory_bytes: The most memory the process will hold.
+        memory_bytes: The most memory the process will hold; at least so much where not `whole`.
         gpu_bytes: The most of a GPU's memory; 0 on a CPU.
         disk_bytes: Checkpoints and the encoded corpus meanwhile.
         encoder_bytes: The encoder's weights as saved.
         loss_of: What the expected loss is of; None where no law is known.
         courses: How long it can be, and what that takes and reaches.
+        whole: Whether the whole text was timed. A longer one takes more memory, and how much more,
+            a sample does not tell.
         notes: What one has to know about these figures, a sentence each.
     """
 
@@ -103,6 +105,7 @@ class Estimate:
     encoder_bytes: int
     loss_of: str | None
     courses: tuple[Course, ...]
+    whole: bool
     notes: tuple[str, ...]
 
 
@@ -198,6 +201,7 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
         encoder_bytes=4 * speed.parameters,
         loss_of=None if law is None else law.what,
         courses=tuple(courses),
+        whole=text is not None and times == 1,
         notes=tuple(_notes(method, timed, text, times, courses, law)),
     )
 
@@ -352,7 +356,10 @@ def _notes(
     if text is None:
         yield "without a corpus, timed on text that is made up"
     elif times > 1:
-        yield f"timed on a sample; the whole is {times:.3g} times as long"
+        yield (
+            f"timed on a sample; the whole is {times:.3g} times as long, and takes more memory, "
+            "for memory grows with the text"
+        )
     if timed.others > _BUSY:
         yield (
             f"other processes used {timed.others:.1f} cores meanwhile: without them it is faster"
