@@ -258,6 +258,45 @@ def test_the_weights_of_the_best_validation_are_kept(start, tmp_path, tiny, monk
     assert not torch.equal(model.tokens.weight, last.tokens.weight)
 
 
+def test_validations_on_other_text_are_not_compared(start, tmp_path, tiny, monkeypatch):
+    losses = {4: 0.1, 8: 0.2, 12: 0.3, 16: 2.0, 20: 3.0}
+    monkeypatch.setattr(
+        tiny.TinyObjective, "validate", lambda self: {"loss": losses[self.seen[-1][0]]}
+    )
+    start(tmp_path)
+    progress, changed = Notes(), {"budget": Budget(steps=20), "held_out": "another"}
+    changed["identity"] = {"corpus": "another"}
+    with pytest.raises(Killed):
+        start(tmp_path, at_step=18, act=_kill, **changed, allow_drift=("corpus", "budget.steps"))
+    _, _, report = start(tmp_path, **changed, progress=progress)
+    assert not any("other text" in note for note in progress.notes)  # nothing changed since
+    assert (report["best_step"], report["validation"]["loss"]) == (16, 2.0)
+    assert [scores["loss"] for scores in report["curve"]] == list(losses.values())
+    _, _, report = start(tmp_path, **{**changed, "held_out": "a third"})
+    assert report["best_step"] == 16  # whose budget is spent
+
+
+def test_a_longer_run_is_compared_with_what_it_was(start, tmp_path, tiny, monkeypatch):
+    losses = {4: 3.0, 8: 1.0, 12: 2.0, 16: 2.0}
+    monkeypatch.setattr(
+        tiny.TinyObjective, "validate", lambda self: {"loss": losses[self.seen[-1][0]]}
+    )
+    start(tmp_path)
+    longer = {"budget": Budget(steps=16), "allow_drift": ("budget.steps",)}
+    assert start(tmp_path, **longer)[2]["best_step"] == 8
+
+
+def test_another_seed_would_hold_out_what_was_trained_on(start, tmp_path):
+    start(tmp_path / "run")
+    why = r"seed: 5 -> 6 \(with another, text is held out that was trained on\); go on with the old"
+    with pytest.raises(SettingsError, match=rf"{why} ones, or choose another folder"):
+        start(tmp_path / "run", seed=6, allow_drift=("seed",))
+    assert start(tmp_path / "run")[2]["drift"] == []
+    start(tmp_path / "none", held_out=False)
+    _, _, report = start(tmp_path / "none", held_out=False, seed=6, allow_drift=("seed",))
+    assert report["drift"] == [{"seed": ["5", "6"]}]
+
+
 def test_a_damaged_checkpoint_costs_its_steps_only(start, tmp_path):
     whole, *_ = start(tmp_path / "whole")
     with pytest.raises(Killed):

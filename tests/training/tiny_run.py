@@ -81,6 +81,9 @@ class TinyObjective:
     def epochs(self, step):
         return step * self.batch_size / ROWS
 
+    def validated_on(self):
+        return str(self.held_out) if self.held_out else None
+
     def validate(self):
         if not self.held_out:
             return None

@@ -25,7 +25,7 @@ from torch import Tensor
 from headstart.errors import DataError, SettingsError
 from headstart.models.elmo import Elmo
 from headstart.seeds import generator
-from headstart.tokenize.batches import Rows, offsets_of, ranges
+from headstart.tokenize.batches import Rows, digest, offsets_of, ranges
 from headstart.tokenize.characters import BEGIN, END, words_to_characters
 from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out, named
 from headstart.tokenize.words import UNKNOWN_ID
@@ -241,6 +241,10 @@ class Objective:
     def validate(self) -> dict[str, float] | None:
         """Return loss and perplexity a word on the held-out documents, by the exact softmax."""
         return self.score(self.validation) if self.validation else None
+
+    def validated_on(self) -> str | None:
+        """Return what tells the held-out words from others, if there are any."""
+        return digest(batch.ids_BT for batch in self.validation)
 
     def score(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Return the mean loss of both directions on rows, and the perplexities."""

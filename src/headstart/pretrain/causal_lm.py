@@ -22,7 +22,7 @@ from headstart.errors import DataError, SettingsError
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.models.gpt import Gpt
 from headstart.seeds import generator
-from headstart.tokenize.batches import Rows, offsets_of
+from headstart.tokenize.batches import Rows, digest, offsets_of
 from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out, named
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.training.optimizers import OPTIMIZERS, OptimizerName
@@ -191,6 +191,10 @@ class Objective:
             total = sum(float(next_token_loss(self.model, batch)) for batch in self.validation)
         loss = total / sum(batch.targets_BT.size for batch in self.validation)
         return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+
+    def validated_on(self) -> str | None:
+        """Return what tells the held-out tokens from others, if there are any."""
+        return digest(batch.ids_BT for batch in self.validation)
 
     def report(self) -> dict[str, Any]:
         """Return what the run shall remember: every position was a token."""

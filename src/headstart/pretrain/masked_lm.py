@@ -33,6 +33,7 @@ from headstart.tokenize.batches import (
     best_fit,
     by_row,
     counted,
+    digest,
     offsets_of,
     pack,
 )
@@ -289,6 +290,10 @@ class Objective:
             found["nsp_accuracy"] = sums["right"] / sums["pairs"]
             found["loss"] += found["nsp_loss"]
         return found
+
+    def validated_on(self) -> str | None:
+        """Return what tells the held-out rows from others, if there are any."""
+        return digest(batch.corrupted_BT for batch in self.validation)
 
     def report(self) -> dict[str, Any]:
         """Return what the run shall remember: how full the rows were."""

@@ -24,7 +24,7 @@ from headstart.models.beam_search import Found, search
 from headstart.models.cove import Cove
 from headstart.models.cross_entropy import linear_cross_entropy
 from headstart.seeds import generator
-from headstart.tokenize.batches import Encoded, Rows, inference_batches, pad
+from headstart.tokenize.batches import Encoded, Rows, digest, inference_batches, pad
 from headstart.tokenize.documents import named
 from headstart.tokenize.subwords import SubwordTokenizer
 
@@ -221,6 +221,11 @@ class Objective:
         loss = total / count
         scores = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
         return {**scores, "bleu": self.bleu(beam=1)}
+
+    def validated_on(self) -> str | None:
+        """Return what tells the pairs of a validation from others, if there are any."""
+        sides = (self.pairs.sources, self.pairs.targets)
+        return digest(side.select(self.validated).ids for side in sides)
 
     def bleu(self, *, beam: int) -> float:
         """Return BLEU on the held-out pairs, or those of them that validations are on."""

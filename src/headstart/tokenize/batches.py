@@ -3,6 +3,7 @@
 Shapes: B batch, T tokens.
 """
 
+import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,14 @@ def ranges(offsets: Rows, rows: Rows) -> Rows:
     """Return `offsets[row] .. offsets[row + 1]` for each row, end to end."""
     lengths = offsets[rows + 1] - offsets[rows]
     return np.repeat(offsets[rows], lengths) + counted(lengths)
+
+
+def digest(arrays: Iterable[NDArray[Any]]) -> str | None:
+    """Return hexadecimal digits that tell these numbers from others; None if there are none."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return None if found.digest() == hashlib.sha256().digest() else found.hexdigest()[:16]
 
 
 def counted(lengths: Rows) -> Rows:

@@ -45,6 +45,7 @@ _NOT_THE_RUN = (
     *("validate_every", "save_every", "save_minutes", "keep", "track"),
     *("skip_bad_batches", "allow_drift"),  # who stopped on one may go on without it
 )
+_HOLDS_OUT = {"seed": "with another, text is held out that was trained on"}
 
 
 class Objective(Protocol[Batch]):
@@ -71,6 +72,10 @@ class Objective(Protocol[Batch]):
 
     def validate(self) -> dict[str, float] | None:
         """Return the `loss`, the `perplexity` and the like on held-out documents, if there are."""
+        ...
+
+    def validated_on(self) -> str | None:
+        """Return what tells the text that is held out from any other; None if there is none."""
         ...
 
 
@@ -164,7 +169,8 @@ def run(
         description: What progress calls the work.
 
     Raises:
-        SettingsError: `folder` holds a run of other settings or another identity.
+        SettingsError: `folder` holds a run of other settings or another identity; or of another
+            seed, which is never allowed where text is held out.
         FormatError: `folder` holds checkpoints, and none is whole or fits the model.
         LockedError: Another process is at work in `folder`.
         InterruptedRunError: SIGTERM or Ctrl-C came; the same call goes on where this one stopped.
@@ -185,7 +191,8 @@ def run(
             stack.enter_context(folder_lock(folder, note=progress.note))
             same = {name: v for name, v in asdict(settings).items() if name not in _NOT_THE_RUN}
             about = {"identity": dict(identity or {}), "settings": same}
-            drift = checkpoints.open_run(folder, about, allowed=settings.allow_drift)
+            never = {} if objective.validated_on() is None else _HOLDS_OUT
+            drift = checkpoints.open_run(folder, about, allowed=settings.allow_drift, never=never)
         state = _Run(model, objective, settings, folder, progress)
         state.resume(drift)
         state.check_disk()
@@ -212,6 +219,8 @@ class _Place:
         aside: Those of them that went into validating and saving.
         losses: Of the last steps.
         curve: Every validation's step and scores.
+        validated_on: What the last of them were on, as the objective tells it.
+        others: How many of them, the first, were on other text, and are not compared with the rest.
         to_validate: Whether the step's validation is still to come: a signal had cut it short.
         skipped: Batches left out for their bad numbers, or a loss that stood out.
         spikes: Step and loss of those that stood out.
@@ -224,15 +233,22 @@ class _Place:
     aside: float = 0.0
     losses: list[float] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
+    validated_on: str | None = None
+    others: int = 0
     to_validate: bool = False
     skipped: int = 0
     spikes: list[dict[str, float]] = field(default_factory=list)
     bit_exact: bool = True
 
     @property
+    def compared(self) -> list[dict[str, float]]:
+        """The validations that were on the same text."""
+        return self.curve[self.others :]
+
+    @property
     def best(self) -> dict[str, float] | None:
-        """The first of the validations with the lowest loss."""
-        return min(self.curve, key=lambda scores: scores["loss"], default=None)
+        """The first of them with the lowest loss."""
+        return min(self.compared, key=lambda scores: scores["loss"], default=None)
 
 
 class _Run(Generic[Batch]):
@@ -256,7 +272,7 @@ class _Run(Generic[Batch]):
             weight_decay=settings.weight_decay,
             betas=settings.betas,
         )
-        self.place = _Place()
+        self.place = _Place(validated_on=objective.validated_on())
         self.resumed_at = self.saved_at = 0
         self.drift: list[dict[str, Any]] = []
         self.best_weights: dict[str, Tensor] = {}  # for a run without a folder
@@ -287,7 +303,7 @@ class _Run(Generic[Batch]):
         found = None
         if self.folder is not None and self.rank == 0:
             found = checkpoints.newest_checkpoint(self.folder, self.progress)
-        found = from_first(found)
+        found, now_on = from_first(found), self.place.validated_on
         if found is None:
             copy_from_first(list(checkpoints.model_tensors(self.model).values()))
             return
@@ -302,6 +318,8 @@ class _Run(Generic[Batch]):
             raise FormatError(f"{found.folder / checkpoints.STATE}: is not a run's place") from None
         self.resumed_at = self.saved_at = self.place.step
         self.start_clock()
+        if self.share < 1.0 or self.place.to_validate:
+            self.compare_with_alike(now_on)
         if self.share >= 1.0:
             self.progress.note(f"{self.folder}: its budget is spent, after step {self.saved_at:,}")
             return
@@ -313,6 +331,15 @@ class _Run(Generic[Batch]):
             self.progress.note(
                 f"the last bits will differ from a run at one go: {', '.join(changes)}"
             )
+
+    def compare_with_alike(self, now_on: str | None) -> None:
+        """Leave earlier validations out of account if those to come are on other text."""
+        if self.place.validated_on not in (None, now_on):
+            self.place.others = len(self.place.curve)
+            self.progress.note(
+                "validations are on other text now: the best is one of those to come"
+            )
+        self.place.validated_on = now_on
 
     def check_disk(self) -> None:
         """Say so before the first step if checkpoints will not fit on the disk."""
@@ -527,7 +554,7 @@ class _Run(Generic[Batch]):
     def finish(self) -> dict[str, Any]:
         """Give the model the weights of its best validation, and return the report."""
         place, best = self.place, self.place.best
-        scores = place.curve[-1] if place.curve else None
+        scores = place.compared[-1] if place.compared else None
         epochs = self.objective.epochs(place.step)
         if best is not None and best is not scores and self.restore(int(best["step"])):
             scores = best
