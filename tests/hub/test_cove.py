@@ -139,6 +139,16 @@ def test_it_translates_and_says_where_it_looked(learnt):
         learnt.translate(source, beam=0)
 
 
+def test_a_translation_is_the_same_beside_any_others(vectors):
+    endless = pretrain("cove", parallel=PAIRS, vectors=vectors, **{**SMALL, "steps": 1})
+    alone, long = "The red cat", " ".join(WORDS * 3)
+    for beam in (1, 3):
+        (one,) = endless.align([alone], beam=beam)
+        beside = endless.align([alone, long], beam=beam)[0]
+        assert (beside.text, len(beside.target)) == (one.text, len(one.target))
+        assert one.score == pytest.approx(beside.score, abs=1e-5)
+
+
 def test_nothing_is_dropped_of_a_model_that_was_left_in_training(learnt):
     expected = learnt.word_states(SENTENCES)
     (translated,) = learnt.align([PAIRS[5][0]])

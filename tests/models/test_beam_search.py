@@ -43,14 +43,14 @@ def score(table, tokens):
     return total / (len(tokens) + 1)
 
 
-def find(table, beam):
+def find(table, beam, most=None):
     return search(
         step,
         Place(table, 0),
         sequences=len(table),
         begin=BEGIN,
         end=END,
-        max_tokens=LONGEST,
+        max_tokens=most or [LONGEST] * len(table),
         beam=beam,
     )
 
@@ -98,3 +98,16 @@ def test_sequences_do_not_meddle_with_one_another():
     table = tables()
     for row, found in enumerate(find(table, 3)):
         assert find(table[row : row + 1], 3)[0].tokens == found.tokens
+
+
+@pytest.mark.parametrize("beam", [1, 3, 400])
+@pytest.mark.parametrize("seed", range(8))
+def test_each_sequence_has_its_own_limit(seed, beam):
+    table, most = tables(seed=seed), [1, 4, 2]
+    table[..., END] -= 4.0  # so that none ends by itself
+    for row, found in enumerate(find(table, beam, most)):
+        assert len(found.tokens) <= most[row]
+        (alone,) = find(table[row : row + 1], beam, [most[row]])
+        assert found.tokens == alone.tokens
+        assert found.score == pytest.approx(alone.score, abs=1e-5)
+        assert found.score == pytest.approx(score(table[row], found.tokens), abs=1e-5)

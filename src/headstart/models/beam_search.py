@@ -49,7 +49,7 @@ def search(
     sequences: int,
     begin: int,
     end: int,
-    max_tokens: int,
+    max_tokens: Sequence[int],
     beam: int = 1,
 ) -> list[Found]:
     """Return a likely sequence for each row of a state.
@@ -61,7 +61,7 @@ def search(
         sequences: How many rows it has.
         begin: The token before the first.
         end: The token that ends a sequence.
-        max_tokens: Where a sequence is ended that does not end itself.
+        max_tokens: Where each sequence is ended if it does not end itself.
         beam: How many candidates are followed at once; 1 follows the likeliest token.
     """
     greedy = _follow_beams(step, state, sequences, (begin, end), max_tokens, 1)
@@ -76,22 +76,25 @@ def _follow_beams(
     state: State,
     sequences: int,
     ends: tuple[int, int],
-    max_tokens: int,
+    max_tokens: Sequence[int],
     beam: int,
 ) -> list[Found]:
     """Follow `beam` candidates of each sequence until so many have ended, or there is no room."""
     begin, end = ends
+    most_B = torch.tensor(max_tokens)
     state = state.select(torch.arange(sequences).repeat_interleave(beam))
     last_N = torch.full((sequences * beam,), begin)
     sums_BK = torch.full((sequences, beam), -torch.inf)
     sums_BK[:, 0] = 0.0  # all beams begin alike: only one of them may go on
     trace: list[tuple[list[int], list[int], Tensor]] = []  # token, row before, attention
     ended: list[list[tuple[float, int, int]]] = [[] for _ in range(sequences)]  # score, step, row
-    for number in range(1, max_tokens + 2):
+    for number in range(1, max(max_tokens) + 2):
         scores_NV, state, attention_NS = step(state, last_N)
         chances_NV = scores_NV.float().log_softmax(-1)
-        if number > max_tokens:
-            chances_NV[:, :end] = chances_NV[:, end + 1 :] = -torch.inf
+        full_B = number > most_B
+        if full_B.any():
+            full_N = full_B.repeat_interleave(beam)
+            chances_NV[full_N, :end] = chances_NV[full_N, end + 1 :] = -torch.inf
         vocabulary = chances_NV.shape[1]
         sums_BX = (sums_BK.view(-1, 1) + chances_NV).view(sequences, -1)
         # Twice as many as beams: half of them may be ends.
@@ -104,7 +107,8 @@ def _follow_beams(
             if len(ended[sequence]) < beam:
                 score = float(sums_BC[sequence, place]) / number
                 ended[sequence].append((score, number, int(row_BC[sequence, place])))
-        if number > max_tokens or all(len(each) >= beam for each in ended):
+        full = full_B.tolist()
+        if all(no_more or len(each) >= beam for no_more, each in zip(full, ended, strict=True)):
             trace.append(([], [], attention_NS))
             break
         going_BK = ends_BC.to(torch.int8).argsort(dim=1, stable=True)[:, :beam]

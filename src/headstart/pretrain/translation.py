@@ -314,13 +314,14 @@ def translate(model: Cove, sources: Encoded, *, end: int, beam: int = 1) -> list
         for rows in inference_batches(lengths, max_tokens=max(1, _BATCH_WORDS // beam)):
             ids_BS, mask_BS = map(torch.from_numpy, pad(sources, rows))
             memory = decoder.look_at(model.read(ids_BS, mask_BS), mask_BS)
+            most = _TOKENS_A_WORD * np.maximum(1, lengths[rows]) + _TOKENS_MORE
             of_rows = search(
                 partial(decoder.step, memory),
                 decoder.begin(memory),
                 sequences=len(rows),
                 begin=end,
                 end=end,
-                max_tokens=_TOKENS_A_WORD * ids_BS.shape[1] + _TOKENS_MORE,
+                max_tokens=most.tolist(),
                 beam=beam,
             )
             for row, each, words in zip(rows, of_rows, lengths[rows], strict=True):
