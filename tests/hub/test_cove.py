@@ -25,6 +25,7 @@ from headstart.hub.cove import PretrainedCove
 from headstart.hub.store import load_encoder, pretrain
 from headstart.models.attention import Dropout
 from headstart.pretrain import glove
+from headstart.pretrain.translation import hold_out
 from headstart.progress import SILENT
 from headstart.tokenize.subwords import SubwordTokenizer
 
@@ -332,6 +333,12 @@ def test_few_pairs_have_no_bleu_and_say_so(vectors, tmp_path):
     repeated = [PAIRS[number % 8] for number in range(60)]
     pretrain("cove", parallel=repeated, vectors=vectors, progress=notes, **SMALL)
     assert "every source has over a tenth of the pairs: none is held out" in notes.told[-1]
+    long = [(source, f"{target} " * 60) for source, target in PAIRS]
+    held_out = hold_out([source for source, _ in PAIRS], seed=0)[1]
+    mixed = [long[row] if row in held_out else PAIRS[row] for row in range(len(PAIRS))]
+    encoder = pretrain("cove", parallel=mixed, vectors=vectors, progress=notes, **SMALL)
+    assert encoder.lineage["pairs_too_long"] == len(held_out)
+    assert "the pairs to hold out are too long (max_tokens): none is held out" in notes.told[-1]
 
 
 @pytest.mark.parametrize(

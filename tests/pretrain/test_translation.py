@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+from dataclasses import replace
 from itertools import islice, pairwise
 
 import numpy as np
@@ -259,6 +260,18 @@ def test_pairs_that_are_too_long_are_left_out(make):
     assert objective.report()["pairs_too_long"] > 0
     with pytest.raises(DataError, match="every pair has a side of more than 2 tokens"):
         make(max_tokens=2)
+
+
+def test_a_held_out_pair_that_is_too_long_is_left_out_too(text):
+    pairs, pieces, source = text
+    row = hold_out(pairs.source_texts, seed=0)[1][0]
+    targets = [*pairs.references[:row], "Die Kuh singt. " * 60, *pairs.references[row + 1 :]]
+    given = replace(pairs, targets=pieces.encode_batch(targets))
+    model = make_model(source, len(pieces.vocabulary))
+    objective = Objective(model, given, pieces, Translation(), seed=0)
+    assert row not in {*objective.training, *objective.held_out, *objective.validated}
+    held_out = len(hold_out(pairs.source_texts, seed=0)[1]) - 1
+    assert objective.report() == {"pairs_held_out": held_out, "pairs_too_long": 1}
 
 
 def test_a_beam_is_a_whole_number(make):

@@ -164,18 +164,25 @@ def _with_little_memory(work):
     return told
 
 
-@pytest.mark.parametrize("stage", ["a batch", "a save"])
+@pytest.mark.parametrize("stage", ["a batch", "a save", "a validation"])
 def test_B3_too_little_memory_is_told_with_its_stage(stage, tmp_path, monkeypatch):
     def work():
         if stage == "a save":
             monkeypatch.setattr(checkpoints, "write_safetensors", lambda *_: torch.zeros(2**30))
-        start(tmp_path, at_step=3, act=lambda: torch.zeros(2**30))
+        if stage == "a validation":
+            monkeypatch.setattr(tiny_run.TinyObjective, "validate", lambda _: torch.zeros(2**30))
+        at_step = 3 if stage == "a batch" else None
+        start(tmp_path, at_step=at_step, act=lambda: torch.zeros(2**30))
 
     told = _with_little_memory(work)
-    where = "step 3: not enough memory" if stage == "a batch" else "saving a checkpoint: not"
-    assert told.startswith(f"70 {where}")
+    where, last = {
+        "a batch": ("step 3", 2),
+        "a save": ("saving a checkpoint", None),
+        "a validation": ("validation after step 4", 2),
+    }[stage]
+    assert told.startswith(f"70 {where}: not enough memory")
     saved = checkpoints.newest_checkpoint(tmp_path, Notes())
-    assert (saved and saved.step) == (2 if stage == "a batch" else None)
+    assert (saved and saved.step) == last
 
 
 def test_B3_at_any_other_place_too_little_memory_is_one_line(capsys):

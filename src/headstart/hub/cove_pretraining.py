@@ -239,8 +239,12 @@ def _show(
 ) -> dict[str, Any]:
     """Return BLEU with and without a beam, and some held-out sentences as they are translated."""
     if not len(objective.held_out):
-        few = len(text) < FEWEST_PAIRS
-        why = "fewer than fifty pairs" if few else "every source has over a tenth of the pairs"
+        if len(text) < FEWEST_PAIRS:
+            why = "fewer than fifty pairs"
+        elif objective.report()["pairs_too_long"]:
+            why = "the pairs to hold out are too long (max_tokens)"
+        else:
+            why = "every source has over a tenth of the pairs"
         progress.note(f"{why}: none is held out, so that there is no BLEU")
         return {}
     with progress.stage("translating held-out pairs"):

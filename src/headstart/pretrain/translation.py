@@ -45,7 +45,7 @@ class Translation:
     Attributes:
         pairs_per_step: Sentence pairs that one update looks at, over all processes.
         pairs_at_once: Pairs computed together; the gradients of a step's parts are added up.
-        max_tokens: Pairs with a longer side are not trained on.
+        max_tokens: Pairs with a longer side are left out: neither trained on nor held out.
         train_vectors: Whether the word vectors are trained, too, and not only read.
         learning_rate: At its highest.
     """
@@ -149,10 +149,11 @@ class Objective:
         self.tokenizer = tokenizer
         self.end = end_token(tokenizer)
         self.rank, self.size = share
-        training, self.held_out = hold_out(pairs.source_texts, seed=seed)
+        fits = np.maximum(pairs.sources.lengths, pairs.targets.lengths) <= settings.max_tokens
+        self.training, self.held_out = (
+            rows[fits[rows]] for rows in hold_out(pairs.source_texts, seed=seed)
+        )
         self.validated = _some(self.held_out, most_validated)
-        longest = np.maximum(pairs.sources.lengths, pairs.targets.lengths)
-        self.training = training[longest[training] <= settings.max_tokens]
         if not len(self.training):
             raise DataError(f"every pair has a side of more than {settings.max_tokens} tokens")
 

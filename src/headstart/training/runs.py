@@ -38,6 +38,7 @@ Batch = TypeVar("Batch")
 _LOG = "log.jsonl"
 _VALIDATIONS = 20  # in a run, unless the settings say after how many steps
 _MOST_ASIDE = 0.1  # of a budget in minutes, before validations become rarer
+_LESS_MEMORY = "end other programs, or choose a smaller --size"
 _LAST_LOSSES = 100  # steps whose mean loss the report calls the training loss
 _FEWEST_LOSSES = 50  # before one can be told to be a spike
 _SPIKE = 6.0  # standard deviations above the mean of the losses before it
@@ -494,7 +495,8 @@ class _Run(Generic[Batch]):
         started, scores = time.perf_counter(), None
         if self.rank == 0:
             self.model.eval()
-            with torch.no_grad(), self.precision():
+            stage = f"validation after step {self.place.step:,}"
+            with torch.no_grad(), self.precision(), memory_errors(stage, _LESS_MEMORY):
                 scores = self.signals.unless_stopped(self.objective.validate)
             self.model.train()
         cut_short = scores is None and bool(self.signals.received)
@@ -534,7 +536,7 @@ class _Run(Generic[Batch]):
         if self.folder is None or self.rank:
             return
         journal.sync()
-        with memory_errors("saving a checkpoint", "end other programs, or choose a smaller --size"):
+        with memory_errors("saving a checkpoint", _LESS_MEMORY):
             checkpoints.save_checkpoint(
                 self.folder,
                 step,
