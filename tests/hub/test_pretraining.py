@@ -13,6 +13,7 @@ from headstart.hub import pretraining
 from headstart.hub.bundle import PretrainedWordVectors
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.hub.store import adapt, load_encoder, pretrain
+from headstart.progress import SILENT
 from headstart.tokenize.subwords import SubwordTokenizer
 
 ROWS = {"tokens_per_row": 24, "rows_per_step": 4, "vocabulary_size": 300, "dropout": 0.0}
@@ -27,6 +28,18 @@ def make_texts(pairs, number=60, seed=0, times=(2, 5)):
         " ".join([f"{who.capitalize()} like {pairs[who]}."] * random.integers(*times))
         for who in random.choice(list(pairs), number)
     ]
+
+
+class Notes:
+    """Progress that keeps what it is told."""
+
+    stage = staticmethod(SILENT.stage)
+
+    def __init__(self):
+        self.told = []
+
+    def note(self, message):
+        self.told.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +109,17 @@ def test_what_is_pretrained_tells_where_it_came_from_and_can_be_made_again(metho
     loaded = load_encoder(encoder.save(tmp_path / "encoder"))
     assert loaded.fingerprint == encoder.fingerprint
     assert loaded.lineage == json.loads(json.dumps(encoder.lineage))
+
+
+@pytest.mark.parametrize("method", ["bert", "gpt"])
+def test_copies_of_held_out_documents_are_told(method):
+    texts = [" ".join(f"Word{n}x{m} is here." for m in range(6)) for n in range(40)]
+    notes = Notes()
+    encoder = pretrain(method, texts * 2, progress=notes, **SMALL)
+    copies = encoder.lineage["copies_of_held_out"]
+    assert copies > 0
+    assert f"{copies} copies of held-out documents are not trained on" in notes.told
+    assert "copies_of_held_out" not in pretrain(method, texts, **SMALL).lineage
 
 
 def test_a_model_has_the_heads_of_its_objectives(texts):

@@ -4,7 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import DataError
-from headstart.tokenize.documents import EncodedDocuments, encode_documents, hold_out, named
+from headstart.tokenize import documents as documents_module
+from headstart.tokenize.documents import (
+    EncodedDocuments,
+    encode_documents,
+    hold_out,
+    named,
+    told_of_copies,
+)
 from headstart.tokenize.subwords import SubwordTokenizer
 
 DOCUMENTS = ["The cat sat. It slept!\nThen it ran.", "", "One sentence only", "  \n "]
@@ -98,6 +105,46 @@ def test_never_more_than_about_a_tenth_is_held_out(sizes, seed, least):
     held_out = hold_out(make(sizes), seed=seed, least=least)[1]
     assert np.array(sizes)[held_out].sum() <= sum(sizes) / 8
     assert len(held_out) >= least or len(sizes) < 10 * least
+
+
+def with_copies(numbers, sizes):
+    """Make documents of one sentence each; those of one number are the same."""
+    texts = [np.arange(size) + 1000 * number for number, size in zip(numbers, sizes, strict=True)]
+    offsets = np.cumsum([0, *sizes])
+    ids = np.concatenate(texts).astype(np.int32)
+    return EncodedDocuments(ids, offsets, np.arange(len(offsets)))
+
+
+@pytest.mark.parametrize("chunk", [7, 65_536])
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_of_what_is_held_out_are_not_trained_on(seed, chunk, monkeypatch):
+    monkeypatch.setattr(documents_module, "_CHUNK", chunk)
+    random = np.random.default_rng(seed)
+    numbers = random.permutation(np.repeat(np.arange(200), random.integers(1, 4, 200)))
+    documents = with_copies(numbers, 5 + numbers % 3)
+    training, held_out = hold_out(documents, seed=seed)
+    assert len(held_out) > 4
+    assert not set(numbers[training]) & set(numbers[held_out])
+    left_out = np.setdiff1d(np.arange(len(numbers)), [*training, *held_out])
+    assert set(numbers[left_out]) <= set(numbers[held_out])
+    assert told_of_copies(documents, training, held_out) == (
+        f"{len(left_out)} copies of held-out documents are not trained on"
+    )
+    apart = with_copies(np.arange(len(numbers)), 5 + numbers % 3)  # of the same lengths
+    assert set(held_out) == set(hold_out(apart, seed=seed)[1])
+    assert told_of_copies(apart, *hold_out(apart, seed=seed)) == ""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_stands_too_often_is_trained_on_and_not_held_out(seed):
+    often = np.array([0] * 200 + [*range(1, 301)])
+    training, held_out = hold_out(with_copies(often, [5] * 500), seed=seed)
+    assert 0 not in often[held_out]
+    assert len(training) + len(held_out) == 500
+    two = with_copies([0, 1] * 30, [5] * 60)
+    training, held_out = hold_out(two, seed=seed)
+    assert (len(training), len(held_out)) == (60, 0)
+    assert "none is held out" in told_of_copies(two, training, held_out)
 
 
 def test_as_many_are_held_out_as_there_have_to_be_if_that_is_a_tenth_at_most():

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -24,7 +24,8 @@ from headstart.progress import Progress
 from headstart.seeds import derive
 from headstart.settings import suggestion
 from headstart.storage import fingerprint, working_folder
-from headstart.tokenize.documents import EncodedDocuments, encode_documents
+from headstart.tokenize.batches import Rows
+from headstart.tokenize.documents import EncodedDocuments, encode_documents, told_of_copies
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.training.distributed import process_group, rank_and_size
 from headstart.training.optimizers import OptimizerName
@@ -236,9 +237,16 @@ def _train(
         return {**lineage, "seconds": seconds, **objective.report()}
 
 
+class OfDocuments(Objective[Any], Protocol):
+    """An objective on the documents of a corpus: those trained on, and those held out."""
+
+    training: Rows
+    held_out: Rows
+
+
 def run_plan(
     model: nn.Module,
-    objective: Objective[Any],
+    objective: OfDocuments,
     documents: EncodedDocuments,
     text: Corpus,
     plan: Plan,
@@ -248,6 +256,9 @@ def run_plan(
     description: str,
 ) -> dict[str, Any]:
     """Train a model on its objective as planned, and return where it came from, and the report."""
+    if told := told_of_copies(documents, objective.training, objective.held_out):
+        plan.progress.note(told)
+    copies = len(documents) - len(objective.training) - len(objective.held_out)
     report = run(
         model,
         objective,
@@ -260,6 +271,7 @@ def run_plan(
     return {
         "corpus": text.description,
         "documents": len(documents),
+        **({"copies_of_held_out": copies} if copies else {}),
         "words": documents.words,
         "seed": plan.seed,
         "threads": plan.threads or available_cores(),

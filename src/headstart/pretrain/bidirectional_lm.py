@@ -155,9 +155,9 @@ class Objective:
         self.rank, self.size = share
         self.sampler = LogUniform(model.config.vocabulary_size, settings.samples)
         self.log_chances = torch.from_numpy(np.log(self.sampler.chances)).float()
-        self.training, held_out = hold_out(documents, seed=seed)
+        self.training, self.held_out = hold_out(documents, seed=seed)
         self.words_per_row, self.rows_per_epoch, self.left_over = self._shape(self.training)
-        self.validation = self.rows_of(held_out) if len(held_out) else []
+        self.validation = self.rows_of(self.held_out) if len(self.held_out) else []
 
     def _shape(self, chosen: Rows) -> tuple[int, int, int]:
         """Return the length of rows, how many full ones the documents make, and what is left."""

@@ -123,9 +123,10 @@ class Objective:
         self.model, self.documents, self.settings, self.seed = model, documents, settings, seed
         self.rank, self.size = share
         self.end = tokenizer.specials.end
-        self.training, held_out = hold_out(documents, seed=seed)
+        self.training, self.held_out = hold_out(documents, seed=seed)
         self.tokens_per_row, self.rows_per_epoch = self._shape(self.training)
-        self.validation = self._rows_of(held_out) if self._tokens(held_out) >= _FEWEST else []
+        enough = self._tokens(self.held_out) >= _FEWEST
+        self.validation = self._rows_of(self.held_out) if enough else []
 
     def _tokens(self, chosen: Rows) -> int:
         """Return how many tokens there are to read, those that announce a document included."""

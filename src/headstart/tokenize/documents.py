@@ -21,6 +21,7 @@ _HELD_OUT_SHARE = 0.02
 _MOST_HELD_OUT = 50_000  # ids; more would only make every validation slower
 _FEWEST_DOCUMENTS = 10  # with fewer, none is held out
 _NAMED = 8  # in a message
+_CHUNK = 65_536  # documents that are looked through at once
 _MOST_OF_ALL = 1 / 8  # where documents are too large for that share; of ten alike, one may be
 
 
@@ -106,6 +107,9 @@ def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple
     it is `least` of them, those of which so many come nearest to it without an eighth of the ids
     being held out.
 
+    Copies of what is held out are on neither side; a document of so many that they would all be
+    more than an eighth of the ids is trained on instead.
+
     Args:
         documents: The corpus; none of it is held out where `least` would be more than a tenth.
         seed: Decides which.
@@ -122,7 +126,46 @@ def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple
         far = np.abs(np.log(sizes * least / max(1, most)))
         far[sizes * least > sizes.sum() * _MOST_OF_ALL] = np.inf  # never all: documents are enough
         chosen = np.argsort(far, kind="stable")[:least]
-    return np.sort(np.delete(order, chosen)), np.sort(order[chosen])
+    return _without_copies(documents, np.sort(order[chosen]), least)
+
+
+def _without_copies(documents: EncodedDocuments, held_out: Rows, least: int) -> tuple[Rows, Rows]:
+    """Return the documents to train on, no copies of held-out ones, and those that stay held out.
+
+    Only the held-out ones, which are few, are in memory.
+    """
+    everything = np.arange(len(documents))
+    starts, ids = documents.starts, np.asarray(documents.ids)
+    sizes = np.diff(starts)
+    alike: dict[bytes, list[int]] = {
+        ids[starts[row] : starts[row + 1]].tobytes(): [] for row in held_out
+    }
+    lengths = np.unique(sizes[held_out])
+    for at in range(0, len(documents), _CHUNK):
+        rows = at + np.flatnonzero(np.isin(sizes[at : at + _CHUNK], lengths))
+        begins, ends = starts[rows].tolist(), starts[rows + 1].tolist()
+        for row, begin, end in zip(rows.tolist(), begins, ends, strict=True):
+            if (same := alike.get(ids[begin:end].tobytes())) is not None:
+                same.append(row)
+    groups = list(map(np.array, alike.values()))
+    if sum(map(len, groups)) > len(held_out):
+        groups.sort(key=lambda rows: sizes[rows].sum())
+        away = np.cumsum([sizes[rows].sum() for rows in groups])
+        groups = groups[: np.searchsorted(away, sizes.sum() * _MOST_OF_ALL, "right")]
+        held_out = held_out[np.isin(held_out, np.concatenate([everything[:0], *groups]))]
+    training = np.delete(everything, np.concatenate([everything[:0], *groups]))
+    if min(len(held_out), len(training)) < least:
+        return everything, everything[:0]
+    return training, held_out
+
+
+def told_of_copies(documents: EncodedDocuments, training: Rows, held_out: Rows) -> str:
+    """Return what there is to say of copies of held-out documents; an empty string if nothing."""
+    if copies := len(documents) - len(training) - len(held_out):
+        return f"{copies:,} copies of held-out documents are not trained on"
+    if not len(held_out) and len(documents) >= 2 * _FEWEST_DOCUMENTS:
+        return "documents stand too often in the corpus: none is held out to validate on"
+    return ""
 
 
 def named(what: str, numbers: Iterable[int]) -> str:
