@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tokenizers
 from tokenizers import models
 
 from headstart.errors import DataError, FormatError, SettingsError
+from headstart.tokenize import subwords
 from headstart.tokenize.subwords import SPECIALS, SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
 
@@ -39,6 +41,29 @@ def test_word_pieces_spell_words_of_two_hundred_letters():
     for word in ("ha" * 51, "ha" * 100):
         assert tokenizer.decode(tokenizer.encode_batch([word]).ids.tolist()) == word
     assert tokenizer.encode_batch(["h" * 201]).ids.tolist() == [tokenizer.specials.unknown]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece"])
+@pytest.mark.parametrize("run", ["acgt", "-", "ไทย", "字", " ", "\n"])
+def test_pieces_are_learnt_in_time_that_is_linear_in_the_longest_run(kind, run):
+    long = "the cat" + run * (400_000 // len(run)) + "sat"
+    started = time.process_time()
+    tokenizer = SubwordTokenizer.train([*TEXTS, long], kind=kind, vocabulary_size=600)
+    assert time.process_time() - started < 20  # many minutes, if it were quadratic
+    if run == "acgt":  # cut, not dropped
+        assert any(
+            len(piece.strip("#Ġ")) > 8 and set(piece) <= set("#acgt")
+            for piece in tokenizer.vocabulary
+        )
+
+
+def test_only_long_runs_are_cut():
+    short = ["a " * 300, "b" * 200, "", " ", "c" + " " * 200 + "d", "字" * 200 + "\n"]
+    assert [list(subwords._in_parts(text)) for text in short] == [[text] for text in short]
+    long = "a " + "b" * 401 + " c" + "\t" * 201 + "d"
+    parts = list(subwords._in_parts(long))
+    assert "".join(parts) == long
+    assert [len(part) for part in parts] == [202, 200, 203, 2]
 
 
 def test_learnt_pieces_are_longer_than_letters():

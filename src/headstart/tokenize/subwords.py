@@ -6,8 +6,9 @@ others trained has special tokens by other names and numbers; `Specials` says wh
 """
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -54,6 +55,8 @@ class Specials:
 
 
 _LONGEST_WORD = 200  # letters, as BERT's own; longer ones are unknown
+_RUN = re.compile(r"\S+|\s+")
+_MANY_SPACES = " " * (_LONGEST_WORD + 1)
 _LETTERS_SHARE = 0.75  # of a vocabulary: Chinese fits into 8,192, its rarest aside
 _NAMES = {
     "pad": (PAD, "<pad>"),
@@ -147,7 +150,7 @@ class SubwordTokenizer:
             nonlocal seen
             for text in texts():
                 seen += bool(text.strip())
-                yield text.translate(rare) if rare else text
+                yield from _in_parts(text.translate(rare) if rare else text)
                 advance(1)
 
         with progress.stage(f"learning {kind} pieces", unit="texts") as advance:
@@ -365,6 +368,31 @@ def _spelled(tokenizer: tokenizers.Tokenizer, letter: str) -> set[str]:
     words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
     goes_on = {f"##{each}" for word in words for each in word[1:]}
     return goes_on | {each for word in words for each in word}
+
+
+def _in_parts(text: str) -> Iterator[str]:
+    """Yield a text, cut where a run without a space, or of spaces, is longer than any word.
+
+    The library takes time that is quadratic in a run's length, and not all scripts have spaces.
+    """
+    start = 0
+    if _may_have_long_runs(text):
+        for run in _RUN.finditer(text):
+            for end in range(run.start() + _LONGEST_WORD, run.end(), _LONGEST_WORD):
+                yield text[start:end]
+                start = end
+    yield text[start:]
+
+
+def _may_have_long_runs(text: str) -> bool:
+    """Say whether it is worth looking for them: what has a space every so often has none."""
+    at = 0
+    while at + _LONGEST_WORD < len(text):
+        space = text.rfind(" ", at, at + _LONGEST_WORD + 1)
+        if space < 0:
+            return True
+        at = space + 1
+    return _MANY_SPACES in text
 
 
 def _with_special(tokenizer: tokenizers.Tokenizer, special: Sequence[str]) -> tokenizers.Tokenizer:
