@@ -14,6 +14,7 @@ from headstart.hub.kinds import KINDS
 from headstart.hub.store import WIDTHS, load_encoder, pretrain
 from headstart.models.word_vectors import WordVectors
 from headstart.pretrain import glove, skip_gram
+from headstart.progress import SILENT
 from headstart.tokenize.words import WordTokenizer
 from headstart.training import array_runs
 
@@ -22,6 +23,8 @@ VECTORS = ("word2vec", "glove")
 
 class Notes:
     """Progress that keeps what it is told."""
+
+    stage = staticmethod(SILENT.stage)
 
     def __init__(self):
         self.notes = []
@@ -311,6 +314,28 @@ def test_files_and_documents_are_told_apart(tmp_path, sentences):
     assert by_path.words == by_list.words == by_text.words
     with pytest.raises(SettingsError, match=r"names of files, such as .*corpus\.txt"):
         pretrain("word2vec", [str(file)], size="tiny")
+
+
+@pytest.mark.parametrize("method", VECTORS)
+def test_no_more_words_get_a_vector_than_asked_and_it_is_said_where_others_would(method):
+    texts = ["a a a a a b b b b c c c d d"] * 5
+    how = {"size": "tiny", "epochs": 1, "threads": 1, "min_count": 5}
+    notes = Notes()
+    small = pretrain(method, texts, options={"vocabulary_size": 4}, progress=notes, **how)
+    assert small.words == ["a", "b"]
+    assert notes.notes == [
+        "only the 2 most frequent words get a vector, of those that occur 5 times or more; "
+        "for more of them raise vocabulary_size (--set vocabulary_size=8)"
+    ]
+    for options in ({"vocabulary_size": 6}, {}):
+        notes = Notes()
+        whole = pretrain(method, texts, options=options, progress=notes, **how)
+        assert (whole.words, notes.notes) == (["a", "b", "c", "d"], [])
+    pieces = pretrain(method, texts, options={"vocabulary_size": 300}, tokenizer="bpe", **how)
+    assert pieces.tokenizer.vocabulary_size <= 300
+    for size in (2, 4.0, True):
+        with pytest.raises(SettingsError, match="vocabulary_size must be a whole number from 3"):
+            pretrain(method, texts, options={"vocabulary_size": size}, **how)
 
 
 @pytest.mark.parametrize("method", ["word2vec", "glove"])

@@ -251,8 +251,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         min_count: Rarer words get no vector; 5 by default, and 2 for those that CoVe reads. It is
             for vocabularies made here, as are `vocabulary_size` and `lowercase`.
         options: More settings of the method, by the names of `SkipGram`, `GloVe`, `Translation`,
-            `BidirectionalLm`, `MaskedLm` or `CausalLm`; for CoVe and models `vocabulary_size` (of
-            CoVe's target) and `dropout`, too, and for models `lowercase`.
+            `BidirectionalLm`, `MaskedLm` or `CausalLm`; and `vocabulary_size` (of CoVe its
+            target's), for CoVe and models `dropout`, and for models `lowercase`.
         run_folder: Where checkpoints go, and a model's log; a run that was stopped goes on there.
         save_minutes: Minutes between checkpoints, besides those of a model's best validations.
         skip_bad_batches: How many batches are left out whose loss or gradient is not finite, at

@@ -23,6 +23,7 @@ from headstart.tokenize.encoded import encode_corpus
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
 
+_MOST_WORDS, _MOST_PIECES = 400_000, 8192
 _OBJECTIVES = {"word2vec": skip_gram, "glove": glove}
 
 
@@ -40,7 +41,7 @@ def pretrain_vectors(
     Args:
         method: `word2vec` or `glove`.
         text: The corpus.
-        plan: Budget, seed and options: those of `SkipGram` or `GloVe`.
+        plan: Budget, seed and options: those of `SkipGram` or `GloVe`, and `vocabulary_size`.
         width: Numbers in each vector, unless the options have a `dim`.
         tokenizer: How texts are cut into words, a tokenizer, or its file.
         min_count: Rarer words get no vector.
@@ -53,11 +54,13 @@ def pretrain_vectors(
     """
     kind: type[skip_gram.SkipGram | glove.GloVe]
     kind = skip_gram.SkipGram if method == "word2vec" else glove.GloVe
-    config = settings_of(kind, method, {"dim": width, **plan.options})
+    options = {"dim": width, **plan.options}
+    vocabulary_size = options.pop("vocabulary_size", None)
+    config = settings_of(kind, method, options, others=("vocabulary_size",))
     started = time.perf_counter()
     threads = plan.threads or available_cores()
     if isinstance(tokenizer, str | Path):
-        tokenizer = _make_tokenizer(str(tokenizer), text, min_count, plan.progress)
+        tokenizer = _make_tokenizer(str(tokenizer), text, min_count, vocabulary_size, plan.progress)
     if tokenizer.vocabulary[:2] != [PAD, UNKNOWN]:
         raise SettingsError(f"word vectors need a tokenizer with {PAD} as 0 and {UNKNOWN} as 1")
     identity = {"tokenizer": fingerprint(tokenizer.vocabulary)}
@@ -109,19 +112,48 @@ def _seconds(report: Mapping[str, Any]) -> float:
     return float(report["training_seconds"] + report.get("counting_seconds", 0.0))
 
 
-def _make_tokenizer(kind: str, text: Corpus, min_count: int, progress: Progress) -> Tokenizer:
+def _make_tokenizer(
+    kind: str, text: Corpus, min_count: int, vocabulary_size: int | None, progress: Progress
+) -> Tokenizer:
     """Learn a tokenizer of this kind from the text, or read the file that it names."""
     if kind in get_args(Split):
-        return WordTokenizer.train(
-            text.texts(), min_count=min_count, split=cast("Split", kind), progress=progress
-        )
+        most = _MOST_WORDS if vocabulary_size is None else vocabulary_size
+        return _most_frequent(most, cast("Split", kind), text, min_count, progress)
     if kind in get_args(Kind):
         return SubwordTokenizer.train(
-            text.texts, kind=cast("Kind", kind), min_count=min_count, progress=progress
+            text.texts,
+            kind=cast("Kind", kind),
+            vocabulary_size=_MOST_PIECES if vocabulary_size is None else vocabulary_size,
+            min_count=min_count,
+            progress=progress,
         )
     if Path(kind).is_file():
         try_tokenizer(Path(kind))
         return load_tokenizer(Path(kind))
     raise SettingsError(
         f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, not {kind!r}"
+    )
+
+
+def _most_frequent(
+    most: int, split: Split, text: Corpus, min_count: int, progress: Progress
+) -> WordTokenizer:
+    """Count words, and keep so many, padding and the unknown word included; say if that is few."""
+    if type(most) is not int or most < 3:
+        raise SettingsError(f"vocabulary_size must be a whole number from 3, got {most!r}")
+    made = WordTokenizer.train(
+        text.texts(),
+        vocabulary_size=most + 1,  # one more tells whether there are more
+        min_count=min_count,
+        split=split,
+        progress=progress,
+    )
+    if made.vocabulary_size <= most:
+        return made
+    progress.note(
+        f"only the {most - 2:,} most frequent words get a vector, of those that occur {min_count} "
+        f"times or more; for more of them raise vocabulary_size (--set vocabulary_size={2 * most})"
+    )
+    return WordTokenizer.from_vocabulary(
+        made.vocabulary[2:most], lowercase=made.lowercase, split=split
     )
