@@ -108,6 +108,16 @@ def test_every_position_is_a_token_and_every_token_is_read_once(make):
     assert objective.tokens(batches[0]) == 24
 
 
+def test_a_pass_is_as_many_rows_as_there_are(make):
+    rows = make().rows_per_epoch
+    for rows_per_step in (1, rows // 2 + 1, rows - 1, rows, 10 * rows):
+        objective = make(rows_per_step=rows_per_step)
+        steps = next(step for step in range(1, 999) if objective.epochs(step) >= 3.0)
+        assert steps == max(3, -(-3 * rows // rows_per_step))
+        read = [sum(map(objective.tokens, step)) for step in islice(objective.batches(1), steps)]
+        assert sum(read) >= 3 * rows * 24 > sum(read[:-1])
+
+
 def test_no_part_of_a_single_document_is_left_over_in_every_epoch(make, make_documents):
     alone = make_documents(1, sentences=(1, 2), tokens=(40, 41), first=3)
     objective = make(documents=alone, rows_per_step=1)

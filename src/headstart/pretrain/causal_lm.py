@@ -148,7 +148,7 @@ class Objective:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that pass over the corpus once."""
+        """Steps after which rows are drawn anew: as many as are full."""
         return max(1, self.rows_per_epoch // self.settings.rows_per_step)
 
     def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
@@ -172,8 +172,8 @@ class Objective:
             epoch, at = epoch + 1, 0
 
     def epochs(self, step: int) -> float:
-        """Return how many passes over the corpus are done after a step."""
-        return step / self.steps_per_epoch
+        """Return how many passes over the corpus the rows of so many steps are."""
+        return step * min(self.settings.rows_per_step, self.rows_per_epoch) / self.rows_per_epoch
 
     def tokens(self, batch: Batch) -> int:
         """Return how many tokens a batch holds."""
