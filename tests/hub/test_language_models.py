@@ -174,6 +174,9 @@ def test_an_encoder_without_its_head_fills_no_mask(bert, gpt):
     headless = PretrainedBert.of(model, bert.tokenizer, lineage={})
     with pytest.raises(SettingsError, match="no head for masked tokens"):
         headless.fill_mask("a [MASK]")
+    for top, got in ((1.5, "1.5"), ("3", "'3'"), (True, "True"), (None, "None")):
+        with pytest.raises(SettingsError, match=f"top must be a whole number, got {got}"):
+            bert.fill_mask("the [MASK]", top)
     with pytest.raises(SettingsError, match="top must be 1 or more, got 0"):
         bert.fill_mask("a [MASK]", top=0)
     with pytest.raises(SettingsError, match="has no token for a mask"):

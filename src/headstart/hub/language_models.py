@@ -126,6 +126,8 @@ class PretrainedBert(Pretrained):
         mask = self.tokenizer.specials.mask
         if mask is None:
             raise SettingsError("this encoder's tokenizer has no token for a mask")
+        if type(top) is not int:
+            raise SettingsError(f"top must be a whole number, got {top!r}")
         if top < 1:
             raise SettingsError(f"top must be 1 or more, got {top}")
         own = self.tokenizer.vocabulary[mask]
