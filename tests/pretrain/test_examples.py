@@ -102,6 +102,18 @@ def test_every_example_fits(make_encoded, documents, tokens, pairs, seed):
         assert not examples.random.any()
 
 
+def test_a_sentence_longer_than_an_example_leaves_room_for_a_second_segment(make_encoded):
+    documents = make_encoded([[300] * 4] * 60)
+    examples = examples_of(documents, tokens=128)
+    for drawn in (False, True):
+        second = np.diff(examples.second[examples.random == drawn])[:, 0]
+        assert len(second) > 300
+        assert np.median(second) > 40
+    short = make_encoded([[124] * 4] * 60)  # which are not longer, and are not cut
+    examples = examples_of(short, tokens=128)
+    assert np.isin(examples.first[:, 0], short.sentences).mean() > 0.6
+
+
 def test_some_examples_are_shorter_on_purpose(make_documents):
     documents = make_documents(2000, sentences=(12, 13))
     lengths = examples_of(documents, tokens=32).lengths

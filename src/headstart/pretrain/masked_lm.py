@@ -416,7 +416,7 @@ def make_examples(
 
     An example takes whole sentences until it is full, and the last is cut to fit. The next example
     begins with the sentence that was cut [ours], so that rows are full and nothing is lost. A
-    sentence longer than an example counts as several.
+    sentence longer than an example counts as several; for pairs, of half an example each.
 
     The first segment of a pair is a random share of the sentences. The second is what follows them
     or, as often, a random stretch of another document; the sentences that such a stretch displaced
@@ -438,7 +438,8 @@ def make_examples(
         bounds = sentences[documents.documents[document] : documents.documents[document + 1] + 1]
         short = int(random.integers(max(2, room // 4), room + 1))
         target = short if random.random() < _SHORT else room
-        bounds = _cut_long(bounds, target - 1 if pairs else target)
+        most, size = (target - 1, -(-target // 2)) if pairs else (target, target)
+        bounds = _cut_long(bounds, most, size)
         ends = bounds.tolist()
         at, last = 0, len(ends) - 1
         while at < last:
@@ -481,13 +482,13 @@ def make_examples(
     )
 
 
-def _cut_long(bounds: Rows, most: int) -> Rows:
-    """Return the sentences' bounds with more of them where a sentence has more than `most` ids."""
+def _cut_long(bounds: Rows, most: int, size: int) -> Rows:
+    """Return the sentences' bounds, those of more than `most` ids cut into sentences of `size`."""
     lengths = np.diff(bounds)
     if lengths.max() <= most:
         return bounds
-    pieces = -(-lengths // most)
-    return np.append(np.repeat(bounds[:-1], pieces) + most * counted(pieces), bounds[-1])
+    pieces = np.where(lengths > most, -(-lengths // size), 1)
+    return np.append(np.repeat(bounds[:-1], pieces) + size * counted(pieces), bounds[-1])
 
 
 def _random_stretch(
