@@ -108,7 +108,7 @@ def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple
     being held out.
 
     Copies of what is held out are on neither side; a document of so many that they would all be
-    more than an eighth of the ids is trained on instead.
+    more than an eighth of the ids is trained on instead, or both where there is no other.
 
     Args:
         documents: The corpus; none of it is held out where `least` would be more than a tenth.
@@ -130,11 +130,25 @@ def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple
 
 
 def _without_copies(documents: EncodedDocuments, held_out: Rows, least: int) -> tuple[Rows, Rows]:
-    """Return the documents to train on, no copies of held-out ones, and those that stay held out.
+    """Return those to train on, without copies of held-out ones, and those that stay held out."""
+    everything, sizes = np.arange(len(documents)), np.diff(documents.starts)
+    alike = _alike(documents, held_out)
+    as_chosen = np.delete(everything, held_out), held_out
+    if sum(map(len, alike)) == len(held_out):
+        return as_chosen
+    alike.sort(key=lambda rows: sizes[rows].sum())
+    away = np.cumsum([sizes[rows].sum() for rows in alike])
+    light = alike[: np.searchsorted(away, sizes.sum() * _MOST_OF_ALL, "right")]
+    left_out = np.concatenate([everything[:0], *light])
+    held_out, training = held_out[np.isin(held_out, left_out)], np.delete(everything, left_out)
+    return as_chosen if min(len(held_out), len(training)) < least else (training, held_out)
+
+
+def _alike(documents: EncodedDocuments, held_out: Rows) -> list[Rows]:
+    """Return, of each distinct document that is held out, the rows where it stands.
 
     Only the held-out ones, which are few, are in memory.
     """
-    everything = np.arange(len(documents))
     starts, ids = documents.starts, np.asarray(documents.ids)
     sizes = np.diff(starts)
     alike: dict[bytes, list[int]] = {
@@ -147,24 +161,18 @@ def _without_copies(documents: EncodedDocuments, held_out: Rows, least: int) -> 
         for row, begin, end in zip(rows.tolist(), begins, ends, strict=True):
             if (same := alike.get(ids[begin:end].tobytes())) is not None:
                 same.append(row)
-    groups = list(map(np.array, alike.values()))
-    if sum(map(len, groups)) > len(held_out):
-        groups.sort(key=lambda rows: sizes[rows].sum())
-        away = np.cumsum([sizes[rows].sum() for rows in groups])
-        groups = groups[: np.searchsorted(away, sizes.sum() * _MOST_OF_ALL, "right")]
-        held_out = held_out[np.isin(held_out, np.concatenate([everything[:0], *groups]))]
-    training = np.delete(everything, np.concatenate([everything[:0], *groups]))
-    if min(len(held_out), len(training)) < least:
-        return everything, everything[:0]
-    return training, held_out
+    return [np.array(rows) for rows in alike.values()]
 
 
 def told_of_copies(documents: EncodedDocuments, training: Rows, held_out: Rows) -> str:
     """Return what there is to say of copies of held-out documents; an empty string if nothing."""
     if copies := len(documents) - len(training) - len(held_out):
         return f"{copies:,} copies of held-out documents are not trained on"
-    if not len(held_out) and len(documents) >= 2 * _FEWEST_DOCUMENTS:
-        return "documents stand too often in the corpus: none is held out to validate on"
+    if sum(map(len, _alike(documents, held_out))) > len(held_out):
+        return (
+            "the held-out documents stand too often in the corpus to be left out of it: what "
+            "validations are on is trained on, too, and their perplexity is too good"
+        )
     return ""
 
 
