@@ -21,6 +21,8 @@ def study(
     *,
     corpus: Annotated[list[Path] | None, typer.Option()] = None,
     labels: Annotated[Sequence[int] | None, typer.Option(parser=comma_list(int))] = None,
+    methods: Annotated[Sequence[str] | None, typer.Option(parser=comma_list(str))] = None,
+    separator: str | None = None,
     seeds: Annotated[int, typer.Option(min=1)] = 5,
     quick: Annotated[bool, typer.Option("--quick")] = False,
     out: Path = Path("runs/x"),
@@ -55,6 +57,22 @@ def test_a_file_sets_every_kind_of_option(tmp_path):
 def test_one_value_may_stand_for_a_list(tmp_path):
     values = run_with(tmp_path, "corpus = 'b'\nlabels = 50\n")
     assert (values["corpus"], values["labels"]) == ([Path("b")], [50])
+
+
+def test_a_list_may_be_written_as_one_text_as_on_the_command_line(tmp_path):
+    values = run_with(tmp_path, "labels = '4,6'\nmethods = 'tfidf,majority'\n")
+    assert (values["labels"], values["methods"]) == ([4, 6], ["tfidf", "majority"])
+
+
+@pytest.mark.parametrize("text", [",", '"', "", "a,b", 'say "a, b"', " a ", "it's"])
+def test_a_text_of_the_settings_is_read_as_it_is(tmp_path, text):
+    words = [f"{text}.csv", "--corpus", f"{text}.txt", "--separator", text]
+    column = '"' + text.replace('"', '""') + '!"'  # of a list, where commas part columns
+    first = run(*words, "--methods", column, "--out", tmp_path / "one")
+    assert (first["data"], first["separator"]) == (Path(f"{text}.csv"), text)
+    assert first["methods"] == [f"{text}!".strip()]
+    again = run("--config", tmp_path / "one" / "settings.toml", "--out", tmp_path / "two")
+    assert {name for name in first if first[name] != again[name]} == {"config", "out"}
 
 
 def test_an_option_has_the_name_that_is_typed_and_its_own(tmp_path):

@@ -56,7 +56,9 @@ def _as_typed(value: Setting, *, repeatable: bool) -> str | bool | list[str]:
     """Return a setting as the command line would have given it."""
     if isinstance(value, bool):
         return value
-    items = [str(value)] if isinstance(value, str | int | float) else [str(item) for item in value]
+    if isinstance(value, str | int | float):
+        return [str(value)] if repeatable else str(value)
+    items = [str(item) for item in value]
     return items if repeatable else join_commas(items)
 
 
