@@ -2,6 +2,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from headstart.data import parquet as parquet_file
 from headstart.data import tables
-from headstart.data.tables import read_rows, table_columns
+from headstart.data.tables import list_columns, read_rows, table_columns
 from headstart.errors import DataError
 
 FILES = settings(
@@ -37,6 +38,14 @@ def all_rows(path: Path, names: list[str], **options: int) -> list[tuple[int, *t
         for rows in read_rows(path, names, **options)
         for row in zip(rows.lines, *rows.columns, strict=True)
     ]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize("look", [table_columns, list_columns])
+def test_a_pipe_is_refused_for_it_is_read_once(tmp_path, name, look):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=f"{name}: is a pipe, and a table is read several times"):
+        look(tmp_path / name)
 
 
 # CSV and TSV

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from headstart.data.columns import choose_text
 from headstart.data.hub_data import is_hub_data, pinned
 from headstart.data.in_memory import as_list
-from headstart.data.lines import read_blocks, read_lines
+from headstart.data.lines import check_that_it_stays, read_blocks, read_lines
 from headstart.data.sentences import split_sentences
 from headstart.data.tables import ENDINGS, file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
@@ -208,11 +208,7 @@ def _find_files(path: Path) -> list[Path]:
             raise DataError(f"{path}: no file in this folder ends in {', '.join(ENDINGS)}")
         return files
     if path.exists():
-        if not path.is_file():
-            kind = "a pipe" if path.is_fifo() else "neither a file nor a folder"
-            raise DataError(
-                f"{path}: is {kind}, and a corpus is read several times; write it to a file"
-            )
+        check_that_it_stays(path, "a corpus")
         return [path]
     found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
     files = [file for file in found if file.is_file()]

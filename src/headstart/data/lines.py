@@ -6,6 +6,7 @@ else, a byte-order mark dropped, NUL refused, and only a line feed ends a line.
 
 import io
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,17 @@ def not_all_blank(
             waiting.clear()
     if not found:
         raise DataError(otherwise)
+
+
+def check_that_it_stays(path: Path, what: str) -> None:
+    """Refuse a pipe, or a device, for what is read more than once: nothing would come again.
+
+    Raises:
+        DataError: It is one.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        kind = "a pipe" if path.is_fifo() else "neither a file nor a folder"
+        raise DataError(f"{path}: is {kind}, and {what} is read several times; write it to a file")
 
 
 def max_decoded_bytes(stored_bytes: int) -> int:

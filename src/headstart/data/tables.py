@@ -21,7 +21,7 @@ from typing import Any, Literal
 from headstart.data.bad_rows import REFUSED, BadRows, readable
 from headstart.data.columns import listed
 from headstart.data.hub_data import hub_columns, hub_list_columns, hub_rows, is_hub_data
-from headstart.data.lines import read_blocks, read_lines
+from headstart.data.lines import check_that_it_stays, read_blocks, read_lines
 from headstart.errors import DataError
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "text", "hub"]
@@ -81,8 +81,9 @@ def table_columns(path: Path, max_bad_rows: int = 0) -> dict[str, bool]:
     Those of JSON are seen in its first row or, where rows may be bad, in the first few.
 
     Raises:
-        DataError: The file is empty, damaged, or names a column twice.
+        DataError: The file is empty, damaged, a pipe, or names a column twice.
     """
+    check_that_it_stays(path, "a table")
     match file_format(path):
         case "csv" | "tsv":
             _, names = next(_csv_records(path))
@@ -112,8 +113,9 @@ def list_columns(path: Path, max_bad_rows: int = 0) -> set[str]:
     """Return the names of a table's columns that hold lists, by its schema or its first rows.
 
     Raises:
-        DataError: The file is empty or damaged.
+        DataError: The file is empty, damaged, or a pipe.
     """
+    check_that_it_stays(path, "a table")
     match file_format(path):
         case "jsonl":
             return {name for name, kind in _json_kinds(path, max_bad_rows).items() if kind is list}
