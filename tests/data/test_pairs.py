@@ -187,3 +187,9 @@ def test_a_pair_without_a_side_is_a_bad_row_and_one_with_an_empty_side_is_not(tm
     left_out, empty = data.notes
     assert "3 rows cannot be read and are left out (3 may be): line 2: has no 'text_b'" in left_out
     assert "line 4: a side is empty, as in 1 of 2 pairs; kept" in empty
+
+
+def test_a_column_cannot_hold_both_a_text_and_the_labels(tmp_path):
+    path = write(tmp_path / "pairs.csv")
+    with pytest.raises(DataError, match=r"column 'text_b' cannot hold both a text of the pair and"):
+        read_labelled_pairs(path, pair_columns=["text_a", "text_b"], label_column="text_b")

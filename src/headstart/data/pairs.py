@@ -85,6 +85,10 @@ def choose_pair_columns(
     """
     columns = table_columns(path, max_bad_rows)
     pair, pair_notes = choose_pair(path, columns, pair_columns, label=label_column)
+    if label_column in pair:
+        raise DataError(
+            f"{path}: column {label_column!r} cannot hold both a text of the pair and the labels"
+        )
     others = {name: is_text for name, is_text in columns.items() if name not in pair}
     label, label_notes = choose_label(path, others, label_column)
     return pair, label, (*pair_notes, *label_notes)
