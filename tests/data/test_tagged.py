@@ -44,6 +44,31 @@ def test_rows_of_parquet_are_sentences(tmp_path):
         read_tagged(path)
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_a_word_without_a_tag_makes_a_sentence_bad(tmp_path, write, blank):
+    rows = {"tokens": [["Mary"], ["So", "what"]], "tags": [["B-P"], ["O", blank]]}
+    pq.write_table(pa.table(rows), tmp_path / "train.parquet")
+    lines = (dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True))
+    json_lines = write("".join(json.dumps(line) + "\n" for line in lines), "train.jsonl")
+    for path in (tmp_path / "train.parquet", json_lines):
+        with pytest.raises(DataError, match="line 2, word 2: no tag; give it one, or remove all"):
+            read_tagged(path)
+        data = read_tagged(path, max_bad_rows=1)
+        assert data.tags == [["B-P"]]
+        assert data.notes[0].endswith(
+            "1 row cannot be read and is left out (1 may be): line 2, word 2: no tag"
+        )
+
+
+@pytest.mark.parametrize("comment", ["# id = 1\n", "#\tone\ttwo\n", "# id = 1 of 2\n"])
+def test_a_comment_before_the_first_word_is_blamed_and_not_the_word(write, comment):
+    with pytest.raises(DataError, match=r"line 2: .*; line 1 seems to be a comment: remove it"):
+        read_tagged(write(comment + "Mary\tB-P\nleft\tO\n"))
+    with pytest.raises(DataError) as caught:
+        read_tagged(write("Mary\tB-P\nleft\n"))
+    assert "a comment:" not in str(caught.value)
+
+
 def test_columns_are_read(write):
     data = read_tagged(write(COLUMNS))
     assert data.sentences == [["Mary", "left"], ["So"]]

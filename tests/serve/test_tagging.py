@@ -50,13 +50,26 @@ def test_json_holds_any_word(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "word", ["a\tb", "a\nb", " a", "", "-DOCSTART-", "-DOCSTART- x", "\ufeffa"]
+    "word", ["a\tb", "a\nb", " a", "", "-DOCSTART-", "-DOCSTART- x", "\ufeffa", "a\0b"]
 )
 def test_what_is_no_word_in_columns_is_refused(word):
     with pytest.raises(DataError, match="is no word for columns; write JSONL"):
         write_columns(io.StringIO())([[word]], [["O"]])
     with pytest.raises(DataError, match="a sentence without words"):
         write_columns(io.StringIO())([[]], [[]])
+
+
+@pytest.mark.parametrize("name", ["", " ", "B\tP", "B\nP", "P ", "\rP", "P\0"])
+def test_what_is_no_tag_in_columns_is_refused(name):
+    with pytest.raises(DataError, match="is no tag for columns; write JSONL"):
+        write_columns(io.StringIO())([["a"]], [[name]])
+
+
+@pytest.mark.parametrize("name", ["-DOCSTART-", "B P", "#", "\ufeffP", "a\rb"])
+def test_whatever_tag_is_written_in_columns_is_read_back(name, tmp_path):
+    with (tmp_path / "out.tsv").open("w", encoding="utf-8", newline="\n") as file:
+        write_columns(file)([["a", "b"]], [[name, "O"]])
+    assert read_tagged(tmp_path / "out.tsv").tags == [[name, "O"]]
 
 
 @pytest.mark.parametrize("word", ["-DOCSTART-x", "x -DOCSTART-", "a b", "#", "\u3000", "a\rb"])

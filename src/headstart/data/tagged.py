@@ -233,6 +233,7 @@ class _Layout:
     tab: bool
     width: int
     chosen: tuple[int, ...]
+    hint: str  # where the first line looks like no word
 
     @classmethod
     def of(cls, path: Path, line: int, text: str, numbers: tuple[int, ...]) -> Self:
@@ -249,7 +250,8 @@ class _Layout:
                 raise DataError(f"{path} line {line}: {width} columns, and none {number}")
         if len(set(chosen)) < len(chosen):
             raise SettingsError(f"{path}: one column cannot hold both the words and the tags")
-        return cls(path, tab, width, chosen)
+        comment = f"; line {line} seems to be a comment: remove it" if text.startswith("#") else ""
+        return cls(path, tab, width, chosen, comment)
 
     def cut(self, line: int, text: str) -> list[str]:
         """Return the chosen columns of a line."""
@@ -259,12 +261,12 @@ class _Layout:
         if mixed:
             raise DataError(
                 f"{self.path} line {line}: columns are cut by {own} above and by {other} here; "
-                "use one of the two"
+                f"use one of the two{self.hint}"
             )
         if len(parts) != self.width:
             raise DataError(
                 f"{self.path} line {line}: {len(parts)} columns, expected {self.width}; "
-                "give every word as many, its tag among them"
+                f"give every word as many, its tag among them{self.hint}"
             )
         if not all(parts[at] for at in self.chosen):
             raise DataError(f"{self.path} line {line}: an empty column where a word or tag stands")
@@ -280,13 +282,18 @@ def _cut(text: str, *, tab: bool) -> list[str]:
 def _equally_long(
     path: Path, rows: Iterator[tuple[int, tuple[list[str], ...]]], bad: BadRows
 ) -> Iterator[tuple[int, tuple[list[str], ...]]]:
-    """Yield the rows, all of which have as many words as tags, if they have tags."""
+    """Yield the rows, all of which have a tag for each word, if they have tags."""
     for line, lists in rows:
         words, *tags = map(len, lists)
         if tags and tags != [words]:
             bad.reject(DataError(f"{path} line {line}: {words} words but {tags[0]} tags"))
         elif tags and not words:
             bad.reject(DataError(f"{path} line {line}: a sentence without a word; remove it"))
+        elif tags and not all(map(str.strip, lists[1])):
+            word = next(at for at, tag in enumerate(lists[1], start=1) if not tag.strip())
+            bad.reject(
+                DataError(f"{path} line {line}, word {word}: no tag; give it one, or remove all")
+            )
         else:
             yield line, lists
 

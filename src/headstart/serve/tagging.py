@@ -95,18 +95,22 @@ def write_columns(file: IO[str]) -> Write:
                 raise DataError("a sentence without words has no lines in columns; write JSONL")
             for word, name in zip(words, its, strict=True):
                 if (
-                    not word
+                    not _stands_in_a_column(word)
                     or DOCUMENT.fullmatch(word)
                     or (first and word.startswith("\ufeff"))  # read as a mark of the byte order
-                    or word != word.strip(" \t\r\n")
-                    or {"\t", "\n"} & set(word)
                 ):
                     raise DataError(f"{word!r:.40}: is no word for columns; write JSONL")
+                if not _stands_in_a_column(name):
+                    raise DataError(f"{name!r:.40}: is no tag for columns; write JSONL")
                 file.write(f"{word}\t{name}\n")
                 first = False
             file.write("\n")
 
     return write
+
+
+def _stands_in_a_column(text: str) -> bool:
+    return text != "" and text == text.strip(" \t\r\n") and not {"\t", "\n", "\0"} & set(text)
 
 
 def write_json(file: IO[str]) -> Write:
