@@ -18,6 +18,7 @@ from headstart.errors import ExistsError, FormatError, LockedError, StorageError
 from headstart.storage import (
     cache_folder,
     check_manifest,
+    check_new,
     file_sha256,
     file_system,
     fingerprint,
@@ -67,6 +68,16 @@ def test_an_existing_folder_is_not_touched(tmp_path):
     with pytest.raises(ExistsError, match="exists already"):
         save(tmp_path / "model", "new")
     assert (tmp_path / "model" / "part" / "a.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize("place", ["file/model", "file/a/b"])
+def test_a_file_is_no_parent_of_a_new_folder(tmp_path, place):
+    (tmp_path / "file").write_text("kept")
+    check_new(tmp_path / "folder" / "model")
+    with pytest.raises(ExistsError, match="file: is a file, where a folder shall be"):
+        check_new(tmp_path / place)
+    with pytest.raises(ExistsError, match="file: is a file, where a folder shall be"):
+        save(tmp_path / place, "new")
 
 
 def test_a_folder_that_appears_meanwhile_is_not_touched(tmp_path):

@@ -140,10 +140,24 @@ def check_new(target: Path) -> None:
     """Check that nothing is there yet, before the work whose result shall be.
 
     Raises:
-        ExistsError: Something is.
+        ExistsError: Something is, or a file is where one of its parents shall be.
     """
     if target.exists():
         raise ExistsError(f"{target}: exists already; choose another folder or remove it first")
+    check_can_be_folder(target)
+
+
+def check_can_be_folder(target: Path) -> None:
+    """Check that no file is where a folder, or one of its parents, shall be.
+
+    Raises:
+        ExistsError: One is.
+    """
+    nearest = next(filter(os.path.exists, (target, *target.parents)), target)
+    if os.path.exists(nearest) and not nearest.is_dir():
+        raise ExistsError(
+            f"{nearest}: is a file, where a folder shall be; choose another or remove it first"
+        )
 
 
 @contextmanager

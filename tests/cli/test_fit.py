@@ -57,6 +57,11 @@ def test_what_would_be_in_vain_is_told_before_it_is_done(run, files):
     assert "single.csv line 4: the only example of class 'y'" in err
     code, _, err = run("fit", "classification", "none.csv", "--out", "model")
     assert code == 2, "the folder is looked at before the data"
+    code, _, err = run("fit", "classification", "none.csv", "--out", "train.csv/model")
+    assert (code, err.partition(";")[0]) == (
+        2,
+        "error: train.csv: is a file, where a folder shall be",
+    )
 
 
 def write_sets(files):

@@ -5,7 +5,7 @@ from typing import Any
 
 from headstart.compare.tasks import ComparedTask, Examples
 from headstart.errors import SettingsError
-from headstart.storage import MANIFEST, read_json
+from headstart.storage import MANIFEST, check_can_be_folder, read_json
 
 _RESULTS = "results.json"
 _OTHERS = (  # written when all cells are finished, beside the results
@@ -23,8 +23,10 @@ def check_that_it_is_ours(folder: Path) -> None:
 
     Raises:
         SettingsError: It is such a folder.
+        ExistsError: It is a file, or below one.
         FormatError: Its results cannot be read.
     """
+    check_can_be_folder(folder)
     if (folder / MANIFEST).exists():
         raise SettingsError(f"{folder} holds a model; {_ELSEWHERE}")
     path = folder / _RESULTS
