@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def test_scores(run):
     code, out, _ = run("evaluate", "model", "test.csv")
@@ -45,3 +47,16 @@ def test_bad_rows_are_left_out_where_that_is_allowed(run, files):
     assert (code, out[:6]) == (0, "1 row:")
     assert "2 rows cannot be read and are left out (2 may be): line 3, column 3" in err
     assert run("evaluate", "model", "bad.csv", "--max-bad-rows", "1")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pair-columns", "a,b"], "the model takes single texts; name their one column"),
+        (["--label-separator", "|"], "gives no text several labels; leave --label-separator out"),
+    ],
+)
+def test_what_the_model_does_not_take_is_refused(run, words, message):
+    code, _, err = run("evaluate", "model", "test.csv", *words)
+    assert code == 2
+    assert message in err

@@ -166,6 +166,16 @@ def test_what_is_no_number_is_named_and_what_looks_like_numbers_is_told(run, fil
             "the model takes single texts",
         ),
         (("predict", "pair-model", "pairs.csv", "--text-column", "a"), "the model takes pairs of"),
+        (("evaluate", "pair-model", "pairs.csv", "--text-column", "a"), "the model takes pairs of"),
+        (("evaluate", "similarity", "sts.csv", "--text-column", "a"), "the model takes pairs of"),
+        (
+            ("predict", "pair-model", "--text", "a", "--text-b", "b", "--text-column", "c"),
+            "columns are those of a file",
+        ),
+        (
+            ("predict", "pair-model", "articles.txt", "--pair-columns", "a,b"),
+            "is read as plain text, which has no columns",
+        ),
         (("evaluate", "pair-model", "test.csv"), "cannot tell which columns are the two texts"),
     ],
 )

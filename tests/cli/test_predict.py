@@ -81,6 +81,17 @@ def test_blank_lines_alone_are_refused_before_a_row_is_printed(run, files):
         (["model", "--text", "x", "--out", "a.csv"], "--out takes the predictions of a file"),
         (["model", "none.csv"], "none.csv: no such file"),
         (["model", "test.csv", "--out", "a.xlsx"], "a.xlsx: must end in .csv"),
+        (["model", "test.csv", "--text-b", "x"], "--text-b goes with --text; name the columns"),
+        (
+            ["model", "--text", "x", "--text-column", "body"],
+            "columns are those of a file; name none",
+        ),
+        (
+            ["model", "--text", "x", "--pair-columns", "a,b"],
+            "columns are those of a file; name none",
+        ),
+        (["model", "articles.txt", "--text-column", "body"], "is read as plain text, which has no"),
+        (["model", "-", "--text-column", "body"], "-: is read as plain text, which has no columns"),
         (["model", "test.csv", "--text-column", "body"], "has no column 'body'"),
         (["none", "--text", "x"], "none: no such file or folder"),
         (["words.vec", "--text", "x"], "words.vec: is an encoder, and knows no labels"),

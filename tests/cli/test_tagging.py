@@ -120,3 +120,22 @@ def test_what_cannot_be_fitted_is_told_in_a_line(run, names, words, message):
 def test_illegal_tags_are_repaired_on_request(run, names):
     words = ("fit", "tagging", "ann.conll", "--transfer", "majority", "--repair", "--out", "mended")
     assert run(*words)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "names", "names.test", "--pair-columns", "a,b"], "the model takes words"),
+        (
+            ["evaluate", "names", "names.test", "--label-separator", "|"],
+            "gives no text several lab",
+        ),
+        (["predict", "names", "names.test", "--pair-columns", "a,b"], "the model takes words"),
+        (["predict", "names", "names.test", "--label-separator", "|"], "gives no text several lab"),
+        (["predict", "names", "--text", "a", "--text-b", "b"], "--text-b is for models of pairs"),
+    ],
+)
+def test_what_a_tagger_does_not_take_is_refused(run, tagger, words, message):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert message in err

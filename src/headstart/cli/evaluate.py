@@ -63,14 +63,13 @@ def evaluate(
         headstart evaluate runs/compare/best test.csv
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import check_separator, load_model, tell_notes
+    from headstart.cli.loading import check_columns, load_model, tell_notes
     from headstart.transfer.regressor import TextRegressor
     from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
     loaded = load_model(model, device=device, progress=bars)
-    if not isinstance(loaded, TokenTagger):
-        check_separator(model, loaded, label_separator)
+    check_columns(model, loaded, text_column, pair_columns, label_separator)
     options: dict[str, Any] = {"progress": bars}
     if unseen_labels is not None:
         if isinstance(loaded, TextRegressor):

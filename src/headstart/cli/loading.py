@@ -1,5 +1,6 @@
 """What commands are given: data, with what was guessed said; models that can do the job."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.data.labelled import LabelledRows
@@ -10,6 +11,7 @@ from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.progress import Progress
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
+from headstart.transfer.pairs import PairEstimator
 from headstart.transfer.regressor import TextRegressor
 from headstart.transfer.token_tagger import TokenTagger
 
@@ -52,14 +54,26 @@ def load_encoder(source: str | None, *, device: str, progress: Progress) -> Pret
     return None
 
 
-def check_separator(path: Path, model: TextClassifier | TextRegressor, asked: str | None) -> None:
-    """Refuse a separator of labels for a model that gives no text several.
+def check_columns(
+    path: Path,
+    model: TextClassifier | TextRegressor | TokenTagger,
+    text: str | None,
+    pair: Sequence[str] | None,
+    separator: str | None,
+) -> None:
+    """Refuse columns that a model does not read, and a separator of labels that it does not give.
 
     Raises:
-        SettingsError: There is one.
+        SettingsError: There are some.
     """
+    if isinstance(model, PairEstimator):
+        if text is not None:
+            raise SettingsError("the model takes pairs of texts; name both of their columns")
+    elif pair is not None:
+        what = "words" if isinstance(model, TokenTagger) else "single texts"
+        raise SettingsError(f"the model takes {what}; name their one column")
     several = isinstance(model, TextClassifier) and model.thresholds_ is not None
-    if asked is not None and not several:
+    if separator is not None and not several:
         raise SettingsError(f"{path}: gives no text several labels; leave --label-separator out")
 
 

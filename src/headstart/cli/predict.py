@@ -79,24 +79,24 @@ def predict(
 
         headstart predict runs/pairs --text "A dog runs." --text-b "An animal moves."
     """
-    if source is None and not text:
-        raise SettingsError("nothing to predict; give a file of texts, or --text")
-    if source is not None and text:
-        raise SettingsError("give either a file of texts or --text, and not both")
-    if source is None and out is not None:
-        raise SettingsError("--out takes the predictions of a file; print those of --text instead")
+    named = text_column is not None or pair_columns is not None
+    _check_asked(source, text, text_b, out, named=named)
     with lasting_imports():
         import torch
 
         from headstart.cli.bars import Bars
-        from headstart.cli.loading import check_separator, load_model
+        from headstart.cli.loading import check_columns, load_model
         from headstart.serve import predictor
         from headstart.training.precision import has_fast_bf16
         from headstart.transfer.features import quick_reading
+        from headstart.transfer.pairs import PairEstimator
         from headstart.transfer.token_tagger import TokenTagger
 
     bars = Bars()
     loaded = load_model(model, device=device, progress=bars)
+    check_columns(model, loaded, text_column, pair_columns, label_separator)
+    if text_b and not isinstance(loaded, PairEstimator):
+        raise SettingsError("the model takes single texts; --text-b is for models of pairs")
     if bf16 and not has_fast_bf16(torch.device(device)):
         bars.note("this processor does not multiply bfloat16, so that --bf16 changes nothing")
     with quick_reading() if bf16 else nullcontext():
@@ -104,7 +104,6 @@ def predict(
             settings = {"word_column": text_column, "batch_size": batch_size, "progress": bars}
             tag_texts(loaded, source, out, text, as_json=as_json, settings=settings)
             return
-        check_separator(model, loaded, label_separator)
         columns: dict[str, Any] = {
             "text_column": text_column,
             "pair_columns": pair_columns,
@@ -141,6 +140,31 @@ def predict(
             print_json(result) if as_json else say(f"{count:,} predictions in {out}")
 
 
+def _check_asked(
+    source: Path | None,
+    text: list[str] | None,
+    text_b: list[str] | None,
+    out: Path | None,
+    *,
+    named: bool,
+) -> None:
+    """Refuse what does not go together; `named` is whether columns are.
+
+    Raises:
+        SettingsError: Something does not.
+    """
+    if source is None and not text:
+        raise SettingsError("nothing to predict; give a file of texts, or --text")
+    if source is not None and text:
+        raise SettingsError("give either a file of texts or --text, and not both")
+    if source is not None and text_b:
+        raise SettingsError("--text-b goes with --text; name the columns of pairs in a file")
+    if source is None and out is not None:
+        raise SettingsError("--out takes the predictions of a file; print those of --text instead")
+    if source is None and named:
+        raise SettingsError("columns are those of a file; name none for --text")
+
+
 def _joined(row: Mapping[str, object]) -> dict[str, object]:
     """Return a row of the table that is printed: several labels in one cell, with their shares."""
     if not isinstance(row.get("label"), list):
@@ -155,13 +179,11 @@ def _typed(
     """Return what was typed as the model takes it: texts, or pairs of them.
 
     Raises:
-        SettingsError: A model of pairs lacks second texts, or another one has some.
+        SettingsError: A model of pairs lacks second texts, or has too many.
     """
     from headstart.transfer.pairs import PairEstimator
 
     if not isinstance(model, PairEstimator):
-        if seconds:
-            raise SettingsError("the model takes single texts; --text-b is for models of pairs")
         return texts
     if len(texts) != len(seconds):
         raise SettingsError(

@@ -308,6 +308,16 @@ def check_known_labels(
     return settle_unseen(unseen, unseen_labels, training=f"which had {listed(sorted(known))}")
 
 
+def check_unnamed(path: Path, column: object | None) -> None:
+    """Refuse the name of a column for plain text, which has none.
+
+    Raises:
+        SettingsError: There is one.
+    """
+    if column is not None:
+        raise SettingsError(f"{path}: is read as plain text, which has no columns; name none")
+
+
 def read_texts(
     path: str | Path,
     *,
@@ -322,11 +332,13 @@ def read_texts(
 
     Raises:
         DataError: The file cannot be read exactly as it is, or holds no text; names the line.
+        SettingsError: A column of plain text is named, or `batch_size` is below 1.
     """
     if batch_size < 1:
         raise SettingsError(f"batch_size must be 1 or more, got {batch_size}")
     path = pinned(Path(path))
     if path == STDIN or file_format(path) in {"text", None}:
+        check_unnamed(path, text_column)
         lines = read_lines(path)
         batches = iter(lambda: list(islice(lines, batch_size)), [])
     else:

@@ -12,7 +12,14 @@ from pathlib import Path
 from headstart.data.bad_rows import BadRows
 from headstart.data.columns import choose_label, choose_pair
 from headstart.data.hub_data import pinned
-from headstart.data.labelled import Dataset, Labelled, LabelledRows, read_columns, with_labels
+from headstart.data.labelled import (
+    Dataset,
+    Labelled,
+    LabelledRows,
+    check_unnamed,
+    read_columns,
+    with_labels,
+)
 from headstart.data.lines import STDIN, not_all_blank, read_lines
 from headstart.data.overlap import text_key
 from headstart.data.parallel import Pair
@@ -118,11 +125,13 @@ def read_pairs(
 
     Raises:
         DataError: The file cannot be read exactly as it is, or holds no text; names the line.
+        SettingsError: Columns of plain text are named, or `batch_size` is below 1.
     """
     if batch_size < 1:
         raise SettingsError(f"batch_size must be 1 or more, got {batch_size}")
     path = pinned(Path(path))
     if path == STDIN or file_format(path) in {"text", None}:
+        check_unnamed(path, pair_columns)
         lines = _split_lines(path)
         batches = iter(lambda: list(islice(lines, batch_size)), [])
     else:
