@@ -1,6 +1,7 @@
 """How commands end: exit codes, one line for an error, and no traceback unless asked for."""
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -26,10 +27,11 @@ def run_in_a_process(*words, before="", **options):
     return subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.PIPE, **options)
 
 
-@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGHUP", 129)])
 def test_a_signal_that_comes_while_an_object_is_removed_is_not_lost(number, code):
     removes = f"""
 import signal, time, headstart.cli.app as app
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 class Removed:
     def __del__(self):
         signal.raise_signal(signal.{number})
@@ -144,16 +146,44 @@ def test_control_c(monkeypatch, capsys):
     assert capsys.readouterr().err == "stopped\n"
 
 
+WAITS = (
+    "import time, headstart.data.labelled as labelled;"
+    "labelled.read_labelled = lambda *_, **__: print('ready', flush=True) or time.sleep(60)"
+)
+
+
 def test_sigterm():
-    waits = (
-        "import time, headstart.data.labelled as labelled;"
-        "labelled.read_labelled = lambda *_, **__: print('ready', flush=True) or time.sleep(60)"
-    )
-    with run_in_a_process(*COMMAND, before=waits, stdout=subprocess.PIPE) as process:
+    with run_in_a_process(*COMMAND, before=WAITS, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 143
         assert process.stderr.read() == b"stopped by SIGTERM\n"
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["", "as under nohup"])
+def test_a_terminal_that_closes(ignored):
+    before = (
+        f"import signal; signal.signal(signal.SIGHUP, signal.SIG_{'IGN' if ignored else 'DFL'});"
+    )
+    with run_in_a_process(*COMMAND, before=before + WAITS, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGHUP)
+        if ignored:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == (143 if ignored else 129)
+        assert process.stderr.read() == (
+            b"stopped by SIGTERM\n" if ignored else b"stopped by SIGHUP\n"
+        )
+
+
+def test_a_message_that_nobody_can_read_leaves_the_exit_code(monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.EIO, "Input/output error")
+
+    failing_with(monkeypatch, errors.DataError("broken"))
+    monkeypatch.setattr(sys, "stderr", Gone())
+    assert main(COMMAND) == 2
 
 
 def test_a_reader_that_went_away_is_no_error():

@@ -37,6 +37,12 @@ def test_threads_of_processes_sleep_while_they_wait(terms, monkeypatch):
     assert "OMP_WAIT_POLICY" not in os.environ
 
 
+def test_processes_are_deaf_to_ctrl_c_and_to_a_terminal_that_closes(terms):
+    with Processes(terms, 1) as processes, for_new_processes():
+        for number in (signal.SIGINT, signal.SIGHUP):
+            processes._pool.submit(signal.raise_signal, number).result()
+
+
 def _heavy_modules():
     return {name for name in sys.modules if name.startswith(("sklearn.", "scipy.", "torch."))}
 
@@ -81,9 +87,10 @@ def _started(files):
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_terminal_is_one_line(files):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_in_a_terminal_and_its_end_are_one_line(files, number):
     with _started(files) as process:
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        os.killpg(process.pid, number)  # as a terminal does: to all of them
         _, err = process.communicate(timeout=120)
     assert process.returncode == 75
     assert "Traceback" not in err

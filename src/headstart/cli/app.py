@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated
 
@@ -45,7 +46,14 @@ app = typer.Typer(name="headstart", add_completion=False, rich_markup_mode=None)
 
 
 class _Terminated(KeyboardInterrupt):
-    """Someone asked the process to end: what may be stopped by Ctrl-C stops in the same way."""
+    """Someone asked the process to end: what may be stopped by Ctrl-C stops in the same way.
+
+    So does what runs in a terminal that closes.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number)
 
 
 def _version(asked: bool) -> None:
@@ -87,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; an error is one line on standard error.
 
     Exit codes: 0 done, 2 your input, 70 our fault, 73 locked, 74 disk, 75 stopped and resumable,
-    76 bad numbers, 130 and 143 stopped by Ctrl-C and by SIGTERM, 141 nobody reads the output.
+    76 bad numbers, 141 nobody reads the output; 129, 130 and 143 stopped by SIGHUP (a terminal that
+    closes), Ctrl-C and SIGTERM.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     if sys.stdout is None:
@@ -99,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ.update(asleep_while_waiting())
     atexit.register(gc.freeze)  # or it ends half a second later, having looked through all of torch
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        signal.signal(signal.SIGHUP, _terminate)
     usual, sys.unraisablehook = sys.unraisablehook, _send_again
     try:
         return _run(words)
@@ -131,19 +142,20 @@ def _end(error: BaseException) -> int:
             _drop_output()
             return CLOSED_PIPE
         case _Terminated():
-            tell("stopped by SIGTERM")
-            return TERMINATED
+            return _told(f"stopped by {error.signal.name}", 128 + error.signal)
         case KeyboardInterrupt():
-            tell("stopped")
-            return INTERRUPTED
+            return _told("stopped", INTERRUPTED)
         case HeadstartError():
-            tell(f"error: {error}")
-            return error.exit_code
+            return _told(f"error: {error}", error.exit_code)
         case typer.TyperException():
-            tell(f"error: {error.format_message()}{_help_hint(error)}")
-            return error.exit_code
-    tell(_NO_MEMORY if is_out_of_memory(error) else _internal(error))
-    return OUR_FAULT
+            return _told(f"error: {error.format_message()}{_help_hint(error)}", error.exit_code)
+    return _told(_NO_MEMORY if is_out_of_memory(error) else _internal(error), OUR_FAULT)
+
+
+def _told(message: str, code: int) -> int:
+    with suppress(OSError):  # of a terminal that is gone
+        tell(message)
+    return code
 
 
 def _of_storage(error: BaseException) -> BaseException:
@@ -183,11 +195,12 @@ def _send_again(lost: "sys.UnraisableHookArgs") -> None:
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
-    number = signal.SIGTERM if isinstance(lost.exc_value, _Terminated) else signal.SIGINT
+    stop = lost.exc_value
+    number = stop.signal if isinstance(stop, _Terminated) else signal.SIGINT
     main_thread = threading.main_thread().ident  # a signal of its own ends what it waits for, too
     threading.Timer(_A_MOMENT, signal.pthread_kill, [main_thread, number]).start()
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise _Terminated
+    del frame
+    raise _Terminated(number)

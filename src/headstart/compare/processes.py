@@ -33,7 +33,8 @@ def for_new_processes() -> Iterator[None]:
 
 def settle() -> None:
     """Finish that setup inside a new process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     atexit.register(gc.freeze)  # or it ends half a second later, having looked through all of torch
@@ -71,8 +72,11 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Start processes that never notice Ctrl-C: when to stop is the parent's to decide."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Start processes that never notice Ctrl-C: when to stop is the parent's to decide.
+
+    Nor do they notice that their terminal closes.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
