@@ -38,6 +38,16 @@ def test_check_as_json(run, files):
     assert found["leaks"]["share"] == 1.0
 
 
+def test_the_text_column_of_the_data_need_not_be_one_of_the_corpus(run, files):
+    rows = "a b,t,x\nc d,t,y\ne f,t,x\ng h,t,y\n"
+    (files / "reviews.csv").write_text(f"Review,title,label\n{rows}")
+    (files / "wiki.csv").write_text("id,body\n1,some words\n")
+    words = ("data", "check", "reviews.csv", "--text-column", "Review", "--corpus", "wiki.csv")
+    code, out, _ = run(*words)
+    assert code == 0
+    assert "wiki.csv: took column 'body' as the text" in out
+
+
 def test_check_tells_what_test_rows_were_seen_before(run, files):
     near = "the striker has scored a very late goal in the cup final"
     rows = [

@@ -7,7 +7,7 @@ import pytest
 
 from headstart.compare import encoders
 from headstart.compare.contestants import parse_all
-from headstart.compare.encoders import make_encoders, num_pretrained
+from headstart.compare.encoders import make_encoders, notes_of_unread, num_pretrained
 from headstart.data.corpora import as_corpus
 from headstart.data.parallel import as_parallel
 from headstart.errors import DataError, InterruptedRunError, SettingsError
@@ -39,6 +39,26 @@ def make(rows, *methods, corpus=None, pairs=None, minutes=1.0, size="tiny"):
 )
 def test_how_many_models_share_the_time(methods, number):
     assert num_pretrained(parse_all(methods)) == number
+
+
+@pytest.mark.parametrize(
+    ("methods", "unread"),
+    [
+        (
+            ["scratch", "tfidf", "mine=f:finetune"],
+            ["pretrain_minutes", "pretrain_size", "parallel"],
+        ),
+        (["word2vec:probe", "cove=f:probe"], ["pretrain_size", "parallel"]),
+        (["mine+adapt=f:finetune"], ["pretrain_size", "parallel"]),
+        (["bert:finetune"], ["parallel"]),
+        (["cove:frozen"], []),
+    ],
+)
+def test_settings_of_pretraining_that_change_nothing_are_noted(methods, unread):
+    settings = {"pretrain_minutes": 1.0, "pretrain_size": "mini", "parallel": ["a", "b"]}
+    notes = notes_of_unread(parse_all(methods), settings)
+    assert [note.partition(" changes nothing: ")[0] for note in notes] == unread
+    assert notes_of_unread(parse_all(methods), dict.fromkeys(settings)) == []
 
 
 def test_word_vectors_end_with_their_epochs_where_minutes_are_infinite(rows, monkeypatch):

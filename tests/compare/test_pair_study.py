@@ -14,7 +14,7 @@ from headstart.compare.study import compare
 from headstart.compare.tasks import CLASSIFICATION, PAIR, SYMMETRIC, TAGGING, choose_task
 from headstart.data.contamination import find_seen
 from headstart.data.pairs import PairDataset, read_labelled_pairs
-from headstart.errors import SettingsError
+from headstart.errors import DataError, SettingsError
 from headstart.hub.language_models import PretrainedBert
 from headstart.progress import SILENT
 from headstart.training import precision
@@ -143,6 +143,15 @@ def test_a_pair_in_the_other_order_leaks_if_neither_text_comes_first():
     for task, leaked in ((PAIR, 0), (SYMMETRIC, 1)):
         seen = find_seen(task.as_texts(train), task.as_texts(test))
         assert seen.leaks.num_test_rows == leaked
+
+
+def test_a_text_column_of_pairs_is_that_of_the_corpus_or_refused(pair_files):
+    asked = {"task": "pair", "text_column": "body", "out": pair_files / "out"}
+    with pytest.raises(SettingsError, match="a pair has two texts; name both columns"):
+        compare(pair_files / "train.csv", **asked)
+    (pair_files / "wiki.csv").write_text("id,words\n1,a wave\n")
+    with pytest.raises(DataError, match=r"wiki\.csv: has no column 'body'"):
+        compare(pair_files / "train.csv", corpus=pair_files / "wiki.csv", **asked)
 
 
 def test_only_pairs_are_symmetric():

@@ -387,6 +387,24 @@ def test_bad_settings_are_told_before_anything_runs(files, options, error, reaso
     assert not (files / "out" / "results.json").exists()
 
 
+def test_a_corpus_may_lack_the_text_column_of_the_data(files):
+    lines = (files / "train.csv").read_text().splitlines()
+    (files / "train.csv").write_text("\n".join(["Review,label", *lines[1:]]))
+    (files / "wiki.csv").write_text("id,body\n" + "".join(f"{n},a wave\n" for n in range(9)))
+    found = _compare(
+        files, test=None, text_column="Review", corpus=files / "wiki.csv", methods=["majority"]
+    )
+    assert any("took column 'body' as the text" in note for note in found.results["data"]["notes"])
+
+
+@pytest.mark.parametrize("place", ["out", "out/below/it"])
+def test_a_file_where_the_folder_shall_be_is_told_before_the_data_are_read(files, place):
+    (files / "out").write_text("a file")
+    with pytest.raises(ExistsError, match="out: is a file, where a folder shall be"):
+        _compare(files, data="no-such.csv", out=files / place)
+    assert (files / "out").read_text() == "a file"
+
+
 def test_numbers_of_numpy_are_as_good_as_others(files):
     budgets, one = np.array([6, 24]), np.int64(1)
     found = _compare(

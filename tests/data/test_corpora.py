@@ -113,6 +113,19 @@ def test_the_text_column_may_be_named_and_must_exist(tmp_path):
         read_corpus(path, text_column="text")
 
 
+def test_a_text_column_of_other_data_is_that_of_the_tables_that_have_it(tmp_path):
+    (tmp_path / "a.csv").write_text("text,Review\nfrom text,from Review\n")
+    (tmp_path / "b.jsonl").write_text('{"text": "only"}\n')
+    for corpus in (
+        read_corpus(tmp_path, text_column="Review", strict=False),
+        as_corpus(tmp_path, text_column="Review", strict=False),
+        as_corpus(sorted(tmp_path.iterdir()), text_column="Review", strict=False),
+    ):
+        assert list(corpus.texts()) == ["from Review", "only"]
+    with pytest.raises(DataError, match=r"b\.jsonl: has no column 'Review'"):
+        as_corpus(tmp_path, text_column="Review")
+
+
 @given(texts=st.lists(st.text(st.characters(codec="utf-8")), min_size=1))
 @settings(max_examples=30, deadline=None)
 def test_texts_in_memory_come_back(texts):

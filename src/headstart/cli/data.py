@@ -151,7 +151,7 @@ def check(
     read = partial(reader, max_bad_rows=max_bad_rows, progress=bars)
     dataset, test_rows = read(data), None if test is None else read(test)
     column = None if task == "tagging" else text_column  # of words, which no corpus has
-    text = read_corpus(corpus, text_column=column) if corpus else None
+    text = read_corpus(corpus, text_column=column, strict=False) if corpus else None
     if isinstance(dataset, TaggedSentences):
         if note := note_of_plain(dataset.tags, dataset.place):
             bars.note(note)

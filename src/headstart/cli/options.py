@@ -241,7 +241,11 @@ Config = Annotated[
 ]
 TextColumn = Annotated[
     str | None,
-    typer.Option("--text-column", metavar="NAME", help="Column that holds the text, or the words."),
+    typer.Option(
+        "--text-column",
+        metavar="NAME",
+        help="Column that holds the text, also of a --corpus, or the words.",
+    ),
 ]
 PairColumns = Annotated[
     Sequence[str] | None,

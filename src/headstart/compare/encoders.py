@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,22 @@ def _pretrained_here(contestants: Sequence[Contestant]) -> set[str]:
         if one.base and not one.source and one.base not in WORD_VECTORS:
             found.add(one.base)
     return found
+
+
+def notes_of_unread(contestants: Sequence[Contestant], settings: Mapping[str, Any]) -> list[str]:
+    """Return a note of each setting of pretraining that is given, and that no method reads."""
+    here = [one for one in contestants if one.base and not one.source]
+    readers = {
+        "pretrain_minutes": [*here, *(one for one in contestants if one.is_adapted)],
+        "pretrain_size": [one for one in here if one.base not in WORD_VECTORS],
+        "parallel": [one for one in here if _is_cove(one)],
+    }
+    what = {"pretrain_size": "CoVe, ELMo, BERT or GPT", "parallel": "CoVe"}
+    return [
+        f"{name} changes nothing: no method asked for pretrains {what.get(name, 'an encoder')}"
+        for name, reads in readers.items()
+        if settings.get(name) is not None and not reads
+    ]
 
 
 def make_encoders(

@@ -31,7 +31,7 @@ from headstart.compare.clean_rows import (
     look_for_seen,
 )
 from headstart.compare.contestants import Contestant
-from headstart.compare.encoders import Encoders, make_encoders, num_pretrained
+from headstart.compare.encoders import Encoders, make_encoders, notes_of_unread, num_pretrained
 from headstart.compare.fairness import data_facts, differences, shared_texts, warnings
 from headstart.compare.folder import check_that_it_is_ours, check_that_it_is_the_same
 from headstart.compare.forecast import forecast, hold_against
@@ -189,8 +189,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         symmetric: Of pairs: neither text comes first, as in paraphrases, and every method gives
             the same answer if they change places.
         drop_leaks: Leave out training rows that are test rows, too.
-        text_column: The column of the texts, in `data`, `test` and a `corpus` that is a table; of
-            tagged sentences that of the words.
+        text_column: The column of the texts in `data` and `test`, and in the tables of a `corpus`
+            that have it (of pairs in the `corpus` alone); of tagged sentences that of the words.
         pair_columns: The two columns of a pair's texts.
         label_column: The column of the labels, or of the tags.
         max_bad_rows: How many rows of `data`, and of `test`, may be left out that cannot be read as
@@ -209,12 +209,11 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         LockedError: Another process is using `out`.
         InterruptedRunError: Stopped by Ctrl-C; the same call goes on.
     """
-    methods = as_list("methods", methods)
+    methods, minutes = as_list("methods", methods), amount("minutes", minutes)
     label_budgets = whole_numbers("label_budgets", label_budgets)
-    seeds, minutes = count("seeds", seeds), amount("minutes", minutes)
+    seeds, workers = count("seeds", seeds), count("workers", workers) or available_cores()
     pretrain_minutes = amount("pretrain_minutes", pretrain_minutes)
     max_memory = amount("max_memory", max_memory) or MOST_BYTES / 1e9
-    workers = count("workers", workers) or available_cores()
     if isinstance(parallel, list | tuple) and all(isinstance(one, str) for one in parallel):
         parallel = [Path(str(one)) for one in parallel]
     asked: dict[str, Any] = {
@@ -249,7 +248,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         raise SettingsError(f"no size {size!r} to pretrain; there are {', '.join(SIZES)}")
     check_that_it_is_ours(Path(out))
     chosen = choose_task(task, demo, has_data=data is not None, symmetric=symmetric)
-    columns = Columns(text_column, pair_columns, label_column, max_bad_rows)
+    named = None if chosen.pairs and corpus is not None else text_column
+    columns = Columns(named, pair_columns, label_column, max_bad_rows)
     if data is not None:
         chosen, train, test_rows = read_rows(chosen, data, test, columns, progress)
         about = train.source
@@ -270,7 +270,11 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
             "nothing at all for the demo"
         )
     if corpus is not None:
-        text = as_corpus(corpus, text_column=text_column)
+        text = as_corpus(
+            corpus,
+            text_column=None if chosen.by_word else text_column,  # of words, which no corpus has
+            strict=bool(chosen.pairs),
+        )
     if parallel is not None:
         translations = as_parallel(parallel)
     data_print = _data_print(train, test_rows)
@@ -372,7 +376,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
             "No corpus was given: encoders are pretrained on the training texts.",
             *cautions,
         ]
-    for note in (*notes, *cautions):
+    for note in (*notes, *cautions, *notes_of_unread(contestants, settings)):
         progress.note(note)
     minutes = _pretraining_minutes(plan)
     made = make_encoders(

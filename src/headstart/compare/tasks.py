@@ -109,6 +109,10 @@ def _read_texts(path: str | Path, columns: Columns, progress: Progress) -> Datas
 
 
 def _read_pairs(path: str | Path, columns: Columns, progress: Progress) -> PairDataset:
+    if columns.text is not None:
+        raise SettingsError(
+            "a pair has two texts; name both columns with pair_columns (--pair-columns)"
+        )
     return read_labelled_pairs(
         path,
         pair_columns=columns.pair,

@@ -107,6 +107,7 @@ def read_corpus(
     *,
     texts: Iterable[str] | None = None,
     text_column: str | None = None,
+    strict: bool = True,
     documents: Documents | None = None,
 ) -> Corpus:
     """Open a corpus: text, CSV, TSV, JSONL or Parquet files, each also `.gz` or `.zst`, or a list.
@@ -116,6 +117,8 @@ def read_corpus(
             of the hub (`hf:NAME`, see `hub_data`), or a list of these.
         texts: Documents in memory, instead of `source`.
         text_column: The column of tables that holds the text; guessed when unmistakable.
+        strict: Whether every table must have it; otherwise it is guessed for those that have not,
+            as where it is the name of a column of labelled data, too.
         documents: What is a document of a text file: a `line`, a `paragraph` (lines up to a blank
             one, each a sentence or more) or the whole `file`. By default several small files
             (64 KiB or less on average) are a document each; else paragraphs, where blank lines part
@@ -138,14 +141,17 @@ def read_corpus(
             raise SettingsError("the list of files is empty; give at least one")
         paths = [path for one in given for path in _find_files(one)]
         description = f"{given[0]} and {len(given) - 1:,} more" if given[1:] else str(given[0])
-        corpus = _from_files(description, paths, text_column, documents)
+        corpus = _from_files(description, paths, text_column, documents, strict=strict)
     if next(corpus.texts(), None) is None:
         raise DataError(f"{corpus.description}: holds no text")
     return corpus
 
 
 def as_corpus(
-    given: str | Path | Iterable[str] | Iterable[Path] | Corpus, *, text_column: str | None = None
+    given: str | Path | Iterable[str] | Iterable[Path] | Corpus,
+    *,
+    text_column: str | None = None,
+    strict: bool = True,
 ) -> Corpus:
     """Return a corpus as it is; open a path, a list of paths, or a list of documents in memory.
 
@@ -157,11 +163,11 @@ def as_corpus(
     if isinstance(given, Corpus):
         return given
     if isinstance(given, str | Path):
-        return read_corpus(given, text_column=text_column)
+        return read_corpus(given, text_column=text_column, strict=strict)
     documents: list[Any] = as_list(given, expected=_TEXTS)
     paths = [each for each in documents if isinstance(each, Path)]
     if documents and len(paths) == len(documents):
-        return read_corpus(paths, text_column=text_column)
+        return read_corpus(paths, text_column=text_column, strict=strict)
     if documents and all(map(_is_name, documents)):
         raise SettingsError(
             f"a list of texts was given that are names of files, such as {str(documents[0])!r}; "
@@ -222,7 +228,12 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _from_files(
-    description: str, paths: list[Path], text_column: str | None, documents: Documents | None
+    description: str,
+    paths: list[Path],
+    text_column: str | None,
+    documents: Documents | None,
+    *,
+    strict: bool,
 ) -> Corpus:
     notes: list[str] = []
     text_files = [path for path in paths if _is_plain_text(path)]
@@ -234,7 +245,9 @@ def _from_files(
         if _is_plain_text(path):
             sources.append(_Source(path, documents or "line"))
         else:
-            column, guess = choose_text(path, table_columns(path), text_column)
+            columns = table_columns(path)
+            asked = text_column if strict or text_column in columns else None
+            column, guess = choose_text(path, columns, asked)
             sources.append(_Source(path, column=column))
             notes += guess
     size_bytes = sum(path.stat().st_size for path in paths if not is_hub_data(path))
