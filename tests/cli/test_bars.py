@@ -1,5 +1,6 @@
 """Bars on a terminal, silence elsewhere, notes always."""
 
+import errno
 import io
 import re
 import time
@@ -39,6 +40,22 @@ def test_stages_nest_and_notes_stand_above_them():
         bars.note("found [x] in the cache")
     assert "found [x] in the cache\n" in shown(console).replace("\r", "")
     assert bars._bars is None
+
+
+def test_a_terminal_that_is_gone_hides_nothing_that_stops_a_stage():
+    class Gone(io.StringIO):
+        def write(self, text):
+            if gone:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().write(text)
+
+    gone = False
+    bars = Bars(Console(file=Gone(), force_terminal=True, width=100, color_system=None))
+    stop = KeyboardInterrupt()
+    stage = bars.stage("reading")
+    stage.__enter__()
+    gone = True
+    assert not stage.__exit__(KeyboardInterrupt, stop, None)
 
 
 def test_a_long_stage_leaves_a_line(monkeypatch):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -43,8 +43,9 @@ class Bars:
         finally:
             bars.remove_task(task)
             if outermost:
-                bars.stop()
                 self._bars = None
+                with suppress(OSError):  # of a terminal that is gone, as what stops the stage tells
+                    bars.stop()
         seconds = time.monotonic() - start
         if seconds >= _WORTH_A_LINE_SECONDS:
             rate = f", {short(done / seconds)} {unit}/s" if done and unit else ""

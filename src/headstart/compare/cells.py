@@ -21,7 +21,7 @@ import torch
 
 from headstart import __version__
 from headstart.compare.contestants import Contestant
-from headstart.compare.processes import end, for_new_processes, settle
+from headstart.compare.processes import end, for_new_processes, settle, start_tracker
 from headstart.compare.reading import (
     MAX_TOKENS,
     Texts,
@@ -141,6 +141,7 @@ class Processes:
     def __init__(self, terms: Terms, workers: int) -> None:
         self.terms, self.workers = terms, workers
         context = multiprocessing.get_context("spawn")
+        start_tracker()
         self._pool = ProcessPoolExecutor(workers, context, _start_worker, (terms,))
 
     def __enter__(self) -> Self:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 import torch
@@ -29,6 +30,12 @@ def for_new_processes() -> Iterator[None]:
     asleep = _environment(asleep_while_waiting())
     with one_thread_each(), asleep, _without_main(), _deaf_to_interrupts():
         yield
+
+
+def start_tracker() -> None:
+    """Start the process that clears up after all others, deaf to a terminal that closes as they."""
+    with _deaf_to_interrupts():
+        resource_tracker.ensure_running()
 
 
 def settle() -> None:
