@@ -14,7 +14,7 @@ from headstart.hub.foreign import bert, openai_gpt
 from headstart.hub.foreign.huggingface import CONFIG, read_config, read_pooling, read_weights
 from headstart.hub.foreign.published_tokenizers import read_published
 from headstart.hub.foreign.tensor_names import Report
-from headstart.hub.foreign.wrapped import TransformersEncoder, load_wrapped
+from headstart.hub.foreign.wrapped import TransformersEncoder, load_wrapped, reads_sparsely
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt, told_of_pairs
 from headstart.hub.wrapped_models import PretrainedTransformer, read_wrapped_tokenizer
 from headstart.models.interface import Pooling
@@ -53,7 +53,19 @@ def load_published(
     }
     if report.missing or report.unexpected:
         progress.note(f"{folder.name}: {report}")
+    if notes := _notes(config):
+        encoder.lineage["notes"] = notes
+    for note in notes:
+        progress.note(f"{folder.name}: {note}")
     return encoder
+
+
+def _notes(config: Mapping[str, Any]) -> list[str]:
+    """Return in what the encoder is not read as those who published it do."""
+    notes = []
+    if reads_sparsely(config):
+        notes.append("attends to all tokens, where its configuration says block_sparse")
+    return notes
 
 
 def _read(folder: Path, config: Mapping[str, Any]) -> tuple[Pretrained, Report]:

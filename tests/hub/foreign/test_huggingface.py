@@ -853,11 +853,39 @@ def test_a_folder_without_pieces_is_refused(wrapped, transformers, monkeypatch):
         ("IBertModel", "model: its IBertModel keeps its embeddings in a QuantEmbedding, which"),
         ("CanineModel", "its CanineModel does not read texts as headstart's encoders do: `get_inp"),
         ("XmodModel", "its XmodModel does not read texts as headstart's encoders do: Input langu"),
+        ("ConvBertModel", "model: the states of its ConvBertModel change with padding: what it sa"),
+        ("FNetModel", "model: the states of its FNetModel change with padding: what it says of a"),
+        ("YosoModel", "model: the states of its YosoModel change with padding: what it says of a"),
     ],
 )
 def test_an_encoder_that_is_built_in_another_way_is_refused(tiny, saved, name, message):
     with pytest.raises(FormatError, match=message):
         load_encoder(saved(tiny(name, embedding_size=16)))
+
+
+def test_layers_of_several_widths_are_refused(tiny, saved):
+    model = tiny("OPTModel", ffn_dim=24, word_embed_proj_dim=8, pad_token_id=0)
+    message = "its OPTModel has 8 numbers a token after layer 2, and 'hidden_size' is 16"
+    with pytest.raises(FormatError, match=message):
+        load_encoder(saved(model))
+
+
+def test_attention_to_blocks_is_full_attention_whatever_was_read_before(
+    transformers, tiny, saved, tmp_path
+):
+    model = tiny("BigBirdModel", block_size=2, num_random_blocks=1, sep_token_id=3)
+    folder, told = saved(model, vocabulary=None), Told()
+    pieces = BertWordPieceTokenizer({piece: n for n, piece in enumerate(WORD_PIECES)})
+    pieces.save(str(folder / "tokenizer.json"))
+    encoder = load_encoder(folder, progress=told)
+    assert told.notes == ["model: " + note for note in encoder.lineage["notes"]]
+    assert encoder.lineage["notes"] == [
+        "attends to all tokens, where its configuration says block_sparse"
+    ]
+    model.set_attention_type("original_full")
+    close(states(encoder, TEXT * 2), their_states(model, encoder, TEXT * 2))
+    again = transformers.AutoModel.from_pretrained(encoder.save(tmp_path / "again")).eval()
+    close(states(encoder, TEXT * 2), their_states(again, encoder, TEXT * 2))
 
 
 def test_a_configuration_that_asks_for_tuples_gets_layers_all_the_same(wrapped, edit):

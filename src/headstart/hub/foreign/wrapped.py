@@ -22,6 +22,7 @@ _CODE = re.compile("auto_map|_implementation")  # kernels of the hub are code, t
 _SPARE_WEIGHTS = 10_000_000  # of parts that a file may lack, such as a pooler
 _TRIED_TOKENS = 8
 _NOISE = 1e-5  # of a state, where only the order of sums differs
+_PADDING_NOISE = 1e-3  # of a state beside padding: Mamba's scan has 1e-5, a convolution 1e-2
 
 
 class TransformersEncoder(nn.Module):
@@ -71,10 +72,10 @@ class TransformersEncoder(nn.Module):
         return self._embeddings().num_embeddings
 
     def check(self) -> None:
-        """Check that embeddings and layers are where they are looked for, and read two texts.
+        """Check that embeddings and layers are where they are looked for, and read a few texts.
 
         Raises:
-            FormatError: They are not.
+            FormatError: They are not, a layer has another width, or padding changes states.
             Exception: The model reads no texts, or not in this way; each raises what it likes.
         """
         self._embeddings()
@@ -83,9 +84,36 @@ class TransformersEncoder(nn.Module):
         ids_BT = (torch.arange(2 * length) * self.rows // (2 * length)).view(2, length)
         ids_BT[0, 0] = ids_BT[1, 0]
         with torch.no_grad():
-            first_BD = self.encode(ids_BT, torch.ones_like(ids_BT).bool())[-1][:, 0]
+            layers = self.encode(ids_BT, torch.ones_like(ids_BT).bool())
+        self._check_widths(layers)
+        first_BD = layers[-1][:, 0]
         apart = (first_BD[0] - first_BD[1]).abs().max()
         self.is_causal = bool(apart <= _NOISE * first_BD.abs().max())
+        self._check_padding(ids_BT)
+
+    def _check_widths(self, layers: list[Tensor]) -> None:
+        for number, layer in enumerate(layers):
+            if layer.shape[-1] != self.width:
+                raise FormatError(
+                    f"its {type(self.transformer).__name__} has {layer.shape[-1]} numbers a token "
+                    f"after layer {number}, and 'hidden_size' is {self.width}; headstart takes "
+                    "layers of one width"
+                )
+
+    def _check_padding(self, ids_BT: Tensor) -> None:
+        """Read half a text alone, and padded beside a whole one: the states must be the same."""
+        half = (ids_BT.shape[1] + 1) // 2
+        mask_BT = torch.ones_like(ids_BT).bool()
+        mask_BT[1, half:] = False
+        with torch.no_grad():
+            alone_TD = self.encode(ids_BT[1:, :half], mask_BT[1:, :half])[-1][0]
+            beside_TD = self.encode(ids_BT * mask_BT, mask_BT)[-1][1, :half]
+        apart = (alone_TD - beside_TD).abs().max()
+        if not apart <= _PADDING_NOISE * alone_TD.abs().max():
+            raise FormatError(
+                f"the states of its {type(self.transformer).__name__} change with padding: what it "
+                "says of a text would depend on the texts beside it"
+            )
 
     def layer_groups(self) -> list[nn.Module]:
         """Return what stands before the layers, every layer, and with the last what follows it."""
@@ -146,6 +174,8 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
     with quiet(transformers), torch.random.fork_rng(devices=[]):  # it draws what is missing
         try:
             sizes = transformers.CONFIG_MAPPING[kind].from_dict(_without_code(config))
+            if reads_sparsely(config):
+                sizes.attention_type = "original_full"
             classes = transformers.MODEL_MAPPING[type(sizes)]
             class_ = classes[0] if isinstance(classes, tuple) else classes
             _check_size(folder, class_, sizes, tensors)
@@ -180,6 +210,15 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
             f"{first_line(error)}"
         ) from error
     return encoder, report
+
+
+def reads_sparsely(config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration is of BigBird's attention to blocks drawn at random.
+
+    `transformers` leaves it for good at the first batch of short texts, so that what is said of a
+    text depends on those read before; here all texts are read with full attention.
+    """
+    return config.get("attention_type") == "block_sparse"
 
 
 def _without_code(value: Any) -> Any:  # noqa: ANN401 - JSON
