@@ -11,8 +11,9 @@ from typing import Any
 from headstart.errors import FormatError
 from headstart.hub.bundle import FORMAT, OURS, Pretrained
 from headstart.hub.foreign import bert, openai_gpt
-from headstart.hub.foreign.huggingface import CONFIG, read_config, read_pooling, read_weights
+from headstart.hub.foreign.huggingface import CONFIG, read_config, read_weights
 from headstart.hub.foreign.published_tokenizers import read_published
+from headstart.hub.foreign.sentence_folders import left_out, read_pooling
 from headstart.hub.foreign.tensor_names import Report
 from headstart.hub.foreign.wrapped import TransformersEncoder, load_wrapped, reads_sparsely
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt, told_of_pairs
@@ -53,16 +54,16 @@ def load_published(
     }
     if report.missing or report.unexpected:
         progress.note(f"{folder.name}: {report}")
-    if notes := _notes(config):
+    if notes := _notes(folder, config, encoder.config["positions"]):
         encoder.lineage["notes"] = notes
     for note in notes:
         progress.note(f"{folder.name}: {note}")
     return encoder
 
 
-def _notes(config: Mapping[str, Any]) -> list[str]:
+def _notes(folder: Path, config: Mapping[str, Any], positions: int | None) -> list[str]:
     """Return in what the encoder is not read as those who published it do."""
-    notes = []
+    notes = left_out(folder, positions)
     if reads_sparsely(config):
         notes.append("attends to all tokens, where its configuration says block_sparse")
     return notes

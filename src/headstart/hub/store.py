@@ -27,6 +27,7 @@ from headstart.hub.elmo import load_original_elmo
 from headstart.hub.elmo_pretraining import pretrain_elmo
 from headstart.hub.foreign import cove as published_cove
 from headstart.hub.foreign import huggingface
+from headstart.hub.foreign.sentence_folders import transformer_folder
 from headstart.hub.kinds import EPOCHS, KINDS, PRETRAINABLE, RUNS, by_method
 from headstart.hub.pretraining import Plan, adapt_model, pretrain_model
 from headstart.hub.published import load_published
@@ -176,6 +177,7 @@ def _word_vectors(
 
 
 def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) -> Pretrained:
+    folder = transformer_folder(folder)
     if (folder / CONFIG).is_file() and huggingface.is_transformers(read_json(folder / CONFIG)):
         return load_published(folder, lineage=origin, progress=progress)
     if not (folder / CONFIG).exists():

@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -157,6 +158,74 @@ def test_a_sentence_encoder_says_how_it_pools(tiny, saved):
         assert load_encoder(folder).config["pooling"] == expected
     pooling.write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(FormatError, match="pools in a way that headstart does not: pooling_mode_m"):
+        load_encoder(folder)
+
+
+def sentence_folder(folder, inside="", **modules):
+    """Make a folder of `sentence-transformers` of one of a transformer, with more modules."""
+    kinds = {inside: "Transformer", "7_Pooling": "Pooling", **modules}
+    listed = [{"path": path, "type": f"a.models.{kind}"} for path, kind in kinds.items()]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "7_Pooling").mkdir()
+    (folder / "7_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "mean"}))
+    settings = {"max_seq_length": 16, "do_lower_case": False}
+    (folder / inside / "sentence_bert_config.json").write_text(json.dumps(settings))
+
+
+LEFT_OUT = "its module 8_Dense (Dense) is left out: vectors of texts are those after pooling"
+READS_LESS = (
+    "sentence-transformers reads 16 tokens of a text, and headstart as many as max_tokens says; "
+    "max_tokens=16 reads the same"
+)
+
+
+def test_what_a_sentence_encoder_does_besides_is_told(tiny, saved, edit, tmp_path):
+    folder, told = saved(tiny("BertForPreTraining")), Told()
+    sentence_folder(folder, **{"8_Dense": "Dense", "9_Normalize": "Normalize"})
+    encoder = load_encoder(folder, progress=told)
+    assert encoder.pooling == "mean"
+    assert encoder.lineage["notes"] == [LEFT_OUT, READS_LESS]
+    assert told.notes == [f"model: {LEFT_OUT}", f"model: {READS_LESS}"]
+    again = load_encoder(encoder.save(tmp_path / "again"), progress=told)
+    assert (again.pooling, again.lineage) == ("mean", encoder.lineage)
+    assert len(told.notes) == 2
+    edit(folder / "sentence_bert_config.json", max_seq_length=20)
+    assert load_encoder(folder).lineage["notes"] == [LEFT_OUT]
+
+
+def test_a_transformer_in_a_folder_of_its_own_is_read_as_its_modules_say(tiny, saved, tmp_path):
+    folder, inside = tmp_path / "old", "0_Transformer"
+    model = tiny("BertModel")
+    saved(model, f"old/{inside}")
+    sentence_folder(folder, inside)
+    for source in (folder, folder / inside):
+        encoder = load_encoder(source)
+        assert encoder.pooling == "mean"
+        assert encoder.lineage["notes"] == [READS_LESS]
+        assert encoder.lineage["source"] == source.name
+        close(states(encoder), their_states(model, encoder))
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ("{}", None),
+        ("[", "is no list of modules with 'type' and 'path'"),
+        ('{"a": 1}', "is no list of modules with 'type' and 'path'"),
+        ('[{"type": "Pooling"}]', "is no list of modules with 'type' and 'path'"),
+        ('[{"type": "Pooling", "path": "../x"}]', "names a module outside its folder: '../x'"),
+        ('[{"type": "Pooling", "path": ".."}]', "names a module outside its folder: '..'"),
+        (json.dumps([{"type": "Pooling", "path": "x" * 9999}]), None),
+        (json.dumps([{"type": "Pooling", "path": "\0\ud800"}]), None),
+    ],
+)
+def test_a_list_of_modules_that_is_damaged_is_refused(tiny, saved, modules, message):
+    folder = saved(tiny("BertModel"))
+    (folder / "modules.json").write_text(modules)
+    if message is None:
+        assert load_encoder(folder).pooling == "cls"
+        return
+    with pytest.raises(FormatError, match=rf"modules\.json: {re.escape(message)}"):
         load_encoder(folder)
 
 
@@ -639,6 +708,15 @@ def test_pickled_weights_are_fetched_where_there_are_no_others(tiny, saved, hub)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     os.remove(folder / "model.safetensors")
     assert load_encoder("me/tiny").fingerprint == load_encoder(folder).fingerprint
+
+
+def test_a_transformer_in_a_folder_of_its_own_comes_from_the_hub(tiny, saved, hub):
+    inside = saved(tiny("BertModel"), "model/0_Transformer")
+    sentence_folder(hub.folder, "0_Transformer")
+    encoder = load_encoder("me/tiny")
+    assert (encoder.lineage["source"], encoder.lineage["revision"]) == ("me/tiny", COMMIT)
+    assert encoder.fingerprint == load_encoder(inside).fingerprint
+    assert encoder.pooling == "mean"
 
 
 def test_a_folder_of_ours_comes_back_from_the_hub(tiny, saved, hub, tmp_path):

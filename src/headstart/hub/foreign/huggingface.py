@@ -26,12 +26,12 @@ _SAFETENSORS = "model.safetensors"
 _PICKLE = "pytorch_model.bin"
 _WEIGHTS = (_SAFETENSORS, f"{_SAFETENSORS}.index.json", _PICKLE, f"{_PICKLE}.index.json")
 _OTHERS = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index", "rust_model.ot")
+_OLD_PLACE = "0_Transformer/"  # of the weights in the oldest folders of sentence-transformers
 _SMALL_FILES = ["*.json", "*.txt", "README.md", "vocab.bpe", "bpe.codes", "*.model"]
 _HUB_ID = re.compile(r"(?=.{,96}$)[\w][\w.-]*/[\w][\w.-]*")  # the hub has no longer ones
 _FILES = {".txt", ".bin", ".vec", ".gz", ".zst", ".npy", ".json", ".safetensors", ".hdf5", ".csv"}
 _HASH = re.compile("[0-9a-f]{64}")
 _ZIP = b"PK\x03\x04"
-_POOLING = Path("1_Pooling", CONFIG)  # of the sentence-transformers package
 
 
 def is_hub_id(source: str | Path) -> bool:
@@ -160,27 +160,6 @@ def _is_plain(tensor: Tensor) -> bool:
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
-def read_pooling(folder: Path) -> str | None:
-    """Return how a sentence encoder makes one vector of a text: `cls`, `mean` or `last`.
-
-    None stands for a folder that is none.
-
-    Raises:
-        FormatError: In another way.
-    """
-    path = folder / _POOLING
-    if not path.is_file():
-        return None
-    config = read_json(path)
-    ways = {name for name, value in config.items() if name.startswith("pooling_mode_") and value}
-    if not ways:
-        ways = {f"pooling_mode_{config.get('pooling_mode')}"}
-    for name, way in (("cls", "cls_token"), ("mean", "mean_tokens"), ("last", "lasttoken")):
-        if ways in ({f"pooling_mode_{way}"}, {f"pooling_mode_{name}"}):
-            return name
-    raise FormatError(f"{path}: pools in a way that headstart does not: {', '.join(sorted(ways))}")
-
-
 def download(
     source: str,
     *,
@@ -203,12 +182,13 @@ def download(
         NetworkError: The hub cannot be reached, or has no such model for us.
         FormatError: A file is not what its hash promises.
     """
-    folder = _snapshot(
-        source, [*_SMALL_FILES, "model*.safetensors"], revision, local_files_only, progress
-    )
-    if not any(folder.glob("*.safetensors")):
+    safe, pickled = "model*.safetensors", "pytorch_model*.bin"
+    wanted = [*_SMALL_FILES, safe, _OLD_PLACE + safe]
+    folder = _snapshot(source, wanted, revision, local_files_only, progress)
+    if not any((*folder.glob(safe), *folder.glob(_OLD_PLACE + safe))):
         commit = folder.name  # the same files, whatever was pushed since
-        folder = _snapshot(source, ["pytorch_model*.bin"], commit, local_files_only, progress)
+        wanted = [pickled, _OLD_PLACE + pickled]
+        folder = _snapshot(source, wanted, commit, local_files_only, progress)
     for file in sorted(folder.rglob("*")):
         _check_content(file)
     return folder
