@@ -96,6 +96,13 @@ def test_transformers_opens_the_same_classifier(kind, fitted, tmp_path):
     check_with_transformers(classifier, classifier.save(tmp_path / "model"))
 
 
+@pytest.mark.parametrize("kind", ["bert", "gpt"])
+def test_transformers_cuts_where_the_fit_did(kind, whole_models, task, tmp_path):
+    transfer = FineTune(pooling=OWN[kind], training=BRIEF)
+    classifier = TextClassifier(whole_models[kind], transfer, max_tokens=9).fit(*task)
+    check_with_transformers(classifier, classifier.save(tmp_path / "model"))
+
+
 def test_transformers_opens_a_model_without_a_pooler_too(whole_models, task, tmp_path):
     encoder = whole_models["bert"]
     plain = Bert(encoder.model.config, pooler=False, nsp=False)

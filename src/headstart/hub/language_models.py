@@ -358,7 +358,11 @@ class PretrainedGpt(Pretrained):
 
 
 def portable_tokenizer(
-    model: Bert | Gpt, tokenizer: SubwordTokenizer, *, config: Mapping[str, Any] | None = None
+    model: Bert | Gpt,
+    tokenizer: SubwordTokenizer,
+    *,
+    config: Mapping[str, Any] | None = None,
+    max_tokens: int | None = None,
 ) -> tuple[Framed, dict[str, Mapping[str, Any]]]:
     """Return what writes `tokenizer.json`, and the JSON files to write beside it.
 
@@ -368,8 +372,10 @@ def portable_tokenizer(
         model: The encoder.
         tokenizer: Its tokenizer.
         config: What `Pretrained.config` says; of a BERT, how it reads pairs.
+        max_tokens: Ids of a text, special tokens included; all of the model's positions if None.
     """
     config = config or {}
+    positions = model.config.positions
     specials = tokenizer.specials
     if isinstance(model, Gpt):
         start = [] if specials.end is None else [specials.end]
@@ -387,7 +393,10 @@ def portable_tokenizer(
         )
         padding, segments = specials.pad, _has_segments(model, config)
     settings = tokenizer_settings(
-        tokenizer, max_tokens=model.config.positions, pad=padding, segments=segments
+        tokenizer,
+        max_tokens=min(positions, max_tokens or positions),
+        pad=padding,
+        segments=segments,
     )
     return framed, {TOKENIZER_CONFIG: settings}
 

@@ -68,8 +68,13 @@ def folder_parts(model: Fitted, classes: Sequence[str], *, several: bool = False
     )
     if several:
         config["problem_type"] = "multi_label_classification"
-    framed, files = portable_tokenizer(encoder.model, tokenizer, config=encoder.config)  # type: ignore[arg-type]
     reading = model.reading
+    framed, files = portable_tokenizer(
+        encoder.model,  # type: ignore[arg-type]
+        tokenizer,  # type: ignore[arg-type]
+        config=encoder.config,
+        max_tokens=reading.max_tokens,
+    )
     if reading.before or reading.after:
         framed = Framed(
             tokenizer,  # type: ignore[arg-type]

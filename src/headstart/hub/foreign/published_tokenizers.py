@@ -357,7 +357,7 @@ def tokenizer_settings(
 
     Args:
         tokenizer: The tokenizer.
-        max_tokens: The model's positions.
+        max_tokens: The longest text, special tokens included.
         pad: The id that fills rows up.
         segments: Whether the model wants the segment of each token.
     """
