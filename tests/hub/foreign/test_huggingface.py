@@ -359,6 +359,84 @@ def test_word_pieces_are_those_of_transformers(transformers, tmp_path, shared_da
     assert ours.specials.mask == 103
 
 
+BERT, GPT2 = "BertTokenizer", "GPT2Tokenizer"
+NEW_TOKEN = {
+    "content": "covid19", "special": False, "normalized": False, "lstrip": False, "rstrip": False,
+    "single_word": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("class_", "settings", "text", "expected"),
+    [
+        (BERT, {}, "Café 中", ["cafe", "中"]),
+        (BERT, {"do_lower_case": False, "strip_accents": None}, "Café", ["[UNK]"]),
+        ("BertTokenizerFast", {"do_lower_case": False}, "Café", ["[UNK]"]),
+        (None, {"do_lower_case": False}, "Café", ["[UNK]"]),
+        (BERT, {"strip_accents": False}, "Café", ["[UNK]"]),
+        (BERT, {"tokenize_chinese_chars": False}, "cafe中", ["cafe", "##中"]),
+        (BERT, {"added_tokens_decoder": {"30522": NEW_TOKEN}}, "acovid19", ["a", "covid19"]),
+        (
+            "PreTrainedTokenizerFast",
+            {"do_lower_case": False, "strip_accents": False},
+            "Café",
+            ["cafe"],
+        ),
+    ],
+)
+def test_settings_beside_a_file_of_word_pieces_are_those_of_transformers(
+    transformers, tmp_path, shared_data, edit, class_, settings, text, expected
+):
+    files = {"bert/bert-base-uncased-vocab.txt": "vocab.txt"}
+    folder = tokenizer_folder(tmp_path, shared_data, files)
+    read_published(folder, "bert", rows=30522).save(folder / "tokenizer.json")
+    (folder / "vocab.txt").unlink()
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    edit(folder / "tokenizer_config.json", tokenizer_class=class_ or ..., **settings)
+    ours = read_published(folder, "bert", rows=30523)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    assert ours.words(text) == theirs.tokenize(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("class_", "settings", "expected"),
+    [
+        (GPT2, {}, ["the", "\u0120cat"]),
+        (GPT2, {"add_prefix_space": True}, ["\u0120the", "\u0120cat"]),
+        ("RobertaTokenizerFast", {"add_prefix_space": True}, ["\u0120the", "\u0120cat"]),
+        ("PreTrainedTokenizerFast", {"add_prefix_space": True}, ["the", "\u0120cat"]),
+    ],
+)
+def test_settings_beside_a_file_of_byte_pairs_are_those_of_transformers(
+    transformers, tmp_path, shared_data, edit, class_, settings, expected
+):
+    files = {"gpt2_bpe/encoder.json": "encoder.json", "gpt2_bpe/vocab.bpe": "vocab.bpe"}
+    folder = tokenizer_folder(tmp_path, shared_data, files)
+    read_published(folder, "gpt2", rows=50257).save(folder / "tokenizer.json")
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    edit(folder / "tokenizer_config.json", tokenizer_class=class_, **settings)
+    ours = read_published(folder, "gpt2", rows=50257)
+    assert ours.words("the cat") == expected
+    if class_ != "RobertaTokenizerFast":  # which needs its own special tokens
+        theirs = transformers.AutoTokenizer.from_pretrained(folder)
+        assert theirs.tokenize("the cat") == expected
+
+
+def test_tokens_of_a_list_beside_a_file_are_added_in_their_places(tmp_path, shared_data):
+    folder = added_to_bert(tmp_path, shared_data, **{"added_tokens.json": {}})
+    read_published(folder, "bert", rows=30522).save(folder / "tokenizer.json")
+    added = folder / "added_tokens.json"
+    added.write_text(json.dumps({"covid19": 30522, "[MASK]": 103}))
+    ours = read_published(folder, "bert", rows=30523)
+    assert ours.words("Covid19 is") == ["covid19", "is"]
+    assert ours.vocabulary[30522:] == ["covid19"]
+    with pytest.raises(FormatError, match="30,523 pieces, but the model has embeddings for 30,522"):
+        read_published(folder, "bert", rows=30522)
+    added.write_text(json.dumps({"covid19": 30530}))
+    with pytest.raises(FormatError, match="'covid19' has the number 30530, and would be number 30"):
+        read_published(folder, "bert", rows=30531)
+
+
 def added_to_bert(tmp_path, shared_data, **files):
     files = {"added_tokens.json": {"covid19": 30522, "[E1]": 30523}, **files}
     folder = tokenizer_folder(

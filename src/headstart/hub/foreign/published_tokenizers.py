@@ -1,7 +1,7 @@
 """Tokenizers of published models: read from any of the usual files, written for `transformers`.
 
-A `tokenizer.json` says everything. Older folders have lists of pieces and merges only, and the rest
-is known by the kind of model.
+A `tokenizer.json` says everything, but for what the settings beside it change. Older folders have
+lists of pieces and merges only, and the rest is known by the kind of model.
 """
 
 import json
@@ -41,6 +41,8 @@ _CLASSES = {  # of transformers, whose pieces are cut as we cut them
     for kind in ("Bert", "DistilBert", "Electra", "MPNet", "Roberta", "GPT2", "OpenAIGPT")
     for fast in ("", "Fast")
 } | {"PreTrainedTokenizerFast", "TokenizersBackend"}  # which say nothing of how
+_CASED_BY_SETTINGS = {"bert", "distilbert", "electra", "mpnet"}  # whatever their file says
+_SPACED_BY_SETTINGS = {"gpt2", "roberta"}
 _ROLES = {
     "pad_token": "pad",
     "unk_token": "unknown",
@@ -66,8 +68,7 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
     """
     if (folder / TOKENIZER).is_file():
         place = folder / TOKENIZER
-        try_tokenizer(place)
-        tokenizer = SubwordTokenizer.load(place)
+        tokenizer = _of_file(place, model_type)
     else:
         place = _find_pieces(folder, model_type)
         _check_class(folder)
@@ -99,16 +100,47 @@ def _find_pieces(folder: Path, model_type: str) -> Path:
 
 def _check_class(folder: Path) -> None:
     """Refuse lists of pieces of a tokenizer that cuts in another way than we would."""
+    class_, place = _class_of(folder)
+    if class_ is not None and class_ not in _CLASSES:
+        raise FormatError(
+            f"{place}: the tokenizer is a {class_}, which is read from {TOKENIZER} only"
+        )
+
+
+def _class_of(folder: Path) -> tuple[str | None, Path]:
+    """Return the class of `transformers` that a folder names, and where; None if it names none."""
     for name in (TOKENIZER_CONFIG, "config.json"):
         settings = read_json(folder / name) if (folder / name).is_file() else {}
-        class_ = settings.get("tokenizer_class")
-        if isinstance(class_, str):
-            if class_ not in _CLASSES:
-                raise FormatError(
-                    f"{folder / name}: the tokenizer is a {class_}, which is read from "
-                    f"{TOKENIZER} only"
-                )
-            return
+        if isinstance(class_ := settings.get("tokenizer_class"), str):
+            return class_, folder / name
+    return None, folder
+
+
+def _of_file(place: Path, model_type: str) -> SubwordTokenizer:
+    """Read a `tokenizer.json`, with what `transformers` changes by the settings beside it."""
+    try_tokenizer(place)
+    tokenizer = read_tokenizer(place)
+    class_, _ = _class_of(place.parent)
+    kind = (class_ or model_type).removesuffix("Fast").removesuffix("Tokenizer").lower()
+    settings, normalizer = _tokenizer_settings(place.parent), tokenizer.normalizer
+    if kind in _CASED_BY_SETTINGS and isinstance(normalizer, normalizers.BertNormalizer):
+        if isinstance(lowercase := settings.get("do_lower_case"), bool):
+            normalizer.lowercase = lowercase
+        if isinstance(accents := settings.get("strip_accents", ...), bool | None):
+            normalizer.strip_accents = accents
+        if isinstance(chinese := settings.get("tokenize_chinese_chars"), bool):
+            normalizer.handle_chinese_chars = chinese
+    spaced = settings.get("add_prefix_space") if kind in _SPACED_BY_SETTINGS else None
+    if isinstance(spaced, bool) and isinstance(
+        splitter := tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel
+    ):
+        splitter.add_prefix_space = spaced
+    kept = tokenizer.get_added_tokens_decoder()
+    added = _added_tokens(place.parent)
+    if any(not token.special for identity, token in added.items() if identity not in kept):
+        try_pieces(place, model_type)
+        _add_tokens(tokenizer, place.parent)
+    return SubwordTokenizer.of(tokenizer, place)
 
 
 def tokenizer_of_pieces(place: Path, model_type: str) -> tokenizers.Tokenizer:
@@ -118,7 +150,9 @@ def tokenizer_of_pieces(place: Path, model_type: str) -> tokenizers.Tokenizer:
         FormatError: It is damaged.
         Exception: The library refuses the pieces; it raises nothing narrower.
     """
-    if place.name == _WORD_PIECES:
+    if place.name == TOKENIZER:
+        tokenizer = read_tokenizer(place)
+    elif place.name == _WORD_PIECES:
         tokenizer = _word_pieces(place)
     else:
         tokenizer = _byte_pairs(place, place.with_name(_PAIRS[place.name]), model_type)
