@@ -46,6 +46,30 @@ def test_a_new_folder_is_whole(tmp_path):
     assert os.listdir(tmp_path / "runs") == ["model"]
 
 
+def test_what_a_link_leads_to_is_replaced_and_not_the_link(tmp_path):
+    disk, link = tmp_path / "disk", tmp_path / "model"
+    save(disk / "model")
+    link.symlink_to(Path("disk", "model"))
+    with pytest.raises(ExistsError, match="exists already"):
+        save(link)
+    save(link, "new weights", overwrite=True)
+    assert link.is_symlink()
+    assert (disk / "model" / "part" / "a.txt").read_text() == "new weights"
+    assert os.listdir(disk) == ["model"]
+    assert sorted(os.listdir(tmp_path)) == ["disk", "model"]
+
+
+def test_a_file_that_may_not_be_so_large_is_no_full_disk(tmp_path):
+    def fail():
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    with pytest.raises(StorageError) as error, new_folder(tmp_path / "model", needed=3 << 20):
+        fail()
+    assert "File too large; 3.0 MiB are needed and " in str(error.value)
+    hint = "free there; but no file may be so large: see `ulimit -f`, or choose another folder"
+    assert str(error.value).endswith(hint)
+
+
 def test_files_have_the_modes_of_the_user(tmp_path):
     old = os.umask(0o027)
     try:

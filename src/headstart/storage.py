@@ -73,7 +73,10 @@ def disk_errors(target: Path, *, needed: int = 0) -> Iterator[None]:
         if error.errno in _FULL:
             wanted = f"{_mib(needed)} are needed and " if needed else ""
             free = f"{wanted}{_mib(free_bytes(target))} are free there"
-            hint = f"{free}; free some space or choose another folder"
+            what = "free some space or choose another folder"
+            if error.errno == errno.EFBIG:
+                what = "but no file may be so large: see `ulimit -f`, or choose another folder"
+            hint = f"{free}; {what}"
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             hint = "choose a folder you may write to"
         else:
@@ -168,7 +171,7 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
 
     Args:
         target: The folder to be.
-        overwrite: Replace one that exists and was made so, too.
+        overwrite: Replace one that exists and was made so, too; a link to one stays a link.
         needed: The bytes that it will take, if they are known, for errors.
 
     Raises:
@@ -177,6 +180,10 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
         StorageError: The disk refuses.
     """
     target = Path(target).absolute()
+    if overwrite and target.is_symlink():
+        target = Path(
+            os.path.realpath(target)
+        )  # what a link leads to is replaced, and not the link
     check = _check_ours if overwrite else check_new
     check(target)
     with disk_errors(target, needed=needed), _beside(target) as folder:
