@@ -18,6 +18,7 @@ from headstart.hub.bundle import (
     load_tokenizer,
     read_folder,
 )
+from headstart.hub.foreign import huggingface
 from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
@@ -70,6 +71,7 @@ def load(
         FormatError: There is nothing there, or it is not what its format promises.
         SettingsError: There is no such device, or what is loaded computes on the CPU alone, or
             `vocabulary` is given with a folder.
+        NetworkError: The hub cannot be reached, or has no such model.
 
     Example:
         >>> import tempfile
@@ -82,6 +84,11 @@ def load(
     """
     place = compute_device(device)
     path = Path(source)
+    if vectors is None and huggingface.is_hub_id(source):
+        path = huggingface.download(
+            str(source), revision=revision, local_files_only=local_files_only, progress=progress
+        )
+        revision, local_files_only = path.name, True  # an encoder is taken from the cache
     kinds: list[Any] = []
     if path.is_dir() and (path / CONFIG).is_file():
         about = read_json(path / CONFIG)

@@ -36,6 +36,9 @@ from headstart.hub.foreign.published_tokenizers import read_published
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
 from headstart.hub.store import load_encoder
 from headstart.hub.wrapped_models import PretrainedTransformer
+from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.loading import load
+from headstart.transfer.methods import Probe
 
 pytestmark = pytest.mark.usefixtures("forked_trials")
 TEXT = "the cat sat on the mat."
@@ -802,6 +805,25 @@ def test_a_folder_of_ours_comes_back_from_the_hub(tiny, saved, hub, tmp_path):
     ours.save(tmp_path / "model")
     encoder = load_encoder("me/tiny")
     assert (encoder.fingerprint, encoder.lineage) == (ours.fingerprint, ours.lineage)
+
+
+def test_a_fitted_model_comes_back_from_the_hub_with_its_encoder(tiny, saved, hub):
+    encoder = load_encoder(saved(tiny("BertModel"), "first"))
+    fitted = TextClassifier(encoder, Probe()).fit(["the cat", "a mat"] * 9, [0, 1] * 9)
+    fitted.save(hub.folder)
+    model = load("me/tiny")
+    assert "encoder/model.safetensors" in hub.fetched
+    assert np.array_equal(model.predict_proba(["the mat"]), fitted.predict_proba(["the mat"]))
+    hub.fetched.clear()
+    assert load("me/tiny", local_files_only=True).classes_.tolist() == [0, 1]
+    assert not hub.fetched
+
+
+def test_an_encoder_of_the_hub_knows_where_it_came_from(tiny, saved, hub):
+    saved(tiny("BertModel"))
+    encoder, other = load("me/tiny"), load_encoder("me/tiny")
+    assert (encoder.fingerprint, encoder.lineage) == (other.fingerprint, other.lineage)
+    assert (encoder.lineage["source"], encoder.lineage["revision"]) == ("me/tiny", COMMIT)
 
 
 def test_all_files_that_a_tokenizer_may_need_are_fetched(tiny, saved, hub):

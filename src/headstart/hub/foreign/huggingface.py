@@ -26,8 +26,12 @@ _SAFETENSORS = "model.safetensors"
 _PICKLE = "pytorch_model.bin"
 _WEIGHTS = (_SAFETENSORS, f"{_SAFETENSORS}.index.json", _PICKLE, f"{_PICKLE}.index.json")
 _OTHERS = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index", "rust_model.ot")
+_ENCODER = "encoder"  # of a fitted model of ours
 _OLD_PLACE = "0_Transformer/"  # of the weights in the oldest folders of sentence-transformers
-_SMALL_FILES = ["*.json", "*.txt", "README.md", "vocab.bpe", "bpe.codes", "*.model"]
+_SMALL_FILES = [
+    *("*.json", "*.txt", "README.md", "vocab.bpe", "bpe.codes", "*.model"),
+    *("encoder/README.md", "report.html", "encoder/report.html"),  # of our models
+]
 _HUB_ID = re.compile(r"(?=.{,96}$)[\w][\w.-]*/[\w][\w.-]*")  # the hub has no longer ones
 _FILES = {".txt", ".bin", ".vec", ".gz", ".zst", ".npy", ".json", ".safetensors", ".hdf5", ".csv"}
 _HASH = re.compile("[0-9a-f]{64}")
@@ -183,7 +187,7 @@ def download(
         FormatError: A file is not what its hash promises.
     """
     safe, pickled = "model*.safetensors", "pytorch_model*.bin"
-    wanted = [*_SMALL_FILES, safe, _OLD_PLACE + safe]
+    wanted = [*_SMALL_FILES, safe, _OLD_PLACE + safe, f"{_ENCODER}/{safe}"]
     folder = _snapshot(source, wanted, revision, local_files_only, progress)
     if not any((*folder.glob(safe), *folder.glob(_OLD_PLACE + safe))):
         commit = folder.name  # the same files, whatever was pushed since
