@@ -578,6 +578,22 @@ def test_a_classifier_comes_back_as_it_was(bert, gpt, tokenizers):
         classifier_from_transformers({"model_type": "t5"}, {}, place="model")
 
 
+@pytest.mark.parametrize("name", ["bert", "gpt"])
+def test_the_identity_survives_the_disk(name, request, tmp_path):
+    encoder = request.getfixturevalue(name)
+    loaded = load_encoder(encoder.save(tmp_path / "first"))
+    assert loaded.identity == encoder.identity
+    assert load_encoder(loaded.save(tmp_path / "second")).identity == encoder.identity
+
+
+def test_the_identity_of_a_gpt_tells_tokenizers_apart(gpt):
+    backend = Tokenizer.from_str(gpt.tokenizer.as_json())
+    backend.pre_tokenizer.add_prefix_space = True
+    other = gpt.with_model(gpt.model, SubwordTokenizer(backend))
+    assert other.fingerprint == gpt.fingerprint
+    assert other.identity != gpt.identity
+
+
 def test_a_portable_tokenizer_knows_the_model(bert, gpt):
     for encoder, role, piece in ((bert, "cls_token", "[CLS]"), (gpt, "eos_token", "<|endoftext|>")):
         _, files = portable_tokenizer(encoder.model, encoder.tokenizer)

@@ -3,9 +3,11 @@
 A saved folder is one that `transformers` reads, too, and gives the same numbers for.
 """
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +29,7 @@ from headstart.hub.foreign.published_tokenizers import (
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt, Sampling, generate
 from headstart.models.interface import evaluating
+from headstart.storage import fingerprint
 from headstart.tokenize.batches import Encoded, inference_batches, pad
 from headstart.tokenize.pairs import Frame, join_pairs
 from headstart.tokenize.subwords import MASK, SubwordTokenizer
@@ -192,6 +195,12 @@ class PretrainedGpt(Pretrained):
         """
         config = {**asdict(model.config), "pooling": "last", **(settings or {})}
         return cls("gpt", model.eval(), tokenizer, config=config, lineage=lineage)
+
+    @cached_property
+    def _cutting(self) -> str:
+        """The hash of how texts are cut, without what a saved file says stands around them."""
+        parts = json.loads(self.tokenizer.as_json())
+        return fingerprint({**parts, "post_processor": None})
 
     @property
     def _start(self) -> list[int]:
