@@ -286,17 +286,6 @@ def test_a_longer_run_is_compared_with_what_it_was(start, tmp_path, tiny, monkey
     assert start(tmp_path, **longer)[2]["best_step"] == 8
 
 
-def test_another_seed_would_hold_out_what_was_trained_on(start, tmp_path):
-    start(tmp_path / "run")
-    why = r"seed: 5 -> 6 \(with another, text is held out that was trained on\); go on with the old"
-    with pytest.raises(SettingsError, match=rf"{why} ones, or choose another folder"):
-        start(tmp_path / "run", seed=6, allow_drift=("seed",))
-    assert start(tmp_path / "run")[2]["drift"] == []
-    start(tmp_path / "none", held_out=False)
-    _, _, report = start(tmp_path / "none", held_out=False, seed=6, allow_drift=("seed",))
-    assert report["drift"] == [{"seed": ["5", "6"]}]
-
-
 def test_a_damaged_checkpoint_costs_its_steps_only(start, tmp_path):
     whole, *_ = start(tmp_path / "whole")
     with pytest.raises(Killed):

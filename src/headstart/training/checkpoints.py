@@ -53,11 +53,7 @@ class Checkpoint:
 
 
 def open_run(
-    folder: Path,
-    description: Mapping[str, Any],
-    *,
-    allowed: Collection[str] | None = None,
-    never: Mapping[str, str] | None = None,
+    folder: Path, description: Mapping[str, Any], *, allowed: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
     """Make a run's folder, or check that it holds the same run; clear what a killed process left.
 
@@ -66,7 +62,6 @@ def open_run(
         description: What makes the run what it is, in sections; values are plain.
         allowed: What may differ from the run that is there, such as `budget.steps`; None if such a
             run is never changed.
-        never: What may not differ even if it is allowed, and why.
 
     Returns:
         What was changed on the way so far: of each change the settings, old and new.
@@ -92,13 +87,9 @@ def open_run(
         for name in dict.fromkeys((*before, *now))
         if _told(before, name) != _told(now, name)
     }
-    whys = {name: f" ({why})" for name, why in (never or {}).items() if name in changed}
-    if others := [name for name in changed if name in whys or name not in (allowed or ())]:
-        changes = "; ".join(
-            f"{name}: {' -> '.join(changed[name])}{whys.get(name, '')}" for name in others
-        )
-        forced = allowed is not None and not whys
-        force = f", allow the change (--allow-drift {others[0]})" if forced else ""
+    if others := [name for name in changed if name not in (allowed or ())]:
+        changes = "; ".join(f"{name}: {' -> '.join(changed[name])}" for name in others)
+        force = "" if allowed is None else f", allow the change (--allow-drift {others[0]})"
         raise SettingsError(
             f"{folder}: holds a run with other settings: {changes}; "
             f"go on with the old ones{force}, or choose another folder"

@@ -46,7 +46,6 @@ _NOT_THE_RUN = (
     *("validate_every", "save_every", "save_minutes", "keep", "track"),
     *("skip_bad_batches", "allow_drift"),  # who stopped on one may go on without it
 )
-_HOLDS_OUT = {"seed": "with another, text is held out that was trained on"}
 
 
 class Objective(Protocol[Batch]):
@@ -170,8 +169,7 @@ def run(
         description: What progress calls the work.
 
     Raises:
-        SettingsError: `folder` holds a run of other settings or another identity; or of another
-            seed, which is never allowed where text is held out.
+        SettingsError: `folder` holds a run of other settings or another identity.
         FormatError: `folder` holds checkpoints, and none is whole or fits the model.
         LockedError: Another process is at work in `folder`.
         InterruptedRunError: SIGTERM or Ctrl-C came; the same call goes on where this one stopped.
@@ -192,8 +190,7 @@ def run(
             stack.enter_context(folder_lock(folder, note=progress.note))
             same = {name: v for name, v in asdict(settings).items() if name not in _NOT_THE_RUN}
             about = {"identity": dict(identity or {}), "settings": same}
-            never = {} if objective.validated_on() is None else _HOLDS_OUT
-            drift = checkpoints.open_run(folder, about, allowed=settings.allow_drift, never=never)
+            drift = checkpoints.open_run(folder, about, allowed=settings.allow_drift)
         state = _Run(model, objective, settings, folder, progress)
         state.resume(drift)
         state.check_disk()
@@ -338,7 +335,8 @@ class _Run(Generic[Batch]):
         if self.place.validated_on not in (None, now_on):
             self.place.others = len(self.place.curve)
             self.progress.note(
-                "validations are on other text now: the best is one of those to come"
+                "validations are on other text now, which steps before may have been trained on: "
+                "the best is one of those to come"
             )
         self.place.validated_on = now_on
 
