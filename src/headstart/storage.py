@@ -180,10 +180,8 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
         StorageError: The disk refuses.
     """
     target = Path(target).absolute()
-    if overwrite and target.is_symlink():
-        target = Path(
-            os.path.realpath(target)
-        )  # what a link leads to is replaced, and not the link
+    if overwrite and target.is_symlink():  # what it leads to is replaced, and not the link
+        target = target.resolve()
     check = _check_ours if overwrite else check_new
     check(target)
     with disk_errors(target, needed=needed), _beside(target) as folder:
