@@ -12,10 +12,15 @@ import torch
 torch.set_num_threads(1)  # two threads on a busy machine make a tiny test a hundred times slower
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for the processes that tests start
 
-if threading.current_thread() is threading.main_thread() and (
-    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-):  # a shell's background job is deaf to Ctrl-C, and so would be the commands that are tested
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+if threading.current_thread() is threading.main_thread():
+    # A shell's background job is deaf to Ctrl-C, and what nohup starts to a terminal that closes;
+    # so would be the commands that are tested.
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
 
 FORKED_HAVE = [  # imported once, and not by each child
     "headstart.compare.cells",

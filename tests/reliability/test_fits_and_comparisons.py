@@ -17,7 +17,7 @@ from benchmarks import soak
 from headstart.compare.study import compare
 from headstart.storage import check_manifest, file_sha256, read_json
 from headstart.training.loop import train
-from headstart.transfer import fitting, tag_training
+from headstart.transfer import neural, tag_pipelines, tag_training, text_pipelines
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import Scratch, Training
 from headstart.transfer.task import Task
@@ -78,7 +78,7 @@ def die_at_step(number):
                 die()
             yield step
 
-    fitting.train = tag_training.train = dying
+    neural.train = dying
 
 
 def die_at_call(owner, name, *, number=2, after=False):
@@ -98,8 +98,8 @@ def die_at_call(owner, name, *, number=2, after=False):
 
 
 LOOKS = {  # what looks at the validation part, and what that needs
-    "classification": ((Task, "validate"), (fitting, "pipeline_scores")),
-    "tagging": ((tag_training, "validate"), (tag_training, "inference_batches")),
+    "classification": ((Task, "validate"), (text_pipelines, "pipeline_scores")),
+    "tagging": ((tag_pipelines, "validate"), (tag_training, "inference_batches")),
 }
 POSITIONS = {
     "the first step": lambda task: die_at_step(13),
