@@ -34,6 +34,8 @@ def vectors(draw):
 )
 @given(pair=vectors())
 @example(pair=(["0"], np.full((1, 2), np.frombuffer(b"0#=Z", "<f4")[0])))  # floats like text
+@example(pair=(["0"], np.full((1, 2), np.frombuffer(b".\n\xf1J", "<f4")[0])))
+@example(pair=(["0"], np.full((1, 2), np.frombuffer(b"5\n\xf1J", "<f4")[0])))
 def test_what_is_written_is_read_back_bit_for_bit(pair, tmp_path):
     words, matrix = pair
     for kind, write in WRITERS.items():

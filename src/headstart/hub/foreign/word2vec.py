@@ -3,6 +3,7 @@
 Written by Mikolov's program (2013), gensim and many others; fastText's `.vec` is the text one.
 """
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ from headstart.storage import new_file
 
 _HEADER = re.compile(rb"(\d{1,15}) (\d{1,15}) *(?:\r?\n|\Z)")
 _DECIMAL = re.compile(rb" [-+]?([\d.]+(e[-+]?\d+)?|nan|inf)(?=[ \r]|\Z)", re.IGNORECASE)
-_NOT_ASCII = bytes(range(128, 256))
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r")) + b"\x7f"
 
 
@@ -60,8 +60,8 @@ def is_binary(head: bytes, header: Header) -> bool:
     """Tell raw floats from decimals by what follows the header.
 
     A first line with all its numbers is text. Otherwise it may be damaged text, which still has a
-    field that is a number, and after its first word neither control characters nor bytes beyond
-    ASCII.
+    field that is a number, and after its first word no control characters, no bytes beyond ASCII in
+    the line, and none that are not UTF-8 in the next.
     """
     line, _, _ = head[header.size :].partition(b"\n")
     if count_numbers(line) >= header.dim:
@@ -71,9 +71,11 @@ def is_binary(head: bytes, header: Header) -> bool:
     start = head.find(b" ", header.size) + 1
     numbers = head[start : start + 4 * header.dim]
     before_end, _, _ = numbers.partition(b"\n")
-    return numbers != numbers.translate(None, _CONTROL) or before_end != before_end.translate(
-        None, _NOT_ASCII
-    )
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(numbers)  # a letter may be cut at its end
+    except UnicodeDecodeError:
+        return True
+    return numbers != numbers.translate(None, _CONTROL) or not before_end.isascii()
 
 
 def read_text(
