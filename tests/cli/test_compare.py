@@ -49,8 +49,8 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
     head, scratch, glove, _, *rest = out.splitlines()
     assert code == 0
     assert head.split() == ["method", "50", "labels", "1,000", "labels"]
-    assert " ".join(scratch.split()) == "scratch 0.500 [0.450, 0.550] 0.800 [0.790, 0.810]"
-    assert " ".join(glove.split()) == "glove:frozen 0.750 [0.600, 0.800]"
+    assert " ".join(scratch.split()) == "scratch 0.500 [.45, .55] 0.800 [.79, .81]"
+    assert " ".join(glove.split()) == "glove:frozen 0.750 [.60, .80]"
     assert rest == [
         "glove:frozen needs 4 times fewer labels than scratch.",
         "All 2 test rows are clean.",

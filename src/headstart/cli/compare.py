@@ -226,10 +226,15 @@ def _by_method(
     budgets = sorted({row["labels"] for row in (*rows, *left_out)})
     scores = {(row["method"], row["labels"]): "left out" for row in left_out}
     scores |= {
-        (row["method"], row["labels"]): f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        (row["method"], row["labels"]): f"{row['mean']:.3f} {_short(row['low'], row['high'])}"
         for row in rows
     }
     return [
         {"method": method, **{f"{n:,} {what}": scores.get((method, n), "") for n in budgets}}
         for method in dict.fromkeys((*names, *(method for method, _ in scores)))
     ]
+
+
+def _short(low: float, high: float) -> str:
+    """Return an interval as `[.85, .90]`: six beside one another shall fit on a screen."""
+    return f"[{', '.join(f'{end:.2f}'.removeprefix('0') for end in (low, high))}]"
