@@ -6,23 +6,19 @@ looks, or more care than another. Shapes: B batch, T tokens.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
-from headstart.models.interface import device_of, evaluating
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.tasks.pairs import combined
 from headstart.tasks.targets import Scores
-from headstart.training.loop import streams_restored
 from headstart.transfer.features import pooled_features, quick_reading
 from headstart.transfer.fitted import ConstantModel, Fitted, LinearModel, tfidf_vectorizer
 from headstart.transfer.methods import (
@@ -36,7 +32,7 @@ from headstart.transfer.methods import (
     TfIdf,
     name_of,
 )
-from headstart.transfer.neural import Start, fit_neural
+from headstart.transfer.neural import Start, fit_neural, undisturbed
 from headstart.transfer.stopping import Validation
 from headstart.transfer.task import Fit, Task, coverage
 from headstart.transfer.text_pipelines import ContextualStart, VectorsStart
@@ -84,9 +80,7 @@ def _fit_neural(
     task: Task,
     progress: Progress,
 ) -> TextFit:
-    device = torch.device("cpu") if encoder is None else device_of(encoder.model)
-    as_it_was = nullcontext() if encoder is None else evaluating(encoder.model)
-    with streams_restored(device), as_it_was:
+    with undisturbed(encoder):
         start = _start_of(method, encoder, task, progress)
         return fit_neural(start, progress, of="labels")
 

@@ -8,6 +8,7 @@ tagged sentences in `tag_pipelines`, `tag_whole_models` and `tagging`.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -15,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
+from headstart.models.interface import device_of, evaluating
 from headstart.progress import Progress
 from headstart.tokenize.batches import Rows, endless_batches
-from headstart.training.loop import train
+from headstart.training.loop import streams_restored, train
 from headstart.training.schedules import warm_up, warm_up_then_decay
 from headstart.transfer.methods import Training
 from headstart.transfer.stopping import (
@@ -117,10 +120,21 @@ class Start(ABC, Generic[Job, Model, Found]):
         return proof
 
 
+@contextmanager
+def undisturbed(encoder: Pretrained | None) -> Iterator[None]:
+    """Give torch's global streams, and an encoder's mode, back as they were."""
+    if encoder is None:
+        with streams_restored(torch.device("cpu")):
+            yield
+        return
+    with streams_restored(device_of(encoder.model)), evaluating(encoder.model):
+        yield
+
+
 def fit_neural(start: Start[Job, Model, Found], progress: Progress, *, of: str) -> Fit[Any, Found]:
     """Find the number of steps, and train on all examples.
 
-    It draws from torch's global stream, which is the caller's to give back as it was.
+    It draws from torch's global stream, as making a start may: see `undisturbed`.
 
     Args:
         start: What is trained.

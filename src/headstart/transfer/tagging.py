@@ -6,7 +6,6 @@ the loss), then the model is fitted anew to all of them. Shapes: N words, D widt
 
 import math
 from collections import Counter, defaultdict
-from contextlib import nullcontext
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
-from headstart.models.interface import device_of, evaluating
 from headstart.models.word_vectors import WordVectors
 from headstart.progress import SILENT, Progress
 from headstart.seeds import derive
@@ -27,7 +25,6 @@ from headstart.tasks.crf import Independent
 from headstart.tasks.heads import classification_head
 from headstart.tasks.taggers import HeadTagger, decoder_of
 from headstart.tokenize.batches import Rows
-from headstart.training.loop import streams_restored
 from headstart.training.optimizers import adamw
 from headstart.transfer.features import quick_reading
 from headstart.transfer.fitted_taggers import FrequentTags, HeadOnStates, word_states
@@ -45,7 +42,7 @@ from headstart.transfer.methods import (
     name_of,
     with_defaults,
 )
-from headstart.transfer.neural import Start, fit_neural
+from headstart.transfer.neural import Start, fit_neural, undisturbed
 from headstart.transfer.tag_pipelines import ContextualStart, VectorsStart
 from headstart.transfer.tag_probe import probe
 from headstart.transfer.tag_task import Sentences, TagTask, replaces_embedding, word_coverage
@@ -103,9 +100,7 @@ def fit_tagger(
             raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
     elif isinstance(method, Probe):
         return _fit_probe(method, encoder, task, progress)
-    device = torch.device("cpu") if encoder is None else device_of(encoder.model)
-    as_it_was = nullcontext() if encoder is None else evaluating(encoder.model)
-    with streams_restored(device), as_it_was:
+    with undisturbed(encoder):
         start = _start_of(method, encoder, task, progress)
         return fit_neural(start, progress, of="sentences")
 
