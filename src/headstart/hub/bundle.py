@@ -230,14 +230,46 @@ class Pretrained:
         """Return the tokenizer's ids of texts, or of what has ids already, these."""
         return texts if isinstance(texts, Encoded) else self.tokenizer.encode_batch(texts)
 
+    @property
+    def frame(self) -> Frame:
+        """The ids that stand around a text, and between the two of a pair."""
+        return Frame(before=(), between=(), after=())
+
+    @property
+    def _positions(self) -> int | None:
+        """The most ids that the model reads at once; None if there is no limit."""
+        return None
+
+    @property
+    def _segments(self) -> bool:
+        """Whether the model is to know which text of a pair a token belongs to."""
+        return False
+
+    def room(self, max_tokens: int) -> int:
+        """Return how many ids of a text itself are read of `max_tokens`.
+
+        Raises:
+            SettingsError: None are.
+        """
+        around = len(self.frame.before) + len(self.frame.after)
+        if max_tokens <= around:
+            raise SettingsError(f"max_tokens must be above {around}, got {max_tokens}")
+        return min(max_tokens, self._positions or max_tokens) - around
+
     def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
-        """Return texts as the encoder reads them, and how many were cut.
+        """Return texts as the encoder reads them, in its frame, and how many were cut to fit.
 
         Args:
             texts: The texts, or what `ids` returned of them.
-            max_tokens: Ids of a text, special tokens included; what comes after them is cut.
+            max_tokens: Ids of a text, special tokens included, or words of ELMo; never more than
+                the model's positions.
+
+        Raises:
+            SettingsError: There is no room for a text.
         """
-        return self.ids(texts).truncate(max_tokens)
+        encoded, cut = self.ids(texts).truncate(self.room(max_tokens))
+        before, after = self.frame.before, self.frame.after
+        return (encoded.surround(before, after) if before or after else encoded), cut
 
     def pair_inputs(
         self, texts: Sequence[str] | Encoded, max_tokens: int, *, both_orders: bool
@@ -252,9 +284,11 @@ class Pretrained:
         Raises:
             SettingsError: There is no room for a pair.
         """
-        nothing = Frame(before=(), between=(), after=())
-        encoded = self.ids(texts)
-        return join_pairs(encoded, nothing, max_tokens, both_orders=both_orders)
+        most = min(max_tokens, self._positions or max_tokens)
+        segments = self._segments
+        return join_pairs(
+            self.ids(texts), self.frame, most, both_orders=both_orders, segments=segments
+        )
 
 
 class PretrainedWordVectors(Pretrained):

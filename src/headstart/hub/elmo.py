@@ -88,15 +88,6 @@ class PretrainedElmo(Pretrained):
         ids = words_to_characters(words).astype(np.int32)[numbers]
         return Encoded(ids, offsets_of(lengths))
 
-    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
-        """Return the characters of texts' words, and how many texts were cut.
-
-        Args:
-            texts: The texts, or what `ids` returned of them.
-            max_tokens: Words of a text; what comes after them is cut.
-        """
-        return self.ids(texts).truncate(max_tokens)
-
     def word_states(
         self,
         sentences: Sequence[Sequence[str]],

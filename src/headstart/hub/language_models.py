@@ -31,7 +31,7 @@ from headstart.models.gpt import Gpt, Sampling, generate
 from headstart.models.interface import evaluating
 from headstart.storage import fingerprint
 from headstart.tokenize.batches import Encoded, inference_batches, pad
-from headstart.tokenize.pairs import Frame, join_pairs
+from headstart.tokenize.pairs import Frame
 from headstart.tokenize.subwords import MASK, SubwordTokenizer
 
 _BATCH_TOKENS = 4096
@@ -78,40 +78,18 @@ class PretrainedBert(Pretrained):
         config = {**asdict(model.config), "family": family, "pooling": pooling, **(settings or {})}
         return cls("bert", model.eval(), tokenizer, config=config, lineage=lineage)
 
-    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
-        """Return `[CLS] text [SEP]` for every text, and how many were cut to fit.
+    @property
+    def frame(self) -> Frame:
+        """`[CLS]` and `[SEP]`; between two texts RoBERTa has two, or what its file says."""
+        return _pair_frame(self.tokenizer, self.config)
 
-        Args:
-            texts: The texts, or what `ids` returned of them.
-            max_tokens: Ids of a text, special tokens included; never more than the model's
-                positions.
+    @property
+    def _positions(self) -> int:
+        return self.model.config.positions
 
-        Raises:
-            SettingsError: There is no room for a text.
-        """
-        room = _room(max_tokens, self.model.config.positions, around=2)
-        cls, sep = _frame(self.tokenizer)
-        encoded, cut = self.ids(texts).truncate(room)
-        return encoded.surround([cls], [sep]), cut
-
-    def pair_inputs(
-        self, texts: Sequence[str] | Encoded, max_tokens: int, *, both_orders: bool
-    ) -> tuple[Encoded, int]:
-        """Return `[CLS] first [SEP] second [SEP]` for every pair, and how many were cut to fit.
-
-        RoBERTa has two separators between the texts, and some have what their tokenizer says. What
-        `max_tokens` and `both_orders` mean is told at `Pretrained.pair_inputs`.
-
-        Raises:
-            SettingsError: There is no room for a pair.
-        """
-        return join_pairs(
-            self.ids(texts),
-            _pair_frame(self.tokenizer, self.config),
-            min(max_tokens, self.model.config.positions),
-            both_orders=both_orders,
-            segments=_has_segments(self.model, self.config),
-        )
+    @property
+    def _segments(self) -> bool:
+        return _has_segments(self.model, self.config)
 
     def fill_mask(self, text: str, top: int = 5) -> list[tuple[str, float]]:
         """Return the likeliest word pieces at the mask, with their probabilities.
@@ -207,48 +185,23 @@ class PretrainedGpt(Pretrained):
         end = self.tokenizer.specials.end
         return [] if end is None else [end]
 
-    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
-        """Return every text after the token that ends the one before, and how many were cut.
-
-        GPT-1 has no such token. An empty text without it is one token of padding.
-
-        Args:
-            texts: The texts, or what `ids` returned of them.
-            max_tokens: Ids of a text, special tokens included; never more than the model's
-                positions.
-
-        Raises:
-            SettingsError: There is no room for a text.
-        """
-        room = _room(max_tokens, self.model.config.positions, around=len(self._start))
-        encoded, cut = self.ids(texts).truncate(room)
-        if self._start:
-            return encoded.surround(self._start, []), cut
-        if not encoded.lengths.all():
-            blank = openai_gpt.padding_id(self.tokenizer.specials) or 0
-            encoded = Encoded.from_lists(
-                [encoded[row].tolist() or [blank] for row in range(len(encoded))]
-            )
-        return encoded, cut
-
-    def pair_inputs(
-        self, texts: Sequence[str] | Encoded, max_tokens: int, *, both_orders: bool
-    ) -> tuple[Encoded, int]:
-        """Return every pair with the token that ends a text before each, and how many were cut.
-
-        GPT-1 has no such token, and one of padding between the texts. What `max_tokens` and
-        `both_orders` mean is told at `Pretrained.pair_inputs`.
-
-        Raises:
-            SettingsError: There is no room for a pair.
-        """
+    @property
+    def frame(self) -> Frame:
+        """The token that ends a text, before each; GPT-1 has none, and padding between a pair's."""
         between = self._start or [openai_gpt.padding_id(self.tokenizer.specials) or 0]
-        return join_pairs(
-            self.ids(texts),
-            Frame(before=self._start, between=between, after=()),
-            min(max_tokens, self.model.config.positions),
-            both_orders=both_orders,
-        )
+        return Frame(before=self._start, between=between, after=())
+
+    @property
+    def _positions(self) -> int:
+        return self.model.config.positions
+
+    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
+        """Return texts in their frame, as `Pretrained.inputs`; an empty one of GPT-1 is padding."""
+        encoded, cut = super().inputs(texts, max_tokens)
+        if not encoded.lengths.all():
+            ids = [encoded[row].tolist() or self.frame.between for row in range(len(encoded))]
+            encoded = Encoded.from_lists(ids)
+        return encoded, cut
 
     def generate(
         self,
@@ -535,12 +488,6 @@ def _texts(what: str, given: str | Sequence[str]) -> list[str]:
     except UnicodeEncodeError:
         raise SettingsError(f"{what} holds half of a surrogate pair; mend or drop it") from None
     return texts
-
-
-def _room(max_tokens: int, positions: int, *, around: int) -> int:
-    if max_tokens <= around:
-        raise SettingsError(f"max_tokens must be above {around}, got {max_tokens}")
-    return min(max_tokens, positions) - around
 
 
 def _piece(tokenizer: SubwordTokenizer, identity: int) -> str:

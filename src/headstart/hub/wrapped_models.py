@@ -1,11 +1,10 @@
 """Encoders of `transformers` that headstart has no class for, used like any other."""
 
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.errors import FormatError, SettingsError
+from headstart.errors import FormatError
 from headstart.hub.bundle import (
     CONFIG,
     FORMAT,
@@ -24,8 +23,7 @@ from headstart.hub.foreign.published_tokenizers import (
 from headstart.hub.foreign.trial import try_transformers_tokenizer
 from headstart.hub.foreign.wrapped import TransformersEncoder, import_transformers, quiet
 from headstart.storage import new_folder, numbered_disk_errors, read_json, write_json, write_text
-from headstart.tokenize.batches import Encoded
-from headstart.tokenize.pairs import Frame, join_pairs
+from headstart.tokenize.pairs import Frame
 from headstart.tokenize.subwords import SubwordTokenizer
 
 
@@ -45,43 +43,15 @@ class PretrainedTransformer(Pretrained):
     def _segments(self) -> bool:
         return self.model.takes_segments and self.config.get("pair_segments", True)
 
-    def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
-        """Return texts with the special tokens around them, and how many were cut to fit.
+    @property
+    def frame(self) -> Frame:
+        """The special tokens around a text, and between the two of a pair."""
+        return Frame(**{name: self.config[name] for name in ("before", "between", "after")})
 
-        Args:
-            texts: The texts, or what `ids` returned of them.
-            max_tokens: Ids of a text, special tokens included; never more than the model's
-                positions.
-
-        Raises:
-            SettingsError: There is no room for a text.
-        """
-        before, after = self.config["before"], self.config["after"]
-        around = len(before) + len(after)
-        if max_tokens <= around:
-            raise SettingsError(f"max_tokens must be above {around}, got {max_tokens}")
-        room = min(max_tokens, self.config["positions"] or max_tokens) - around
-        encoded, cut = self.ids(texts).truncate(room)
-        return encoded.surround(before, after), cut
-
-    def pair_inputs(
-        self, texts: Sequence[str] | Encoded, max_tokens: int, *, both_orders: bool
-    ) -> tuple[Encoded, int]:
-        """Return pairs with the special tokens around and between the texts, and how many were cut.
-
-        What `max_tokens` and `both_orders` mean is told at `Pretrained.pair_inputs`.
-
-        Raises:
-            SettingsError: There is no room for a pair.
-        """
-        frame = Frame(**{name: self.config[name] for name in ("before", "between", "after")})
-        return join_pairs(
-            self.ids(texts),
-            frame,
-            min(max_tokens, self.config["positions"] or max_tokens),
-            both_orders=both_orders,
-            segments=self._segments,
-        )
+    @property
+    def _positions(self) -> int | None:
+        positions: int | None = self.config["positions"]
+        return positions
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the folder, whole or not at all; `transformers` reads it, too.
@@ -93,7 +63,6 @@ class PretrainedTransformer(Pretrained):
         folder = Path(folder)
         transformers = import_transformers(f"saving {self.name}")
         transformer: Any = self.model.transformer
-        frame = {name: self.config[name] for name in ("before", "between", "after")}
         settings = tokenizer_settings(
             self.tokenizer,
             max_tokens=self.config["positions"] or 1 << 30,
@@ -106,7 +75,7 @@ class PretrainedTransformer(Pretrained):
             about = {"format": FORMAT, **self.about()}
             write_json(new / CONFIG, {**read_json(new / CONFIG), OURS: about})
             segments = self.config.get("pair_segments", True)
-            Framed(self.tokenizer, **frame, segments=segments).save(new / TOKENIZER)
+            Framed(self.tokenizer, **vars(self.frame), segments=segments).save(new / TOKENIZER)
             write_json(new / TOKENIZER_CONFIG, settings)
             write_text(new / "README.md", self.card(folder.name))
         return folder

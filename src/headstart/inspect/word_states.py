@@ -86,7 +86,7 @@ def occurrence_vectors(
         SettingsError: There is no such layer, or a word alone is too long for the model.
     """
     fitting, encoded = _fit(encoder, occurrences)
-    before = _tokens_before(encoder, fitting[:1])
+    before = len(encoder.frame.before)
     own = [[before + token for token in tokens] for tokens in _own_tokens(encoder, fitting)]
     found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(fitting)
     with (
@@ -145,15 +145,3 @@ def _own_tokens(encoder: Pretrained, occurrences: Sequence[Occurrence]) -> list[
     return [
         overlapping(its, each.start, each.end) for its, each in zip(spans, occurrences, strict=True)
     ]
-
-
-def _tokens_before(encoder: Pretrained, occurrences: Sequence[Occurrence]) -> int:
-    """Return how many special tokens the encoder puts before a text."""
-    texts = [each.sentence for each in occurrences]
-    plain = encoder.tokenizer.encode_batch(texts)[0].tolist()
-    framed = encoder.inputs(texts, _WHOLE)[0][0]
-    if len(framed) == len(plain):  # of ELMo these are characters
-        return 0
-    numbers = framed.tolist()
-    places = range(len(numbers) - len(plain) + 1)
-    return next(at for at in places if numbers[at : at + len(plain)] == plain)

@@ -30,7 +30,7 @@ def padded_lengths(texts: Encoded, *, sides: int) -> Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """The ids that stand around and between the two texts of a pair."""
+    """The ids that stand around a text, and between the two of a pair."""
 
     before: Sequence[int]
     between: Sequence[int]

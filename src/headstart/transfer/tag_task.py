@@ -24,7 +24,6 @@ from headstart.tokenize.words import WordTokenizer
 from headstart.transfer.token_states import reads_in_context
 
 Sentences = Sequence[Sequence[str]]
-_PROBED = "a"  # a text that every tokenizer has pieces for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,17 +112,13 @@ def window_inputs(encoder: Pretrained, sentences: Sentences, max_tokens: int) ->
     tokenizer = encoder.tokenizer
     if not isinstance(tokenizer, SubwordTokenizer):
         raise TypeError("a whole model reads pieces of words")
-    own = tokenizer.encode_batch([_PROBED])[0].tolist()
-    framed = encoder.inputs([_PROBED], 1 << 20)[0][0].tolist()
-    at = next(at for at in range(len(framed)) if framed[at : at + len(own)] == own)
-    before, after = framed[:at], framed[at + len(own) :]
-    longest = encoder.inputs([f"{_PROBED} " * max_tokens], max_tokens)[0]
+    frame = encoder.frame
     return read_windows(
         tokenizer,
         sentences,
-        room=len(longest[0]) - len(before) - len(after),
-        before=before,
-        after=after,
+        room=encoder.room(max_tokens),
+        before=frame.before,
+        after=frame.after,
         causal=is_causal(encoder.model),
     )
 
