@@ -162,21 +162,22 @@ class Pretrained:
         return f"{self.kind} {self.model.width}d {self.fingerprint}"
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the folder, whole or not at all.
+        """Write the folder, whole or not at all; one of BERT or GPT is read by `transformers`, too.
 
         Raises:
+            SettingsError: The sizes are of no GPT of `transformers`.
             ExistsError: It exists and `overwrite` is false.
             StorageError: The disk refuses.
         """
         folder = Path(folder)
+        about, readme = self.about(), self.card(folder.name)
         return write_folder(
-            folder,
-            tensors=self.tensors(),
-            tokenizer=self.tokenizer,
-            config=self.about(),
-            readme=self.card(folder.name),
-            overwrite=overwrite,
+            folder, **self._parts(), config=about, readme=readme, overwrite=overwrite
         )
+
+    def _parts(self) -> dict[str, Any]:
+        """Return what `write_folder` takes, apart from what every encoder says of itself."""
+        return {"tensors": self.tensors(), "tokenizer": self.tokenizer}
 
     def about(self) -> dict[str, Any]:
         """Return what a folder says of it besides the weights."""

@@ -24,7 +24,6 @@ from headstart.hub.bundle import (
     WEIGHTS,
     Pretrained,
     Tokenizer,
-    write_folder,
 )
 from headstart.hub.cards import card
 from headstart.hub.translation_report import render_translation_report
@@ -234,26 +233,11 @@ class PretrainedCove(Pretrained):
         facts |= {CURVE: None, TRANSLATIONS: None}
         return card(title, what, facts, f"encoder = hs.load({title!r})")
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the folder, whole or not at all.
-
-        Raises:
-            ExistsError: It exists and `overwrite` is false.
-            StorageError: The disk refuses.
-        """
-        folder = Path(folder)
+    def _parts(self) -> dict[str, Any]:
         files = {} if self.target is None else {TARGET: self.target.as_json()}
         if self.lineage.get(CURVE):
             files[_REPORT] = render_translation_report(self.name, self.config, self.lineage)
-        return write_folder(
-            folder,
-            tensors=self.tensors(),
-            tokenizer=self.tokenizer,
-            config=self.about(),
-            readme=self.card(folder.name),
-            overwrite=overwrite,
-            files=files,
-        )
+        return {**super()._parts(), "files": files}
 
 
 def _check_shapes(folder: Path, sizes: CoveConfig, tensors: Mapping[str, Tensor]) -> None:

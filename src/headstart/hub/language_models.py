@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from headstart.data.in_memory import as_text, as_texts
 from headstart.errors import FormatError, SettingsError
-from headstart.hub.bundle import Pretrained, write_folder
+from headstart.hub.bundle import Pretrained
 from headstart.hub.foreign import bert, openai_gpt
 from headstart.hub.foreign.published_tokenizers import (
     TOKENIZER_CONFIG,
@@ -131,17 +130,8 @@ class PretrainedBert(Pretrained):
         names = [_piece(self.tokenizer, identity) for identity in best.indices.tolist()]
         return list(zip(names, chances, strict=True))
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the folder, whole or not at all; `transformers` reads it, too.
-
-        Raises:
-            ExistsError: It exists and `overwrite` is false.
-            StorageError: The disk refuses.
-        """
-        config, tensors = bert.to_transformers(
-            self.model, specials=self.tokenizer.specials, family=self.config["family"]
-        )
-        return _save(self, Path(folder), config, tensors, overwrite=overwrite)
+    def _parts(self) -> dict[str, Any]:
+        return _portable(self)
 
 
 class PretrainedGpt(Pretrained):
@@ -307,16 +297,8 @@ class PretrainedGpt(Pretrained):
             raise SettingsError("these texts hold no token to predict")
         return math.exp(total / count)
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the folder, whole or not at all; `transformers` reads it, too.
-
-        Raises:
-            SettingsError: The sizes are of no model of `transformers`.
-            ExistsError: The folder exists and `overwrite` is false.
-            StorageError: The disk refuses.
-        """
-        config, tensors = openai_gpt.to_transformers(self.model, specials=self.tokenizer.specials)
-        return _save(self, Path(folder), config, tensors, overwrite=overwrite)
+    def _parts(self) -> dict[str, Any]:
+        return _portable(self)
 
 
 def portable_tokenizer(
@@ -417,25 +399,12 @@ def classifier_from_transformers(
     return model, classifier
 
 
-def _save(
-    encoder: PretrainedBert | PretrainedGpt,
-    folder: Path,
-    config: Mapping[str, Any],
-    tensors: Mapping[str, Tensor],
-    *,
-    overwrite: bool,
-) -> Path:
+def _portable(encoder: PretrainedBert | PretrainedGpt) -> dict[str, Any]:
+    """Return what `write_folder` takes to save an encoder so that `transformers` reads it, too."""
+    family = encoder.config.get("family", "bert")
+    config, tensors = to_transformers(encoder.model, encoder.tokenizer, family=family)
     tokenizer, files = portable_tokenizer(encoder.model, encoder.tokenizer, config=encoder.config)
-    return write_folder(
-        folder,
-        tensors=tensors,
-        tokenizer=tokenizer,
-        config=encoder.about(),
-        readme=encoder.card(folder.name),
-        overwrite=overwrite,
-        transformers=config,
-        files=files,
-    )
+    return {"tensors": tensors, "tokenizer": tokenizer, "transformers": config, "files": files}
 
 
 def _frame(tokenizer: SubwordTokenizer) -> tuple[int, int]:
