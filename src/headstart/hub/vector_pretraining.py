@@ -12,7 +12,7 @@ from headstart.data.corpora import Corpus
 from headstart.devices import available_cores
 from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained, Tokenizer, load_tokenizer
-from headstart.hub.foreign.trial import try_tokenizer
+from headstart.hub.foreign.trial import try_reading
 from headstart.hub.kinds import KINDS
 from headstart.hub.pretraining import Plan, settings_of
 from headstart.models.word_vectors import WordVectors
@@ -128,7 +128,7 @@ def _make_tokenizer(
             progress=progress,
         )
     if Path(kind).is_file():
-        try_tokenizer(Path(kind))
+        try_reading("tokenizer", Path(kind))
         return load_tokenizer(Path(kind))
     raise SettingsError(
         f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, not {kind!r}"

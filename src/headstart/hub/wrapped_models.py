@@ -20,7 +20,7 @@ from headstart.hub.foreign.published_tokenizers import (
     read_published,
     tokenizer_settings,
 )
-from headstart.hub.foreign.trial import try_transformers_tokenizer
+from headstart.hub.foreign.trial import try_reading
 from headstart.hub.foreign.wrapped import TransformersEncoder, import_transformers, quiet
 from headstart.storage import new_folder, numbered_disk_errors, read_json, write_json, write_text
 from headstart.tokenize.pairs import Frame
@@ -117,7 +117,7 @@ def _made_by_transformers(folder: Path, rows: int) -> tuple[Any, str]:
         FormatError: It knows special tokens only, as where the file of its pieces is missing.
     """
     transformers = import_transformers(f"{folder}: its tokenizer")
-    try_transformers_tokenizer(folder)
+    try_reading("transformers", folder)
     with quiet(transformers):
         try:
             made = transformers.AutoTokenizer.from_pretrained(

@@ -15,7 +15,7 @@ from tests.reliability.malformed import tokenizer_json
 
 from headstart.errors import FormatError
 from headstart.hub.foreign import trial
-from headstart.hub.foreign.trial import try_hdf5, try_pickle, try_pieces, try_tokenizer
+from headstart.hub.foreign.trial import try_reading
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def pickled(tmp_path):
 
 
 def test_good_files_are_let_through(tokenizer, weights, pieces):
-    try_tokenizer(tokenizer)
-    try_hdf5(weights, {"a/b": (2, 3)})
-    try_pieces(pieces, "bert")
+    try_reading("tokenizer", tokenizer)
+    try_reading("hdf5", weights, shapes={"a/b": (2, 3)})
+    try_reading("pieces", pieces, model_type="bert")
 
 
 def seen_by_the_child(kind, path, **about):
@@ -77,12 +77,12 @@ def test_the_child_reads_what_this_process_would(tokenizer, weights, pieces, pic
 
 
 def test_what_errs_in_an_orderly_way_is_left_to_this_process(tmp_path, weights):
-    try_tokenizer(tmp_path / "gone.json")
+    try_reading("tokenizer", tmp_path / "gone.json")
     (tmp_path / "bad.json").write_bytes(tokenizer_json(model=None))
-    try_tokenizer(tmp_path / "bad.json")
-    try_hdf5(weights, {"gone": (1,), "a": (2, 3)})
+    try_reading("tokenizer", tmp_path / "bad.json")
+    try_reading("hdf5", weights, shapes={"gone": (1,), "a": (2, 3)})
     (tmp_path / "vocab.txt").write_text("no\npieces")
-    try_pieces(tmp_path / "vocab.txt", "bert")
+    try_reading("pieces", tmp_path / "vocab.txt", model_type="bert")
 
 
 def test_a_panic_is_told_by_this_process_alone(tmp_path, capfd):
@@ -90,16 +90,16 @@ def test_a_panic_is_told_by_this_process_alone(tmp_path, capfd):
     broken = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
     file.write_bytes(tokenizer_json(normalizer=broken))
     with pytest.raises(FormatError, match=r"panics\.json: what reads it panicked: ") as error:
-        try_tokenizer(file)
+        try_reading("tokenizer", file)
     assert error.value.exit_code == 2
     assert capfd.readouterr() == ("", "")
 
 
 def test_what_needs_too_much_memory_is_told(weights, monkeypatch):
     monkeypatch.setattr(trial, "MOST_BYTES", 1 << 30)
-    try_hdf5(weights, {"large": (1, 1)})  # of another shape: not read
+    try_reading("hdf5", weights, shapes={"large": (1, 1)})  # of another shape: not read
     with pytest.raises(FormatError, match="needs more than 1 GiB of memory; the file"):
-        try_hdf5(weights, {"large": (1 << 14, 1 << 14)})
+        try_reading("hdf5", weights, shapes={"large": (1 << 14, 1 << 14)})
 
 
 class Large:
@@ -114,9 +114,9 @@ def test_a_pickle_that_swells_is_told_and_a_large_one_is_not(tmp_path, monkeypat
     zeros, large = tmp_path / "zeros.pth", tmp_path / "large.pth"
     torch.save({"a": Large()}, zeros)
     with pytest.raises(FormatError, match=r"zeros\.pth: what reads it needs more than 0\.0625 GiB"):
-        try_pickle(zeros)
+        try_reading("pickle", zeros)
     torch.save({"a": torch.zeros(25 << 20)}, large)  # 100 MiB
-    try_pickle(large)
+    try_reading("pickle", large)
 
 
 def test_a_pickle_that_claims_more_than_it_holds_is_told(tmp_path):
@@ -126,7 +126,7 @@ def test_a_pickle_that_claims_more_than_it_holds_is_told(tmp_path):
     assert old in file.read_bytes()
     file.write_bytes(file.read_bytes().replace(old, new))
     with pytest.raises(FormatError, match=r"claims\.pth: what reads it needs more than 4\.01 GiB"):
-        try_pickle(file)
+        try_reading("pickle", file)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -134,7 +134,7 @@ def test_a_crash_and_a_hang_end_the_child_alone(ending, tokenizer, monkeypatch):
     end_readers(monkeypatch, ending)
     began = time.monotonic()
     with pytest.raises(FormatError) as error:
-        try_tokenizer(tokenizer)
+        try_reading("tokenizer", tokenizer)
     assert str(error.value).startswith(f"{tokenizer}: what reads it {ENDINGS[ending]}")
     assert "\n" not in str(error.value)
     assert time.monotonic() - began < 30
@@ -150,7 +150,7 @@ def test_a_child_has_nothing_of_the_environment(tokenizer, monkeypatch):
 
     monkeypatch.setenv("SECRET", "s")
     monkeypatch.setattr(subprocess, "run", run)
-    try_tokenizer(tokenizer)
+    try_reading("tokenizer", tokenizer)
     assert [set(each) for each in seen] == [{"PYTHONPATH"}]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from headstart.errors import FormatError, MissingExtraError
 from headstart.hub.foreign.configurations import Configuration
 from headstart.hub.foreign.tensor_names import Report
-from headstart.hub.foreign.trial import try_hdf5
+from headstart.hub.foreign.trial import try_reading
 from headstart.models.blank import blank_weights
 from headstart.models.elmo import Elmo, ElmoConfig
 from headstart.storage import read_json
@@ -116,7 +116,7 @@ def try_original(options: Path, weights: Path) -> None:
     """
     expected = dict(_expected(read_options(options)))
     _check_total(weights, options, expected.values())
-    try_hdf5(weights, expected)
+    try_reading("hdf5", weights, shapes=expected)
 
 
 def read_original(options: Path, weights: Path) -> tuple[Elmo, Report]:

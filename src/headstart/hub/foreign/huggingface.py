@@ -16,7 +16,7 @@ from torch import Tensor
 
 from headstart.data.hub_files import snapshot
 from headstart.errors import FormatError, NetworkError, first_line
-from headstart.hub.foreign.trial import try_pickle
+from headstart.hub.foreign.trial import try_reading
 from headstart.progress import SILENT, Progress
 from headstart.storage import file_sha256, read_json
 from headstart.weights import read_safetensors
@@ -117,7 +117,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     _check_archive(path)
-    try_pickle(path)
+    try_reading("pickle", path)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -14,7 +14,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from headstart.errors import FormatError
-from headstart.hub.foreign.trial import try_pieces, try_tokenizer
+from headstart.hub.foreign.trial import try_reading
 from headstart.storage import read_json, write_json
 from headstart.tokenize.batches import library_errors
 from headstart.tokenize.subwords import SubwordTokenizer
@@ -72,7 +72,7 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
     else:
         place = _find_pieces(folder, model_type)
         _check_class(folder)
-        try_pieces(place, model_type)
+        try_reading("pieces", place, model_type=model_type)
         tokenizer = _checked(place, model_type)
     if tokenizer.vocabulary_size > rows:
         raise FormatError(
@@ -118,7 +118,7 @@ def _class_of(folder: Path) -> tuple[str | None, Path]:
 
 def _of_file(place: Path, model_type: str) -> SubwordTokenizer:
     """Read a `tokenizer.json`, with what `transformers` changes by the settings beside it."""
-    try_tokenizer(place)
+    try_reading("tokenizer", place)
     tokenizer = read_tokenizer(place)
     class_, _ = _class_of(place.parent)
     kind = (class_ or model_type).removesuffix("Fast").removesuffix("Tokenizer").lower()
@@ -138,7 +138,7 @@ def _of_file(place: Path, model_type: str) -> SubwordTokenizer:
     kept = tokenizer.get_added_tokens_decoder()
     added = _added_tokens(place.parent)
     if any(not token.special for identity, token in added.items() if identity not in kept):
-        try_pieces(place, model_type)
+        try_reading("pieces", place, model_type=model_type)
         _add_tokens(tokenizer, place.parent)
     return SubwordTokenizer.of(tokenizer, place)
 

@@ -16,61 +16,30 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from headstart.errors import FormatError
 
+Kind = Literal["tokenizer", "pieces", "transformers", "pickle", "hdf5"]
 MOST_BYTES = 4 << 30  # of memory, beyond twice the file and what importing its reader takes
 MOST_SECONDS = 60  # of processor time
 _PANICKED, _NO_MEMORY = 3, 4  # exit codes
 _TEXT = "a Zq\u00e9 9\u6f22 \U0001f600\n"  # what a tokenizer has to cut
 
 
-def try_tokenizer(path: Path) -> None:
-    """Let a child read a `tokenizer.json` and cut a text.
+def try_reading(kind: Kind, path: Path, **about: object) -> None:
+    """Let a child read a stranger's file, and where it is a tokenizer's, cut a text.
+
+    Args:
+        kind: `tokenizer` (a `tokenizer.json`), `pieces` (what lists them, for a `model_type`),
+            `transformers` (a folder, of which that library makes a tokenizer), `pickle` (of torch's
+            tensors), or `hdf5` (its datasets of these names and `shapes`).
+        path: The file or folder.
+        about: What the kind asks for besides.
 
     Raises:
         FormatError: It crashed, panicked, or needed more than the limits.
     """
-    _try("tokenizer", path)
-
-
-def try_pieces(path: Path, model_type: str) -> None:
-    """Let a child make a tokenizer of a list of pieces, for a model of this type, and cut a text.
-
-    Raises:
-        FormatError: It crashed, panicked, or needed more than the limits.
-    """
-    _try("pieces", path, model_type=model_type)
-
-
-def try_transformers_tokenizer(folder: Path) -> None:
-    """Let `transformers` make a folder's tokenizer in a child, and cut a text.
-
-    Raises:
-        FormatError: It crashed, panicked, or needed more than the limits.
-    """
-    _try("transformers", folder)
-
-
-def try_pickle(path: Path) -> None:
-    """Let a child read the tensors that torch pickled.
-
-    Raises:
-        FormatError: It crashed, or needed more than the limits.
-    """
-    _try("pickle", path)
-
-
-def try_hdf5(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Let a child read the datasets of an HDF5 file that have these names and shapes.
-
-    Raises:
-        FormatError: It crashed, or needed more than the limits.
-    """
-    _try("hdf5", path, shapes=shapes)
-
-
-def _try(kind: str, path: Path, **about: object) -> None:
     size_bytes = path.stat().st_size if path.is_file() else 0
     most_bytes = MOST_BYTES + 2 * size_bytes
     given = json.dumps([kind, str(path), about, most_bytes, MOST_SECONDS])
@@ -147,7 +116,7 @@ def _read_hdf5(path: str, limit: _Limit, shapes: Mapping[str, list[int]]) -> Non
                 found[()]
 
 
-_READERS: Mapping[str, Callable[..., None]] = {
+_READERS: Mapping[Kind, Callable[..., None]] = {
     "tokenizer": _read_tokenizer,
     "pieces": _read_pieces,
     "transformers": _read_transformers,
