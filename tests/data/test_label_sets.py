@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headstart.data.label_sets import check_known_label_sets, holds_lists, read_label_sets
-from headstart.data.labelled import Labelled
+from headstart.data.label_sets import holds_lists, read_label_sets
+from headstart.data.labelled import Labelled, check_known_labels
 from headstart.errors import DataError, SettingsError
 
 
@@ -116,9 +116,9 @@ def test_lists_are_noticed_in_the_column_of_labels_alone(tmp_path):
 
 def test_an_unknown_label_is_named():
     dataset = Labelled(["x", "y"], [["a"], ["a", "z"]])
-    check_known_label_sets(dataset, ["a", "z"])
+    check_known_labels(dataset, ["a", "z"])
     with pytest.raises(DataError, match="line 2: label 'z' was not there in training, which had"):
-        check_known_label_sets(dataset, ["a", "b"])
+        check_known_labels(dataset, ["a", "b"])
 
 
 def test_rows_whose_labels_are_no_list_are_left_out_where_that_is_allowed(tmp_path):
@@ -144,5 +144,5 @@ def test_rows_whose_labels_are_no_list_are_left_out_where_that_is_allowed(tmp_pa
 
 def test_labels_that_training_lacked_are_noted_where_they_count_as_errors():
     data = Labelled(["x", "y"], [["a", "new", "other"], ["b"]], "test.jsonl")
-    (note,) = check_known_label_sets(data, ["a", "b"], "count-as-error")
+    (note,) = check_known_labels(data, ["a", "b"], "count-as-error")
     assert note.endswith("and counts as an error; such labels: 'new', 'other' (1 row)")

@@ -8,7 +8,6 @@ from typing import Any
 
 from headstart.data.contamination import Examples, find_overlap, find_seen, texts_of
 from headstart.data.corpora import Corpus
-from headstart.data.label_sets import check_known_label_sets
 from headstart.data.labelled import Dataset, Labelled, check_known_labels, check_trainable
 from headstart.data.overlap import find_repeats
 from headstart.data.pairs import PairDataset
@@ -133,7 +132,7 @@ def check_label_sets(
         "lengths": text_lengths(dataset.texts),
     }
     if test is not None:
-        check_known_label_sets(test, sorted(set(labels)))
+        check_known_labels(test, sorted(set(labels)))
     rows, test_rows = _of_one_label(dataset), None if test is None else _of_one_label(test)
     found |= look_for_repeats(rows, test_rows, corpus, progress=progress)
     conflicts = replace(found["conflicts"], what="other labels in another row")

@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 
 from headstart.data.bad_rows import BadRows
-from headstart.data.columns import listed
 from headstart.data.hub_data import pinned
 from headstart.data.labelled import (
     Labelled,
@@ -17,7 +16,6 @@ from headstart.data.labelled import (
 )
 from headstart.data.look_alikes import note_labels, note_texts
 from headstart.data.tables import list_columns
-from headstart.data.unseen_labels import UnseenLabels, settle_unseen
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
@@ -79,23 +77,3 @@ def _several(column: str, separator: str | None, cell: str | list[str]) -> list[
     if not all(map(str.strip, found)):
         raise DataError(f"{column!r} has a blank label among {found}")
     return list(dict.fromkeys(found))
-
-
-def check_known_label_sets(
-    dataset: Labelled[str, list[str]],
-    classes: list[str],
-    unseen_labels: UnseenLabels = "refuse",
-) -> tuple[str, ...]:
-    """Refuse labels that a trained classifier cannot give, or return a note of them.
-
-    Raises:
-        DataError: A label is not among `classes`, and such are refused; names the line.
-    """
-    known = set(classes)
-    unseen = [
-        (f"{dataset.source} line {line}", label)
-        for line, labels in zip(dataset.lines, dataset.labels, strict=True)
-        for label in labels
-        if label not in known
-    ]
-    return settle_unseen(unseen, unseen_labels, training=f"which had {listed(sorted(known))}")

@@ -290,19 +290,22 @@ def check_number_of_classes(source: str | Path, number: int) -> None:
 
 
 def check_known_labels(
-    dataset: Labelled[Any, str],
+    dataset: Labelled[Any, Any],
     classes: Collection[str],
     unseen_labels: UnseenLabels = "refuse",
 ) -> tuple[str, ...]:
-    """Refuse labels that a trained classifier cannot answer, or return a note of them.
+    """Refuse labels that a trained classifier cannot give, or return a note of them.
+
+    An example may have one, or a list of them.
 
     Raises:
-        DataError: A label is not among `classes`, and such are refused.
+        DataError: A label is not among `classes`, and such are refused; names the line.
     """
     known = set(classes)
     unseen = [
         (f"{dataset.source} line {line}", label)
-        for line, label in zip(dataset.lines, dataset.labels, strict=True)
+        for line, given in zip(dataset.lines, dataset.labels, strict=True)
+        for label in ([given] if isinstance(given, str) else given)
         if label not in known
     ]
     return settle_unseen(unseen, unseen_labels, training=f"which had {listed(sorted(known))}")

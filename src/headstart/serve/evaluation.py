@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
-from headstart.data.label_sets import check_known_label_sets
 from headstart.data.labelled import Labelled, check_known_labels
 from headstart.data.unseen_labels import UnseenLabels
 from headstart.progress import SILENT, Progress
@@ -165,7 +164,7 @@ def evaluate_label_sets(
         DataError: A label is none of the model's, and is refused; names the line.
     """
     known = [str(label) for label in model.classes_]
-    for note in check_known_label_sets(dataset, known, unseen_labels):
+    for note in check_known_labels(dataset, known, unseen_labels):
         progress.note(note)
     shares = _in_batches(model.predict_proba, dataset, batch_size, progress)
     predicted = shares >= model.thresholds_
