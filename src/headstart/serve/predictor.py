@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -43,11 +44,6 @@ class Prediction(NamedTuple):
     label: str
     probability: float
 
-    def cells(self, separator: str) -> tuple[object, ...]:
-        """Return the row of a table of text; `separator` stands between several labels."""
-        del separator
-        return csv_cell(self.text), csv_cell(self.label), round(self.probability, 6)
-
 
 class PairPrediction(NamedTuple):
     """A pair of texts, the label the model gives it, and the probability of that label."""
@@ -57,12 +53,6 @@ class PairPrediction(NamedTuple):
     label: str
     probability: float
 
-    def cells(self, separator: str) -> tuple[object, ...]:
-        """Return the row of a table of text; `separator` stands between several labels."""
-        del separator
-        *words, probability = self
-        return *map(csv_cell, words), round(probability, 6)
-
 
 class LabelSetPrediction(NamedTuple):
     """A text, the labels the model gives it, none perhaps, and the probability of each."""
@@ -71,22 +61,12 @@ class LabelSetPrediction(NamedTuple):
     label: list[str]
     probability: list[float]
 
-    def cells(self, separator: str) -> tuple[object, ...]:
-        """Return the row of a table of text; `separator` stands between several labels."""
-        shares = separator.join(f"{share:.6g}" for share in self.probability)
-        return csv_cell(self.text), csv_cell(separator.join(self.label)), shares
-
 
 class NumberPrediction(NamedTuple):
     """A text, and the number the model gives it."""
 
     text: str
     value: float
-
-    def cells(self, separator: str) -> tuple[object, ...]:
-        """Return the row of a table of text; `separator` stands between several labels."""
-        del separator
-        return csv_cell(self.text), self.value
 
 
 class PairNumberPrediction(NamedTuple):
@@ -96,16 +76,12 @@ class PairNumberPrediction(NamedTuple):
     text_b: str
     value: float
 
-    def cells(self, separator: str) -> tuple[object, ...]:
-        """Return the row of a table of text; `separator` stands between several labels."""
-        del separator
-        return csv_cell(self.text_a), csv_cell(self.text_b), self.value
-
 
 AnyPrediction = (
     Prediction | PairPrediction | LabelSetPrediction | NumberPrediction | PairNumberPrediction
 )
 Write = Callable[[Sequence[AnyPrediction]], object]
+Writer = Callable[[Path, type[AnyPrediction], str], AbstractContextManager[Write]]
 
 
 def kind_of(model: Classifier | TextRegressor) -> type[AnyPrediction]:
@@ -225,8 +201,8 @@ def predict_file(
     count = 0
     with (
         progress.stage(f"predicting {source}", unit="texts") as advance,
-        whole_file(target) as partial,
-        writer(partial, kind_of(model), separator) as write,
+        whole_file(target) as unfinished,
+        writer(unfinished, kind_of(model), separator) as write,
     ):
         for predictions in predict(model, texts):
             write(predictions)
@@ -251,9 +227,7 @@ def check_separator(model: Classifier | TextRegressor, separator: str) -> None:
             )
 
 
-def writer_for(
-    target: Path,
-) -> Callable[[Path, type[AnyPrediction], str], AbstractContextManager[Write]]:
+def writer_for(target: Path) -> Writer:
     """Return what writes predictions in the format of `target`'s ending.
 
     Raises:
@@ -271,7 +245,19 @@ def write_csv(
     """Write the head of a table to `file`, and return what writes its rows."""
     rows = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     rows.writerow(kind._fields)
-    return lambda predictions: rows.writerows(each.cells(separator) for each in predictions)
+    return lambda predictions: rows.writerows(_cells(each, separator) for each in predictions)
+
+
+def _cells(prediction: AnyPrediction, separator: str) -> Iterator[object]:
+    """Yield the row of a table of text; `separator` stands between several labels."""
+    for name, value in prediction._asdict().items():
+        if isinstance(value, list):
+            items = (each if isinstance(each, str) else f"{each:.6g}" for each in value)
+            yield csv_cell(separator.join(items))
+        elif isinstance(value, str):
+            yield csv_cell(value)
+        else:
+            yield round(value, 6) if name == "probability" else value
 
 
 def write_jsonl(file: IO[str]) -> Write:
@@ -290,15 +276,11 @@ def csv_cell(text: str) -> str:
 
 
 @contextmanager
-def _csv_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
+def _csv_file(
+    path: Path, kind: type[AnyPrediction], separator: str, *, delimiter: str = ","
+) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        yield write_csv(file, kind, separator)
-
-
-@contextmanager
-def _tsv_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        yield write_csv(file, kind, separator, delimiter="\t")
+        yield write_csv(file, kind, separator, delimiter=delimiter)
 
 
 @contextmanager
@@ -323,9 +305,9 @@ def _parquet_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iter
         )
 
 
-_WRITERS = {
+_WRITERS: dict[str, Writer] = {
     ".csv": _csv_file,
-    ".tsv": _tsv_file,
+    ".tsv": partial(_csv_file, delimiter="\t"),
     ".jsonl": _jsonl_file,
     ".parquet": _parquet_file,
 }
