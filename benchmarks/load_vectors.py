@@ -31,9 +31,8 @@ def file_of(arguments: argparse.Namespace) -> Path:
 
 def prepare(arguments: argparse.Namespace) -> None:
     from headstart.data.demo import fetch_demo
-    from headstart.hub.foreign.glove import write_glove
     from headstart.hub.foreign.vectors import read_vectors
-    from headstart.hub.foreign.word2vec import write_word2vec_text
+    from vector_files import write_glove, write_word2vec_text
 
     if file_of(arguments).exists():
         return

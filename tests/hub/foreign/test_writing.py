@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+from benchmarks.vector_files import write_glove, write_word2vec_binary, write_word2vec_text
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from headstart.errors import FormatError, StorageError
-from headstart.hub.foreign.glove import write_glove
 from headstart.hub.foreign.vectors import read_vectors
-from headstart.hub.foreign.word2vec import write_word2vec_binary, write_word2vec_text
 
 WRITERS = {
     "GloVe text": write_glove,

@@ -4,20 +4,18 @@ Written by Stanford's program (Pennington, Socher and Manning, 2014). A word may
 840B vectors have `. . .` and `at name@domain.com`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 from headstart.errors import FormatError
 from headstart.hub.foreign.text_rows import (
     MAX_DIM,
-    Matrix,
     Rows,
     check_first_word,
     count_numbers,
     read_rows,
 )
-from headstart.hub.foreign.writing import write_rows
 
 
 def read_glove(
@@ -38,15 +36,3 @@ def read_glove(
         )
     check_first_word(path, first, dim)
     return read_rows(path, chain([head], blocks), dim=dim, wanted=wanted)
-
-
-def write_glove(path: str | Path, words: Sequence[str], matrix: Matrix) -> None:
-    """Write vectors `[words, dim]` as GloVe text; reading them returns the very same floats.
-
-    Raises:
-        FormatError: The format cannot hold a word or a number.
-        StorageError: The disk refuses.
-    """
-    if words:
-        check_first_word(Path(path), words[0].encode(errors="replace"), 0)
-    write_rows(Path(path), words, matrix)

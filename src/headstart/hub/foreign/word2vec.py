@@ -5,7 +5,7 @@ Written by Mikolov's program (2013), gensim and many others; fastText's `.vec` i
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +15,11 @@ from headstart.errors import FormatError
 from headstart.hub.foreign.text_rows import (
     MAX_DIM,
     MAX_WORD_BYTES,
-    Matrix,
     Rows,
     count_numbers,
     read_rows,
     show,
 )
-from headstart.hub.foreign.writing import checked_words, write_rows
-from headstart.storage import new_file
 
 _HEADER = re.compile(rb"(\d{1,15}) (\d{1,15}) *(?:\r?\n|\Z)")
 _DECIMAL = re.compile(rb" [-+]?([\d.]+(e[-+]?\d+)?|nan|inf)(?=[ \r]|\Z)", re.IGNORECASE)
@@ -176,27 +173,3 @@ def _word(path: Path, name: bytes, number: int) -> str:
             "the file is damaged, or its header is wrong"
         )
     return word
-
-
-def write_word2vec_text(path: str | Path, words: Sequence[str], matrix: Matrix) -> None:
-    """Write vectors `[words, dim]` as word2vec text; reading them returns the very same floats.
-
-    Raises:
-        FormatError: The format cannot hold a word or a number.
-        StorageError: The disk refuses.
-    """
-    write_rows(Path(path), words, matrix, header=f"{len(words)} {matrix.shape[1]}\n")
-
-
-def write_word2vec_binary(path: str | Path, words: Sequence[str], matrix: Matrix) -> None:
-    """Write vectors `[words, dim]` as word2vec binary.
-
-    Raises:
-        FormatError: The format cannot hold a word or a number.
-        StorageError: The disk refuses.
-    """
-    names = checked_words(Path(path), words, matrix)
-    with new_file(Path(path)) as file:
-        file.write(b"%d %d\n" % matrix.shape)
-        for name, vector in zip(names, matrix, strict=True):
-            file.write(name + b" " + vector.astype("<f4").tobytes() + b"\n")

@@ -1,4 +1,4 @@
-"""Word vectors out: a file that is whole or absent, and reads back as the very same floats."""
+"""Files of word vectors, written whole or not at all, which read back as the very same floats."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,20 +7,56 @@ import numpy as np
 import pyarrow as pa
 
 from headstart.errors import FormatError
-from headstart.hub.foreign.text_rows import MAX_WORD_BYTES, Matrix, show
+from headstart.hub.foreign.text_rows import MAX_WORD_BYTES, Matrix, check_first_word, show
 from headstart.storage import new_file
 
 _ROWS_AT_ONCE = 1024
 
 
-def write_rows(path: Path, words: Sequence[str], matrix: Matrix, *, header: str = "") -> None:
+def write_glove(path: str | Path, words: Sequence[str], matrix: Matrix) -> None:
+    """Write vectors `[words, dim]` as GloVe text; reading them returns the very same floats.
+
+    Raises:
+        FormatError: The format cannot hold a word or a number.
+        StorageError: The disk refuses.
+    """
+    if words:
+        check_first_word(Path(path), words[0].encode(errors="replace"), 0)
+    _write_rows(Path(path), words, matrix)
+
+
+def write_word2vec_text(path: str | Path, words: Sequence[str], matrix: Matrix) -> None:
+    """Write vectors `[words, dim]` as word2vec text; reading them returns the very same floats.
+
+    Raises:
+        FormatError: The format cannot hold a word or a number.
+        StorageError: The disk refuses.
+    """
+    _write_rows(Path(path), words, matrix, header=f"{len(words)} {matrix.shape[1]}\n")
+
+
+def write_word2vec_binary(path: str | Path, words: Sequence[str], matrix: Matrix) -> None:
+    """Write vectors `[words, dim]` as word2vec binary.
+
+    Raises:
+        FormatError: The format cannot hold a word or a number.
+        StorageError: The disk refuses.
+    """
+    names = _checked_words(Path(path), words, matrix)
+    with new_file(Path(path)) as file:
+        file.write(b"%d %d\n" % matrix.shape)
+        for name, vector in zip(names, matrix, strict=True):
+            file.write(name + b" " + vector.astype("<f4").tobytes() + b"\n")
+
+
+def _write_rows(path: Path, words: Sequence[str], matrix: Matrix, *, header: str = "") -> None:
     """Write `header`, then a line for each word: the word and its shortest exact decimals.
 
     Raises:
         FormatError: The format cannot hold a word or a number.
         StorageError: The disk refuses.
     """
-    names = checked_words(path, words, matrix)
+    names = _checked_words(path, words, matrix)
     dim = matrix.shape[1]
     with new_file(path) as file:
         file.write(header.encode())
@@ -32,7 +68,7 @@ def write_rows(path: Path, words: Sequence[str], matrix: Matrix, *, header: str 
                 file.write(name + b" " + numbers.encode() + b"\n")
 
 
-def checked_words(path: Path, words: Sequence[str], matrix: Matrix) -> list[bytes]:
+def _checked_words(path: Path, words: Sequence[str], matrix: Matrix) -> list[bytes]:
     """Return the words in UTF-8, once they and the matrix are such that a reader finds them again.
 
     Raises:
