@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +23,12 @@ from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.storage import read_json
+from headstart.tasks.taggers import legal_tags
+from headstart.tasks.tagging import learnt_scheme, scheme_of
+from headstart.transfer import fitted_taggers, folders
 from headstart.transfer.estimators import CLASSIFIER, LABEL_TYPE, TextClassifier
 from headstart.transfer.fitted import TunedModel
-from headstart.transfer.folders import rebuild
+from headstart.transfer.fitted_taggers import TunedTagger
 from headstart.transfer.methods import Scratch, from_plain
 from headstart.transfer.pairs import (
     PAIR_CLASSIFIER,
@@ -35,10 +38,10 @@ from headstart.transfer.pairs import (
     PairRegressor,
 )
 from headstart.transfer.regressor import REGRESSOR, TextRegressor
-from headstart.transfer.token_tagger import TAGGER, TokenTagger, load_tagger
+from headstart.transfer.token_tagger import TAGGER, TokenTagger
 
 _MOST_BYTES_OF_LABELS = 64 << 20
-_Fitted = TypeVar("_Fitted", bound=TextClassifier | TextRegressor | TokenTagger)
+_Estimator = TextClassifier | TextRegressor | TokenTagger
 # What parts that do not belong together raise when a model is made of them.
 _UNFIT = (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError)
 
@@ -96,8 +99,6 @@ def load(
     with torch.random.fork_rng(devices=[]):  # layers draw weights, and then get those of the file
         if any(kind in kinds for kind in _FITTED):
             return _on(place, load_model(path), path)
-        if TAGGER in kinds:
-            return _on(place, load_tagger(path), path)
         encoder = load_encoder(
             source,
             vectors=vectors,
@@ -109,7 +110,7 @@ def load(
     return encoder.to(place)
 
 
-def _on(place: torch.device, model: _Fitted, path: Path) -> _Fitted:
+def _on(place: torch.device, model: _Estimator, path: Path) -> _Estimator:
     """Move the encoder of a model that was just loaded, and the layer that was trained with it.
 
     Raises:
@@ -131,7 +132,7 @@ def _on(place: torch.device, model: _Fitted, path: Path) -> _Fitted:
     return model
 
 
-def load_model(folder: Path) -> TextClassifier | TextRegressor:
+def load_model(folder: Path) -> Any:  # noqa: ANN401 - the estimator that was saved there
     """Read a folder that an estimator's `save` wrote.
 
     Raises:
@@ -143,23 +144,36 @@ def load_model(folder: Path) -> TextClassifier | TextRegressor:
     try:
         model = _FITTED[config["kind"]](config)
         model.method_ = model.transfer = from_plain(config["method"])
-        model.model_ = rebuild(
-            config["model"], tensors, tokenizer, folder, config.get("transformers")
-        )
-        if isinstance(model.model_, TunedModel) and isinstance(model.transfer, Scratch):
+        parts = config["model"], tensors, tokenizer, folder
+        if isinstance(model, TokenTagger):
+            legal = legal_tags(model.tags_, learnt_scheme(model.scheme_))
+            model.model_ = fitted_taggers.rebuild(*parts, legal)
+        else:
+            model.model_ = folders.rebuild(*parts, config.get("transformers"))
+        if isinstance(model.transfer, Scratch) and isinstance(
+            model.model_, TunedModel | TunedTagger
+        ):
             model.encoder = model.model_.encoder  # whose architecture is fitted again
         model.fit_report_ = config["report"]
         proof = config["proof"]
         model.proof_ = Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None
-        outputs = 1 if isinstance(model, TextRegressor) else len(model.classes_)
-        texts = ["a", "a"] if isinstance(model, PairEstimator) else ["a"]
-        if model.model_.scores(texts).shape != (1, outputs):
-            raise ValueError(f"{outputs} outputs")
+        _try(model)
     except KeyError as error:
         raise FormatError(f"{folder}: {error} is missing from its files") from None
     except _UNFIT as error:
         raise FormatError(f"{folder / CONFIG}: does not fit the weights: {error}") from None
     return model
+
+
+def _try(model: _Estimator) -> None:
+    """Let a model that was put together answer once; what does not fit raises one of `_UNFIT`."""
+    if isinstance(model, TokenTagger):
+        model.predict([["a"]])
+        return
+    outputs = 1 if isinstance(model, TextRegressor) else len(model.classes_)
+    texts = ["a", "a"] if isinstance(model, PairEstimator) else ["a"]
+    if model.model_.scores(texts).shape != (1, outputs):
+        raise ValueError(f"{outputs} outputs")
 
 
 def _classifier(config: Mapping[str, Any]) -> TextClassifier:
@@ -194,9 +208,17 @@ def _regressor(config: Mapping[str, Any]) -> TextRegressor:
     return model
 
 
-_FITTED: dict[str, Callable[[Mapping[str, Any]], TextClassifier | TextRegressor]] = {
+def _tagger(config: Mapping[str, Any]) -> TokenTagger:
+    model = TokenTagger(**config["parameters"])
+    model.scheme_, model.tags_ = scheme_of(config["scheme"]), list(config["tags"])
+    model.classes_ = list(config["classes"])
+    return model
+
+
+_FITTED: dict[str, Callable[[Mapping[str, Any]], _Estimator]] = {
     CLASSIFIER: _classifier,
     PAIR_CLASSIFIER: _classifier,
     REGRESSOR: _regressor,
     PAIR_REGRESSOR: _regressor,
+    TAGGER: _tagger,
 }

@@ -10,19 +10,11 @@ import numpy as np
 
 from headstart.data.in_memory import Words, as_sentences
 from headstart.devices import torch_defaults
-from headstart.errors import DataError, FormatError, SettingsError
-from headstart.hub.bundle import (
-    CONFIG,
-    TOKENIZER,
-    Pretrained,
-    load_tokenizer,
-    read_folder,
-    write_folder,
-)
+from headstart.errors import DataError, SettingsError
+from headstart.hub.bundle import Pretrained, write_folder
 from headstart.hub.proof import Proof
 from headstart.models.gpt import Gpt
 from headstart.progress import SILENT, Progress
-from headstart.tasks.taggers import legal_tags
 from headstart.tasks.tagging import (
     Scheme,
     TagScores,
@@ -35,17 +27,10 @@ from headstart.tasks.tagging import (
     score_tags,
 )
 from headstart.transfer.fitted import megabytes
-from headstart.transfer.fitted_taggers import TunedTagger, folder_parts, rebuild
+from headstart.transfer.fitted_taggers import folder_parts
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.learning import as_encoder, check_max_tokens, saved_card, saved_settings
-from headstart.transfer.methods import (
-    FineTune,
-    Method,
-    Scratch,
-    check_is_read,
-    from_plain,
-    method_of,
-)
+from headstart.transfer.methods import FineTune, Method, Scratch, check_is_read, method_of
 from headstart.transfer.parameters import (
     check_is_fitted,
     describe,
@@ -259,38 +244,6 @@ class TokenTagger:
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn's Tags
         return text_tags(None)
-
-
-def load_tagger(folder: Path) -> TokenTagger:
-    """Read a folder that `TokenTagger.save` wrote.
-
-    Raises:
-        FormatError: The folder is another's, or was damaged.
-    """
-    config, tensors = read_folder(folder)
-    tokenizer_file = folder / TOKENIZER
-    tokenizer = load_tokenizer(tokenizer_file) if tokenizer_file.exists() else None
-    try:
-        method = from_plain(config["method"])
-        tagger = TokenTagger(transfer=method, **config["parameters"])
-        tagger.scheme_, tagger.tags_ = scheme_of(config["scheme"]), list(config["tags"])
-        tagger.classes_ = list(config["classes"])
-        legal = legal_tags(tagger.tags_, learnt_scheme(tagger.scheme_))
-        tagger.model_ = rebuild(config["model"], tensors, tokenizer, folder, legal)
-        if isinstance(tagger.model_, TunedTagger) and isinstance(method, Scratch):
-            tagger.encoder = tagger.model_.encoder  # whose architecture is fitted again
-        tagger.method_ = method
-        tagger.fit_report_ = config["report"]
-        proof = config["proof"]
-        tagger.proof_ = Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None
-        tagger.predict([["a"]])
-    except KeyError as error:
-        raise FormatError(f"{folder}: {error} is missing from its files") from None
-    except (
-        ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError
-    ) as error:  # fmt: skip
-        raise FormatError(f"{folder / CONFIG}: does not fit the weights: {error}") from None
-    return tagger
 
 
 def check_pairs(sentences: Words, tags: Words, *, may_be_empty: bool = False) -> None:
