@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,6 @@ from headstart.storage import cache_folder, fingerprint, folder_lock
 PRETRAIN_EPOCHS = {"word2vec": 30, "glove": 50}
 MIN_COUNT = 3  # corpora of a task are small
 _CODE = 5  # raise it when the same corpus and limits would give another encoder
-
-Make = Callable[[Path | None, dict[str, Any]], Pretrained]
 
 
 @dataclass(frozen=True)
@@ -156,24 +155,14 @@ def _add(
     else:
         limits |= {"size": size}
     key = fingerprint(_CODE, corpus.fingerprint(), limits, __version__)
-
-    def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
-        try:
-            return pretrain(
-                name,
-                corpus,
-                **limits,
-                options=options,
-                run_folder=run_folder,
-                progress=progress,
-            )
-        except DataError as error:
-            raise DataError(
-                f"{name} cannot be pretrained on {corpus.description}: {error}; or compare "
-                "methods without it (--methods)"
-            ) from None
-
-    _make(made, name, _kept(f"{name}-{key}"), make, progress, what=f"{name} on the corpus")
+    make, what = partial(pretrain, name, corpus, **limits), f"{name} on the corpus"
+    try:
+        _make(made, name, _kept(f"{name}-{key}"), make, progress, what=what)
+    except DataError as error:
+        raise DataError(
+            f"{name} cannot be pretrained on {corpus.description}: {error}; or compare "
+            "methods without it (--methods)"
+        ) from None
 
 
 def _add_cove(
@@ -185,18 +174,7 @@ def _add_cove(
     read = None if vectors is None else vectors.fingerprint
     limits: dict[str, Any] = {"minutes": minutes, "size": size}
     key = fingerprint(_CODE, parallel.fingerprint(), read, limits, __version__)
-
-    def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
-        return pretrain(
-            "cove",
-            parallel=parallel,
-            vectors=vectors,
-            **limits,
-            options=options,
-            run_folder=run_folder,
-            progress=progress,
-        )
-
+    make = partial(pretrain, "cove", parallel=parallel, vectors=vectors, **limits)
     what = f"cove on {len(parallel):,} translations"
     _make(made, "cove", _kept(f"cove-{key}"), make, progress, what=what)
 
@@ -208,36 +186,34 @@ def _add_adapted(
     before = made.loaded[one.base]
     limits: dict[str, Any] = {"minutes": minutes}
     key = fingerprint(_CODE, before.identity, corpus.fingerprint(), limits, __version__)
-
-    def make(run_folder: Path | None, options: dict[str, Any]) -> Pretrained:
-        return adapt(
-            before,
-            corpus,
-            **limits,
-            options=options,
-            run_folder=run_folder,
-            progress=progress,
-        )
-
-    folder = _kept(f"{before.kind}-adapted-{key}")
+    folder, make = _kept(f"{before.kind}-adapted-{key}"), partial(adapt, before, corpus, **limits)
     _make(made, one.encoder, folder, make, progress, what=f"{one.base} goes on, on the corpus")
 
 
 def _make(
-    made: Encoders, name: str, folder: Path, make: Make, progress: Progress, *, what: str
+    made: Encoders,
+    name: str,
+    folder: Path,
+    make: Callable[..., Pretrained],
+    progress: Progress,
+    *,
+    what: str,
 ) -> None:
-    """Make the encoder unless it is kept already; a run that is stopped goes on the next time."""
+    """Make the encoder unless it is kept already; a run that is stopped goes on the next time.
+
+    `make` takes `options`, a `run_folder` and `progress`, as `pretrain` and `adapt` do.
+    """
     with progress.stage(what), _made_once(folder) as missing:
         if missing:
             run = folder.with_name(f"{folder.name}.run")
             try:
-                encoder = make(run, {})
+                encoder = make(options={}, run_folder=run, progress=progress)
             except DataError as error:  # NSP wants a second sentence, and a second document
                 if name != "bert":
                     raise
                 run = folder.with_name(f"{folder.name}.run-without-nsp")
                 try:
-                    encoder = make(run, {"nsp": False})
+                    encoder = make(options={"nsp": False}, run_folder=run, progress=progress)
                 except DataError:
                     raise error from None
             encoder.save(folder)
