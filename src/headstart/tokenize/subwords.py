@@ -23,7 +23,7 @@ from headstart.errors import DataError, FormatError, SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.tokenize.batches import Encoded, encode_batch, library_errors
 from headstart.tokenize.piece_memory import PieceMemory, knows_words_apart
-from headstart.tokenize.words import PAD, UNKNOWN, read_tokenizer
+from headstart.tokenize.words import PAD, UNKNOWN, Vocabulary, read_tokenizer
 
 CLS, SEP, MASK, END = "[CLS]", "[SEP]", "[MASK]", "<|endoftext|>"
 Kind = Literal["bpe", "wordpiece"]
@@ -80,7 +80,7 @@ def check_vocabulary_size(size: object) -> None:
         raise SettingsError(f"vocabulary_size must be above 261, got {size}")
 
 
-class SubwordTokenizer:
+class SubwordTokenizer(Vocabulary):
     """A vocabulary of word pieces. Make one with `train` or `load`.
 
     Args:
@@ -217,10 +217,6 @@ class SubwordTokenizer:
             return self
         return type(self)(self._tokenizer, identity) if added[identity].special else self
 
-    def save(self, path: str | Path) -> None:
-        """Write `tokenizer.json`, which the `tokenizers` library reads too."""
-        self._tokenizer.save(str(path), pretty=False)
-
     def as_json(self) -> str:
         """Return what `save` writes."""
         return str(self._tokenizer.to_str())
@@ -229,22 +225,6 @@ class SubwordTokenizer:
     def backend(self) -> tokenizers.Tokenizer:
         """The library's own tokenizer, which also knows what stands around and between texts."""
         return self._tokenizer
-
-    @cached_property
-    def vocabulary(self) -> list[str]:
-        """Every piece, in the order of the ids."""
-        by_piece = self._tokenizer.get_vocab()
-        return sorted(by_piece, key=by_piece.__getitem__)
-
-    @property
-    def vocabulary_size(self) -> int:
-        """How many pieces there are, without a list of them."""
-        return int(self._tokenizer.get_vocab_size())
-
-    @cached_property
-    def ids(self) -> dict[str, int]:
-        """The id of every piece."""
-        return dict(self._tokenizer.get_vocab())
 
     @cached_property
     def specials(self) -> Specials:

@@ -29,7 +29,33 @@ _WORDS = (
 _WORDS_ANY_CASE = "(?i)" + _WORDS
 
 
-class WordTokenizer:
+class Vocabulary:
+    """What tokenizers of words and of pieces have in common: tokens, their ids, and a file."""
+
+    _tokenizer: tokenizers.Tokenizer
+
+    def save(self, path: str | Path) -> None:
+        """Write `tokenizer.json`, which the `tokenizers` library reads too."""
+        self._tokenizer.save(str(path), pretty=False)
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """Every word, or piece, in the order of the ids."""
+        by_token = self._tokenizer.get_vocab()
+        return sorted(by_token, key=by_token.__getitem__)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many there are, without a list of them."""
+        return int(self._tokenizer.get_vocab_size())
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of every word, or piece."""
+        return dict(self._tokenizer.get_vocab())
+
+
+class WordTokenizer(Vocabulary):
     """A vocabulary of words: id 0 is padding, id 1 every unknown word.
 
     Make one with `train`, `from_vocabulary` or `load`.
@@ -122,26 +148,6 @@ class WordTokenizer:
         if tokenizer.normalizer is None or tokenizer.pre_tokenizer is None:
             raise FormatError(f"{path}: a word vocabulary that does not say how texts are cut")
         return cls(tokenizer)
-
-    def save(self, path: str | Path) -> None:
-        """Write `tokenizer.json`, which the `tokenizers` library reads too."""
-        self._tokenizer.save(str(path), pretty=False)
-
-    @cached_property
-    def vocabulary(self) -> list[str]:
-        """Every word, in the order of the ids."""
-        by_word = self._tokenizer.get_vocab()
-        return sorted(by_word, key=by_word.__getitem__)
-
-    @property
-    def vocabulary_size(self) -> int:
-        """How many words there are, without a list of them."""
-        return int(self._tokenizer.get_vocab_size())
-
-    @cached_property
-    def ids(self) -> dict[str, int]:
-        """The id of every word."""
-        return dict(self._tokenizer.get_vocab())
 
     @property
     def unknown_id(self) -> int:
