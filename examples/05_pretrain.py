@@ -36,7 +36,7 @@ states = cove.word_states([["the", "coffee", "is", "hot"]])[0]  # two layers
 vectors = cove.word_vectors([["the", "coffee", "is", "hot"]])[0]
 print(np.concatenate([vectors, states[-1]], 1).shape)  # the paper's features: [GloVe(w); CoVe(w)]
 
-elmo = hs.pretrain("elmo", texts, size="tiny", steps=40, threads=1, options={"words_per_row": 24})
+elmo = hs.pretrain("elmo", texts, size="tiny", steps=10, threads=1, options={"words_per_row": 24})
 print(elmo.lineage["validation"]["forward_perplexity"])
 hot, late = elmo.word_states([["the", "coffee", "is", "hot"], ["the", "bus", "is", "late"]])
 print(hot.shape)  # three layers, four words: the word alone, then where it stands

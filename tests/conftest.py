@@ -44,6 +44,21 @@ def forkserver():
     return context
 
 
+@pytest.fixture
+def forked(monkeypatch, forkserver):
+    """Let a comparison's processes be forks of one that has imported what they need.
+
+    That saves four seconds of a comparison. As users start them they are in
+    `compare/test_processes.py`, and where commands are tried.
+    """
+    usual = multiprocessing.get_context
+    monkeypatch.setattr(
+        multiprocessing,
+        "get_context",
+        lambda how=None: forkserver if how == "spawn" else usual(how),
+    )
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of public data sets and published fixtures that lies beside the project."""

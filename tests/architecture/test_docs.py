@@ -116,7 +116,7 @@ def command_lines(page):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("folder_of_a_user")
+@pytest.mark.usefixtures("folder_of_a_user", "forked")
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
 def test_examples_run(script, capsys):
     names = runpy.run_path(str(script), run_name="__main__")
@@ -153,7 +153,7 @@ def test_the_python_of_the_readme_has_types(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("folder_of_a_user")
+@pytest.mark.usefixtures("folder_of_a_user", "forked")
 def test_the_python_of_the_readme_runs(capsys, monkeypatch):
     smallest = {"label_budgets": [10], "seeds": 1, "workers": 1}
     monkeypatch.setattr(study, "compare", partial(study.compare, **smallest))

@@ -5,7 +5,6 @@ made-up task of three topics, with encoders that have random weights.
 """
 
 import copy
-import multiprocessing
 
 import numpy as np
 import pytest
@@ -349,16 +348,6 @@ def files(tmp_path):
     ]
     (tmp_path / "vectors.txt").write_text("\n".join(vectors) + "\n")
     return tmp_path
-
-
-@pytest.fixture
-def forked(monkeypatch, forkserver):
-    """Let a comparison's processes be forks of one that has imported what they need.
-
-    That saves four seconds of a comparison. As users start them they are in `test_processes.py`,
-    and where commands are tried.
-    """
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method: forkserver)
 
 
 @pytest.fixture

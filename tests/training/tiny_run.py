@@ -175,7 +175,7 @@ def kill_while_the_first_saves(folder, rank):
     checkpoints.write_safetensors = killing
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--result", type=Path)
@@ -185,7 +185,7 @@ def main():
     parser.add_argument("--kill", type=int, nargs=2, metavar=("RANK", "STEP"))
     parser.add_argument("--kill-while-saving", type=int, metavar="RANK")
     parser.add_argument("--batch-size", type=int, default=8)
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     torch.set_num_threads(1)
     with process_group():
         model = TinyModel(dropout=given.dropout)
