@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.data.sentences import split_sentences
+from headstart.data.sentences import split_sentences, split_with_space
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,9 @@ def test_no_character_but_space_is_lost(text):
     sentences = split_sentences(text)
     assert "".join("".join(sentences).split()) == "".join(text.split())
     assert all(sentence and sentence == sentence.strip() for sentence in sentences)
+    spaced = split_with_space(text)
+    assert [sentence.strip() for sentence in spaced] == sentences
+    assert "".join(spaced) == (text if sentences else "")
 
 
 def test_a_long_text_takes_linear_time():

@@ -279,6 +279,48 @@ def test_a_missing_head_is_made_and_pairs_are_left_out_without_theirs(learnt, te
     assert model.mlm is None
 
 
+@pytest.fixture
+def of_bytes(texts):
+    """A BERT over pieces of bytes, as RoBERTa is, with a head for next sentences."""
+    tokenizer = SubwordTokenizer.train(texts, kind="bpe", vocabulary_size=300, lowercase=False)
+    tokenizer = tokenizer.with_tokens(["<s>", "</s>", "<mask>"])
+    sizes = {"width": 32, "layers": 1, "heads": 2, "feed_forward": 32, "positions": 24}
+    model = pretraining.Bert(
+        pretraining.BertConfig(vocabulary_size=len(tokenizer.vocabulary), **sizes)
+    )
+    return PretrainedBert.of(model, tokenizer, lineage={}, family="roberta")
+
+
+@pytest.mark.parametrize("nsp", [True, False])
+def test_a_model_of_bytes_is_adapted_to_the_spaces_that_it_reads(nsp, of_bytes, monkeypatch):
+    read = []
+    make = pretraining.masked_lm.Objective.__init__
+
+    def reading(self, model, documents, *given, **named):
+        read.append(documents.ids.tolist())
+        make(self, model, documents, *given, **named)
+
+    monkeypatch.setattr(pretraining.masked_lm.Objective, "__init__", reading)
+    texts = ["The cat sat. It slept!\nThen it ran.", "他来了。她说：“好。”「走。」"] * 20
+    options = {"nsp": nsp, "whole_words": True}
+    adapt(of_bytes, texts, steps=1, threads=1, options=options)
+    (ids,) = read
+    assert of_bytes.tokenizer.decode(ids) == "".join(texts)
+    if not nsp:
+        assert ids == of_bytes.ids(texts).ids.tolist()
+
+
+def test_a_run_that_read_no_spaces_is_another(of_bytes, texts, tmp_path):
+    how = {"steps": 1, "threads": 1, "run_folder": tmp_path / "run"}
+    adapt(of_bytes, texts, **how)
+    file = tmp_path / "run" / "run.json"
+    about = json.loads(file.read_text())
+    del about["identity"]["spaces"]
+    file.write_text(json.dumps(about))
+    with pytest.raises(SettingsError, match="other settings: spaces: absent -> true"):
+        adapt(of_bytes, texts, **how)
+
+
 def test_word_vectors_cannot_be_adapted(texts):
     vectors = PretrainedWordVectors.from_words(
         "glove", ["cats"], np.float32([[1, 2]]), config={}, lineage={}

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,6 +42,31 @@ def test_a_document_may_be_one_sentence(tmp_path):
     encoded = encode_documents(DOCUMENTS, TOKENIZER, tmp_path, by_sentence=False)
     assert len(encoded.sentences) == len(encoded.documents) == 3
     assert encoded.ids.tolist() == TOKENIZER.encode_batch(DOCUMENTS).ids.tolist()
+
+
+SPACED = [
+    "The cat sat. It slept!  Then\nit ran.\n\n",
+    "他来了。她走了！",
+    "\tIt rains.\r\nIt pours.",
+]
+
+
+@pytest.mark.parametrize("by_sentence", [True, False])
+def test_pieces_of_bytes_keep_the_space_between_sentences(by_sentence, tmp_path):
+    tokenizer = SubwordTokenizer.train(SPACED, kind="bpe", vocabulary_size=300, min_count=1)
+    encoded = encode_documents(SPACED, tokenizer, tmp_path, by_sentence=by_sentence)
+    expected = tokenizer.encode_batch(SPACED)
+    assert encoded.ids.tolist() == expected.ids.tolist()
+    assert encoded.starts.tolist() == expected.offsets.tolist()
+    assert np.diff(encoded.documents).tolist() == ([4, 2, 2] if by_sentence else [1, 1, 1])
+    goes_on = tokenizer.continues[encoded.ids[: encoded.starts[1]]]
+    bounds = [*np.flatnonzero(~goes_on), len(goes_on)]  # of whole words
+    words = [
+        tokenizer.decode(encoded.ids[a:b].tolist()) for a, b in pairwise([0, *bounds]) if a < b
+    ]
+    assert [word.strip() for word in words if word.strip()] == [
+        "the", "cat", "sat", ".", "it", "slept", "!", "then", "it", "ran", ".",
+    ]  # fmt: skip
 
 
 def test_a_few_are_named_once_each_and_whether_there_are_more_is_said():

@@ -1,6 +1,7 @@
 """A text to its sentences, by rule: where a sentence may end, and what only looks like an end."""
 
 import re
+from itertools import pairwise
 
 _END = re.compile(  # a run of marks is taken whole or not at all, which keeps the search linear
     r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+\s++(?=\S)"""  # marks, what closes, space, more text
@@ -26,6 +27,20 @@ def split_sentences(text: str) -> list[str]:
         ['Dr. Who paid $3.50.', '"Really?" she asked.', 'Yes!']
     """
     return [sentence for line in text.split("\n") for sentence in _split_line(line)]
+
+
+def split_with_space(text: str) -> list[str]:
+    r"""Split a text into sentences, each with the white space before it; joined, they are the text.
+
+    Example:
+        >>> split_with_space("It rains. It pours.\nThe end.\n")
+        ['It rains.', ' It pours.', '\nThe end.\n']
+    """
+    ends = [0]
+    for sentence in split_sentences(text):
+        ends.append(text.index(sentence, ends[-1]) + len(sentence))
+    ends[-1] = len(text)
+    return [text[start:end] for start, end in pairwise(ends)]
 
 
 def _split_line(line: str) -> list[str]:

@@ -205,12 +205,17 @@ def _train(
 ) -> dict[str, Any]:
     """Encode the corpus, run the objective, and return the lineage."""
     started = time.perf_counter()
+    identity = {**identity, "tokenizer": fingerprint(tokenizer.vocabulary)}
+    by_sentence = isinstance(model, Bert)
+    if by_sentence and tokenizer.spells_bytes:
+        identity |= {"spaces": True}  # between sentences; earlier runs were without
+        by_sentence = _nsp(settings)  # else whole, as such a model reads texts later
     with working_folder() as folder:
         documents = encode_documents(
             text.texts(),
             tokenizer,
             folder,
-            by_sentence=isinstance(model, Bert),
+            by_sentence=by_sentence,
             progress=plan.progress,
         )
         objective: Any
@@ -230,7 +235,7 @@ def _train(
             text,
             plan,
             settings=settings,
-            identity={**identity, "tokenizer": fingerprint(tokenizer.vocabulary)},
+            identity=identity,
             description=f"pretraining {'BERT' if isinstance(model, Bert) else 'GPT'}",
         )
         seconds = prepared + lineage["training_seconds"]  # those of a stopped run, too

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.data.sentences import split_sentences
+from headstart.data.sentences import split_sentences, split_with_space
 from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
 from headstart.seeds import generator
@@ -61,6 +61,9 @@ def encode_documents(
 ) -> EncodedDocuments:
     """Encode every document into `folder / "ids.i32"` and map the file.
 
+    Where pieces hold white space, a sentence keeps that before it: end to end, the ids spell the
+    documents.
+
     Args:
         texts: The documents.
         tokenizer: What cuts them.
@@ -73,6 +76,8 @@ def encode_documents(
         StorageError: The disk refuses.
     """
     path = folder / "ids.i32"
+    spaced = isinstance(tokenizer, SubwordTokenizer) and tokenizer.spells_bytes
+    split = split_with_space if spaced else split_sentences
     lengths: list[Rows] = []
     counts: list[Rows] = []
     words = 0
@@ -82,7 +87,7 @@ def encode_documents(
         path.open("wb") as file,
     ):
         for batch in in_batches(texts):
-            cut = [split_sentences(text) if by_sentence else [text] for text in batch]
+            cut = [split(text) if by_sentence else [text] for text in batch]
             encoded = tokenizer.encode_batch(list(chain.from_iterable(cut)))
             file.write(encoded.ids.tobytes())
             words += sum(len(text.split()) for text in batch)
