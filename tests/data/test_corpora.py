@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.data.corpora import as_corpus, read_corpus
+from headstart.data.lines import read_lines
 from headstart.errors import DataError, SettingsError
 
 
@@ -68,6 +69,13 @@ def test_a_folder_of_small_files_is_a_document_each(tmp_path):
     assert corpus.description == f"{tmp_path} (3 files)"
     assert "3 small files as one document" in corpus.notes[0]
     assert len(list(read_corpus(tmp_path, documents="line"))) == 6
+
+
+def test_whole_files_have_line_feeds_alone(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfOne.\r\n\r\nTwo\rlines.\r\n")
+    (corpus,) = read_corpus(tmp_path / "a.txt", documents="file").texts()
+    assert corpus == "One.\n\nTwo\rlines.\n"
+    assert corpus.split("\n")[:3] == [*read_lines(tmp_path / "a.txt")]
 
 
 def test_large_files_of_a_folder_hold_many_documents(tmp_path):

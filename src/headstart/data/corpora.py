@@ -41,7 +41,7 @@ class _Source:
             for rows in read_rows(self.path, [self.column]):
                 yield from rows.columns[0]
         elif self.documents == "file":
-            yield "".join(read_blocks(self.path))
+            yield "".join(read_blocks(self.path)).replace("\r\n", "\n")
         elif self.documents == "paragraph":
             for has_text, lines in groupby(read_lines(self.path), key=_has_text):
                 if has_text:
