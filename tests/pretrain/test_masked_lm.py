@@ -170,6 +170,28 @@ def test_a_step_is_a_function_of_the_seed_and_its_number(make):
     assert not same(next(make(rows_at_once=4, seed=1).batches(1))[:1], steps[0][:1])
 
 
+def test_a_run_that_goes_on_makes_the_examples_of_an_epoch_before_once(make, monkeypatch):
+    walked = make(rows_per_step=20)
+    steps = list(islice(walked.batches(1), 20))
+    made, epoch = [], Objective._epoch
+
+    def making(self, number):
+        made.append(number)
+        return epoch(self, number)
+
+    monkeypatch.setattr(Objective, "_epoch", making)
+    for before in range(20):
+        done = int(np.searchsorted(walked.steps_before, before, "left"))  # epochs, begun or over
+        now = int(np.searchsorted(walked.steps_before, before + 1, "left")) - 1
+        for asks in (True, False):
+            made.clear()
+            again = make(rows_per_step=20)
+            assert not asks or again.epochs(before) == walked.epochs(before)
+            assert same(next(again.batches(before + 1)), steps[before])
+            assert made == [*range(done), now]
+    assert now > 2
+
+
 def test_targets_are_drawn_afresh_at_each_step(make, make_documents):
     alike = make_documents(60, sentences=(1, 2), tokens=(30, 31))  # each of them fills a row
     objective = make(documents=alike, nsp=False)

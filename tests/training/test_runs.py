@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -231,6 +232,24 @@ def test_minutes_before_a_stop_count(start, tmp_path):
     _, objective, report = start(tmp_path / "run", budget=budget)
     assert objective.seen == []
     assert report["training_seconds"] == 60.0
+
+
+def test_minutes_to_find_out_how_far_a_run_is_do_not_count(start, tmp_path, tiny, monkeypatch):
+    with pytest.raises(InterruptedRunError):
+        start(tmp_path, at_step=3, act=_ask_to_stop(signal.SIGTERM))
+    waited, now, epochs = [0.0], time.perf_counter, tiny.TinyObjective.epochs
+
+    def slow(self, step):
+        if step:
+            waited[0] = 3600.0  # by this clock, the first time
+        return epochs(self, step)
+
+    monkeypatch.setattr(tiny.TinyObjective, "epochs", slow)
+    clock = SimpleNamespace(perf_counter=lambda: now() + waited[0])
+    monkeypatch.setattr("headstart.training.runs.time", clock)
+    _, _, report = start(tmp_path)
+    assert report["resumed_at"] == 3
+    assert report["training_seconds"] < 3600.0
 
 
 def _edit(folder, state):

@@ -227,15 +227,16 @@ class Objective:
 
     def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
         """Yield the parts of step `first_step`, of the next, and so on without end."""
-        epoch, step = 0, 1
+        self.epochs(first_step - 1)  # so that the steps before each epoch up to it are known
+        epoch = int(np.searchsorted(self.steps_before, first_step, "left")) - 1
+        skipped = first_step - 1 - self.steps_before[epoch]
         while True:
             examples, rows = self._epoch(epoch)
-            steps = self.steps_before[epoch + 1] - self.steps_before[epoch]
-            skipped = min(steps, max(0, first_step - step))
-            for at in range(skipped, steps):
+            before, after = self.steps_before[epoch : epoch + 2]
+            for at in range(skipped, after - before):
                 of_step = rows[at * self.settings.rows_per_step :][: self.settings.rows_per_step]
-                yield self._step(examples, of_step, step + at)
-            epoch, step = epoch + 1, step + steps
+                yield self._step(examples, of_step, before + at + 1)
+            epoch, skipped = epoch + 1, 0
 
     def epochs(self, step: int) -> float:
         """Return how many passes over the corpus are done after a step."""

@@ -279,9 +279,9 @@ class _Run(Generic[Batch]):
         self.start_clock()
 
     def start_clock(self) -> None:
+        self.share = self.spent()  # which may take a while, of nobody's minutes
         self.started = time.perf_counter() - self.place.seconds
         self.last_save = time.perf_counter()
-        self.share = self.spent()
 
     def seconds(self) -> float:
         return time.perf_counter() - self.started
