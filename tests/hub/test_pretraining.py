@@ -258,6 +258,28 @@ def test_adapting_lowers_the_loss_on_the_new_text_and_leaves_the_encoder(method,
     assert adapt(folder, new, steps=2, threads=1, options=options).lineage["steps"] == 2
 
 
+@pytest.mark.parametrize("method", ["bert", "gpt"])
+def test_an_adapted_model_tells_the_settings_of_either_training(method, learnt, texts, tmp_path):
+    encoder = learnt[method]
+    options = {"tokens_per_row": 16, "rows_per_step": 3, "learning_rate": 1e-5}
+    adapted = adapt(encoder, texts, steps=1, threads=1, options=options)
+    adapted = load_encoder(adapted.save(tmp_path / "adapted"))
+    told, before = adapted.lineage["adapting"], adapted.lineage["before"]
+    assert options.items() <= told.items()
+    assert before["pretraining"] == {name: encoder.config[name] for name in told}
+    assert adapted.config == {
+        name: value for name, value in encoder.config.items() if name not in told
+    }
+    card = (tmp_path / "adapted" / "README.md").read_text()
+    assert "tokens_per_row 16, rows_per_step 3, " in card
+    assert "| learning rate |" not in card
+    again = adapt(adapted, texts, steps=1, threads=1)
+    assert again.config == adapted.config
+    assert again.lineage["before"]["adapting"] == told
+    assert again.lineage["before"]["before"] == before
+    assert "pretraining" not in again.lineage["before"]
+
+
 def test_adapting_goes_on_where_it_was_stopped(learnt, texts, tmp_path, stopped_at):
     settings = {"steps": 6, "threads": 1, "options": {"tokens_per_row": 24, "rows_per_step": 4}}
     whole = adapt(learnt["bert"], texts, **settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import __version__
-from headstart.compare.contestants import ADAPTED, WORD_VECTORS, Contestant
+from headstart.compare.contestants import WORD_VECTORS, Contestant
 from headstart.data.corpora import Corpus
 from headstart.data.parallel import ParallelText
 from headstart.errors import DataError, SettingsError
@@ -220,7 +220,7 @@ def _make(
             for leftover in folder.parent.glob(f"{folder.name}.run*"):
                 shutil.rmtree(leftover, ignore_errors=True)
     encoder = load_encoder(folder)
-    if encoder.config.get("nsp") is False and not name.endswith(ADAPTED):
+    if encoder.config.get("nsp") is False:  # which no adapted one tells
         made.notes.append(
             f"{name} was pretrained on masked words alone: the corpus has too few documents of "
             "several sentences to tell the next sentence from another."

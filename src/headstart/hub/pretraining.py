@@ -159,7 +159,8 @@ def adapt_model(encoder: Pretrained, text: Corpus, plan: Plan) -> PretrainedBert
     """Go on pretraining a BERT or GPT on another corpus; the encoder itself stays as it is.
 
     A BERT that came without its head for masked tokens gets a fresh one, and one without a head for
-    next sentences is adapted without them.
+    next sentences is adapted without them. The settings are `adapting` in the lineage; those of the
+    pretraining leave `config` for `before`, which is all that was told of the encoder.
 
     Raises:
         SettingsError: It is neither BERT nor GPT, or an option is impossible.
@@ -187,10 +188,14 @@ def adapt_model(encoder: Pretrained, text: Corpus, plan: Plan) -> PretrainedBert
     with process_group(), compute_threads(plan.threads):
         identity = {"adapted": encoder.fingerprint}
         lineage = _train(model, encoder.tokenizer, text, settings, plan, identity=identity)
+    adapting = asdict(settings)
     before = {name: value for name, value in encoder.lineage.items() if name != CURVE}
-    lineage = {"adapted_from": encoder.name, "before": before, **lineage}
+    if first := {name: value for name, value in encoder.config.items() if name in adapting}:
+        before["pretraining"] = first
+    config = {name: value for name, value in encoder.config.items() if name not in first}
+    about = {"adapted_from": encoder.name, "adapting": adapting, "before": before}
     return type(encoder)(
-        encoder.kind, model.eval(), encoder.tokenizer, config=encoder.config, lineage=lineage
+        encoder.kind, model.eval(), encoder.tokenizer, config=config, lineage={**about, **lineage}
     )
 
 
