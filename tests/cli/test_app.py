@@ -47,6 +47,16 @@ app._run = run"""
     assert b"stopped" in err
 
 
+def test_a_stop_that_comes_before_the_command_begins_is_no_traceback(monkeypatch, capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr("headstart.cli.app.others_compute", stop)
+    assert main(COMMAND) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
 def test_a_command_ends_without_looking_for_garbage():
     before = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0))"
     with run_in_a_process("--version", before=before, stdout=subprocess.PIPE) as process:

@@ -101,17 +101,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     if sys.stdout is None:
         return _end(StorageError("standard output is closed; if nobody reads it, give /dev/null"))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a result is never lost to an encoding
-    if "torch" not in sys.modules and others_compute():  # it reads this when imported
-        os.environ.update(asleep_while_waiting())
-    atexit.register(gc.freeze)  # or it ends half a second later, having looked through all of torch
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
-        signal.signal(signal.SIGHUP, _terminate)
-    usual, sys.unraisablehook = sys.unraisablehook, _send_again
+    usual = sys.unraisablehook
     try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # no result is lost to an encoding
+        if "torch" not in sys.modules and others_compute():  # it reads this when imported
+            os.environ.update(asleep_while_waiting())
+        atexit.register(gc.freeze)  # or it ends half a second later, having looked through torch
+        signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+            signal.signal(signal.SIGHUP, _terminate)
+        sys.unraisablehook = _send_again
         return _run(words)
     except BaseException as error:  # noqa: BLE001 - Rust libraries panic outside of Exception
         if "--debug" in words:
