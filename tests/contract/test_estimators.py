@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
@@ -428,6 +429,7 @@ NO_LABELS = {
     "not a number": ([float("nan"), *[1.0, 2.0] * 15][:30], "label 0 is nan"),
     "text and numbers": ([1, *["a", "b"] * 15][:30], "label 0 is 1"),
     "a table": (np.array([["a", "b"]] * 30), r"shape \(30, 2\)"),
+    "a sparse table": (csr_matrix(np.eye(30)), r"shape \(30, 30\); give the names of a text's"),
     "the same labels": ([["a", "b"]] * 30, r"all texts have the same labels, \['a', 'b'\]"),
     "no labels": ([[]] * 30, "all texts have no label"),
     "a label among lists": ([["a"], "b", *[[]] * 28], "label 1 is 'b'; give every text a list"),
@@ -453,6 +455,11 @@ def test_what_is_no_list_of_labels_is_refused(labels, classifier, texts):
 def test_a_table_of_texts_is_refused():
     with pytest.raises(DataError, match="got a ndarray of 2 dimensions"):
         TextClassifier(transfer="tfidf").fit(np.array([["a"], ["b"]]), ["x", "y"])
+
+
+def test_a_sparse_column_of_numbers_is_refused(texts):
+    with pytest.raises(DataError, match=r"numbers must be one per text, got .* \(3, 1\)$"):
+        TextRegressor(transfer="majority").fit(texts[:3], csr_matrix(np.eye(3, 1)))
 
 
 @pytest.mark.parametrize("numbers", [{0: 5.0, 1: 1.0}, {5.0, 1.0}])

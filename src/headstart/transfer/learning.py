@@ -16,6 +16,7 @@ from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
 from headstart.models.gpt import Gpt
 from headstart.progress import SILENT, Progress
+from headstart.tasks.classification import NAMES
 from headstart.tasks.pairs import Pairs
 from headstart.tasks.targets import Target
 from headstart.transfer.fitted import Fitted, Kept
@@ -162,7 +163,13 @@ def saved_card(
     return card(name, what, told, f"model = hs.load({name!r})\nmodel.predict([{example}])")
 
 
-def check_targets(texts: Collection[Any], targets: object, what: str, *, of: str = "text") -> None:
+def check_targets(
+    texts: Collection[Any],
+    targets: Any,  # noqa: ANN401 - whatever is given
+    what: str,
+    *,
+    of: str = "text",
+) -> None:
     """Refuse what is no list of as many labels, or numbers, as there are texts, or pairs.
 
     Raises:
@@ -171,6 +178,11 @@ def check_targets(texts: Collection[Any], targets: object, what: str, *, of: str
     no_list = isinstance(targets, str | bytes | Mapping | Set)
     if no_list or not hasattr(targets, "__len__"):
         raise DataError(f"{what}s must be a list or one column, got a {type(targets).__name__}")
+    if hasattr(targets, "toarray"):  # a sparse one of scipy's, which has no length
+        hint = f"; {NAMES}" if what == "label" else ""
+        raise DataError(
+            f"{what}s must be one per {of}, got an array of shape {targets.shape}{hint}"
+        )
     if len(texts) != len(targets):
         raise DataError(f"{len(texts)} {of}s but {len(targets)} {what}s; give one {what} a {of}")
 
