@@ -10,7 +10,8 @@ NAACL 2016 (https://arxiv.org/abs/1603.01360), section 2.1:
 
 What a tagging scheme forbids has probability zero: the sum runs over legal sequences only. [ours]
 The recursions run on probabilities that are scaled at each word, in float64: a step is a matrix
-product and not a log-sum-exp over pairs of tags, and its gradient is written by hand. Exact.
+product and not a log-sum-exp over pairs of tags, and its gradient is written by hand. Exact while
+the scores of a word differ by less than about 700, where exp in float64 comes to zero.
 
 Shapes: B sentences, T words, K tags.
 """

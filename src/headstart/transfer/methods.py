@@ -201,8 +201,9 @@ class FineTune:
     steps would spoil what was pretrained. The layer leaves half of the loss to be learnt. GPT is
     trained on `lm_coef * L_xent + task_coef * L_task`: as it comes, `L_xent + lambda * L_task` with
     lambda as `task_coef`. Radford et al. (2018, section 3.2) have `L_task + 0.5 * L_xent`, which is
-    `lm_coef=0.5, task_coef=1`. Only the ratio of the two matters, for Adam's steps do not depend on
-    the scale of the loss.
+    `lm_coef=0.5, task_coef=1`. The ratio of the two matters most: Adam's steps do not depend on the
+    scale of the loss as long as gradients are cut at every step, or at none. The scale decides at
+    which they are.
 
     Attributes:
         learning_rate: Of the LSTM and the classifier, or of the whole model at its top.
