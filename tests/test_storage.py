@@ -17,6 +17,7 @@ from headstart import storage
 from headstart.errors import ExistsError, FormatError, LockedError, StorageError
 from headstart.storage import (
     cache_folder,
+    check_can_be_folder,
     check_manifest,
     check_new,
     file_sha256,
@@ -102,6 +103,24 @@ def test_a_file_is_no_parent_of_a_new_folder(tmp_path, place):
         check_new(tmp_path / place)
     with pytest.raises(ExistsError, match="file: is a file, where a folder shall be"):
         save(tmp_path / place, "new")
+
+
+def test_where_nothing_can_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    check_new(tmp_path / "runs" / "model")
+    check_can_be_folder(tmp_path)
+    assert os.listdir(tmp_path) == [], "trying leaves nothing"
+
+    def refuse(dir):
+        assert dir == tmp_path, "the nearest parent that there is"
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(storage.tempfile, "TemporaryFile", refuse)
+    for check, target in (
+        (check_new, tmp_path / "runs" / "model"),
+        (check_can_be_folder, tmp_path),
+    ):
+        with pytest.raises(StorageError, match=r"cannot write: Read-only .* you may write to"):
+            check(target)
 
 
 def test_a_folder_that_appears_meanwhile_is_not_touched(tmp_path):

@@ -144,23 +144,29 @@ def check_new(target: Path) -> None:
 
     Raises:
         ExistsError: Something is, or a file is where one of its parents shall be.
+        StorageError: Nothing can be written there.
     """
-    if target.exists():
+    with disk_errors(target):
+        there = target.exists()
+    if there:
         raise ExistsError(f"{target}: exists already; choose another folder or remove it first")
     check_can_be_folder(target)
 
 
 def check_can_be_folder(target: Path) -> None:
-    """Check that no file is where a folder, or one of its parents, shall be.
+    """Check that a folder can be made, or written to: by a nameless file, which is gone at once.
 
     Raises:
-        ExistsError: One is.
+        ExistsError: A file is where the folder, or one of its parents, shall be.
+        StorageError: Nothing can be written in the nearest of them that there is.
     """
     nearest = next(filter(os.path.exists, (target, *target.parents)), target)
     if os.path.exists(nearest) and not nearest.is_dir():
         raise ExistsError(
             f"{nearest}: is a file, where a folder shall be; choose another or remove it first"
         )
+    with disk_errors(target), tempfile.TemporaryFile(dir=nearest):
+        pass
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
+
+from headstart.errors import StorageError
 
 
 def test_the_proof_is_printed(run, files):
@@ -72,6 +75,15 @@ def write_sets(files):
     (files / "sets.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
     lines = [json.dumps({"text": text, "label": labels}) for text, labels in rows]
     (files / "sets.jsonl").write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder that takes no file")
+def test_a_folder_that_takes_nothing_is_told_before_the_fit(run, monkeypatch):
+    monkeypatch.setattr("headstart.transfer.estimators.TextClassifier.fit", None)
+    fit = ("fit", "classification", "train.csv", "--transfer", "tfidf")
+    code, _, err = run(*fit, "--out", "/proc/runs/model")
+    assert code == StorageError.exit_code
+    assert err.startswith("error: /proc/runs/model: cannot write: ")
 
 
 def test_several_labels_of_a_text(run, files):

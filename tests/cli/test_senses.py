@@ -52,6 +52,14 @@ def test_occurrences_with_their_nearest_ones(run, corpus, elmo):
     assert "    words.vec" not in out
 
 
+def test_a_page_that_cannot_be_written_is_told_before_the_work(run, corpus, monkeypatch):
+    monkeypatch.setattr("headstart.cli.senses.word_senses", None)
+    page = corpus / "bank.html"
+    code, _, err = run("inspect", "words.vec", "--corpus", corpus, "--word", "bank", "--out", page)
+    assert code == 2
+    assert "texts.txt: is a file, where a folder shall be" in err
+
+
 def test_spellings_with_vectors_of_their_own_are_told_apart(run, corpus, tmp_path):
     cased = tmp_path / "cased.vec"
     cased.write_text("bank 1 0\nBANK 0 1\nthe 1 1\n")

@@ -12,7 +12,7 @@ from headstart.hub.bundle import Pretrained
 from headstart.inspect.senses import word_senses
 from headstart.inspect.senses_page import excerpt, render_senses
 from headstart.progress import Progress
-from headstart.storage import write_text
+from headstart.storage import check_can_be_folder, write_text
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
 from headstart.transfer.regressor import TextRegressor
@@ -45,10 +45,14 @@ def compare_senses(
     Raises:
         SettingsError: A fitted model has no vectors of words, or an encoder is given twice.
         DataError: The corpus is empty or holds no such word.
+        ExistsError: A file is where the page's folder shall be.
+        StorageError: Nothing can be written there.
     """
     sources = [*loaded, *beside]
     if len(set(sources)) < len(sources):
         raise SettingsError("--beside names an encoder a second time; give each once")
+    if page is not None:
+        check_can_be_folder(page.parent)
     text = read_corpus(corpus, text_column=text_column)
     for note in text.notes:
         progress.note(note)

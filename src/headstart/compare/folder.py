@@ -24,6 +24,7 @@ def check_that_it_is_ours(folder: Path) -> None:
     Raises:
         SettingsError: It is such a folder.
         ExistsError: It is a file, or below one.
+        StorageError: Nothing can be written there.
         FormatError: Its results cannot be read.
     """
     check_can_be_folder(folder)
