@@ -23,6 +23,11 @@ def test_a_word_in_small_letters_is_found_in_any_and_another_as_it_is_written():
     assert words(found([*texts, "To Bank."], "Bank")) == ["Bank", "Bank"]
 
 
+def test_a_joiner_beside_a_word_is_of_another_word():
+    word = "\u062e\u0648"
+    assert found([word, f"a {word}.", f"\u0645\u06cc\u200c{word}"], word).total == 2
+
+
 def test_marks_beside_a_word_are_not_of_it():
     texts = ['"bank"', "the bank's", "a bank-note", "(bank)", "Bänke, bänk"]
     assert [(each.start, each.end) for each in found(texts, "bank").drawn] == [

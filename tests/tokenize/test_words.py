@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart.errors import DataError, FormatError, SettingsError
+from headstart.tokenize.spans import token_spans
 from headstart.tokenize.words import WordTokenizer
 
 TEXTS = ["The cat sat.", "The cat's hat doesn't fit.", "A cat, a hat: 1,000.5!"]
@@ -13,6 +14,38 @@ def test_words_are_cut_as_the_penn_treebank_does():
     assert tokenizer.words("It's 1,000.5% — don’t CAN'T!") == [
         "it", "'s", "1,000.5", "%", "—", "do", "n't", "ca", "n't", "!",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian, a non-joiner inside
+        "\u0dc1\u0dca\u200d\u0dbb\u0dd3",  # Sinhala, a joiner after a virama
+        "\u0915\u094d\u200d\u0937",  # Hindi
+        "\u0938\u0915\u094d\u200d",  # a joiner at the end
+    ],
+)
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_joiners_are_of_their_word(word, lowercase):
+    tokenizer = WordTokenizer.from_vocabulary(["a", word], lowercase=lowercase)
+    assert tokenizer.encode_batch([f"a {word}, {word}a"]).ids.tolist() == [2, 3, 1, 1]
+    assert tokenizer.words(f"{word}n't") == [word, "n't"]
+    assert WordTokenizer.train([word], min_count=1).vocabulary[2:] == [word]
+
+
+def test_a_joiner_without_a_word_before_it_stands_alone():
+    tokenizer = WordTokenizer.from_vocabulary(["a"], lowercase=True)
+    family = "\N{MAN}\u200d\N{GIRL}"
+    assert tokenizer.words(f"\u200ca 1\u200d {family}") == ["\u200c", "a", "1", "\u200d", *family]
+
+
+def test_soft_hyphens_are_no_letters():
+    tokenizer = WordTokenizer.from_vocabulary(["coop", "a"], lowercase=False)
+    assert tokenizer.encode_batch(["co\u00adop a\u00ad \u00ad a"]).ids.tolist() == [2, 3, 3]
+    assert tokenizer.encode_words([["co\u00adop"]]).ids.tolist() == [2]
+    assert token_spans(tokenizer, ["a co\u00adop a"]) == [[(0, 1), (2, 7), (8, 9)]]
+    whole = WordTokenizer.from_vocabulary(["co\u00adop"], lowercase=False, split="whitespace")
+    assert whole.encode_batch(["co\u00adop"]).ids.tolist() == [2], "cut already"
 
 
 def test_training_sorts_by_falling_count_and_drops_rare_words():

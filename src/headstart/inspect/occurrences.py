@@ -20,7 +20,7 @@ _SPARE = 8  # times as many as are drawn are kept meanwhile: the more, the more 
 _SPELLINGS = 50_000  # of a corpus, among which the nearest ones are looked for
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile(f"[{WITHOUT_SPACES}]")
-_SPACED = rf"[^\W{WITHOUT_SPACES}]"  # letters and digits of all other scripts
+_SPACED = rf"(?:[^\W{WITHOUT_SPACES}]|[\u200c\u200d])"  # letters, digits and joiners of others
 
 
 @dataclass(frozen=True)

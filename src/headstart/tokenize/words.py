@@ -2,8 +2,9 @@
 
 The splitting follows the convention of published English vectors (Penn Treebank clitics:
 `do n't`, `it 's`; `1,000`, `1990s` and `u.s.` whole; other punctuation apart), so that a text
-finds its words in GloVe. The same tokenizer serves pretraining and the task, so a word has one id
-in both.
+finds its words in GloVe. A word goes on over the joiners of Persian, Hindi or Sinhala, U+200C and
+U+200D, as in Unicode's Annex 29 (WB4), and a soft hyphen is none of its letters. The same
+tokenizer serves pretraining and the task, so a word has one id in both.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,9 +23,11 @@ PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
 Split = Literal["words", "whitespace"]
 
+_SOFT_HYPHEN = "\u00ad"
+_WORD = r"\w[\w\x{200C}\x{200D}]*"
 _WORDS = (
     r"(?:\p{L}\.){2,}|\p{N}+(?:[.,:]\p{N}+)*(?:(?:st|nd|rd|th|s)\b)?"
-    r"|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+?(?=n't\b)|\w+|[^\w\s]"
+    rf"|n't\b|'(?:s|re|ve|ll|d|m)\b|{_WORD}?(?=n't\b)|{_WORD}|[^\w\s]"
 )
 _WORDS_ANY_CASE = "(?i)" + _WORDS
 
@@ -192,10 +195,12 @@ def _tokenizer(
     vocabulary: dict[str, int], *, lowercase: bool, split: Split
 ) -> tokenizers.Tokenizer:
     tokenizer = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    apostrophe = normalizers.Replace("’", "'")
-    tokenizer.normalizer = normalizers.Sequence(
-        [apostrophe, normalizers.Lowercase()] if lowercase else [apostrophe]
-    )
+    steps: list[normalizers.Normalizer] = [normalizers.Replace("’", "'")]
+    if split == "words":
+        steps.append(normalizers.Replace(_SOFT_HYPHEN, ""))
+    if lowercase:
+        steps.append(normalizers.Lowercase())
+    tokenizer.normalizer = normalizers.Sequence(steps)
     if split == "whitespace":
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     elif split == "words":
