@@ -30,6 +30,15 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture
+def unspaced(files):
+    """Labelled texts without spaces between words, and the same as a corpus."""
+    texts = [f"{text}{number}" for number in range(12) for text in ("足球比赛教练", "股票银行市场")]
+    rows = [f"{text},{'sport' if text.startswith('足') else 'business'}" for text in texts]
+    (files / "chinese.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    (files / "chinese.txt").write_text("\n".join(texts) + "\n")
+
+
+@pytest.fixture
 def run(files, monkeypatch, capsys):
     """Run a command in the user's folder; return its exit code, output and errors."""
     monkeypatch.chdir(files)

@@ -22,6 +22,11 @@ def test_check_says_which_file_a_note_is_of(run, files):
     assert json.loads(run(*words, "--json")[1])["notes"][0].startswith(note)
 
 
+def test_check_tells_of_texts_without_spaces(run, unspaced):
+    _, out, _ = run("data", "check", "chinese.csv")
+    assert "chinese.csv: The texts have no spaces between words: methods that read words" in out
+
+
 def test_check_shows_classes_that_differ_in_a_space(run, files):
     (files / "spaces.csv").write_text("text,label\na,x\nb,x\nc,'x '\nd,'x '\n".replace("'", '"'))
     _, out, _ = run("data", "check", "spaces.csv")

@@ -86,6 +86,18 @@ def test_a_folder_that_takes_nothing_is_told_before_the_fit(run, monkeypatch):
     assert err.startswith("error: /proc/runs/model: cannot write: ")
 
 
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [(["tfidf"], True), (["probe", "--encoder", "words.vec"], True), (["majority"], False)],
+)
+def test_texts_without_spaces_are_noted_where_words_are_read(run, unspaced, tmp_path, method, told):
+    fit = ("fit", "classification", "chinese.csv", "--out", tmp_path / "model", "--transfer")
+    _, out, err = run(*fit, *method)
+    assert ("no spaces between words" in err) == told
+    if "--encoder" not in method:  # which knows no word of these texts, and is refused
+        assert "every text got the same class: it has learned nothing\n" in out, "not for its seed"
+
+
 def test_several_labels_of_a_text(run, files):
     write_sets(files)
     fit = ("fit", "classification")

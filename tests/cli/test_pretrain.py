@@ -22,6 +22,29 @@ def test_an_encoder_is_saved_with_its_settings(run, files):
     assert run("neighbors", "w2v", "market")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["word2vec"], True),
+        (["glove", "--tokenizer", "whitespace"], True),
+        (["word2vec", "--tokenizer", "bpe"], False),
+        (["elmo"], True),
+        (["bert"], False),
+    ],
+)
+def test_a_corpus_without_spaces_is_noted_where_words_are_read(
+    run, unspaced, monkeypatch, tmp_path, words, told
+):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    for kind in ("store.pretrain_elmo", "store.pretrain_model", "vector_pretraining.encode_corpus"):
+        monkeypatch.setattr(f"headstart.hub.{kind}", stop)
+    command = ("pretrain", *words, "--corpus", "chinese.txt", "--out", tmp_path / "encoder")
+    _, _, err = run(*command)
+    assert ("no spaces between words" in err) == told
+
+
 def test_every_option_arrives(run, monkeypatch):
     given = {}
 

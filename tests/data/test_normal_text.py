@@ -13,7 +13,6 @@ from headstart.data.normal_text import (
     hash_words,
     lookup,
     normal_words,
-    parts_words_by_spaces,
 )
 
 
@@ -78,19 +77,3 @@ def test_a_lookup_finds_its_keys_and_no_others():
 def test_words_are_what_a_pattern_says_they_are():
     text = "Mr. O'Neil paid 3,50 (net), twice: \u00fcber-great!"
     assert normal_words(text) == re.findall(r"\w+", text.casefold())
-
-
-@pytest.mark.parametrize(
-    ("text", "parted"),
-    [
-        ("A match in \u6771\u4eac, and nothing more.", True),
-        ("", True),
-        ("\u043f\u0440\u0438\u0432\u0435\u0442 \u0432\u0441\u0435\u043c", True),
-        ("\ub098\ub294 \ud559\uad50\uc5d0 \uac04\ub2e4", True),  # Korean
-        ("\u4eca\u5929\u7684\u8db3\u7403\u6bd4\u8d5b\u975e\u5e38\u7cbe\u5f69", False),
-        ("\u4eca\u5929 \u7684 \u8db3\u7403 \u6bd4\u8d5b \u975e\u5e38 \u7cbe\u5f69", True),
-        ("\u0e27\u0e31\u0e19\u0e19\u0e35\u0e49\u0e2d\u0e32\u0e01\u0e32\u0e28\u0e14\u0e35", False),
-    ],
-)
-def test_texts_without_spaces_between_words_are_told_apart(text, parted):
-    assert parts_words_by_spaces([text, ""]) is parted

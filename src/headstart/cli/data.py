@@ -131,6 +131,7 @@ def check(
     from headstart.data.label_sets import holds_lists, read_label_sets
     from headstart.data.numbers import note_of_numbers
     from headstart.data.tagged import TaggedSentences
+    from headstart.data.unspaced import note_unspaced
     from headstart.tasks.tag_checks import check_tags
     from headstart.tasks.tagging import note_of_plain
 
@@ -168,6 +169,8 @@ def check(
     rows, classes, one, of = names
     parts = [part for part in (dataset, test_rows) if part is not None]
     told = [_of_file(note, part.source) for part in parts for note in part.notes]
+    if task != "tagging":
+        told += [_of_file(note, dataset.source) for note in note_unspaced(dataset.texts)]
     notes = list(dict.fromkeys([*told, *(text.notes if text else ())]))
     counts = dict(sorted(Counter(labels).items()))
     if as_json:

@@ -42,6 +42,8 @@ Transfer = Annotated[
     ),
 ]
 
+_WITHOUT_CHANCE = ("majority", "tfidf", "probe")  # another seed starts from no other weights
+
 app = typer.Typer(help="Fit a model to labelled data.")
 app.command()(tagging)
 
@@ -239,6 +241,12 @@ def _fit(
     as_json: bool,
 ) -> None:
     """Fit a model, save it with the command's settings, and show what was found."""
+    from headstart.data.unspaced import note_unspaced
+    from headstart.transfer.methods import name_of
+
+    if _reads_words(model):
+        for note in note_unspaced(dataset.texts):
+            progress.note(note)
     model.fit(dataset.texts, dataset.labels, progress=progress)
     save_fitted(context, model, out, as_json=as_json)
     if as_json:
@@ -249,10 +257,19 @@ def _fit(
     scores = {name.removeprefix("validation_"): value for name, value in report.items()}
     say(f"validation     {figures(scores)} of a part of the labels")
     if report.get("validation_classes") == 1:
-        say(
-            "               every text got the same class: it has learned nothing; try another seed"
-        )
+        hint = "" if name_of(model.method_) in _WITHOUT_CHANCE else "; try another seed"
+        say(f"               every text got the same class: it has learned nothing{hint}")
     if temperature := report.get("temperature"):
         before, after = (report[f"validation_calibration_error{when}"] for when in ("_before", ""))
         say(f"temperature    {temperature:.3f}: calibration error {before:.3f} -> {after:.3f}")
     say(f"model          {out}")
+
+
+def _reads_words(model: "TextClassifier | TextRegressor") -> bool:
+    """Say whether texts are cut into words, and not into pieces, by the encoder or without one."""
+    from headstart.hub.bundle import Pretrained
+    from headstart.tokenize.words import WordTokenizer
+
+    if isinstance(model.encoder, Pretrained):
+        return isinstance(model.encoder.tokenizer, WordTokenizer)
+    return model.transfer != "majority"

@@ -10,8 +10,8 @@ from headstart.compare.reading import num_weights
 from headstart.compare.tasks import ComparedTask, Examples
 from headstart.data.contamination import SeenRows
 from headstart.data.labelled import Dataset
-from headstart.data.normal_text import parts_words_by_spaces
 from headstart.data.overlap import find_repeats, text_key
+from headstart.data.unspaced import note_unspaced
 from headstart.hub.bundle import Pretrained
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import (
@@ -23,8 +23,6 @@ from headstart.transfer.methods import (
     Method,
     Scratch,
 )
-
-_SOME = 1000  # texts that show how words are written
 
 
 def differences(
@@ -140,12 +138,7 @@ def warnings(train: Dataset, seen: SeenRows) -> list[str]:
         (seen.overlap.num_rows if seen.overlap else 0, seen.overlap),
     ]
     found = [str(finding) for count, finding in counts if count]
-    if not parts_words_by_spaces(train.texts[:_SOME]):
-        found.append(
-            "The texts have no spaces between words: methods that read words (tfidf, scratch, word "
-            "vectors, CoVe, ELMo) take a clause for a word. Encoders that read pieces do not; or "
-            "part the words beforehand."
-        )
+    found += note_unspaced(train.texts)
     if not seen.num_clean:
         found.append("No test row is clean: every score is of rows that were seen before the test.")
     return found

@@ -7,7 +7,6 @@ on every machine: the chance that any of a million runs shares its hash with one
 million others is below one in ten thousand.
 """
 
-import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -22,10 +21,6 @@ _WORDS_OF_ONE = (
     *((0x3041, 0x3100), (0x31F0, 0x3200)),  # kana
     *((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000)),  # Han
 )
-WITHOUT_SPACES = (  # between words, as a range of re: Thai and Lao, Burmese, Khmer, kana, Han
-    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff"
-)
-_LONG_RUN = re.compile(f"[{WITHOUT_SPACES}]{{5,}}")
 _SPACE = 32
 _APART, _INSIDE, _ALONE = 0, 1, 2  # between words, in a word, a word of its own
 _BASE = 0x9E3779B97F4A7C15  # odd, so that no power of it loses a bit
@@ -70,15 +65,6 @@ def normal_words(text: str) -> list[str]:
         ['the', 'café', 's', 'no', '1', '東', '京']
     """
     return encode([text]).codes.tobytes().decode("utf-32-le", "surrogatepass").split()
-
-
-def parts_words_by_spaces(texts: Sequence[str]) -> bool:
-    """Say whether most of the texts, by letters, have spaces between words.
-
-    Chinese, Japanese and Thai do not: cut at spaces, they fall into clauses.
-    """
-    letters = sum(map(len, texts))
-    return 2 * sum(len(run) for text in texts for run in _LONG_RUN.findall(text)) <= letters
 
 
 def hash_words(encoded: Encoded) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:

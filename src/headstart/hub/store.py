@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus, read_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
+from headstart.data.unspaced import note_unspaced
 from headstart.devices import check_threads, compute_device, reuse_freed_memory, torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
@@ -311,7 +312,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
         size, target = size or "mini", _target(tokenizer)
         check_cove(plan, size, target)
         pairs = as_parallel(parallel)
-        for note in pairs.notes:
+        for note in (*pairs.notes, *note_unspaced(pairs.sources)):
             progress.note(note)
         with process_group():
             if vectors is not None:
@@ -325,7 +326,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     if corpus is None:
         raise SettingsError(f"{method} needs a corpus")
     text = as_corpus(corpus, text_column=text_column)
-    for note in text.notes:
+    whole = method == "elmo" or (not model and tokenizer in (None, *get_args(Split)))
+    for note in (*text.notes, *(note_unspaced(text.texts()) if whole else ())):
         progress.note(note)
     if method == "elmo":
         return pretrain_elmo(text, plan, size=size or "mini", tokenizer=_whole_words(tokenizer))

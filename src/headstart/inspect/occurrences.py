@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from headstart.data.corpora import Corpus
-from headstart.data.normal_text import WITHOUT_SPACES
 from headstart.data.sentences import split_sentences
+from headstart.data.unspaced import WITHOUT_SPACES
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 

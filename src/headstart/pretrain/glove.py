@@ -123,7 +123,9 @@ def train(
         StorageError: The disk refuses.
     """
     if np.count_nonzero(corpus.counts) < 2:
-        raise DataError("GloVe needs a corpus with two different words or more")
+        raise DataError(
+            "GloVe needs a corpus with two different words or more, and spaces between words"
+        )
     started = time.perf_counter()
     with disk_errors(parent := folder or _folder_of(corpus)):
         working = tempfile.TemporaryDirectory(prefix="pairs-", dir=parent)

@@ -131,7 +131,9 @@ def train(
         StorageError: The disk refuses.
     """
     if np.count_nonzero(corpus.counts) < 2:
-        raise DataError("word2vec needs a corpus with two different words or more")
+        raise DataError(
+            "word2vec needs a corpus with two different words or more, and spaces between words"
+        )
     vocabulary = len(corpus.counts)
     width = -(-config.dim // _LANES) * _LANES
     inputs = np.zeros((vocabulary, width), np.float32)
