@@ -16,7 +16,7 @@ import pytest
 from headstart.compare import cells
 from headstart.compare.cells import run_cell
 from headstart.compare.contestants import Contestant
-from headstart.compare.rows import choose_budgets
+from headstart.compare.rows import choose_budgets, warn_of
 from headstart.compare.schedule import Job
 from headstart.compare.study import Comparison, compare
 from headstart.compare.tasks import CLASSIFICATION
@@ -130,9 +130,13 @@ def test_the_report_tells_what_was_done_and_how_to_do_it_again(files, rows):
     assert found.head_starts["vectors:probe", 6] is None
 
     train, test = rows(60), rows(45, seed=1)
-    again = compare(train, test=test, methods=["majority"], label_budgets=[6], out=files / "b")
+    again = compare(train, test=test, methods=["majority"], label_budgets=[6, 60], out=files / "b")
     assert again.results["command"] is None
-    assert "no command that replays this" in (files / "b" / "report.html").read_text()
+    text = (files / "b" / "report.html").read_text()
+    assert "no command that replays this" in text
+    (shared,) = [each for each in again.results["warnings"] if "seeds share" in each]
+    assert shared.startswith("With 60 of 60 training rows, seeds share all of their labels")
+    assert shared in text
 
 
 def test_validation_chooses_the_winner_whatever_the_test_rows_say(files, rows):
@@ -158,6 +162,21 @@ def test_one_label_a_class_leaves_none_to_validate_on(files):
     assert "With 30 labels" in found["headline"]["sentence"]
     alone = _compare(files, label_budgets=[3], **asked).results
     assert [row["labels"] for row in alone["recommendation"]["by_labels"]] == [3]
+
+
+@pytest.mark.parametrize(
+    ("budgets", "seeds", "said"),
+    [
+        ([10, 50, 80, 100], 3, "From 50 of 100 training rows on, seeds share half of their labels"),
+        ([10, 100], 3, "With 100 of 100 training rows, seeds share all of their labels: intervals"),
+        ([10, 100], 1, None),
+        ([10, 49], 3, None),
+    ],
+)
+def test_budgets_of_which_seeds_share_their_labels_are_warned_of_once(budgets, seeds, said):
+    found = warn_of([], CLASSIFICATION, budgets=budgets, seeds=seeds, num_rows=100)
+    assert len(found) == (said is not None)
+    assert all(each.startswith(said) and "other choices of the labels" in each for each in found)
 
 
 @pytest.mark.slow

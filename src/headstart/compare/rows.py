@@ -20,6 +20,7 @@ _MOST_LABELS = 1000  # that a ladder ends with, where they are all there are
 _WORTH = 1.5  # times the last rung, and all the rows are one more
 _TEST_SHARE = 0.3
 _SPLIT_SEED = 0
+_SHARED = 0.5  # of the rows, and intervals over seeds are too narrow for other choices of labels
 _FEWEST = 2  # that one can learn from and validate by
 
 
@@ -151,11 +152,36 @@ def without_validation(task: ComparedTask, train: Examples, budgets: Sequence[in
     return [labels for labels in budgets if labels == strata and not task.by_word]
 
 
-def warn_of(unvalidated: Sequence[int], task: ComparedTask) -> list[str]:
-    """Say at which budgets no row is left to validate on."""
-    return [
+def warn_of(
+    unvalidated: Sequence[int],
+    task: ComparedTask,
+    *,
+    budgets: Sequence[int],
+    seeds: int,
+    num_rows: int,
+) -> list[str]:
+    """Say at which budgets no row is left to validate on, and from which on seeds share labels.
+
+    Args:
+        unvalidated: Those that `without_validation` returns.
+        task: The task.
+        budgets: All budgets, rising.
+        seeds: How many seeds are run.
+        num_rows: How many training rows there are.
+    """
+    found = [
         f"With {labels:,} labels no row is left to validate on, for each {task.wording.kind} has "
         "one: validation scores there are of the rows that were fitted. The recommendation and the "
         "head start on the cover pass over that count where others were run."
         for labels in unvalidated
     ]
+    shared = [labels for labels in budgets if labels >= _SHARED * num_rows]
+    if shared and seeds > 1:
+        rows, is_all = f"{shared[0]:,} of {num_rows:,} training rows", shared[0] == num_rows
+        where = f"With {rows}" if is_all else f"From {rows} on"
+        how_many = "all of their labels" if is_all else "half of their labels or more"
+        found.append(
+            f"{where}, seeds share {how_many}: intervals and p-values there speak for other test "
+            "rows, and say little of other choices of the labels."
+        )
+    return found

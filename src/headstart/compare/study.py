@@ -171,7 +171,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
             1000, 2500 and 10,000, of sentences from 50 on, that are two for each class at least and
             no more than the training rows; and all of these, if they are half as many again as the
             last one and at most 1000.
-        seeds: Runs of each method at each budget, each on other labels; 5 by default.
+        seeds: Runs of each method at each budget, each on other labels, as far as there are others;
+            5 by default.
         out: The folder for results, report and winner. A comparison that was stopped goes on there.
         quick: Budgets of 10, 25 and 250 labels, or 100 and 400 sentences, and three seeds, where
             none are given: a first look.
@@ -368,7 +369,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     unvalidated = without_validation(task, train, plan.budgets)
     cautions = [
         *(*warnings(task.as_texts(train), seen), *shared_texts(task, train, test, seen)),
-        *warn_of(unvalidated, task),
+        *warn_of(unvalidated, task, budgets=plan.budgets, seeds=plan.seeds, num_rows=len(train)),
     ]
     learns = learns_from_corpus(contestants)
     if plan.corpus is None and learns:
