@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -127,13 +128,29 @@ def test_score_axis(low, high, start, step):
     assert axis["dtick"] == step
 
 
-def test_the_axis_holds_all_of_majority_s_interval_where_it_is_drawn():
+def test_the_axis_does_without_majority_s_interval_which_is_not_drawn():
     rows = [
         {"method": "majority", "labels": labels, "mean": 0.5, "low": 0.1, "high": 0.7}
         for labels in (50, 1000)
     ]
     assert score_axis(rows)["range"][0] == pytest.approx(0.5), "a line has no interval"
-    assert score_axis(rows[:1])["range"][0] <= 0.1
+    assert score_axis(rows[:1])["range"][0] == pytest.approx(0.5), "at one label count, too"
+
+
+def test_at_one_label_count_methods_stand_side_by_side_and_majority_is_a_line(made_up):
+    rows = made_up(budgets=(50,), num_rows=60)["summary"]
+    for figure in learning_curves(rows):
+        *lines, majority = sorted(figure.data, key=lambda trace: trace["name"] == "majority")
+        low, high = figure.layout["xaxis"]["range"]
+        assert majority["x"] == pytest.approx([10**low, 10**high])
+        assert (majority["mode"], majority["line"]["dash"]) == ("lines", "dash")
+        assert majority["y"][0] == majority["y"][1]
+        across = sorted(math.log10(x) for line in lines for x in line["x"])
+        assert len(across) == len(figure.methods) - 1
+        assert all(after - before > 0.03 * (high - low) for before, after in pairwise(across))
+        assert sum(across) / len(across) == pytest.approx(math.log10(50))
+        assert all("error_y" in line for line in lines)
+        assert figure.layout["hovermode"] == "closest"
 
 
 def test_text_for_plotly_is_escaped():

@@ -41,19 +41,42 @@ def test_an_interval_at_one_label_count_is_a_line(made_up):
     picture = ElementTree.fromstring(learning_curves_svg(rows["summary"]))  # noqa: S314 - ours
     assert not picture.findall(f".//{SVG}polygon")
     ranges = [each for each in picture.iter(f"{SVG}polyline") if each.get("class") == "range"]
-    assert len(ranges) == 2
+    assert len(ranges) == 1, "majority is a line"
     for each in ranges:
         (x, high), (other, low) = (map(float, end.split(",")) for end in each.get("points").split())
         assert x == other
         assert high < low, "y points down"
 
 
-def test_an_interval_of_majority_stays_in_the_picture():
+def test_majority_stays_in_the_picture_as_the_line_of_the_legend():
     rows = [{**rows_of(["majority"], (50,))[0], "low": 0.05}, *rows_of(["scratch"], (50,))]
     picture = ElementTree.fromstring(learning_curves_svg(rows))  # noqa: S314 - ours
-    ranges = [each for each in picture.iter(f"{SVG}polyline") if each.get("class") == "range"]
-    ends = [point.split(",") for each in ranges for point in each.get("points").split()]
-    assert all(0 <= float(y) <= 300 - 34 for _, y in ends)
+    lines = [each for each in picture.iter() if each.get("class") == "curve majority"]
+    assert [each.tag for each in lines] == [f"{SVG}line", f"{SVG}polyline"]
+    ends = [point.split(",") for point in lines[1].get("points").split()]
+    (left, y), (right, other) = (map(float, end) for end in ends)
+    assert y == other
+    assert 0 <= y <= 300 - 34
+    (grid, *_) = (each for each in picture.iter(f"{SVG}line") if each.get("class") == "grid")
+    assert (left, right) == (float(grid.get("x1")), float(grid.get("x2")))
+
+
+@pytest.mark.parametrize("count", [1, 4, 13])
+def test_no_interval_at_one_label_count_hides_another(count):
+    transfers = ("probe", "frozen", "finetune", "gradual", "lora", "scratch")
+    methods = [f"{name}:{one}" for name in ("bert", "bert+adapt") for one in transfers][: count - 1]
+    picture = ElementTree.fromstring(  # noqa: S314 - ours
+        learning_curves_svg(rows_of(["majority", "scratch", *methods], (50,)))
+    )
+    (panel,) = picture.findall(f"{SVG}g")
+    ranges = [each for each in panel.iter(f"{SVG}polyline") if each.get("class") == "range"]
+    across = sorted(float(each.get("points").split(",")[0]) for each in ranges)
+    marks = {float(each.get("x")) for each in panel.findall(f"{SVG}g/{SVG}use")}
+    assert len(across) == count
+    assert set(across) <= marks
+    assert all(after - before > 5 for before, after in pairwise(across))
+    assert across[0] > 34
+    assert across[-1] < 312 - 20
 
 
 @pytest.mark.parametrize(

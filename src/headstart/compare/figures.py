@@ -52,10 +52,21 @@ def curve_panels(rows: Sequence[Row]) -> dict[str, list[str]]:
     return {name: members + references for name, members in (panels or {REFERENCE: []}).items()}
 
 
+def side_by_side(methods: Sequence[str]) -> dict[str, float]:
+    """Return where methods stand in a panel of one label count, so that none hides another.
+
+    Places are shares of the label axis, from its middle; `majority`, a line over all of it, has
+    none.
+    """
+    points = [method for method in methods if method != "majority"]
+    step = min(_APART, 0.8 / max(len(points), 1))
+    return {method: (at - (len(points) - 1) / 2) * step for at, method in enumerate(points)}
+
+
 def learning_curves(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Figure]:
     """Draw score against labels, one panel an encoder, with the references in each."""
     layout = _layout(
-        xaxis=_label_axis(rows, wording), yaxis=score_axis(rows), hovermode="x unified"
+        xaxis=_label_axis(rows, wording), yaxis=score_axis(rows), hovermode=_hover(rows)
     )
     return [
         Figure(f"curves-{number}", title, methods, _curves(rows, methods), layout)
@@ -88,7 +99,7 @@ def head_start_gap(
     layout = _layout(
         xaxis=_label_axis(pair, wording),
         yaxis=score_axis(pair),
-        hovermode="x unified",
+        hovermode=_hover(pair),
         annotations=[arrow, label],
     )
     methods = [str(method), REFERENCE]
@@ -184,10 +195,7 @@ def head_start_text(row: Row, *, interval: bool = False) -> str | None:
 
 def score_axis(rows: Sequence[Row]) -> Parts:
     """Return the scores' axis: all that is drawn, from a round number on."""
-    is_line = sum(row["method"] == "majority" for row in rows) > 1  # and a line has no band
-    low = min(
-        row["mean"] if is_line and row["method"] == "majority" else row["low"] for row in rows
-    )
+    low = min(row["mean" if row["method"] == "majority" else "low"] for row in rows)  # a line
     high = max(row["high"] for row in rows)
     step = next(step for step in (0.02, 0.05, 0.1, 0.2, 1.0) if high - low <= 5 * step)
     return {
@@ -203,6 +211,7 @@ def plot_text(text: str) -> str:
     return html.escape(visible(text), quote=False)
 
 
+_APART = 0.04  # of the label axis, some 10 pixels
 _AXIS = {"gridcolor": "@line", "linecolor": "@line", "zeroline": False}
 
 
@@ -224,12 +233,24 @@ def _layout(**own: Any) -> Parts:  # noqa: ANN401 - plotly's own names and value
     }
 
 
+def _budgets(rows: Iterable[Row]) -> list[int]:
+    return sorted({row["labels"] for row in rows})
+
+
+def _hover(rows: Iterable[Row]) -> str:
+    return "x unified" if len(_budgets(rows)) > 1 else "closest"  # points side by side share no x
+
+
+def _label_range(budgets: Sequence[int]) -> list[float]:
+    return [math.log10(budgets[0]) - 0.08, math.log10(budgets[-1]) + 0.08]
+
+
 def _label_axis(rows: Iterable[Row], wording: Wording) -> Parts:
-    budgets = sorted({row["labels"] for row in rows})
+    budgets = _budgets(rows)
     return {
         **_AXIS,
         "type": "log",
-        "range": [math.log10(budgets[0]) - 0.08, math.log10(budgets[-1]) + 0.08],
+        "range": _label_range(budgets),
         "tickvals": budgets,
         "ticktext": [f"{labels:,}" for labels in budgets],
         "title": {"text": wording.labels, "standoff": 6},
@@ -268,16 +289,22 @@ def _cost_axis(costs: Sequence[float]) -> Parts:
 
 def _curves(rows: Sequence[Row], methods: Sequence[str]) -> list[Parts]:
     """Return the traces of each method's curve and band, the first method on top."""
-    look = styles(row["method"] for row in rows)
-    return [
-        {**trace, "meta": at}
-        for at, method in reversed(list(enumerate(methods)))
-        for trace in _curve([row for row in rows if row["method"] == method], look[method])
-    ]
+    look, budgets = styles(row["method"] for row in rows), _budgets(rows)
+    low, high = _label_range(budgets)
+    places = side_by_side(methods) if len(budgets) == 1 else {}
+    traces: list[Parts] = []
+    for at, method in reversed(list(enumerate(methods))):
+        own = [row for row in rows if row["method"] == method]
+        x: list[float] = [row["labels"] for row in own]
+        if len(own) == 1 and method == "majority":
+            own, x = own * 2, [10**low, 10**high]
+        elif method in places:
+            x = [x[0] * 10 ** (places[method] * (high - low))]
+        traces += [{**trace, "meta": at} for trace in _curve(own, x, look[method])]
+    return traces
 
 
-def _curve(rows: Sequence[Row], style: Style) -> list[Parts]:
-    labels = [row["labels"] for row in rows]
+def _curve(rows: Sequence[Row], labels: Sequence[float], style: Style) -> list[Parts]:
     line = {
         "type": "scatter", "mode": "lines+markers", "name": plot_text(rows[0]["method"]),
         "x": labels, "y": [row["mean"] for row in rows],

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
 
-from headstart.compare.figures import Row, curve_panels, score_axis
+from headstart.compare.figures import Row, curve_panels, score_axis, side_by_side
 from headstart.compare.styles import shortened, styles
 from headstart.pages import colors, template_environment, visible
 
@@ -92,23 +92,35 @@ def _panel(
     bottom, top_score = (float(end) for end in axis["range"])
     first, last = math.log(budgets[0]), math.log(budgets[-1])
 
-    def x(labels: int) -> float:
-        share = (math.log(labels) - first) / (last - first) if last > first else 0.5
+    places = side_by_side(methods)
+
+    def x(labels: int, method: str = "") -> float:
+        alone = 0.5 + places.get(method, 0.0)
+        share = (math.log(labels) - first) / (last - first) if last > first else alone
         return round(_LEFT + 8 + share * (_WIDTH - _LEFT - _RIGHT - 24), 1)
 
     def y(score: float) -> float:
         share = (score - bottom) / (top_score - bottom)
         return round(height - _BOTTOM - share * (height - _BOTTOM - top), 1)
 
+    box = {
+        "left": _LEFT,
+        "right": _WIDTH - _RIGHT - 8,
+        "top": top,
+        "bottom": height - _BOTTOM,
+    }
     curves = []
     for method in reversed(methods):
         own = [row for row in rows if row["method"] == method]
+        points = [(x(row["labels"], method), y(row["mean"])) for row in own]
+        if method == "majority" and len(own) == 1:
+            points = [(box[end], points[0][1]) for end in ("left", "right")]
         curves.append({
             "method": method,
             "style": look[method],
-            "points": [(x(row["labels"]), y(row["mean"])) for row in own],
-            "band": [(x(row["labels"]), y(row["high"])) for row in own]
-            + [(x(row["labels"]), y(row["low"])) for row in reversed(own)],
+            "points": points,
+            "band": [(x(row["labels"], method), y(row["high"])) for row in own]
+            + [(x(row["labels"], method), y(row["low"])) for row in reversed(own)],
         })  # fmt: skip
     num_ticks = int((top_score - bottom) / axis["dtick"] + 1e-6) + 1
     scores = [bottom + axis["dtick"] * number for number in range(num_ticks)]
@@ -129,12 +141,7 @@ def _panel(
         ],
         "labels": _readable([(x(labels), f"{labels:,}") for labels in budgets]),
         "scores": [(y(score), format(score, axis["tickformat"])) for score in scores],
-        "box": {
-            "left": _LEFT,
-            "right": _WIDTH - _RIGHT - 8,
-            "top": top,
-            "bottom": height - _BOTTOM,
-        },
+        "box": box,
     }
 
 
