@@ -83,8 +83,11 @@ def test_check_tells_what_test_rows_were_seen_before(run, files):
     assert found["near_leaks"]["test_indices"] == [0]
     assert found["corpus_overlap"]["indices"] == [1]
     assert found["clean"] == {"num_rows": 1, "num_test_rows": 3}
+    _, out, _ = run("data", "check", "train.csv", "--corpus", "corpus.txt")
+    assert "rows that overlap with the corpus corpus.txt: 0; 36 have too few words to be" in out
     _, out, _ = run("data", "check", "train.csv", "--corpus", "articles.txt")
-    assert "rows that overlap with the corpus articles.txt: 0; 36 have too few words to tell" in out
+    assert "corpus articles.txt: 36, 100.0%: " in out
+    assert "36 as near duplicates (for instance 'the striker scored a late goal 0' of line 2" in out
 
 
 def test_check_of_pairs(run, files):

@@ -38,7 +38,8 @@ def test_the_facts():
     assert [facts[name] for name in ("leaked", "nearly_leaked", "in_corpus")] == [1, 1, 1]
     assert (facts["too_short"], facts["unknown"]) == (3, ["glove"])
     assert facts["sentence"] == (
-        "1 of 4 test rows is clean: 1 is a training row, 1 nearly, and 1 overlaps with the corpus. "
+        "1 of 4 test rows is clean: 1 is a training row, 1 nearly, and 1 overlaps with the corpus; "
+        "3 have too few words to be looked for within its texts. "
         "What else glove learned from is not known here: it may hold clean rows too."
     )
 
@@ -46,6 +47,11 @@ def test_the_facts():
 def test_all_rows_clean_is_one_sentence():
     facts = facts_of("scratch", "word2vec:frozen", test=Dataset(["b", "c"], ["x", "y"]))
     assert facts["sentence"] == (
+        "All 2 test rows are clean: none is a training row, or nearly, and none is known to "
+        "overlap with the corpus; 2 have too few words to be looked for within its texts."
+    )
+    long = Dataset([f"b {LONG[:50]} c", f"d {LONG[:40]} e"], ["x", "y"])
+    assert facts_of("scratch", "word2vec:frozen", test=long)["sentence"] == (
         "All 2 test rows are clean: none is a training row, or nearly, and none overlaps with the "
         "corpus."
     )
@@ -54,6 +60,11 @@ def test_all_rows_clean_is_one_sentence():
 def test_one_row_is_spoken_of_as_one():
     one, repeated = Dataset(["b"], ["x"]), Dataset(TRAIN.texts, TRAIN.labels)
     assert facts_of("word2vec:frozen", test=one)["sentence"] == (
+        "The one test row is clean: it is no training row, nor nearly, and is not known to overlap "
+        "with the corpus; 1 has too few words to be looked for within its texts."
+    )
+    long = Dataset([f"b {LONG[:50]} c"], ["x"])
+    assert facts_of("word2vec:frozen", test=long)["sentence"] == (
         "The one test row is clean: it is no training row, nor nearly, and does not overlap with "
         "the corpus."
     )

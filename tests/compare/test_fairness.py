@@ -125,6 +125,8 @@ def test_rows_that_mislead_are_counted():
     assert "overlap with the corpus 1 texts in memory: 1, 25.0%" in overlap
     clean = Dataset(["a", "b"], ["x", "y"])
     assert warnings(clean, find_seen(clean, Dataset(["c"], ["x"]))) == []
+    (short,) = warnings(clean, find_seen(clean, Dataset(["c"], ["x"]), corpus))
+    assert short.endswith(": 0; 1 has too few words to be looked for within its texts")
     chinese = Dataset(["今天的足球比赛非常精彩,球队在决赛中获得冠军。"], ["x"])
     (unspaced,) = warnings(chinese, find_seen(chinese, Dataset(["c"], ["x"])))
     assert unspaced.startswith("The texts have no spaces between words: methods that read words")

@@ -11,6 +11,7 @@ from headstart.data.contamination import find_overlap, find_seen
 from headstart.data.corpora import read_corpus
 from headstart.data.labelled import Dataset
 from headstart.data.pairs import PairDataset
+from headstart.data.tagged import TaggedSentences
 
 
 def words(count, seed):
@@ -59,7 +60,7 @@ def test_rows_that_a_corpus_holds():
         "before " + text(13, 62) + " after",  # 13 words, across two sentences
         text(12, 63),  # all 12 words within a document, which is nearly the row, too
         text(40, 64),  # every 12th word changed: no run, but nearly a sentence
-        "yes it is",  # too short to tell
+        "yes it is",  # too short to be looked for within a sentence
         text(20, 65),  # begins in one document and ends in the next
         text(20, 66),  # nearly a whole document of three lines
     ]
@@ -68,7 +69,7 @@ def test_rows_that_a_corpus_holds():
     edited = [w if at % 9 else f"{w[:-1]}x" for at, w in enumerate(last)]
     parted = words(20, 65)
     corpus = read_corpus(texts=[
-        f"It said {' '.join(run[:6])}.\n{' '.join(run[6:])}, it said. Yes it is.",
+        f"It said {' '.join(run[:6])}.\n{' '.join(run[6:])}, it said: yes it is.",
         f"So {rows[2].upper()} it was",
         f"A sentence. {' '.join(changed).capitalize()}. Another one.",
         " ".join(parted[:10]),
@@ -84,7 +85,8 @@ def test_rows_that_a_corpus_holds():
     assert found.examples[0].words == text(13, 62)
     assert str(found).startswith(
         "test rows that overlap with the corpus 6 texts in memory: 4, 57.1%: 2 by 13 words in a "
-        "row, 3 as near duplicates; 1 have too few words to tell (for instance '"
+        "row, 3 as near duplicates; 1 has too few words to be looked for within "
+        "its texts (for instance '"
     )
     assert find_overlap(corpus, dataset.select([0])).indices == ()
     seen = find_seen(TRAIN, dataset, corpus)
@@ -128,8 +130,24 @@ def test_nothing_to_look_for():
     found = find_seen(TRAIN, empty, read_corpus(texts=["some text"]))
     assert (found.clean, found.near_leaks.share, found.overlap.share) == ((), 0.0, 0.0)
     assert str(found.overlap) == "test rows that overlap with the corpus 1 texts in memory: 0"
-    short = find_overlap(read_corpus(texts=["some text"]), Dataset(["some text", ""], ["x", "y"]))
+    corpus = read_corpus(texts=["and some text"])
+    short = find_overlap(corpus, Dataset(["some text", ""], ["x", "y"]))
     assert (short.num_rows, short.num_short_rows) == (0, 2)
+
+
+def test_short_rows_are_found_as_whole_sentences_lines_and_documents():
+    rows = ["Who is Fry?", "play some jazz", "book a table", "is it", "Yes!", "two\nlines", "..."]
+    held = ["who is fry", "Now PLAY\nsome jazz! Book a table.", "that is it", "two lines", "- - -"]
+    found = find_overlap(read_corpus(texts=held), Dataset(rows, ["x"] * 7))
+    assert found.indices == (0, 2, 5)
+    assert (found.num_near_rows, found.num_run_rows, found.num_short_rows) == (3, 0, 4)
+    assert str(found.examples[1]) == "'book a table' of line 3 is in document 2"
+    pairs = PairDataset([("who is fry", text(9, 5)), ("is it", text(9, 6))], ["x", "y"])
+    of_pairs = find_overlap(read_corpus(texts=held), pairs)
+    assert (of_pairs.indices, of_pairs.num_short_rows) == ((0,), 0)
+    tagged = TaggedSentences([["Who", "is", "Fry", "?"], ["is", "it"]], [["O"] * 4, ["O"] * 2])
+    of_tags = find_overlap(read_corpus(texts=held), tagged)
+    assert (of_tags.indices, of_tags.num_short_rows) == ((0,), 1)
 
 
 def test_either_text_of_a_pair_is_looked_for_in_the_corpus():

@@ -10,7 +10,7 @@ from headstart.compare.contestants import Contestant
 from headstart.compare.tallies import as_tallies
 from headstart.compare.wording import TEXTS, Wording
 from headstart.data.columns import several
-from headstart.data.contamination import Examples, SeenRows, find_seen
+from headstart.data.contamination import Examples, SeenRows, find_seen, too_few_words
 from headstart.data.corpora import Corpus
 from headstart.progress import Progress
 
@@ -58,13 +58,16 @@ def clean_facts(seen: SeenRows, contestants: Sequence[Contestant]) -> dict[str, 
 
 
 def _sentence(facts: dict[str, Any]) -> str:
-    looked = facts["in_corpus"] is not None
+    looked, short = facts["in_corpus"] is not None, facts["too_short"]
+    corpus = f"the corpus; {too_few_words(short)}." if short else "the corpus."
     if facts["rows"] == facts["test_rows"] == 1:
         said = "The one test row is clean: it is no training row, nor nearly"
-        said += ", and does not overlap with the corpus." if looked else "."
+        overlap = "is not known to overlap" if short else "does not overlap"
+        said += f", and {overlap} with {corpus}" if looked else "."
     elif facts["rows"] == facts["test_rows"]:
         said = f"All {facts['rows']:,} test rows are clean: none is a training row, or nearly"
-        said += ", and none overlaps with the corpus." if looked else "."
+        overlap = "none is known to overlap" if short else "none overlaps"
+        said += f", and {overlap} with {corpus}" if looked else "."
     else:
         are = "is" if facts["rows"] == 1 else "are"
         are_training_rows = "is a training row" if facts["leaked"] == 1 else "are training rows"
@@ -73,7 +76,7 @@ def _sentence(facts: dict[str, Any]) -> str:
             f"{facts['rows']:,} of {several(facts['test_rows'], 'test row')} {are} clean: "
             f"{facts['leaked']:,} {are_training_rows}, {facts['nearly_leaked']:,} nearly"
         )
-        said += f", and {facts['in_corpus']:,} {overlap} with the corpus." if looked else "."
+        said += f", and {facts['in_corpus']:,} {overlap} with {corpus}" if looked else "."
     if facts["unknown"]:
         names = ", ".join(facts["unknown"])
         said += f" What else {names} learned from is not known here: it may hold clean rows too."

@@ -130,12 +130,13 @@ def _learning_rates(methods: Mapping[Contestant, Method]) -> list[str]:
 def warnings(train: Dataset, seen: SeenRows) -> list[str]:
     """Say what in the data could make the scores misleading: repeated, conflicting, seen rows."""
     duplicates, conflicts = find_repeats(train)
+    overlap = seen.overlap
     counts: list[tuple[int, object]] = [
         (duplicates.num_rows, duplicates),
         (conflicts.num_texts, conflicts),
         (seen.leaks.num_test_rows, seen.leaks),
         (seen.near_leaks.num_test_rows, seen.near_leaks),
-        (seen.overlap.num_rows if seen.overlap else 0, seen.overlap),
+        (overlap.num_rows + overlap.num_short_rows if overlap else 0, overlap),
     ]
     found = [str(finding) for count, finding in counts if count]
     found += note_unspaced(train.texts)

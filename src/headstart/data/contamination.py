@@ -2,7 +2,7 @@
 
 A row overlaps with a corpus if a document has a run of its words (`word_runs`), across sentences
 and lines, or if it is nearly a sentence or a whole document (`near_duplicates`). Rows that are too
-short for a run are not looked for in a corpus. Of a pair, either text is looked for there by
+short for a run are not looked for within longer texts. Of a pair, either text is looked for by
 itself. The corpus is read once, a batch at a time: what is kept in memory are the rows.
 """
 
@@ -89,7 +89,7 @@ class CorpusOverlap:
         share: Their part of all rows.
         num_run_rows: How many have a run of words in it.
         num_near_rows: How many are nearly a sentence or a document of it.
-        num_short_rows: How many have too few words to be looked for.
+        num_short_rows: How many others have too few words to be looked for within longer texts.
         indices: Which rows overlap.
         examples: The first few.
     """
@@ -113,8 +113,14 @@ class CorpusOverlap:
                 f"{self.num_near_rows:,} as near duplicates"
             )
         if self.num_short_rows:
-            count += f"; {self.num_short_rows:,} have too few words to tell"
+            count += f"; {too_few_words(self.num_short_rows)}"
         return sentence(count, self.examples)
+
+
+def too_few_words(num_rows: int) -> str:
+    """Say of how many rows one cannot tell whether a corpus holds them within its texts."""
+    has = "has" if num_rows == 1 else "have"
+    return f"{num_rows:,} {has} too few words to be looked for within its texts"
 
 
 @dataclass(frozen=True)
@@ -220,13 +226,11 @@ def find_overlap(
     Raises:
         DataError: The corpus cannot be read as it is.
     """
-    everything = texts_of(dataset)
-    _, offsets = hash_words(encode(everything))
-    long = np.flatnonzero(np.diff(offsets) >= SHORTEST)
-    texts = [everything[each] for each in long]
-    row_of = long // max(1, len(everything) // max(1, len(dataset)))  # a pair has two texts
+    texts = texts_of(dataset)
+    _, offsets = hash_words(encode(texts))
+    row_of = np.arange(len(texts)) // max(1, len(texts) // max(1, len(dataset)))  # a pair has two
     runs, sets = index_runs(texts), index_rows(texts)
-    hits, near = Hits.none(len(long)), Matches.none(len(long))
+    hits, near = Hits.none(len(texts)), Matches.none(len(texts))
     longest = _LONGEST * max(map(len, texts), default=0)
     num_documents = 0
     with progress.stage(f"looking for {rows} in the corpus", unit="documents") as advance:
@@ -240,7 +244,8 @@ def find_overlap(
             match(sets, documents, numbers, near, longest=longest)
             num_documents += len(batch)
             advance(len(batch))
-    seen = np.flatnonzero((hits.numbers >= 0) | (near.numbers >= 0))
+    is_seen = (hits.numbers >= 0) | (near.numbers >= 0)
+    seen, told = np.flatnonzero(is_seen), is_seen | (np.diff(offsets) >= SHORTEST)
     found, first = np.unique(row_of[seen], return_index=True)
     return CorpusOverlap(
         rows=rows,
@@ -250,7 +255,7 @@ def find_overlap(
         share=len(found) / max(len(dataset), 1),
         num_run_rows=len(np.unique(row_of[hits.numbers >= 0])),
         num_near_rows=len(np.unique(row_of[near.numbers >= 0])),
-        num_short_rows=len(dataset) - len(np.unique(row_of)),
+        num_short_rows=len(dataset) - len(np.unique(row_of[told])),
         indices=tuple(found.tolist()),
         examples=tuple(
             _shared(texts[at], dataset.lines[row], hits, near, at)
