@@ -85,8 +85,8 @@ def test_rows_that_a_corpus_holds():
     assert found.examples[0].words == text(13, 62)
     assert str(found).startswith(
         "test rows that overlap with the corpus 6 texts in memory: 4, 57.1%: 2 by 13 words in a "
-        "row, 3 as near duplicates; 1 has too few words to be looked for within "
-        "its texts (for instance '"
+        "row (rows of 8 to 12 words: by all), 3 as near duplicates; 1 has too few words to be "
+        "looked for within its texts (for instance '"
     )
     assert find_overlap(corpus, dataset.select([0])).indices == ()
     seen = find_seen(TRAIN, dataset, corpus)

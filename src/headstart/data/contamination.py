@@ -87,7 +87,7 @@ class CorpusOverlap:
         num_documents: How many documents it has.
         num_rows: How many rows overlap with it.
         share: Their part of all rows.
-        num_run_rows: How many have a run of words in it.
+        num_run_rows: How many have a run of words in it: 13, or all of theirs if these are fewer.
         num_near_rows: How many are nearly a sentence or a document of it.
         num_short_rows: How many others have too few words to be looked for within longer texts.
         indices: Which rows overlap.
@@ -109,7 +109,8 @@ class CorpusOverlap:
         count = f"{self.rows} that overlap with the corpus {self.corpus}: {self.num_rows:,}"
         if self.num_rows:
             count += (
-                f", {self.share:.1%}: {self.num_run_rows:,} by {RUN} words in a row, "
+                f", {self.share:.1%}: {self.num_run_rows:,} by {RUN} words in a row "
+                f"(rows of {SHORTEST} to {RUN - 1} words: by all), "
                 f"{self.num_near_rows:,} as near duplicates"
             )
         if self.num_short_rows:
