@@ -61,7 +61,9 @@ def test_two_labels_of_each_class_are_read_or_none(vectors, monkeypatch, kinds, 
         return {"labels": len(given)}
 
     monkeypatch.setattr(module, "rank_encoders", read)
-    train = Dataset(["wave"] * 1200, [f"c{row % kinds}" for row in range(1200)])
+    train = Dataset(
+        [f"wave {row}" for row in range(1200)], [f"c{row % kinds}" for row in range(1200)]
+    )
     found = forecast(CONTESTANTS, {"a": vectors, "b": vectors}, train, budgets, progress=SILENT)
     assert (found and found["labels"]) == labels
 

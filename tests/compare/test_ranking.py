@@ -210,3 +210,24 @@ def test_a_class_of_one_text_is_possible_among_a_few_labels(vectors):
         total=1, seed=0, progress=SILENT,
     )  # fmt: skip
     assert all(np.isfinite(found["rows"][0][name]) for name in ("logme", "h_score", "probe"))
+
+
+@pytest.mark.parametrize("task", ["classification", "pair"])
+def test_copies_tell_nothing_more(vectors, rows, task):
+    given = rows(30)
+    if task == "pair":
+        given = PairDataset([(text, text) for text in given.texts], given.labels)
+    once, thrice = (
+        rank(given.select([*range(30)] * times), task=task, encoders={"one": vectors}).results
+        for times in (1, 3)
+    )
+    for found in (once, thrice):
+        assert found["labels"] == 30
+        del found["rows"][0]["seconds"]
+    assert once["rows"] == thrice["rows"]
+
+
+def test_a_text_with_two_labels_is_read_with_both(vectors, rows):
+    given = rows(30)
+    odd = Dataset([*given.texts, *given.texts[:2]], [*given.labels, "odd", "odd"])
+    assert rank(odd, encoders={"one": vectors}).results["classes"] == 4

@@ -7,6 +7,7 @@ from headstart.data.overlap import (
     find_leaks,
     find_repeats,
     first_occurrences,
+    numbered,
     text_key,
 )
 
@@ -73,6 +74,11 @@ def test_an_example_is_one_short_line():
 
 def test_the_first_of_each_key_is_kept():
     assert first_occurrences(["a", "b", "a", "c", "b"]) == [0, 1, 3]
+
+
+def test_the_rows_of_a_key_share_its_number():
+    assert numbered(["b", "a", "b", "c", "a"]).tolist() == [0, 1, 0, 2, 1]
+    assert numbered([]).tolist() == []
 
 
 def test_known_repetitions_of_public_data_are_found(shared_data):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headstart.data.overlap import numbered
 from headstart.data.splits import nested_subsets, split_test, validation_part
 from headstart.errors import DataError, SettingsError
 
@@ -49,6 +50,49 @@ def test_validation_is_never_empty_and_no_class_leaves_the_fit_part(labels, seed
         assert sorted([*fit, *validation]) == list(range(len(labels)))
     else:
         assert fit.tolist() == validation.tolist() == list(range(len(labels)))
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 40), st.sampled_from("abcde")), min_size=2), seed=SEEDS
+)
+@QUICK
+def test_no_text_is_fitted_and_validated_on_and_no_class_leaves_the_fit_part(rows, seed):
+    """Texts stand any number of times, with one label or several."""
+    texts = numbered(text for text, _ in rows)
+    labels = [label for _, label in rows]
+    fit, validation = validation_part(labels, texts, seed=seed)
+    assert set(counts(labels, fit)) == set(labels)
+    if fit.tolist() == validation.tolist():
+        assert fit.tolist() == list(range(len(rows)))
+        assert texts.max() < len(set(labels))  # as many texts as classes do not suffice for both
+    else:
+        assert sorted([*fit, *validation]) == list(range(len(rows)))
+        assert not set(texts[fit]) & set(texts[validation])
+
+
+@pytest.mark.parametrize("texts", [None, np.arange(30)])
+def test_without_copies_the_validation_part_is_what_it_always_was(texts):
+    """Saved results were chosen by it."""
+    _, validation = validation_part(list("aabbbccccc" * 3), texts, seed=7)
+    assert validation.tolist() == [1, 8, 12, 22, 27, 28]
+
+
+def test_copies_leave_the_validation_part_stratified_and_as_large():
+    random = np.random.default_rng(0)
+    texts = numbered(random.permutation(np.repeat(np.arange(200), random.integers(1, 6, 200))))
+    labels = ["a" if text % 4 else "b" for text in texts]
+    for seed in range(20):
+        _, validation = validation_part(labels, texts, seed=seed)
+        assert len(validation) == pytest.approx(0.2 * len(labels), abs=3)
+        assert counts(labels, validation)["b"] == pytest.approx(labels.count("b") / 5, abs=12)
+
+
+def test_a_text_that_is_most_of_the_rows_is_fitted():
+    labels = [*("ab" * 40), *("ab" * 10)]
+    for seed in range(20):
+        fit, validation = validation_part(labels, numbered([0] * 80 + [*range(1, 21)]), seed=seed)
+        assert set(range(80)) <= set(fit)
+        assert len(validation) == 20
 
 
 def test_two_rows_a_class_leave_one_to_validate():

@@ -99,6 +99,9 @@ def test_frequent_labels_are_in_both_parts_where_many_texts_have_one_of_their_ow
     matrix = np.c_[has, ~has, np.diag(has)[:, has]]
     fitted, validated = validation_part(LabelSets(matrix, np.ones(102)).strata(), seed=0)
     assert matrix[validated, 0].mean() == pytest.approx(matrix[fitted, 0].mean(), abs=0.05)
+    thrice = np.repeat(matrix, 3, 0)
+    strata = LabelSets(thrice, np.ones(102)).strata(np.arange(0, 600, 3))
+    assert strata[::3] == strata[1::3] == LabelSets(matrix, np.ones(102)).strata()
 
 
 def test_a_model_that_reads_nothing_says_how_many_have_each_label():

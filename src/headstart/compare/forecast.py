@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headstart.compare.contestants import Contestant
-from headstart.compare.ranking import ESTIMATES, fewest_labels, rank_encoders
+from headstart.compare.ranking import ESTIMATES, fewest_labels, rank_encoders, without_copies
 from headstart.compare.tasks import CLASSIFICATION, ComparedTask, Examples
 from headstart.data.splits import nested_subsets
 from headstart.hub.bundle import Pretrained
@@ -30,7 +30,7 @@ def forecast(
     """Rank the encoders of a comparison by what their frozen features tell of a few labels.
 
     These are the training labels of the middle budget and the first seed, 200 of them at most; or
-    two for each class, where that is more.
+    two for each class, where that is more. Copies among them are not read.
 
     Args:
         contestants: The methods.
@@ -55,6 +55,7 @@ def forecast(
         return None
     labels = max(min(budgets[len(budgets) // 2], _MOST_TEXTS), fewest)
     given = train.select(nested_subsets(strata, [labels], seed=0)[labels])
+    given = without_copies(task, given)
     found = rank_encoders(chosen, given, task=task, total=len(chosen), seed=0, progress=progress)
     return {**found, "seconds": time.perf_counter() - started}
 

@@ -14,6 +14,7 @@ from headstart.compare.reading import MAX_TOKENS
 from headstart.compare.rows import read_examples
 from headstart.compare.statistics import RESAMPLES, interval
 from headstart.compare.tasks import CLASSIFICATION, Columns, ComparedTask, Examples, choose_task
+from headstart.data.overlap import first_occurrences, text_key
 from headstart.data.splits import nested_subsets
 from headstart.data.tagged import TaggedSentences
 from headstart.errors import HeadstartError, NonFiniteError, SettingsError
@@ -82,8 +83,8 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
         data: Labelled texts, pairs of them, or tagged sentences.
         encoders: Files, folders and hub ids, also as `NAME=SOURCE`, or encoders that are loaded:
             one of these or several, or any of them by their names.
-        labels: How many labelled texts, pairs or sentences are read, a stratified part of them; all
-            if there are fewer.
+        labels: How many different labelled texts, pairs or sentences are read, a stratified part of
+            them; all if there are fewer.
         task: `classification`, `pair` or `tagging`.
         pair_columns: The two columns of a pair's texts.
         text_column: The column of the texts, or words.
@@ -105,6 +106,7 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     chosen_task, given = read_examples(choose_task(task), data, columns, progress)
     for note in given.notes:
         progress.note(note)
+    given = without_copies(chosen_task, given)
     strata = chosen_task.strata(given)
     kinds = len(set(strata))
     if labels < fewest_labels(kinds):
@@ -131,6 +133,16 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
             "seconds": time.perf_counter() - started,
         }
     )
+
+
+def without_copies(task: ComparedTask, given: Examples) -> Examples:
+    """Return the examples, each once: a probe that was fitted to one's copy would be right of it.
+
+    A text that has several labels stays with each.
+    """
+    texts = task.as_texts(given)
+    keys = zip(map(text_key, texts.texts), texts.labels, strict=True)
+    return given.select(first_occurrences(keys))
 
 
 def fewest_labels(kinds: int) -> int:

@@ -4,9 +4,12 @@ Texts are the same when they are after Unicode composition (NFC) and with any ru
 folded to one space. Everything here takes linear time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from unicodedata import normalize
+
+import numpy as np
+from numpy.typing import NDArray
 
 from headstart.data.labelled import Dataset
 
@@ -109,12 +112,23 @@ def text_key(text: str) -> str:
     return normalize("NFC", " ".join(text.split()))
 
 
-def first_occurrences(keys: Iterable[str]) -> list[int]:
+def first_occurrences(keys: Iterable[Hashable]) -> list[int]:
     """Return the indices of the rows whose key stands in no earlier row."""
-    first: dict[str, int] = {}
+    first: dict[Hashable, int] = {}
     for index, key in enumerate(keys):
         first.setdefault(key, index)
     return list(first.values())
+
+
+def numbered(keys: Iterable[Hashable]) -> NDArray[np.int64]:
+    """Return the number of each row's key `[rows]`, from 0 in the order in which keys first stand.
+
+    Example:
+        >>> numbered(["a", "b", "a", "c"]).tolist()
+        [0, 1, 0, 2]
+    """
+    numbers: dict[Hashable, int] = {}
+    return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64)
 
 
 def _repeated(texts: Sequence[str]) -> list[list[int]]:

@@ -64,19 +64,38 @@ def nested_subsets(
 
 
 def validation_part(
-    labels: Sequence[str], *, share: float = 0.2, seed: int
+    labels: Sequence[str], texts: Indices | None = None, *, share: float = 0.2, seed: int
 ) -> tuple[Indices, Indices]:
     """Split the rows a run was given into those to fit and those to validate on, stratified.
 
-    At least one row validates, and every class keeps a row to fit. Where no class has two rows,
-    both cannot be had: then all rows fit and the same rows validate.
+    All rows of one text are on the same side, or who knows it by heart would seem to be right. At
+    least one row validates, and every class keeps a row to fit. Where the texts do not suffice for
+    both, all rows fit and the same rows validate.
+
+    A text that alone is more than the share is fitted if any other can validate. Of the others so
+    many validate as come nearest to the share.
+
+    Args:
+        labels: The class of each row.
+        texts: The number of each row's text, from 0 in the order in which they first stand; None
+            where all are different.
+        share: The part of the rows to validate on, between 0 and 1.
+        seed: Another seed gives another split.
     """
-    spare = len(labels) - len(set(labels))
-    num_validation = min(max(round(_checked_share(share) * len(labels)), 1), spare)
-    order = _stratified_order(labels, generator(seed, "validation part"))
-    if num_validation == 0:
-        return np.sort(order), np.sort(order)
-    return np.sort(order[:-num_validation]), np.sort(order[-num_validation:])
+    texts = np.arange(len(labels)) if texts is None else texts
+    wanted = max(round(_checked_share(share) * len(labels)), 1)
+    sizes, first = np.bincount(texts), np.unique(texts, return_index=True)[1]
+    order = _stratified_order([labels[row] for row in first], generator(seed, "validation part"))
+    order = order[np.argsort(-np.maximum(sizes[order], wanted), kind="stable")]
+    # A text may have several labels, so each class is looked for in all rows.
+    rows = np.argsort(np.argsort(order)[texts], kind="stable")[::-1].tolist()
+    first_of_class = {labels[row]: row for row in rows}
+    spare = order[~np.isin(order, texts[list(first_of_class.values())])]
+    if not len(spare):
+        return np.arange(len(labels)), np.arange(len(labels))
+    number = 1 + np.abs(np.cumsum(sizes[spare[::-1]]) - wanted).argmin()
+    validates = np.isin(texts, spare[-number:])
+    return np.flatnonzero(~validates), np.flatnonzero(validates)
 
 
 def _checked_share(share: float) -> float:

@@ -39,13 +39,14 @@ class LabelSets:
     def outputs(self) -> int:
         return self.matrix.shape[1]
 
-    def strata(self) -> list[str]:
+    def strata(self, different: Rows | None = None) -> list[str]:
         """Name each text's rarest label, so that every label is in both parts if it can be.
 
         A text with a label of its own is always in the first part. Where such texts are many, the
         second would lack their other labels: then they are named by these.
         """
-        counts, num_texts = self.matrix.sum(0), len(self.matrix)
+        counted = self.matrix if different is None else self.matrix[different]
+        counts, num_texts = counted.sum(0), len(self.matrix)
         if self.matrix[:, counts == 1].any(1).mean() > _MANY_TEXTS:
             counts = np.where(counts == 1, num_texts + 1, counts)
         counts = np.where(self.matrix, counts, num_texts + 2)

@@ -50,8 +50,9 @@ class Numbers:
         """The scores that would be right `[texts]`."""
         return (self.values - self.mean) / self.scale
 
-    def strata(self) -> list[str]:
+    def strata(self, different: Rows | None = None) -> list[str]:
         """Name each text's tenth of the numbers, in their order; with few texts, fewer parts."""
+        del different  # none is rare
         parts = max(1, min(_MOST_STRATA, len(self.values) // _TEXTS_A_STRATUM))
         ranks = np.argsort(np.argsort(self.values, kind="stable"), kind="stable")
         return [str(part) for part in ranks * parts // len(ranks)]

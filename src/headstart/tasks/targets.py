@@ -23,8 +23,13 @@ class Target(Protocol):
         """Number of scores per text."""
         ...
 
-    def strata(self) -> list[str]:
-        """Return a name for each text such that texts alike in their answer have the same."""
+    def strata(self, different: Rows | None = None) -> list[str]:
+        """Return a name for each text such that texts alike in their answer have the same.
+
+        Args:
+            different: A row of each different text, by which it is told what is rare; None where
+                no text stands twice.
+        """
         ...
 
     def loss(self, scores_BC: Tensor, rows_B: Rows) -> tuple[Tensor, Tensor]:

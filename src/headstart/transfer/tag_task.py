@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headstart.data.overlap import numbered, text_key
 from headstart.data.splits import validation_part
 from headstart.hub.bundle import Pretrained
 from headstart.models.elmo import Elmo
@@ -68,10 +69,11 @@ class TagTask:
         """Return the sentences to fit and those to choose by; the same for every method.
 
         They are stratified by the rarest tag of each, or a tag that no other sentence has, so that
-        no tag is only in the second part.
+        no tag is only in the second part. No sentence is in both.
         """
         targets, num_tags = self.targets, len(self.tags)
-        sentence = np.repeat(np.arange(len(self)), targets.lengths)
+        different = numbered(text_key(" ".join(words)) for words in self.sentences)
+        sentence = np.repeat(different, targets.lengths)
         having = np.bincount(
             np.unique(sentence * num_tags + self.labels) % num_tags, minlength=num_tags
         )
@@ -79,7 +81,7 @@ class TagTask:
         rarest = [
             str(min(targets[row].tolist(), key=counts.__getitem__)) for row in range(len(self))
         ]
-        return validation_part(rarest, seed=self.seed)
+        return validation_part(rarest, different, seed=self.seed)
 
 
 def word_ids(encoder: Pretrained, sentences: Sentences) -> Encoded:

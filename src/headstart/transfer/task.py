@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from headstart.data.overlap import numbered, text_key
 from headstart.data.splits import validation_part
 from headstart.hub.bundle import Pretrained
 from headstart.hub.proof import Proof
@@ -46,9 +48,24 @@ class Task:
         """Return where in `texts` the sides of some examples stand."""
         return rows_of_sides(rows, len(self), sides=num_sides(self.pairs))
 
+    @cached_property
+    def different(self) -> Rows:
+        """The number of each text, or pair, the same for those that are the same."""
+        keys = list(map(text_key, self.texts))
+        if self.pairs is None:
+            return numbered(keys)
+        pairs = zip(keys[: len(self)], keys[len(self) :], strict=True)
+        return numbered(
+            tuple(sorted(pair)) if self.pairs == "symmetric" else pair for pair in pairs
+        )
+
     def parts(self, *, seed: int | None = None) -> tuple[Rows, Rows]:
-        """Return the rows to fit and the rows to choose by; the same for every method."""
-        return validation_part(self.target.strata(), seed=self.seed if seed is None else seed)
+        """Return the rows to fit and the rows to choose by; the same for every method.
+
+        No text, or pair, is in both.
+        """
+        strata = self.target.strata(np.unique(self.different, return_index=True)[1])
+        return validation_part(strata, self.different, seed=self.seed if seed is None else seed)
 
     def validate(self, scores: Scores, held_out: Rows) -> Validation:
         """Return what a model said of the validation part, `scores`, with its loss."""
