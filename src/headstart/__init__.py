@@ -9,9 +9,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headstart.compare.comparison import Comparison as Comparison
     from headstart.compare.ranking import Ranking as Ranking
     from headstart.compare.ranking import rank as rank
-    from headstart.compare.study import Comparison as Comparison
     from headstart.compare.study import compare as compare
     from headstart.hub.bundle import Pretrained as Pretrained
     from headstart.hub.planning import Estimate as Estimate
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Comparison": "headstart.compare.study",
+    "Comparison": "headstart.compare.comparison",
     "Estimate": "headstart.hub.planning",
     "Features": "headstart.transfer.methods",
     "FineTune": "headstart.transfer.methods",

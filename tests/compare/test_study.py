@@ -15,10 +15,11 @@ import pytest
 
 from headstart.compare import cells
 from headstart.compare.cells import run_cell
+from headstart.compare.comparison import Comparison
 from headstart.compare.contestants import Contestant
 from headstart.compare.rows import choose_budgets, warn_of
 from headstart.compare.schedule import Job
-from headstart.compare.study import Comparison, compare
+from headstart.compare.study import compare
 from headstart.compare.tasks import CLASSIFICATION
 from headstart.data.labelled import Dataset, read_labelled
 from headstart.errors import (

@@ -8,9 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from headstart.compare.account import (
     corpus_facts,
     degenerate,
@@ -30,16 +27,15 @@ from headstart.compare.clean_rows import (
     learns_from_corpus,
     look_for_seen,
 )
+from headstart.compare.comparison import Comparison, write_comparison
 from headstart.compare.contestants import Contestant
 from headstart.compare.encoders import Encoders, make_encoders, notes_of_unread, num_pretrained
 from headstart.compare.fairness import data_facts, differences, shared_texts, warnings
 from headstart.compare.folder import check_that_it_is_ours, check_that_it_is_the_same
 from headstart.compare.forecast import forecast, hold_against
-from headstart.compare.head_start import HeadStart, headline
-from headstart.compare.picture import learning_curves_svg
+from headstart.compare.head_start import headline
 from headstart.compare.reading import MOST_BYTES, Read, Texts, read_texts, remember, remember_pairs
 from headstart.compare.recommendation import recommend
-from headstart.compare.report import render_report
 from headstart.compare.rows import (
     choose_budgets,
     read_rows,
@@ -63,13 +59,7 @@ from headstart.hub.pretraining import SIZES
 from headstart.inspect.word_states import reads_context
 from headstart.progress import SILENT, Progress
 from headstart.settings import replay_command
-from headstart.storage import (
-    disk_errors,
-    fingerprint,
-    folder_lock,
-    write_json,
-    write_text,
-)
+from headstart.storage import disk_errors, fingerprint, folder_lock
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.token_states import reads_in_context
 
@@ -78,53 +68,6 @@ DEMO_MINUTES, QUICK_DEMO_MINUTES = 20.0, 3.0
 PRETRAIN_SIZE = "tiny"  # of BERT and GPT: minutes on a task's own corpus teach no larger one
 _MOST_GIGABYTES = 1e9  # as good as no limit
 _OCCURRENCES = 60  # of the word that the report shows
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What a comparison found; the same as its folder's `results.json`.
-
-    Attributes:
-        results: Everything, as plain values: `cells`, `summary`, `best`, `headline`, ..
-        folder: Where results, report, cells and the winner are.
-    """
-
-    results: dict[str, Any]
-    folder: Path
-
-    def __repr__(self) -> str:
-        winner, folder = self.best["method"], str(self.folder)
-        return f"Comparison(headline={self.headline!r}, {winner=}, {folder=})"
-
-    @property
-    def table(self) -> list[dict[str, Any]]:
-        """One row for each method and label budget: mean, interval, difference, head start.
-
-        `clean_mean` and its interval are of the test rows that were not seen before.
-        """
-        rows: list[dict[str, Any]] = self.results["summary"]
-        return rows
-
-    @property
-    def head_starts(self) -> dict[tuple[str, int], HeadStart | None]:
-        """The head start of each method at each label budget, None where there is no scratch."""
-        return {(row["method"], row["labels"]): HeadStart.of(row) for row in self.table}
-
-    @property
-    def headline(self) -> str:
-        """The sentence to read first."""
-        return str(self.results["headline"]["sentence"])
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """The winner: its method, why, and its model folder."""
-        best: dict[str, Any] = self.results["best"]
-        return best
-
-    def save_report(self, path: str | Path) -> Path:
-        """Write the report as one HTML file that opens offline."""
-        write_text(Path(path), render_report(self.results))
-        return Path(path)
 
 
 def compare(  # noqa: PLR0913 - what a user may decide, each by its name
@@ -308,7 +251,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         with folder_lock(plan.folder, note=progress.note), disk_errors(plan.folder):
             results = _carry_out(plan, {**asked, "methods": list(methods or defaults)}, progress)
             comparison = Comparison(results | {"command": command}, plan.folder)
-            _write(comparison)
+            write_comparison(comparison)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"stopped; what was finished is kept in {out}: run the same again to go on"
@@ -581,19 +524,3 @@ def _all_texts(task: ComparedTask, examples: Examples) -> list[str]:
 
 def _finite(minutes: float) -> float | None:
     return None if math.isinf(minutes) else minutes
-
-
-def _write(comparison: Comparison) -> None:
-    results, folder = comparison.results, comparison.folder
-    write_json(folder / "results.json", results)
-    dropped = ("correct", "total", "types", "proof", "chosen", "spent")
-    flat = [{k: v for k, v in cell.items() if k not in dropped} for cell in results["cells"]]
-    pq.write_table(pa.Table.from_pylist(flat), folder / "results.parquet")
-    comparison.save_report(folder / "report.html")
-    picture = learning_curves_svg(
-        results["summary"],
-        metric=results["metric"],
-        labels=results["wording"]["labels"],
-        left_out=results["left_out"],
-    )
-    write_text(folder / "learning_curves.svg", picture)

@@ -1,0 +1,77 @@
+"""What a comparison found: its numbers, its sentence, its files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headstart.compare.head_start import HeadStart
+from headstart.compare.picture import learning_curves_svg
+from headstart.compare.report import render_report
+from headstart.storage import write_json, write_text
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found; the same as its folder's `results.json`.
+
+    Attributes:
+        results: Everything, as plain values: `cells`, `summary`, `best`, `headline`, ..
+        folder: Where results, report, cells and the winner are.
+    """
+
+    results: dict[str, Any]
+    folder: Path
+
+    def __repr__(self) -> str:
+        winner, folder = self.best["method"], str(self.folder)
+        return f"Comparison(headline={self.headline!r}, {winner=}, {folder=})"
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each method and label budget: mean, interval, difference, head start.
+
+        `clean_mean` and its interval are of the test rows that were not seen before.
+        """
+        rows: list[dict[str, Any]] = self.results["summary"]
+        return rows
+
+    @property
+    def head_starts(self) -> dict[tuple[str, int], HeadStart | None]:
+        """The head start of each method at each label budget, None where there is no scratch."""
+        return {(row["method"], row["labels"]): HeadStart.of(row) for row in self.table}
+
+    @property
+    def headline(self) -> str:
+        """The sentence to read first."""
+        return str(self.results["headline"]["sentence"])
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The winner: its method, why, and its model folder."""
+        best: dict[str, Any] = self.results["best"]
+        return best
+
+    def save_report(self, path: str | Path) -> Path:
+        """Write the report as one HTML file that opens offline."""
+        write_text(Path(path), render_report(self.results))
+        return Path(path)
+
+
+def write_comparison(found: Comparison) -> None:
+    """Write what was found to its folder: JSON, a table of the cells, the report, the picture."""
+    results, folder = found.results, found.folder
+    write_json(folder / "results.json", results)
+    dropped = ("correct", "total", "types", "proof", "chosen", "spent")
+    flat = [{k: v for k, v in cell.items() if k not in dropped} for cell in results["cells"]]
+    pq.write_table(pa.Table.from_pylist(flat), folder / "results.parquet")
+    found.save_report(folder / "report.html")
+    picture = learning_curves_svg(
+        results["summary"],
+        metric=results["metric"],
+        labels=results["wording"]["labels"],
+        left_out=results["left_out"],
+    )
+    write_text(folder / "learning_curves.svg", picture)
