@@ -72,6 +72,10 @@ def test_a_corpus_too_small_for_word_vectors_names_them_and_itself(rows):
         make(rows, "word2vec:probe", corpus=["two words"])
 
 
+def made_again(*_, **how):
+    raise AssertionError(how)
+
+
 def test_encoders_that_differ_in_their_settings_alone_are_kept_apart(rows, bert, monkeypatch):
     def load(source, **_):
         encoder = bert.with_model(bert.model)
@@ -104,7 +108,7 @@ def test_models_are_pretrained_and_adapted_once(rows, few_steps, monkeypatch):
     assert len(kept) == 3
     assert not any("run" in name for name in kept)
     for name in ("pretrain", "adapt"):
-        monkeypatch.setattr(encoders, name, None)
+        monkeypatch.setattr(encoders, name, made_again)
     again = make(rows, *methods)
     assert {name: each.fingerprint for name, each in again.loaded.items()} == {
         name: each.fingerprint for name, each in first.loaded.items()
@@ -244,7 +248,7 @@ def test_cove_and_elmo_are_pretrained_once(rows, pairs, few_steps, monkeypatch):
     }  # fmt: skip
     kept = sorted(path.name for path in (cache_folder() / "encoders").iterdir())
     assert [name.partition("-")[0] for name in kept] == ["cove", "elmo"]
-    monkeypatch.setattr(encoders, "pretrain", None)
+    monkeypatch.setattr(encoders, "pretrain", made_again)
     again = make(rows, *methods, pairs=pairs)
     for name, each in first.loaded.items():
         assert again.loaded[name].fingerprint == each.fingerprint

@@ -95,6 +95,14 @@ def test_a_text_that_is_most_of_the_rows_is_fitted():
         assert len(validation) == 20
 
 
+def test_a_text_above_the_share_is_fitted_where_smaller_ones_fall_short_of_it():
+    rows = [0] * 17 + [1] * 18 + [2] * 11 + [3] * 4
+    labels = [*"x" * 17, *"y" * 18, *"x" * 15]
+    for seed in range(20):
+        _, validation = validation_part(labels, np.array(rows), seed=seed)
+        assert validation.tolist() == [46, 47, 48, 49]
+
+
 def test_two_rows_a_class_leave_one_to_validate():
     fit, validation = validation_part(["a", "b", "a", "b"], seed=0)
     assert (len(fit), len(validation)) == (3, 1)

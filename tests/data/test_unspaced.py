@@ -1,5 +1,7 @@
 """Scripts without spaces between words, told apart from those that have them."""
 
+from weakref import WeakSet
+
 import pytest
 
 from headstart.data.unspaced import note_unspaced, parts_words_by_spaces
@@ -20,6 +22,25 @@ from headstart.data.unspaced import note_unspaced, parts_words_by_spaces
 def test_texts_without_spaces_between_words_are_told_apart(text, parted):
     assert parts_words_by_spaces([text, ""]) is parted
     assert bool(note_unspaced(iter([text, ""]))) is not parted
+
+
+def test_one_text_at_a_time_is_held():
+    class Text(str):
+        __slots__ = ("__weakref__",)
+
+    alive, most = WeakSet(), 0
+
+    def texts():
+        nonlocal most
+        for _ in range(50):
+            text = Text("a text")
+            alive.add(text)
+            most = max(most, len(alive))
+            yield text
+            del text
+
+    assert note_unspaced(texts()) == []
+    assert most <= 2
 
 
 def test_a_thousand_texts_show_it():

@@ -102,6 +102,10 @@ def test_frequent_labels_are_in_both_parts_where_many_texts_have_one_of_their_ow
     thrice = np.repeat(matrix, 3, 0)
     strata = LabelSets(thrice, np.ones(102)).strata(np.arange(0, 600, 3))
     assert strata[::3] == strata[1::3] == LabelSets(matrix, np.ones(102)).strata()
+    times = np.where(has, 1, 10)
+    first = np.cumsum(times) - times
+    strata = LabelSets(np.repeat(matrix, times, 0), np.ones(102)).strata(first)
+    assert [strata[row] for row in first] == LabelSets(matrix, np.ones(102)).strata()
 
 
 def test_a_model_that_reads_nothing_says_how_many_have_each_label():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from headstart.tasks.classification import Classes
+from headstart.tasks.regression import Numbers
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import FineTune, Training
 from headstart.transfer.pairs import PairClassifier
@@ -45,6 +46,14 @@ def test_copies_make_no_number_of_chance_known(noise):
     numbers = np.random.default_rng(1).normal(size=100).tolist()
     fitted = TextRegressor(transfer="tfidf").fit(noise[0] * 3, numbers * 3)
     assert fitted.fit_report_["validation_r2"] < 0.2
+
+
+def test_numbers_of_few_texts_and_many_copies_are_fitted_and_validated_apart():
+    values = np.random.default_rng(0).normal(size=300).astype(np.float32)
+    texts = [f"text {n}" for n in range(10)] * 30
+    fitted, validated = Task(texts=texts, target=Numbers(values), seed=0, max_tokens=8).parts()
+    assert len(fitted) == 240
+    assert not {row % 10 for row in fitted} & {row % 10 for row in validated}
 
 
 def test_copies_tell_no_label_sets_of_chance(noise):

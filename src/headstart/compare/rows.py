@@ -146,7 +146,8 @@ def choose_budgets(
 def without_validation(task: ComparedTask, train: Examples, budgets: Sequence[int]) -> list[int]:
     """Return the budgets of which no row is left to validate on: each class has one label.
 
-    All its rows are then fitted, and the same rows validate.
+    All its rows are then fitted, and the same rows validate. (So they are where each class has but
+    copies of one text, which is not looked for here.)
     """
     strata = len(set(task.strata(train)))
     return [labels for labels in budgets if labels == strata and not task.by_word]

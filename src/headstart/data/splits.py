@@ -93,6 +93,8 @@ def validation_part(
     spare = order[~np.isin(order, texts[list(first_of_class.values())])]
     if not len(spare):
         return np.arange(len(labels)), np.arange(len(labels))
+    small = spare[sizes[spare] <= wanted]
+    spare = small if len(small) else spare[-1:]
     number = 1 + np.abs(np.cumsum(sizes[spare[::-1]]) - wanted).argmin()
     validates = np.isin(texts, spare[-number:])
     return np.flatnonzero(~validates), np.flatnonzero(validates)

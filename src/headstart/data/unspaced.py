@@ -1,7 +1,7 @@
 """Scripts without spaces between words, of which what reads words takes a clause for a word."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 
 WITHOUT_SPACES = (  # between words, as a range of re: Thai and Lao, Burmese, Khmer, kana, Han
@@ -9,23 +9,31 @@ WITHOUT_SPACES = (  # between words, as a range of re: Thai and Lao, Burmese, Kh
 )
 _LONG_RUN = re.compile(f"[{WITHOUT_SPACES}]{{5,}}")
 _SOME = 1000  # texts that show how words are written
+_BEGINNING = 10_000  # characters of a text that do
 
 
-def parts_words_by_spaces(texts: Sequence[str]) -> bool:
+def parts_words_by_spaces(texts: Iterable[str]) -> bool:
     """Say whether most of the texts, by letters, have spaces between words.
 
     Chinese, Japanese and Thai do not: cut at spaces, they fall into clauses.
     """
-    letters = sum(map(len, texts))
-    return 2 * sum(len(run) for text in texts for run in _LONG_RUN.findall(text)) <= letters
+    without = 0
+    for text in texts:
+        without += 2 * sum(map(len, _LONG_RUN.findall(text))) - len(text)
+    return without <= 0
 
 
 def note_unspaced(texts: Iterable[str | tuple[str, ...]]) -> list[str]:
     """Return a note of texts, or pairs, without spaces between words: the first thousand show it.
 
-    Others are not looked at.
+    Others are not looked at, nor the rest of a long one.
     """
-    if parts_words_by_spaces(["".join(text) for text in islice(texts, _SOME)]):
+    some = (
+        part[:_BEGINNING]
+        for text in islice(texts, _SOME)
+        for part in ([text] if isinstance(text, str) else text)
+    )
+    if parts_words_by_spaces(some):
         return []
     return [
         "The texts have no spaces between words: methods that read words (tfidf, scratch, word "

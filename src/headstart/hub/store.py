@@ -326,7 +326,8 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     if corpus is None:
         raise SettingsError(f"{method} needs a corpus")
     text = as_corpus(corpus, text_column=text_column)
-    whole = method == "elmo" or (not model and tokenizer in (None, *get_args(Split)))
+    by_words = isinstance(tokenizer, WordTokenizer) or tokenizer in (None, *get_args(Split))
+    whole = method == "elmo" or (not model and by_words)
     for note in (*text.notes, *(note_unspaced(text.texts()) if whole else ())):
         progress.note(note)
     if method == "elmo":

@@ -18,9 +18,9 @@ Item = TypeVar("Item")
 _CONTEXT = 240  # characters on either side; what lies farther says little of a word
 _SPARE = 8  # times as many as are drawn are kept meanwhile: the more, the more even
 _SPELLINGS = 50_000  # of a corpus, among which the nearest ones are looked for
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w[\w\u00ad\u200c\u200d]*")
 _UNSPACED = re.compile(f"[{WITHOUT_SPACES}]")
-_SPACED = rf"(?:[^\W{WITHOUT_SPACES}]|[\u200c\u200d])"  # letters, digits and joiners of others
+_SPACED = rf"(?:[^\W{WITHOUT_SPACES}]|[\u00ad\u200c\u200d])"  # letters, digits, joiners of others
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class LabelSets:
         """
         counted = self.matrix if different is None else self.matrix[different]
         counts, num_texts = counted.sum(0), len(self.matrix)
-        if self.matrix[:, counts == 1].any(1).mean() > _MANY_TEXTS:
+        if counted[:, counts == 1].any(1).mean() > _MANY_TEXTS:
             counts = np.where(counts == 1, num_texts + 1, counts)
         counts = np.where(self.matrix, counts, num_texts + 2)
         rarest = np.where(self.matrix.any(1), counts.argmin(1), -1)

@@ -52,8 +52,8 @@ class Numbers:
 
     def strata(self, different: Rows | None = None) -> list[str]:
         """Name each text's tenth of the numbers, in their order; with few texts, fewer parts."""
-        del different  # none is rare
-        parts = max(1, min(_MOST_STRATA, len(self.values) // _TEXTS_A_STRATUM))
+        num_texts = len(self.values) if different is None else len(different)
+        parts = max(1, min(_MOST_STRATA, num_texts // _TEXTS_A_STRATUM))
         ranks = np.argsort(np.argsort(self.values, kind="stable"), kind="stable")
         return [str(part) for part in ranks * parts // len(ranks)]
 

@@ -62,7 +62,7 @@ def encode_documents(
     """Encode every document into `folder / "ids.i32"` and map the file.
 
     Where pieces hold white space, a sentence keeps that before it: end to end, the ids spell the
-    documents.
+    documents (where the tokenizer puts a space before a text, it does so before a sentence).
 
     Args:
         texts: The documents.
