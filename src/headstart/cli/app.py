@@ -2,6 +2,7 @@
 
 import atexit
 import errno
+import functools
 import gc
 import io
 import os
@@ -123,11 +124,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.unraisablehook = usual
 
 
+_command = functools.cache(typer.main.get_command)  # a fortieth of a second, each time
+
+
 def _run(words: Sequence[str]) -> int:
-    command = typer.main.get_command(app)
     try:
-        with command.make_context("headstart", list(words) or ["--help"]) as context:
-            command.invoke(context)
+        with _command(app).make_context("headstart", list(words) or ["--help"]) as context:
+            context.command.invoke(context)
         sys.stdout.flush()  # so that a closed pipe is noticed here
     except typer.Exit as error:
         return error.exit_code
