@@ -239,7 +239,7 @@ def test_files_of_translations_are_in_the_command(files, pairs, form, names, mon
     (files / "pairs.tsv").write_text("".join("\t".join(pair) + "\n" for pair in pairs))
     plans = []
     monkeypatch.setattr(study, "_carry_out", lambda plan, *_: plans.append(plan) or {})
-    monkeypatch.setattr(study, "_write", lambda comparison: None)
+    monkeypatch.setattr(study, "write_comparison", lambda found: None)
     given = [form(files / name) for name in names]
     for parallel in (given, given[0]) if len(given) == 1 else (given,):
         found = compare(files / "train.csv", parallel=parallel, out=files / "out")
