@@ -24,6 +24,7 @@ import torch
 from headstart.errors import NonFiniteError
 from headstart.training.distributed import *
 from headstart.training.loop import train
+from headstart.training.optimizers import Adam
 
 with process_group():
     rank, size = rank_and_size()
@@ -49,7 +50,7 @@ with process_group():
     weight = torch.nn.Parameter(torch.ones(2))
     batches = [[] if rank else [torch.ones(2)], [torch.tensor([1.0, torch.nan if rank else 1.0])]]
     compute_loss = lambda batch: ((weight * batch).sum(), torch.tensor(1))
-    optimizer = torch.optim.SGD([weight], lr=0.1)
+    optimizer = Adam([weight], lr=0.1)
     steps = train(batches, compute_loss, optimizer, schedule=lambda step: 1.0, max_norm=9.0)
     assert next(steps).loss == 2.0
     before = weight.tolist()
