@@ -69,7 +69,7 @@ class TagTask:
         """Return the sentences to fit and those to choose by; the same for every method.
 
         They are stratified by the rarest tag of each, or a tag that no other sentence has, so that
-        no tag is only in the second part. No sentence is in both.
+        no tag is only in the second part. No sentence is in both, where there are enough.
         """
         targets, num_tags = self.targets, len(self.tags)
         different = numbered(text_key(" ".join(words)) for words in self.sentences)

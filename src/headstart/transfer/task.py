@@ -62,7 +62,7 @@ class Task:
     def parts(self, *, seed: int | None = None) -> tuple[Rows, Rows]:
         """Return the rows to fit and the rows to choose by; the same for every method.
 
-        No text, or pair, is in both.
+        No text, or pair, is in both, where there are enough (`validation_part`).
         """
         strata = self.target.strata(np.unique(self.different, return_index=True)[1])
         return validation_part(strata, self.different, seed=self.seed if seed is None else seed)
