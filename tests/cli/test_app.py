@@ -71,6 +71,11 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out.count("Commands:") == 2
 
 
+def test_commands_run_as_a_module():
+    command = [sys.executable, "-m", "headstart", "--version"]
+    assert subprocess.check_output(command, text=True) == f"headstart {__version__}\n"
+
+
 @pytest.mark.parametrize(
     "error",
     [
