@@ -52,7 +52,7 @@ lint: $(READY)  ## Check format, style, types and the order of the imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(READY)  ## Format the code and mend what can be mended
+format: $(READY)  ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 

@@ -1,6 +1,6 @@
 """Run every job, each with its own script: `make bench`, or `make bench-quick` on less.
 
-A job whose data or peer is absent says so and is passed over; a job that fails fails the run.
+A job whose data or peer is missing is skipped with a message. If a job fails, the run fails.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ SPEED = (
     "tagging_speed",
     "bidirectional_lm",
 )
-# What is learnt, and how cost grows. Even the least takes minutes: --quick has none of these.
+# Quality, and how cost grows. Each takes minutes at least, so --quick runs none of these.
 MINUTES = (
     "growth",
     "plan",
@@ -45,7 +45,7 @@ MINUTES = (
 
 
 def main() -> int:
-    """Run the jobs one after the other, for they would disturb each other; say what each took."""
+    """Run the jobs one after the other, so that none slows another; print the time of each."""
     options = ["--quick"] if "--quick" in sys.argv[1:] else []
     jobs = SPEED if options else (*SPEED, *MINUTES)
     failed, spent = [], []
@@ -60,7 +60,7 @@ def main() -> int:
     spent.append(("all jobs", sum(each[1] for each in spent), sum(each[2] for each in spent)))
     print()
     for job, seconds, cpu_seconds in spent:
-        print(f"{job:20}{seconds:8.0f} s{cpu_seconds:8.0f} s of processors")
+        print(f"{job:20}{seconds:8.0f} s{cpu_seconds:8.0f} s of CPU time")
     if failed:
         print(f"failed: {', '.join(failed)}")
     return len(failed)

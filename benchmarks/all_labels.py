@@ -1,8 +1,8 @@
-"""How good classifiers of texts are that read GloVe 6B 50d: from all training labels.
+"""Accuracy of text classifiers on GloVe 6B 50d, trained on all labels.
 
-Accuracy on the test parts of TREC (six kinds of question, 5,452 labels) and SST-2 (film reviews,
-6,920). `glove:finetune` and `glove:frozen` are the BiLSTM on the vectors, `scratch` the same that
-learns its vectors from these labels, `tfidf` knows no vectors. A repetition is a seed.
+Measures accuracy on the test parts of TREC (six kinds of question, 5,452 labels) and SST-2 (film
+reviews, 6,920). `glove:finetune` and `glove:frozen` are the BiLSTM on the vectors, `scratch` is the
+same with randomly initialized vectors, `tfidf` uses no vectors. Each repetition is a seed.
 
     python benchmarks/all_labels.py --sets trec --methods glove:finetune scratch
 """
@@ -16,11 +16,11 @@ from harness import Figures, Metric, argument_parser, main
 from public_data import Rows, sst2, trec
 
 SETS: dict[str, Callable[[Path, str], Rows]] = {"trec": trec, "sst2": sst2}
-METHODS = ("glove:finetune", "glove:frozen", "scratch", "tfidf")  # beside the first
+METHODS = ("glove:finetune", "glove:frozen", "scratch", "tfidf")  # all are compared with the first
 
 
 def scores_of(method: str) -> Callable[[argparse.Namespace], Figures]:
-    """Return what fits one method to every set."""
+    """Return a function that fits one method to every data set."""
     name, _, transfer = method.rpartition(":")
 
     def scores(arguments: argparse.Namespace) -> Figures:
@@ -55,8 +55,8 @@ if __name__ == "__main__":
     parser.set_defaults(repetitions=3)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--glove", type=Path, help="a file of word vectors; else the demo's")
-    parser.add_argument("--labels", type=int, help="only the first so many; else all")
+    parser.add_argument("--glove", type=Path, help="file of word vectors; by default the demo's")
+    parser.add_argument("--labels", type=int, help="train on the first N labels; by default all")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     methods = chosen.methods[:2] if chosen.quick else chosen.methods

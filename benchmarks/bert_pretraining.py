@@ -1,20 +1,20 @@
-"""BERT's pretraining: headstart's own step beside transformers' `BertForPreTraining`.
+"""BERT pretraining: headstart's training step and transformers' `BertForPreTraining`.
 
-Both train the same mini model (4 layers, 256 wide, 4 heads, 1024 feed-forward, 8192 word pieces)
-from the same weights on the same examples with the same corruption, MLM and NSP, two threads.
-Compared are real tokens a second,
+Both train the same mini model (4 layers, width 256, 4 heads, 1024 feed-forward, 8192 WordPiece
+subwords) from the same weights on the same examples with the same masking, MLM and NSP, two
+threads. Compared are real tokens per second:
 
-- `packed`: pairs of segments that are 128 tokens long, 32 a step, so that nobody computes padding;
-- `natural`: sentences, cut at 128 tokens. transformers reads 32 a step, padded to the longest;
-  headstart lays them side by side in rows of 128, 32 rows a step, as its pretraining does
-  (`natural`), or reads the same 32 sentences a step (`natural_same_steps`).
+- `packed`: pairs of segments, 128 tokens long, 32 per step. Neither side computes padding.
+- `natural`: sentences, truncated at 128 tokens. transformers takes 32 per step, padded to the
+  longest. headstart packs them into rows of 128, 32 rows per step, as its pretraining does
+  (`natural`), or takes the same 32 sentences per step (`natural_same_steps`).
 
-The peers: `transformers` as it comes (fp32, eager, AdamW, dropout of attention weights too), and
-`transformers-best`: bf16, fused AdamW, and torch.compile for the packed rows, batches of similar
-length for the natural ones. `start_loss` and `start_norm` are loss and gradient norm before the
-first step, without dropout, in fp32: equal where both compute the same. `filled` is the share of
-computed positions that are tokens. `pretrain` is headstart's whole loop on its own batches of the
-corpus, which it makes on the way.
+The peers are `transformers` with its defaults (fp32, eager, AdamW, dropout of attention weights
+too), and `transformers-best`: bf16, fused AdamW, torch.compile for packed rows, and batches of
+similar length for natural ones. `start_loss` and `start_norm` are loss and gradient norm before the
+first step, without dropout, in fp32. They are equal if both compute the same. `filled` is the share
+of computed positions that are tokens. `pretrain` is headstart's whole loop on its own batches of
+the corpus, including the time to make them.
 
     python benchmarks/bert_pretraining.py
 """
@@ -105,7 +105,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
 
 
 def batch_of(examples: Masked, rows: np.ndarray) -> "Batch":
-    """Return some examples as a batch of headstart's."""
+    """Return some examples as a headstart batch."""
     from headstart.pretrain.masked_lm import Batch
     from headstart.tokenize.batches import Encoded, pack
 
@@ -158,7 +158,7 @@ def their_best(arguments: argparse.Namespace) -> Figures:
         figures, "packed", packed, arguments, bf16=fast_bf16(), fused=True, compiled=compiled
     )
     _peer_figures(figures, "natural", alike, arguments, bf16=fast_bf16(), fused=True)
-    del figures["natural_start_loss"], figures["natural_start_norm"]  # of other sentences
+    del figures["natural_start_loss"], figures["natural_start_norm"]  # computed on other sentences
     return figures
 
 
@@ -194,10 +194,14 @@ def _peer_figures(
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=8, help="steps of packed rows in a pass")
-    parser.add_argument("--sentences", type=int, default=SENTENCES, help="in a pass")
-    parser.add_argument("--seconds", type=float, default=4.0, help="passes go on for so long")
-    parser.add_argument("--attention-dropout", type=float, default=0.1, help="of the peers")
+    parser.add_argument("--steps", type=int, default=8, help="steps of packed rows per timed pass")
+    parser.add_argument("--sentences", type=int, default=SENTENCES, help="sentences per timed pass")
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, help="repeat passes for at least this long"
+    )
+    parser.add_argument(
+        "--attention-dropout", type=float, default=0.1, help="attention dropout of the peers"
+    )
     main(
         "bert_pretraining",
         {OURS: ours, "transformers": theirs, "transformers-best": their_best},

@@ -1,23 +1,22 @@
-"""ELMo: its training step, its encoding of sentences, and how well it learns a language.
+"""ELMo: speed of its training step and of encoding, and its perplexity.
 
-All parts read Wikipedia articles, cut into sentences and words.
+All parts use Wikipedia articles, split into sentences and words.
 
-- `--part step`: training, words a second, two layers of 512 cells with a projection of 128 in each
-  direction, a vocabulary of 30,000, 32 rows of 20 words. `plain` is the same model as one would
-  write it: convolutions over all 50 characters of every running word, `nn.LSTM(proj_size=..)` for
-  each direction, the full softmax by `F.cross_entropy`, AdamW; `plain-bf16` the same in bfloat16.
-- `--part exact`: the same, where headstart, too, computes the whole softmax and not a sample's.
-- `--part race`: seconds until unread rows have a perplexity of `exp(--loss)`, by the exact softmax;
-  all train at the same `--rate`, headstart on samples. Who has not arrived after `--minutes` is
-  given up, and its figure is a lower bound.
-- `--part encode`: sentences a second, the same model in float32 without gradients. `plain` takes
+- `--part step`: training, words per second, with two layers of 512 cells and a projection of 128 in
+  each direction, a vocabulary of 30,000, and 32 rows of 20 words. `plain` is the same model written
+  plainly: convolutions over all 50 characters of every running word, `nn.LSTM(proj_size=..)` for
+  each direction, the full softmax by `F.cross_entropy`, AdamW. `plain-bf16` uses bfloat16.
+- `--part exact`: the same, but headstart computes the full softmax, too, and not a sampled one.
+- `--part race`: seconds until held-out rows have a perplexity of `exp(--loss)` by the full softmax.
+  All train at the same `--rate`, headstart with the sampled softmax. A contender that has not
+  reached the loss after `--minutes` is stopped, and its figure is a lower bound.
+- `--part encode`: sentences per second, the same model in float32 without gradients. `plain` takes
   the sentences in their order, 32 at a time, padded.
-- `--part perplexity`: `headstart.pretrain("elmo")` for so many minutes, then its perplexity on
-  articles that it has not read, by the exact softmax, beside an interpolated 5-gram model with
-  modified Kneser-Ney smoothing (Chen and Goodman 1999) of the same words, the same vocabulary and
-  the same unknown word. Both predict every word and every sentence's end; each counts from both
-  sides. The network reads rows of 256 words, starting from nothing in each; n-grams never cross
-  the ends of sentences.
+- `--part perplexity`: `headstart.pretrain("elmo")` for `--minutes`, then its perplexity on held-out
+  articles by the full softmax. The reference is an interpolated 5-gram model with modified
+  Kneser-Ney smoothing (Chen and Goodman 1999) on the same words, with the same vocabulary and
+  unknown word. Both predict every word and every end of a sentence, in both directions. The network
+  processes rows of 256 words, each from an empty state; n-grams never cross ends of sentences.
 
     python benchmarks/bidirectional_lm.py --part step
     python benchmarks/bidirectional_lm.py --part race --minutes 20 --repetitions 1
@@ -63,7 +62,7 @@ ROWS, WORDS, VOCABULARY = 32, 20, 30_000
 FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 128))
 ORDER = 5
 SCORED_ROW = 256
-SCORED = 8  # batches of unread rows that a look reads
+SCORED = 8  # batches of held-out rows scored at each check
 Ids = NDArray[np.int64]
 
 
@@ -76,7 +75,7 @@ def encode(texts: Sequence[str], tokenizer: "WordTokenizer", name: str) -> "Enco
 
 @cache
 def corpus(data: Path, number: int) -> tuple["WordTokenizer", "EncodedDocuments"]:
-    """Return every word of some articles, the most frequent first, and the articles as ids."""
+    """Return a tokenizer of all words of some articles, by frequency, and the articles as ids."""
     from headstart.tokenize.words import WordTokenizer
 
     texts = articles(data, "train")[:number]
@@ -99,7 +98,7 @@ def model_of(arguments: argparse.Namespace) -> "Elmo":
 
 @dataclass(frozen=True)
 class Trained:
-    """A model under training: a step of it, and its loss a word on unread rows, exactly."""
+    """A model in training: its next step, and its exact loss per word on held-out rows."""
 
     step: Callable[[], object]
     held_out: Callable[[], float]
@@ -204,7 +203,7 @@ CONTENDERS: dict[str, Callable[[argparse.Namespace], Trained]] = {
 
 
 def speed(training: Callable[[argparse.Namespace], Trained]) -> Contender:
-    """Return what times steps."""
+    """Return a contender that measures training steps."""
 
     def figures(arguments: argparse.Namespace) -> Figures:
         step = training(arguments).step
@@ -217,7 +216,7 @@ def speed(training: Callable[[argparse.Namespace], Trained]) -> Contender:
 
 
 def race(training: Callable[[argparse.Namespace], Trained]) -> Contender:
-    """Return what trains to a held-out loss, or for `--minutes` at most, looks not counted."""
+    """Return a contender that trains to a held-out loss, for at most `--minutes` without checks."""
 
     def figures(arguments: argparse.Namespace) -> Figures:
         trained = training(arguments)
@@ -233,7 +232,7 @@ def race(training: Callable[[argparse.Namespace], Trained]) -> Contender:
 
 
 def plain_tokens(model: "Elmo", characters: "torch.Tensor") -> "torch.Tensor":
-    """Return the token layer of running words, with all of their 50 characters."""
+    """Return the token layer's output for running words, from all of their 50 characters."""
     import torch
 
     layer = model.tokens
@@ -307,12 +306,12 @@ def plain_encoding(arguments: argparse.Namespace) -> Figures:
 class KneserNey:
     """An interpolated n-gram model with modified Kneser-Ney smoothing, counted with numpy.
 
-    Sentences are ids; before each stand `ORDER - 1` boundaries, after it one, which is predicted.
-    An n-gram is known by the number of its first n - 1 words' n-gram, and its last word.
+    Sentences are ids, preceded by `ORDER - 1` boundaries and followed by one, which is predicted.
+    An n-gram's key combines the number of its first n - 1 words' n-gram with its last word.
 
     Args:
-        sentences: Ids end to end, and where each sentence begins, with the end.
-        vocabulary: How many ids there are; 0 is the boundary.
+        sentences: Concatenated ids, and the offsets of the sentences, the end included.
+        vocabulary: Number of ids; 0 is the boundary.
     """
 
     def __init__(self, sentences: tuple[Ids, Ids], vocabulary: int) -> None:
@@ -330,7 +329,7 @@ class KneserNey:
         for order in range(1, ORDER + 1):
             number = numbers[order]
             counts = np.bincount(number[at], minlength=len(self.keys[order - 1])).astype(float)
-            if order < ORDER:  # in how many longer n-grams, unless it begins a sentence
+            if order < ORDER:  # count longer n-grams, except at the start of a sentence
                 _, first = np.unique(numbers[order + 1][at], return_index=True)
                 longer = np.bincount(number[at[first]], minlength=len(counts)).astype(float)
                 begins = np.zeros(len(counts), np.bool_)
@@ -372,7 +371,7 @@ class KneserNey:
         return np.array([0.0, *np.clip(found, 0.0, [1.0, 2.0, 3.0])])
 
     def chances(self, sentences: tuple[Ids, Ids]) -> NDArray[np.float64]:
-        """Return the probability of every word and sentence's end."""
+        """Return the probability of every word and every end of a sentence."""
         stream, predicted = self.lay_out(*sentences)
         chance = np.full(len(stream), 1 / self.size)
         before = np.zeros(len(stream), np.int64)  # number of the n-gram that ends here; -1: unseen
@@ -418,7 +417,7 @@ def perplexity(arguments: argparse.Namespace) -> Figures:
         )
     )
     if not isinstance(encoder, PretrainedElmo):
-        raise SystemExit(f"{arguments.encoder} is no ELMo")
+        raise SystemExit(f"{arguments.encoder} is not an ELMo")
     if arguments.out:
         encoder.save(arguments.out, overwrite=True)
     torch.set_num_threads(arguments.threads)
@@ -449,7 +448,7 @@ def perplexity(arguments: argparse.Namespace) -> Figures:
 
 
 def _turned(documents: "EncodedDocuments", vocabulary: int, side: str) -> tuple[Ids, Ids]:
-    """Return sentences with unknown words as such, from right to left for `backward`."""
+    """Return sentences with unknown words replaced, reversed for `backward`."""
     ids = np.asarray(documents.ids, np.int64)
     ids = np.where(ids < vocabulary, ids, 1)
     if side == "forward":
@@ -473,16 +472,18 @@ if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument("--part", choices=PARTS, default="step")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--articles", type=int, default=2688, help="read only so many")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of timed steps, at least")
+    parser.add_argument("--articles", type=int, default=2688, help="use the first N")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="minimum seconds of timed steps"
+    )
     parser.add_argument("--sentences", type=int, default=2000)
-    parser.add_argument("--minutes", type=float, default=30.0, help="of pretraining")
-    parser.add_argument("--steps", type=int, help="of pretraining, instead of minutes")
-    parser.add_argument("--rate", type=float, default=4e-3, help="of training steps")
-    parser.add_argument("--loss", type=float, default=6.0, help="nats a word, to race to")
+    parser.add_argument("--minutes", type=float, default=30.0, help="minutes of pretraining")
+    parser.add_argument("--steps", type=int, help="steps of pretraining, instead of minutes")
+    parser.add_argument("--rate", type=float, default=4e-3, help="learning rate")
+    parser.add_argument("--loss", type=float, default=6.0, help="nats per word to reach")
     parser.add_argument("--size", default="mini")
-    parser.add_argument("--encoder", type=Path, help="a folder with an ELMo, not to pretrain one")
-    parser.add_argument("--out", type=Path, help="where the pretrained ELMo is saved")
+    parser.add_argument("--encoder", type=Path, help="folder of an ELMo, to skip pretraining")
+    parser.add_argument("--out", type=Path, help="folder to save the pretrained ELMo in")
     chosen = parser.parse_known_args()[0].part
     names = ["words_per_second", "seconds", "reached", "sentences_per_second"]
     names += [f"elmo_{name}perplexity" for name in ("", "forward_", "backward_")]

@@ -1,9 +1,9 @@
 """Does GPT's language model loss help a classifier? `L = L_xent + lambda * L_task`, and without.
 
-A mini GPT is pretrained here on Wikipedia articles, once, or `--encoder` names one; then it is
-fine-tuned on some hundred labels of SST-2 and TREC with lambda 2 (the default), 0.5 and 8, and with
-no language model loss. A repetition is a seed: other labels, another order. Compared are test
-accuracies, lambda 2 less the others.
+Pretrains a mini GPT on Wikipedia articles once, or uses the one that `--encoder` names. Fine-tunes
+it on a few hundred labels of SST-2 and TREC with lambda 2 (the default), 0.5 and 8, and without the
+language model loss. Each repetition is a seed, with other labels in another order. Compared are
+test accuracies: lambda 2 minus the others.
 
     python benchmarks/combined_loss.py --minutes 10 --labels 300
 """
@@ -23,7 +23,7 @@ TASKS = ("sst2", "trec")
 
 
 def folder(arguments: argparse.Namespace) -> Path:
-    """Return where the GPT is."""
+    """Return the folder of the GPT."""
     if arguments.encoder is not None:
         given: Path = arguments.encoder
         return given
@@ -40,7 +40,7 @@ def prepare(arguments: argparse.Namespace) -> None:
         SETS[name](arguments.data, "test")
     place = folder(arguments)
     if place.exists():
-        print(f"the GPT in {place}")
+        print(f"using the GPT in {place}")
         return
     texts = articles(arguments.data, "train")[: arguments.articles]
     limit = (
@@ -70,13 +70,13 @@ def with_loss(lm_coef: float, task_coef: float) -> Callable[[argparse.Namespace]
 
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
-    parser.add_argument("--encoder", type=Path, help="the folder of a GPT, instead of pretraining")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of pretraining")
-    parser.add_argument("--steps", type=int, help="of pretraining, instead of minutes")
-    parser.add_argument("--articles", type=int, help="pretrain on so many only")
+    parser.add_argument("--encoder", type=Path, help="folder of a GPT, to skip pretraining")
+    parser.add_argument("--minutes", type=float, default=10.0, help="minutes of pretraining")
+    parser.add_argument("--steps", type=int, help="steps of pretraining, instead of minutes")
+    parser.add_argument("--articles", type=int, help="pretrain on the first N articles")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--labels", type=int, default=300)
-    parser.add_argument("--test-rows", type=int, help="score on the first ones only")
+    parser.add_argument("--test-rows", type=int, help="score on the first N test rows")
     parser.add_argument("--threads", type=int, default=2)
     main(
         "combined_loss",

@@ -1,10 +1,10 @@
-"""What words in context are worth to a task: ELMo and CoVe beside GloVe and no transfer.
+"""How much contextual word states help a task: ELMo and CoVe, GloVe, and no transfer.
 
-ELMo is pretrained here on Wikipedia articles and CoVe on Multi30k's English and German, once for
-all repetitions, or `--elmo` and `--cove` name folders; CoVe reads the word vectors of `--glove`, by
-default the demo's GloVe 6B 50d, which are also what `glove_finetune` is. All are under the one
-pipeline, with 100 labels of SST-2 and of TREC. A repetition is a seed: other labels, another order.
-Compared are test accuracies, fine-tuned GloVe less the others.
+Pretrains ELMo on Wikipedia articles and CoVe on Multi30k's English and German, once for all
+repetitions, or uses the folders that `--elmo` and `--cove` name. CoVe uses the word vectors of
+`--glove`, by default the demo's GloVe 6B 50d; `glove_finetune` fine-tunes the same vectors. All
+methods share one pipeline, with 100 labels of SST-2 and of TREC. Each repetition is a seed, with
+other labels in another order. Compared are test accuracies: fine-tuned GloVe minus the others.
 
     python benchmarks/contextual.py --minutes 30
 """
@@ -31,7 +31,7 @@ TASKS = ("sst2", "trec")
 
 
 def folder(kind: str, arguments: argparse.Namespace) -> Path:
-    """Return where an encoder is."""
+    """Return the folder of an encoder."""
     given: Path | None = getattr(arguments, kind)
     if given is not None:
         return given
@@ -84,15 +84,15 @@ def fitted(encoder: str, transfer: str) -> Callable[[argparse.Namespace], Figure
 
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
-    parser.add_argument("--elmo", type=Path, help="the folder of an ELMo, instead of pretraining")
-    parser.add_argument("--cove", type=Path, help="the folder of a CoVe, instead of pretraining")
-    parser.add_argument("--glove", type=Path, help="a file of word vectors; else the demo's")
-    parser.add_argument("--minutes", type=float, default=30.0, help="of each pretraining")
-    parser.add_argument("--steps", type=int, help="of each pretraining, instead of minutes")
-    parser.add_argument("--articles", type=int, help="pretrain ELMo on so many only")
+    parser.add_argument("--elmo", type=Path, help="folder of an ELMo, to skip pretraining")
+    parser.add_argument("--cove", type=Path, help="folder of a CoVe, to skip pretraining")
+    parser.add_argument("--glove", type=Path, help="file of word vectors; by default the demo's")
+    parser.add_argument("--minutes", type=float, default=30.0, help="minutes per pretraining")
+    parser.add_argument("--steps", type=int, help="steps per pretraining, instead of minutes")
+    parser.add_argument("--articles", type=int, help="pretrain ELMo on the first N")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--labels", type=int, default=100)
-    parser.add_argument("--test-rows", type=int, help="score on the first ones only")
+    parser.add_argument("--test-rows", type=int, help="score on the first N test rows")
     parser.add_argument("--threads", type=int, default=2)
     main(
         "contextual",

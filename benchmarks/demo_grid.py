@@ -1,23 +1,29 @@
-"""A comparison of methods, labels and seeds on the demo's news: `compare` beside a plain script.
+"""A comparison of methods, label budgets and seeds on the demo's news: `compare` and a script.
 
-The grid is tf-idf, GloVe 6B 50d as `probe`, `frozen` and `finetune`, and all-MiniLM-L6-v2 as
-`probe` and `finetune`, at each number of labels and seed. Both sides are given the same labelled
-rows and test rows, and two cores. Headstart runs `compare` in a fresh folder with an empty cache:
-encoders, cells, intervals, the report, and the winner fitted and saved, all timed.
+The grid has tf-idf, GloVe 6B 50d as `probe`, `frozen` and `finetune`, and all-MiniLM-L6-v2 as
+`probe` and `finetune`, for each label budget and seed. Both sides get the same labeled rows and
+test rows, and two cores. headstart runs `compare` in a new folder with an empty cache. The time
+includes encoders, cells, intervals, the report, and fitting and saving the winner.
 
-The peers are the script that one would write, one cell after another, with the same care:
-scikit-learn's tf-idf and logistic regression, the strength by three-fold cross-validation; mean
-vectors of gensim's under the same; a BiLSTM of torch on these vectors, frozen or not; mean states
-of transformers under logistic regression; and the `Trainer`. Where steps are taken, their number is
-found on a fifth of the labels, by headstart's rule (a look every ten steps, at least 50 of 32 texts
-for the BiLSTM and 60 of 16 for MiniLM, which takes 50 passes at most; the end after four looks
-without a loss that is lower by a thousandth); then all labels are trained on for as many passes.
-`script` is float32, and reads texts anew for each cell; `script-best` is bfloat16, has batches of
-similar length, and reads each text once for all cells of `minilm:probe`.
+The peers are the script that one would write with the same care, one cell after another:
 
-`cells_per_minute` is the grid's cells by its time, `cores` how many of the two were at work, and
-the accuracies are means over the cells. `--quick` has one number of labels, one seed, and leaves
-MiniLM's fine-tuning out: there, what headstart does once (intervals, report, winner) is most.
+- scikit-learn's tf-idf and logistic regression, with the strength chosen by three-fold
+  cross-validation;
+- mean vectors from gensim under the same;
+- a BiLSTM in torch on these vectors, frozen or not;
+- mean states from transformers under logistic regression;
+- transformers' `Trainer`.
+
+Where a method takes steps, their number is found on a fifth of the labels by headstart's rule:
+check every ten steps, train for at least 50 steps of 32 texts (BiLSTM) or 60 steps of 16 (MiniLM,
+at most 50 epochs), and stop after four checks without a loss lower by a thousandth. Then the method
+trains on all labels for as many epochs. `script` uses float32 and encodes texts anew in each cell.
+`script-best` uses bfloat16 and batches of similar length, and encodes each text once for all cells
+of `minilm:probe`.
+
+`cells_per_minute` is the number of cells over the time, `cores` is how many of the two were busy,
+and accuracies are means over the cells. `--quick` has one label budget, one seed and no fine-tuning
+of MiniLM. Most of its time is what headstart does once: intervals, report, winner.
 
     python benchmarks/demo_grid.py
 """
@@ -47,8 +53,8 @@ METHODS = (
     *(f"minilm:{transfer}" for transfer in ("probe", "finetune")),
 )
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
-READING, MAX_TOKENS, HIDDEN = 32, 128, 48  # texts MiniLM reads at once, of tokens; LSTM units
-LSTM_STEPS, TUNING_STEPS = (50, 32), (60, 16)  # the least steps, and the texts of each
+READING, MAX_TOKENS, HIDDEN = 32, 128, 48  # MiniLM: batch size, tokens per text; LSTM: units
+LSTM_STEPS, TUNING_STEPS = (50, 32), (60, 16)  # minimum of steps, and texts per step
 MOST_STEPS, MOST_PASSES, LOOK, PATIENCE = 2000, 50, 10, 4
 Predict = Callable[[Sequence[str], Sequence[str], Sequence[str], int], Sequence[str]]
 
@@ -58,7 +64,7 @@ def place() -> Path:
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    """Write the demo as tables, the rows of each cell, and GloVe as gensim takes it."""
+    """Write the demo as tables, the rows of each cell, and GloVe in a form that gensim accepts."""
     from headstart.data.demo import fetch_demo
     from headstart.data.splits import nested_subsets
     from headstart.hub.store import load_encoder
@@ -104,7 +110,7 @@ def read_cells() -> dict[str, Any]:
 
 
 def figures_of(run: Callable[[], dict[str, list[float]]]) -> Figures:
-    """Measure a grid, of which `run` returns the accuracies of each method's cells."""
+    """Measure `run`, which runs a grid and returns the accuracies of each method's cells."""
     accuracies: dict[str, list[float]] = {}
     timed = measure(lambda: accuracies.update(run()))
     cells = sum(map(len, accuracies.values()))
@@ -151,7 +157,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
 
 
 def theirs(*, best: bool) -> Callable[[argparse.Namespace], Figures]:
-    """Return what runs the grid as a script does."""
+    """Return a contender that runs the grid as a script."""
 
     def figures(arguments: argparse.Namespace) -> Figures:
         import torch
@@ -231,7 +237,7 @@ def by_mean_vectors(
 
 
 class Search:
-    """Looks at the validation loss, and remembers the step at which it was the lowest."""
+    """Tracks the validation loss and the step at which it was lowest."""
 
     def __init__(self, least_steps: int) -> None:
         self.least_steps = least_steps
@@ -244,12 +250,12 @@ class Search:
         return step >= self.least_steps and self._since >= PATIENCE
 
     def steps_of_all(self, part: int, every: int) -> int:
-        """Return the steps that make as many passes over all labels."""
+        """Return the number of steps that make as many epochs over all labels."""
         return max(self.least_steps, round(self.steps * every / part))
 
 
 def held_out(labels: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return four fifths of the rows, and the fifth to look at."""
+    """Return four fifths of the rows to train on, and the fifth to validate on."""
     rows = np.random.default_rng(seed).permutation(labels)
     return np.split(rows, [labels - max(2, labels // 5)])
 
@@ -278,7 +284,7 @@ def by_lstm(
     given, targets = ids(texts), torch.tensor([classes.index(label) for label in labels])
 
     def train(rows: NDArray[np.int64], steps: int, search: Search | None = None) -> Any:  # noqa: ANN401
-        """Return a new model's scores, as a function of batches, after so many steps."""
+        """Train a new model for `steps` and return the function that scores a batch."""
         embed = nn.Embedding.from_pretrained(table.clone(), freeze=frozen, sparse=not frozen)
         lstm = nn.LSTM(table.shape[1], HIDDEN, batch_first=True, bidirectional=True)
         classify = nn.Linear(2 * HIDDEN, len(classes))
@@ -345,7 +351,7 @@ def _mean_states(texts: Sequence[str], *, bf16: bool) -> NDArray[np.float32]:
 
 @cache
 def _all_mean_states() -> dict[str, NDArray[np.float32]]:
-    """Return what MiniLM says of every text, read once and by length."""
+    """Return MiniLM's mean states of every text, each encoded once, sorted by length."""
     texts = sorted({*read_rows("train")[0], *read_rows("test")[0]}, key=len)
     return dict(zip(texts, _mean_states(texts, bf16=fast_bf16()), strict=True))
 
@@ -387,7 +393,7 @@ def by_trainer(
     _trainer(rows_of(part), len(classes), most, seed, (rows_of(looked_at), search), best=best)
     steps = search.steps_of_all(len(part), len(texts))
     trained = _trainer(rows_of(np.arange(len(texts))), len(classes), steps, seed, best=best)
-    trained.args.train_sampling_strategy = "random"  # or it would predict in the order of lengths
+    trained.args.train_sampling_strategy = "random"  # else it would predict in order of length
     found = trained.predict(_listed(unseen, [0] * len(unseen)))
     return [classes[row] for row in found.predictions.argmax(1)]
 
@@ -406,7 +412,7 @@ def _trainer(
     *,
     best: bool,
 ) -> Any:  # noqa: ANN401 - transformers' Trainer
-    """Return transformers' `Trainer` after so many steps, or when the search is over."""
+    """Return transformers' `Trainer` after `steps` steps, or earlier if the search ends."""
     from transformers import (
         AutoModelForSequenceClassification,
         DataCollatorWithPadding,
@@ -458,7 +464,9 @@ def _trainer(
 
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
-    parser.add_argument("--threads", type=int, default=2, help="of peers; processes of ours")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="threads of the peers; processes of headstart"
+    )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--budgets", type=int, nargs="+", default=[50, 200, 1000])
     parser.add_argument("--seeds", type=int, default=3)

@@ -1,17 +1,18 @@
-"""Fine-tuning a mini BERT for classification: headstart beside transformers' `Trainer`.
+"""Fine-tuning a mini BERT for classification: headstart and transformers' `Trainer`.
 
-Both start from the same random weights, read the same ids (SST-2's sentences, AG News' texts; cut
-at 128 tokens) and take one epoch of batches of 32, two threads. Compared are samples a second
+Both start from the same random weights, use the same ids (SST-2's sentences, AG News' texts,
+truncated at 128 tokens) and train for one epoch in batches of 32, two threads. Compared are samples
+per second:
 
-- of that epoch. Of headstart the training of `TextClassifier(encoder, "finetune")` is timed by
-  itself, `transfer.neural`: a whole `fit` searches for the number of steps, then trains
-  anew. `start_seconds` is what goes before: the frozen states of all texts, and the linear layer
-  on them that training starts from;
-- `frozen`: three epochs over SST-2 with the encoder frozen, beside a whole
-  `TextClassifier(encoder, Features())`, which encodes each text once and trains its head for three
-  epochs or more twice: for the number of steps, and on all labels.
+- of that epoch. For headstart, only the training of `TextClassifier(encoder, "finetune")` is timed
+  (`transfer.neural`), because a whole `fit` first searches for the number of steps and then trains
+  anew. `start_seconds` is the time before training: the frozen states of all texts, and the linear
+  layer on them that training starts from.
+- `frozen`: three epochs over SST-2 with the encoder frozen. headstart runs a whole
+  `TextClassifier(encoder, Features())`, which encodes each text once and trains its head twice, for
+  three epochs or more: to find the number of steps, and on all labels.
 
-The peers: `transformers` with the `Trainer`'s defaults (fp32), and `transformers-best`: bf16, and
+The peers are `transformers` with the `Trainer`'s defaults (fp32), and `transformers-best`: bf16 and
 batches of similar length. `filled` is the share of computed positions that are tokens.
 
     python benchmarks/fine_tuning.py
@@ -47,14 +48,14 @@ BATCH, MAX_TOKENS, FROZEN_EPOCHS = 32, 128, 3
 
 @dataclass(frozen=True)
 class Task:
-    """Texts as ids, special ones included, end to end, and each one's class."""
+    """Texts as concatenated ids, special tokens included, and the class of each."""
 
     ids: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray
 
     def dataset(self) -> "Dataset[Any]":
-        """Return it as transformers' `Trainer` reads it."""
+        """Return it as a dataset for transformers' `Trainer`."""
         from torch.utils.data import Dataset
 
         rows = [
@@ -135,7 +136,7 @@ def _speed(name: str, samples: int, timed: Timed) -> Figures:
 
 
 def start_of(name: str, encoder: Any, arguments: argparse.Namespace) -> Any:  # noqa: ANN401
-    """Return what the trainings of one fit to a task begin with: `transfer.whole_models`."""
+    """Return the start that all trainings of one fit share, from `transfer.whole_models`."""
     from headstart.tasks.classification import Classes, encode_labels
     from headstart.transfer.methods import FineTune, Training, with_defaults
     from headstart.transfer.task import Task as FitTask

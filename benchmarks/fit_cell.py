@@ -1,12 +1,12 @@
-"""Fitting one cell of a comparison: 200 labels of SST-2 on GloVe 50d, and scoring 1,000 rows.
+"""Time to fit one cell of a comparison: 200 labels of SST-2 on GloVe 50d, scored on 1,000 rows.
 
-Seconds per cell of each transfer, on one thread, with the encoder loaded: fitting by the shared
-rule (a search on the validation part, then all the labels) plus the evaluation of 1,000 test rows.
-The first cell of a process also imports what torch needs to train; it is run before and not
-counted. Every repetition takes other labels.
+Measures seconds per cell of each transfer, on one thread, with the encoder loaded: fitting by the
+shared rule (a search on the validation set, then all labels) plus scoring 1,000 test rows. The
+first cell of a process also imports what torch needs to train, so one cell is run beforehand and
+not counted. Each repetition draws other labels.
 
-`--encoder` names a folder with a CoVe or an ELMo instead, whose states of all these texts are kept
-beforehand, as a comparison keeps them.
+`--encoder` names a folder with a CoVe or an ELMo instead. The states of all these texts are then
+computed beforehand, as a comparison does.
 
     python benchmarks/fit_cell.py
     python benchmarks/fit_cell.py --encoder runs/elmo
@@ -29,7 +29,7 @@ def read(path: Path) -> tuple[list[str], list[str]]:
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    read(train_file(arguments))  # where it is absent, the job is passed over
+    read(train_file(arguments))  # if it is missing, the job is skipped
 
 
 def train_file(arguments: argparse.Namespace) -> Path:
@@ -74,7 +74,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument(
-        "--encoder", type=Path, help="word vectors, a CoVe or an ELMo; else the demo's GloVe"
+        "--encoder", type=Path, help="word vectors, a CoVe or an ELMo; by default the demo's GloVe"
     )
     metrics = [Metric(f"{name}_seconds") for name in TRANSFERS]
     metrics += [Metric(f"{name}_cpu_seconds") for name in TRANSFERS]

@@ -1,12 +1,12 @@
-"""A whole grid with the encoder frozen: five draws of six numbers of labels, headstart and Trainer.
+"""A grid of cells with a frozen encoder, 5 seeds x 6 label budgets: headstart and the `Trainer`.
 
-A cell trains a head on MiniLM's frozen states with some labels of SST-2, and scores a thousand test
-rows. Headstart reads every text once, as a comparison does, and fits `TextClassifier(.., "frozen")`
-on what it remembers: a validation part finds the number of steps, then all labels are fitted.
-transformers' `Trainer` has the encoder's parameters frozen and takes three epochs, and so runs the
-encoder in each of them, and for the test rows of each cell; `transformers-best` has bfloat16 and
-batches of similar length. The peers run only `--peer-seeds` of the five draws, which cost the same,
-and `grid_seconds` is what all five would take.
+Each cell trains a head on MiniLM's frozen states with some labels of SST-2 and scores a thousand
+test rows. headstart encodes every text once, as a comparison does, and fits
+`TextClassifier(.., "frozen")` on the cached states: a validation set determines the number of
+steps, then all labels are used. transformers' `Trainer` freezes the encoder's parameters and trains
+for three epochs, so it runs the encoder in each of them and on the test rows of each cell.
+`transformers-best` uses bfloat16 and batches of similar length. The peers run only `--peer-seeds`
+of the five seeds, since each costs the same. `grid_seconds` is extrapolated to all five.
 
     python benchmarks/frozen_grid.py
 """
@@ -33,7 +33,7 @@ def test_rows(arguments: argparse.Namespace) -> Rows:
 
 
 def drawn(labels: int, seed: int, arguments: argparse.Namespace) -> Rows:
-    """Return so many labelled texts: those of fewer are among those of more."""
+    """Return labeled texts; a smaller draw is a subset of a larger one with the same seed."""
     texts, all_labels = sst2(arguments.data, "train")
     rows = np.random.default_rng(seed).permutation(len(texts))[:labels]
     return [texts[row] for row in rows], [all_labels[row] for row in rows]
@@ -50,7 +50,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 
 def figures_of(run: Callable[[], list[float]], seeds: int) -> Figures:
-    """Measure a grid of so many seeds, from which `run` returns the accuracies."""
+    """Measure `run`, which runs the grid for some of the seeds and returns the accuracies."""
     accuracies: list[float] = []
     timed = measure(lambda: accuracies.extend(run()))
     return {
@@ -93,7 +93,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
 
 
 def theirs(*, best: bool) -> Callable[[argparse.Namespace], Figures]:
-    """Return what runs the grid with transformers' `Trainer`."""
+    """Return a contender that runs the grid with transformers' `Trainer`."""
 
     def figures(arguments: argparse.Namespace) -> Figures:
         import torch
@@ -113,7 +113,7 @@ def theirs(*, best: bool) -> Callable[[argparse.Namespace], Figures]:
 
 
 def _cell(train: Rows, test: Rows, seed: int, *, best: bool) -> float:
-    """Train a head with some labels, and return its accuracy on the test rows."""
+    """Train a head on some labels and return its accuracy on the test rows."""
     from transformers import (
         AutoModelForSequenceClassification,
         AutoTokenizer,
@@ -164,7 +164,7 @@ if __name__ == "__main__":
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
     parser.add_argument("--test-rows", type=int, default=1000)
     parser.add_argument("--peer-seeds", type=int, default=1, choices=range(1, SEEDS + 1))
-    parser.add_argument("--minilm", type=Path, help="the encoder's folder; else the demo's")
+    parser.add_argument("--minilm", type=Path, help="folder of the encoder; by default the demo's")
     main(
         "frozen_grid",
         {

@@ -1,9 +1,9 @@
-"""Going on with a text: `PretrainedGpt.generate` beside `generate` of transformers.
+"""Text generation: `PretrainedGpt.generate` and `generate` of transformers.
 
-Both run the same mini GPT (4 layers, 256 wide, 8192 byte pairs) on the same prompts, two threads,
-with a cache of keys and values: one sequence and sixteen, the likeliest token (`greedy`) or drawn
-from the 50 likeliest (`sampled`). Compared are new tokens a second; the model never ends a text.
-`greedy_same` is the share of one sequence's greedy tokens that are headstart's.
+Both run the same mini GPT (4 layers, width 256, 8192 byte pairs) on the same prompts, two threads,
+with a cache of keys and values: one sequence and sixteen, the likeliest token (`greedy`) or sampled
+from the 50 likeliest (`sampled`). Compared are new tokens per second; the model never ends a text.
+`greedy_same` is the share of one sequence's greedy tokens that equal headstart's.
 
     python benchmarks/generation.py
 """
@@ -38,12 +38,14 @@ def prepare(arguments: argparse.Namespace) -> None:
     mini_gpt(arguments)
     gpt = load_encoder(folder("gpt"))
     if not isinstance(gpt, PretrainedGpt):
-        raise TypeError(f"{folder('gpt')} holds no GPT")
+        raise TypeError(f"{folder('gpt')} does not hold a GPT")
     prompts: list[str] = []
     for text in articles(arguments.data, "test"):
         ids = gpt.tokenizer.encode_batch([text])[0][: PROMPT - 1].tolist()
         prompt = gpt.tokenizer.decode(ids)
-        if gpt.tokenizer.encode_batch([prompt])[0].tolist() == ids:  # the same cut both ways
+        if (
+            gpt.tokenizer.encode_batch([prompt])[0].tolist() == ids
+        ):  # round trip: decoding and encoding give the same ids
             prompts.append(prompt)
     added = gpt.generate(prompts[0], max_new_tokens=arguments.new_tokens, temperature=0.0)
     encoded = gpt.tokenizer.encode_batch(prompts[:MANY])
@@ -141,7 +143,9 @@ if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--new-tokens", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=3.0, help="calls go on for so long")
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="repeat calls for at least this long"
+    )
     main(
         "generation",
         {OURS: ours, "transformers": theirs},

@@ -1,18 +1,17 @@
-"""GloVe: headstart's `pretrain.glove` beside Stanford's C programs, on the same words and pairs.
+"""GloVe: headstart's `pretrain.glove` and Stanford's C programs, on the same words and pairs.
 
-The corpus is text that is tokenized already, a document a line (Wikipedia articles, or `--corpus`);
-both keep the words that occur five
-times, so that both find the same pairs (`pairs`). Compared are
+The corpus is tokenized text, one document per line (Wikipedia articles, or `--corpus`). Both keep
+the words that occur at least five times, so both find the same pairs (`pairs`). Compared are:
 
-- `counting_words_per_second`: the counter alone. Stanford's `cooccur` reads text and looks words
-  up, which headstart did before, when it encoded the corpus; `text_words_per_second` is the whole
-  way from text to counts, the vocabulary included, on both sides;
-- `pairs_per_second` while training, without reading, writing and compiling;
-- `cost_1`, `cost_2`, ..: the mean cost of each iteration, as each adds it up while training;
+- `counting_words_per_second`: the counter alone. Stanford's `cooccur` also reads text and looks up
+  words, which headstart does earlier, when it encodes the corpus. `text_words_per_second` covers
+  both: everything from text to counts, the vocabulary included, on both sides.
+- `pairs_per_second` of training, without reading, writing and compiling.
+- `cost_1`, `cost_2`, ..: the mean cost of each iteration, accumulated during training.
 - Spearman correlations with the ratings of the word-similarity files.
 
 Stanford's programs are built from github.com/stanfordnlp/GloVe with its own Makefile (`-O3
--march=native`); `--glove-build` names the folder of the binaries.
+-march=native`). `--glove-build` names the folder of the binaries.
 
     python benchmarks/glove.py --glove-build GloVe/build
 """
@@ -34,7 +33,7 @@ from headstart.tokenize.encoded import encode_corpus
 from headstart.tokenize.words import WordTokenizer
 
 TESTS = {"wordsim": "EN-WS-353-ALL", "men": "EN-MEN-TR-3k", "simlex": "EN-SIMLEX-999"}
-WARM_UP = ["a b c d", "b c d a"]  # compiles, or loads what was compiled
+WARM_UP = ["a b c d", "b c d a"]  # compiles the loops, or loads them from the cache
 
 
 def corpus(arguments: argparse.Namespace) -> Path:
@@ -131,7 +130,7 @@ def run_programs(arguments: argparse.Namespace, folder: Path) -> Figures:
 
 
 def train_stanford(arguments: argparse.Namespace, folder: Path) -> tuple[list[float], list[float]]:
-    """Return when each iteration ended, and its cost."""
+    """Return the time at which each iteration ended, and its cost."""
     options = {
         "-input-file": folder / "shuffled",
         "-vocab-file": folder / "vocabulary.txt",
@@ -176,7 +175,7 @@ def absent(arguments: argparse.Namespace) -> dict[str, str]:
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.set_defaults(peer_python=Path(sys.executable))  # the peer needs no interpreter
-    parser.add_argument("--corpus", type=Path, help="text to count; without it, Wikipedia articles")
+    parser.add_argument("--corpus", type=Path, help="text to count; by default Wikipedia articles")
     parser.add_argument("--glove-build", type=Path, default=ROOT / "GloVe/build")
     parser.add_argument("--iterations", type=int, default=15)
     parser.add_argument("--dim", type=int, default=100)
@@ -196,6 +195,6 @@ if __name__ == "__main__":
         parser,
         prepare=corpus,
         absent=absent,
-        ours=("headstart", "stanford"),  # programs, which this interpreter starts
+        ours=("headstart", "stanford"),  # Stanford's programs are started by this interpreter
         quick={"iterations": 2},
     )

@@ -1,15 +1,15 @@
-"""GPT's pretraining: headstart's own step beside transformers' `GPT2LMHeadModel`, with AdamW.
+"""GPT pretraining: headstart's training step and transformers' `GPT2LMHeadModel`, with AdamW.
 
-Both train the same mini model (4 layers, 256 wide, 4 heads, 1024 feed-forward, 8192 byte pairs,
-512 positions) from the same weights on the same rows of 128 tokens, 32 a step, two threads. Each
-row is of one document. Compared are tokens a second.
+Both train the same mini model (4 layers, width 256, 4 heads, 1024 feed-forward, 8192 byte pairs,
+512 positions) from the same weights on the same rows of 128 tokens, 32 per step, two threads. Each
+row comes from one document. Compared are tokens per second.
 
-The peers: `transformers` as it comes (fp32, eager, AdamW, GPT-2's GELU by its tanh formula, dropout
-of attention weights too), `transformers-gelu`, the same with the exact GELU that headstart has, and
-`transformers-best`: exact GELU, bf16, torch.compile and fused AdamW. `start_loss` and `start_norm`
-are loss and gradient norm before the first step, without dropout, in fp32: equal where both compute
-the same. `pretrain` is headstart's whole loop on its own rows of the corpus, which it makes on the
-way, and in which documents meet.
+The peers are `transformers` with its defaults (fp32, eager, AdamW, GPT-2's tanh approximation of
+GELU, dropout of attention weights too), `transformers-gelu`, the same with headstart's exact GELU,
+and `transformers-best`: exact GELU, bf16, torch.compile and fused AdamW. `start_loss` and
+`start_norm` are loss and gradient norm before the first step, without dropout, in fp32. They are
+equal if both compute the same. `pretrain` is headstart's whole loop on its own rows of the corpus,
+including the time to make them; these rows may span documents.
 
     python benchmarks/gpt_pretraining.py
 """
@@ -89,7 +89,7 @@ def ours(arguments: argparse.Namespace) -> Figures:
 
 
 def batch_of(rows: np.ndarray) -> "Batch":
-    """Return rows, each with the token after it, as a batch of headstart's."""
+    """Return rows, each with its next token appended, as a headstart batch."""
     from headstart.pretrain.causal_lm import Batch
 
     ids = rows[:, :-1]
@@ -103,7 +103,7 @@ def batch_of(rows: np.ndarray) -> "Batch":
 
 
 def peer_arrays(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return them under the names that transformers has for them."""
+    """Return rows under the argument names of transformers."""
     after = np.ascontiguousarray(rows[:, 1:])
     return {
         "input_ids": np.ascontiguousarray(rows[:, :-1]),
@@ -153,9 +153,13 @@ def _of_steps() -> list[np.ndarray]:
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=8, help="steps in a pass")
-    parser.add_argument("--seconds", type=float, default=4.0, help="passes go on for so long")
-    parser.add_argument("--attention-dropout", type=float, default=0.1, help="of the peers")
+    parser.add_argument("--steps", type=int, default=8, help="steps per timed pass")
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, help="repeat passes for at least this long"
+    )
+    parser.add_argument(
+        "--attention-dropout", type=float, default=0.1, help="attention dropout of the peers"
+    )
     main(
         "gpt_pretraining",
         {

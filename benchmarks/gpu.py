@@ -1,15 +1,17 @@
-"""What a GPU changes: BERT's and GPT's pretraining and a BERT's reading, on the CPU and on a GPU.
+"""What a GPU changes: pretraining of BERT and GPT and encoding with BERT, on the CPU and a GPU.
 
-Pretraining is that of `hs.pretrain`: its own loop on batches of Wikipedia that it makes on the way,
-with what a GPU adds one after the other: the GPU alone, in float32 with plain attention and the
-rows a step that pretraining takes by default; products in bfloat16; fused attention, which is what
-headstart does on a GPU; 64 rows a step, and 256; and `torch.compile` for the blocks, which it does
-not do. Printed are tokens a second by the clock, without the first steps and the validation, the
-share of the rate of one large bfloat16 product that the model's products use, and the most of the
-GPU's memory. `transformers` is its own model of the same sizes, where the library is installed:
-bfloat16, its fused attention, fused AdamW, on the same number of rows, each full, made beforehand.
+Pretraining is that of `hs.pretrain`: its own loop on batches of Wikipedia, including the time to
+make them. The arms add one change after the other: the GPU alone, in float32 with plain attention
+and the default number of rows per step; products in bfloat16; fused attention, which is headstart's
+default on a GPU; 64 rows per step, and 256; and `torch.compile` for the blocks, which headstart
+does not use. Printed are tokens per wall-clock second, without the first steps and without
+validation, the share of the rate of one large bfloat16 product that the model's products use, and
+the peak of the GPU's memory. `transformers` is its own model of the same sizes, if the library is
+installed: bfloat16, its fused attention, fused AdamW, the same number of rows, all full and made
+beforehand.
 
-Reading is what `probe` and `predict --bf16` do: 4,000 paragraphs of up to 128 tokens, in bfloat16.
+Reading is encoding as in `probe` and `predict --bf16`: 4,000 paragraphs of up to 128 tokens, in
+bfloat16.
 
     python benchmarks/gpu.py --sizes mini base
 """
@@ -34,9 +36,9 @@ DOCUMENTS, VOCABULARY, TOKENS = 1000, 8192, 128
 WARM_UP = 5  # steps
 PARAGRAPHS = 4000
 THEIR_ROWS = (64, 256)
-SQUARE = 8192  # of the large product
+SQUARE = 8192  # side of the large product
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-ARMS: dict[str, dict[str, Any]] = {  # what each adds to the one before
+ARMS: dict[str, dict[str, Any]] = {  # each adds to the one before
     "cpu": {"device": CPU},
     "gpu, float32": {"device": GPU, "bf16": False, "plain": True},
     "bfloat16": {"bf16": True},
@@ -48,14 +50,14 @@ ARMS: dict[str, dict[str, Any]] = {  # what each adds to the one before
 
 
 def matrix_rate() -> float:
-    """Return the operations a second of one large bfloat16 product on the GPU."""
+    """Return the operations per second of one large bfloat16 product on the GPU."""
     a, b = (torch.randn(SQUARE, SQUARE, device=GPU, dtype=torch.bfloat16) for _ in range(2))
     seconds = seconds_of(lambda: a @ b)
     return 2 * SQUARE**3 / seconds
 
 
 def seconds_of(work: Callable[[], object], times: int = 20) -> float:
-    """Return the seconds of one call on the GPU, after some that are not timed."""
+    """Return the seconds of one call on the GPU, after three that are not timed."""
     for _ in range(3):
         work()
     torch.cuda.synchronize()
@@ -68,7 +70,7 @@ def seconds_of(work: Callable[[], object], times: int = 20) -> float:
 
 @contextmanager
 def attention(*, plain: bool) -> Iterator[None]:
-    """Let PyTorch compute attention by plain products meanwhile, if asked."""
+    """Make PyTorch compute attention by plain products within the context, if `plain`."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     with sdpa_kernel(SDPBackend.MATH) if plain else ExitStack():
@@ -76,7 +78,7 @@ def attention(*, plain: bool) -> Iterator[None]:
 
 
 class Corpus:
-    """Wikipedia, cut by a tokenizer of its own and encoded, for each method."""
+    """Wikipedia, encoded for each method with a tokenizer trained on it."""
 
     def __init__(self, data: Path, folder: Path) -> None:
         from headstart.tokenize.documents import encode_documents
@@ -121,7 +123,7 @@ def new_model(method: str, size: str) -> Any:  # noqa: ANN401 - a Bert or a Gpt
 def pretraining(
     method: str, size: str, corpus: Corpus, settings: dict[str, Any], seconds: float
 ) -> dict[str, float]:
-    """Return tokens a second of some seconds of pretraining, and what else is to be told."""
+    """Pretrain for some seconds and return tokens per second and further figures."""
     from torch.utils.flop_counter import FlopCounterMode
 
     from headstart.devices import one_ahead
@@ -172,7 +174,7 @@ def pretraining(
             torch.cuda.reset_peak_memory_stats()
         began = time.perf_counter()
         while time.perf_counter() - began < seconds:
-            next(steps)  # which waits for its loss
+            next(steps)  # waits for the loss
         found = {
             "tokens_per_second": read / (time.perf_counter() - began),
             "first_seconds": warm,
@@ -181,7 +183,7 @@ def pretraining(
     if device == GPU:
         found["megabytes"] = torch.cuda.max_memory_allocated() / 1e6
         plain, batch = new_model(method, size).to(GPU), next(objective.batches(1))[0]
-        objective.model = plain  # not a compiled one, whose operations nobody counts
+        objective.model = plain  # operations of a compiled model are not counted
         with FlopCounterMode(display=False) as counter, attention(plain=True):
             objective.loss(batch)[0].backward()
         found["operations"] = counter.get_total_flops() / objective.tokens(batch)
@@ -189,7 +191,7 @@ def pretraining(
 
 
 def transformers_pretraining(method: str, size: str, rows: int, seconds: float) -> float:
-    """Return tokens a second of transformers' own model, on rows that are made beforehand."""
+    """Return tokens per second of transformers' own model, on rows made beforehand."""
     import transformers
 
     from headstart.hub.pretraining import SIZES
@@ -238,7 +240,7 @@ def transformers_pretraining(method: str, size: str, rows: int, seconds: float) 
 
 
 def reading(size: str, corpus: Corpus, device: torch.device) -> float:
-    """Return the texts a second that a BERT reads."""
+    """Return the texts per second that a BERT encodes."""
     from headstart.hub.language_models import PretrainedBert
     from headstart.transfer.features import quick_reading, text_states
 
@@ -260,12 +262,12 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=("bert", "gpt"), default=("bert", "gpt"))
     parser.add_argument("--sizes", nargs="+", default=("mini", "base"))
     parser.add_argument("--arms", nargs="+", choices=tuple(ARMS), default=tuple(ARMS))
-    parser.add_argument("--seconds", type=float, default=5.0, help="of training, for each figure")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds of training per figure")
     parser.add_argument("--data", type=Path, default=SHARED / "data")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
-        print("PyTorch sees no GPU here: passed over")
+        print("skipped: PyTorch finds no GPU")
         return
     rate = matrix_rate()
     found: list[dict[str, Any]] = []
@@ -293,7 +295,7 @@ def main() -> None:
                     f"{method} {size:5} {arm:16}{speed:12,.0f} tokens/s"
                     f"{figures.get('operations', 0) * speed / rate:8.1%}"
                     f"{figures.get('megabytes', 0):10,.0f} MB"
-                    f"{figures['first_seconds']:8.1f} s for {WARM_UP} steps before",
+                    f"{figures['first_seconds']:8.1f} s for the first {WARM_UP} steps",
                     **what,
                     arm=arm,
                     **figures,

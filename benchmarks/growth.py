@@ -1,11 +1,12 @@
-"""How time and memory grow with the text: 1, 4 and 16 times as much of it, vocabularies the same.
+"""How time and memory grow with the text: 1, 4 and 16 times as much, with the same vocabulary.
 
-`time` is processor seconds of one pass on one thread, from reading the text to the encoder: linear
-means that 16 times the text takes 16 times as long. `memory` is the most that the process held
-itself, in MB, while it read and encoded a larger text and trained on a little of it: flat means the
-same for all. Pages of mapped files are not counted: they are the system's cache, given back when
-anybody needs them. Every figure is of a process of its own; of times, all scales are measured again
-and the least of each counts, for a virtual machine's speed changes. Linux only.
+`time` is the CPU time of one epoch on one thread, from reading the text to the encoder. If it is
+linear, 16 times the text takes 16 times as long. `memory` is the peak memory of the process itself,
+in MB, while it reads and encodes the text and trains on a little of it. If it is flat, it is the
+same at all scales. Pages of memory-mapped files are not counted: they are the system's cache, which
+it reclaims when needed. Each figure is from a process of its own. Times are measured in `--rounds`
+rounds over all scales, and the minimum counts, because a virtual machine's speed changes. Linux
+only.
 
     python benchmarks/growth.py
     python benchmarks/growth.py --part memory --jobs bert predict
@@ -30,13 +31,13 @@ SCALES = (1, 4, 16)
 PARTS = ("time", "memory")
 MODELS = ("gpt", "bert", "elmo")
 JOBS = ("word2vec", "counts", "glove", *MODELS, "cove", "predict")
-CHARACTERS = {  # of the text that is 1x
+CHARACTERS = {  # of the text at 1x
     "time": {"word2vec": 2_000_000, "counts": 4_000_000, "glove": 2_000_000, "cove": 100_000}
     | dict.fromkeys(MODELS, 120_000),
     "memory": dict.fromkeys(JOBS, 4_000_000),
 }
-ROWS = 62_500  # to predict: a million of them are 16x
-STEPS = 20  # of a model that is looked at for its memory
+ROWS = 62_500  # to predict at 1x; a million at 16x
+STEPS = 20  # of a model whose memory is measured
 
 
 def write_text(path: Path, texts: list[str], times: int) -> None:
@@ -46,7 +47,7 @@ def write_text(path: Path, texts: list[str], times: int) -> None:
 
 
 def vectors(job: str, part: str, path: Path, tokenizer: Path) -> None:
-    """One pass of word2vec or GloVe, or counting alone, as `hs.pretrain` does it."""
+    """Train word2vec or GloVe for one epoch, or only count, as `hs.pretrain` does."""
     import headstart as hs
     from headstart.data.corpora import read_corpus
     from headstart.hub.bundle import load_tokenizer
@@ -64,7 +65,7 @@ def vectors(job: str, part: str, path: Path, tokenizer: Path) -> None:
 
 
 def model(job: str, part: str, path: Path, tokenizer: Path) -> None:
-    """One pass of a tiny model; or, where memory counts, some steps of it."""
+    """Train a tiny model for one epoch, or for some steps if memory is measured."""
     import headstart as hs
 
     budget = {"epochs": 1} if part == "time" else {"steps": STEPS}
@@ -72,7 +73,7 @@ def model(job: str, part: str, path: Path, tokenizer: Path) -> None:
 
 
 def translation(job: str, part: str, path: Path, tokenizer: Path) -> None:
-    """One pass of a tiny CoVe that learns to repeat its sentences."""
+    """Train a tiny CoVe for one epoch to repeat its input sentences."""
     import headstart as hs
 
     del part
@@ -84,7 +85,7 @@ def translation(job: str, part: str, path: Path, tokenizer: Path) -> None:
 
 
 def prediction(job: str, part: str, path: Path, tokenizer: Path) -> None:
-    """Label rows of a file into another one by a fitted classifier."""
+    """Predict the rows of a file with a fitted classifier and write them to another."""
     import headstart as hs
     from headstart.serve.predictor import predict_file
 
@@ -106,7 +107,7 @@ def own_megabytes() -> float:
 
 
 def watched(work: Callable[[], None]) -> dict[str, float]:
-    """Do the work and return its processor seconds and the most memory, looked at every 10 ms."""
+    """Run `work`; return its CPU time and its peak memory, sampled every 10 ms."""
     done, most = threading.Event(), own_megabytes()
 
     def watch() -> None:
@@ -126,7 +127,7 @@ def watched(work: Callable[[], None]) -> dict[str, float]:
 
 
 def measured(job: str, part: str, path: Path, warm_up: Path, tokenizer: Path) -> float:
-    """Return the figure of a part; what is compiled or imported at first is done before."""
+    """Return the figure of a part, after a warm-up that compiles and imports."""
     import torch
 
     torch.set_num_threads(1)
@@ -136,7 +137,7 @@ def measured(job: str, part: str, path: Path, warm_up: Path, tokenizer: Path) ->
 
 
 def prepare(job: str, part: str, folder: Path, data: Path) -> tuple[Path, Path]:
-    """Write the text of every scale, and what reads it; return a little text, and the tokenizer."""
+    """Write the text of every scale; return a small text for warming up, and the tokenizer."""
     from headstart.transfer.estimators import TextClassifier
 
     tokenizer, little = folder / "tokenizer.json", folder / "little.jsonl"
@@ -159,7 +160,7 @@ def prepare(job: str, part: str, folder: Path, data: Path) -> tuple[Path, Path]:
 
 
 def learnt(job: str, texts: list[str]) -> str:
-    """Return the vocabulary of 1x, as it is saved."""
+    """Return the tokenizer of the 1x text, as saved JSON."""
     from headstart.tokenize.subwords import SubwordTokenizer
     from headstart.tokenize.words import WordTokenizer
 
@@ -177,10 +178,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--part", choices=PARTS, help="time or memory; both by default")
+    parser.add_argument("--part", choices=PARTS, help="what to measure; by default both")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
-    parser.add_argument("--rounds", type=int, default=2, help="of times; the least counts")
-    parser.add_argument("--quick", action="store_true", help="1x and 4x alone")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds of times; the minimum counts")
+    parser.add_argument("--quick", action="store_true", help="only 1x and 4x")
     parser.add_argument("--data", type=Path, default=SHARED / "data")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Run headstart and its peers by turns on the same work, and say how they compare.
+"""Run headstart and its peers in alternation on the same work, and compare them.
 
-A job is one script: a function for each contender, and a call of `main`. Every repetition runs each
-contender once, in a fresh process of its own interpreter, so that slow drifts of the machine meet
-all alike; ratios are taken inside a repetition, and repetitions in which other processes used the
-processor are left out as long as enough others remain. Contenders import what they need inside
-their function: a peer's interpreter has numpy, and no headstart.
+A job is one script: a function per contender, and a call of `main`. Each repetition runs each
+contender once, in a new process of its own interpreter, so slow drifts of the machine affect all
+alike. Ratios are taken within a repetition. Repetitions in which other processes used the processor
+are left out as long as enough others remain. Contenders import what they need inside their
+function, because a peer's interpreter has numpy but no headstart.
 
 Example:
     def ours(arguments):
@@ -35,8 +35,8 @@ from unittest import mock
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 OURS = "headstart"
-BF16 = "-bf16"  # ends the name of a contender that is nothing without it
-QUIET = 0.15  # cores' worth of work by other processes that a repetition may suffer
+BF16 = "-bf16"  # suffix of contenders that need fast bfloat16
+QUIET = 0.15  # cores that other processes may use in a quiet repetition
 _WORD = re.compile(r"[a-z]+|[0-9]+")
 T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)  # Student's t, 1 to 9 degrees
 
@@ -49,8 +49,8 @@ class Metric:
     """One figure that every contender returns.
 
     Attributes:
-        name: Its key in the contender's figures.
-        compare: `ratio` (ours / the peer's), `saving` (the peer's / ours, for what should be low)
+        name: Its key in the contenders' figures.
+        compare: `ratio` (ours / the peer's), `saving` (the peer's / ours, where less is better)
             or `difference` (ours - the peer's, for scores).
     """
 
@@ -60,12 +60,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class Timed:
-    """How long a call took, and what else the machine did meanwhile.
+    """How long a call took, and how busy other processes were.
 
     Attributes:
         seconds: Wall-clock time.
-        others: Cores' worth of work that other processes did meanwhile, 0 when unknown.
-        cpu_seconds: Processor time of this process; with one thread, others disturb it little.
+        others: Cores that other processes used during the call, 0 if unknown.
+        cpu_seconds: CPU time of this process; with one thread, other processes affect it little.
     """
 
     seconds: float
@@ -74,7 +74,7 @@ class Timed:
 
 
 def measure(work: Callable[[], object]) -> Timed:
-    """Time `work`, which may start processes as long as it waits for them."""
+    """Time `work`, which may start processes if it waits for them."""
     machine, own, start = _machine_seconds(), _own_seconds(), time.perf_counter()
     work()
     seconds = time.perf_counter() - start
@@ -84,7 +84,7 @@ def measure(work: Callable[[], object]) -> Timed:
 
 
 def measure_repeated(work: Callable[[], object], *, least_seconds: float) -> Timed:
-    """Time `work`, again and again until so many seconds have passed; return those of one call."""
+    """Repeat `work` for at least `least_seconds`; return the time of one call."""
     calls = 0
 
     def repeat() -> None:
@@ -106,10 +106,11 @@ def seconds_to(
     look: float,
     most: float,
 ) -> Figures:
-    """Train until the held-out loss is as low, and return the seconds, and the loss at the end.
+    """Train until the held-out loss is at most `loss`; return the seconds and the final loss.
 
-    The clock stands still while it is looked at, every `look` seconds of training, and `seconds`
-    is between two looks, linearly. After `most` seconds one gives up: they are a lower bound then.
+    The loss is checked after every `look` seconds of training; the checks are not timed. `seconds`
+    is interpolated linearly between two checks. After `most` seconds, training stops and `seconds`
+    is a lower bound.
     """
     spent, found = 0.0, held_out()
     before, higher = spent, found
@@ -126,20 +127,20 @@ def seconds_to(
 
 
 def keep_others(figures: Figures, new: Figures) -> None:
-    """Add `new` to `figures`; of what other processes did meanwhile, keep the most."""
+    """Add `new` to `figures`, keeping the larger value of `others`."""
     others = max(figures.get("others", 0.0), new.get("others", 0.0))
     figures.update({**new, "others": others})
 
 
 def peak_megabytes() -> float:
-    """Return the most memory this process has held so far, in 10^6 bytes (Linux)."""
+    """Return the peak memory of this process so far, in 10^6 bytes (Linux)."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
 @contextmanager
 def by_torch() -> Iterator[None]:
-    """Let headstart read by torch meanwhile, as where OpenVINO is not installed."""
+    """Make headstart encode with torch within the context, as if OpenVINO were not installed."""
     from headstart.transfer import features
 
     with mock.patch.object(features, "openvino_reader", return_value=None):
@@ -147,9 +148,9 @@ def by_torch() -> Iterator[None]:
 
 
 def fast_bf16() -> bool:
-    """Return whether the processor multiplies bfloat16: where not, a peer's best is float32.
+    """Return whether the processor has bfloat16 products; if not, a peer's best is float32.
 
-    It asks as `headstart.training.precision` does, for an interpreter without headstart.
+    Does the check of `headstart.training.precision`, for an interpreter without headstart.
     """
     import torch
 
@@ -157,9 +158,9 @@ def fast_bf16() -> bool:
 
 
 def wikipedia(arguments: argparse.Namespace, part: str = "train") -> Path:
-    """Return the file of lower-cased words of Wikipedia articles, a paragraph a line.
+    """Return the file of lowercased words of Wikipedia articles, one paragraph per line.
 
-    It is made from the public data where it is not there yet: call it in `prepare` first.
+    Creates it from the public data if it does not exist: call this in `prepare` first.
     """
     path = Path(tempfile.gettempdir()) / f"headstart-benchmark-wikipedia-{part}.txt"
     if not path.exists():
@@ -178,11 +179,13 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--repetitions", type=int, default=5)
     add("--peer-python", type=Path, default=ROOT / ".bench-venv/bin/python")
-    add("--data", type=Path, default=SHARED / "data", help="the folder of public data")
+    add("--data", type=Path, default=SHARED / "data", help="folder of the public data")
     add("--results", type=Path, default=ROOT / "benchmarks/results")
-    add("--seed", type=int, default=0, help="of the first repetition; the next take the next ones")
-    add("--quick", action="store_true", help="one repetition on less; overwrites no result")
-    add("--run", help=argparse.SUPPRESS)  # one contender, once, in this very process
+    add(
+        "--seed", type=int, default=0, help="seed of the first repetition, plus 1 for each next one"
+    )
+    add("--quick", action="store_true", help="one repetition on less data; overwrites no result")
+    add("--run", help=argparse.SUPPRESS)  # one contender, once, in this process
     return parser
 
 
@@ -197,18 +200,18 @@ def main(
     ours: Sequence[str] = (OURS,),
     quick: Mapping[str, object] | None = None,
 ) -> None:
-    """Run the job of this script: all contenders by turns, or the one that `--run` names.
+    """Run the job of this script: all contenders in alternation, or the one that `--run` names.
 
     Args:
-        job: Name of the file of results.
+        job: Name of the results file.
         contenders: What each one does in one repetition.
         metrics: The figures to compare.
         parser: From `argument_parser`, with the job's own options added.
-        prepare: Makes the shared input, once, untimed. Where it finds no file to make it from,
-            the job says so and is passed over.
-        absent: Which contenders cannot run, and why.
-        ours: The contenders that run in this interpreter, the others in `--peer-python`; all are
-            compared with the first.
+        prepare: Creates the shared input, once, untimed. If it raises FileNotFoundError, the job is
+            skipped with a message.
+        absent: Returns the contenders that cannot run, and why.
+        ours: The contenders that run in this interpreter; the others run in `--peer-python`. All
+            are compared with the first.
         quick: What `--quick` sets, besides one repetition.
     """
     arguments = parser.parse_args()
@@ -224,7 +227,7 @@ def main(
         missing = {name: reason for name in contenders if name not in ours} | missing
     needing = [name for name in contenders if name.endswith(BF16)]
     if needing and not fast_bf16():
-        missing |= dict.fromkeys(needing, "this processor does not multiply bfloat16")
+        missing |= dict.fromkeys(needing, "this processor has no fast bfloat16")
     for name, reason in missing.items():
         print(f"skipped {name}: {reason}")
     names = [name for name in contenders if name not in missing]
@@ -232,7 +235,7 @@ def main(
         if prepare:
             prepare(arguments)
     except FileNotFoundError as error:
-        print(f"skipped {job}: {error.filename} is absent")
+        print(f"skipped {job}: {error.filename} is missing")
         return
     runs = _alternate(names, ours, arguments)
     _report(job, names, ours[0], metrics, runs, arguments)
@@ -301,7 +304,7 @@ def _report(
 def _compare(
     metric: Metric, name: str, reference: str, runs: Sequence[Mapping[str, Figures]]
 ) -> tuple[dict[str, str | float], str]:
-    """One row: a contender's median and range, and how the reference compares with it."""
+    """Return a row of results and its text: a contender's median, range and comparison."""
     row: dict[str, str | float] = {"metric": metric.name, "contender": name}
     values = [run[name][metric.name] for run in runs if metric.name in run[name]]
     if not values:
@@ -330,18 +333,18 @@ def _compare(
     if len(differences) > 1 and math.isfinite(mean):
         half = _half_interval(differences)
         row |= {"difference_low": mean - half, "difference_high": mean + half}
-        text += f" (95 % interval {mean - half:+.4f} to {mean + half:+.4f})"
+        text += f" (95% interval {mean - half:+.4f} to {mean + half:+.4f})"
     return row, text
 
 
 def _half_interval(values: Sequence[float]) -> float:
-    """Half the 95 % t interval of the mean of at least two values."""
+    """Return half the width of the 95% t interval of the mean of at least two values."""
     t = T_95[min(len(values) - 1, len(T_95)) - 1]
     return t * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _machine_seconds() -> float:
-    """Processor seconds used on the whole machine since it started (0 where not told)."""
+    """Return the CPU time used on the whole machine since it booted, 0 if unknown."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     except OSError:

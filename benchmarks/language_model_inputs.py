@@ -1,7 +1,7 @@
-"""What the jobs on language models share: a corpus, tokenizers, examples and starting weights.
+"""Inputs shared by the jobs on language models: corpus, tokenizers, examples, initial weights.
 
-`prepare_bert` and `prepare_gpt` run in headstart's interpreter and write a folder; contenders read
-it, and a peer's interpreter needs numpy for that. Tokenizers and the encoded corpus are kept for
+`prepare_bert` and `prepare_gpt` run in headstart's interpreter and write a folder. Contenders read
+it, for which a peer's interpreter only needs numpy. Tokenizers and the encoded corpus are kept for
 the next job.
 """
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from headstart.tokenize.subwords import SubwordTokenizer
 
 VOCABULARY = 8192
-TOKENS, ROWS = 128, 32  # of a row, and of a step
-SENTENCES = 1600  # 50 batches of 32: what transformers sorts by length together
+TOKENS, ROWS = 128, 32  # tokens per row, rows per step
+SENTENCES = 1600  # 50 batches of 32, the pool that transformers sorts by length
 WARM_UP = 2  # steps that are not timed
 Kind = Literal["bpe", "wordpiece"]
 
 
 @dataclass(frozen=True)
 class Masked:
-    """Examples of BERT's objectives, end to end.
+    """Concatenated examples of BERT's objectives.
 
     Attributes:
         ids: The tokens `[tokens]`.
-        read: The same, corrupted `[tokens]`.
+        read: The corrupted tokens, which are the input `[tokens]`.
         segments: 0 in the first segment of an example and 1 in the second `[tokens]`.
-        targets: Whether a token is to be guessed `[tokens]`.
-        random: Whether an example's second segment is a random one `[examples]`.
-        offsets: Where each example begins, and the end `[examples + 1]`.
+        targets: Whether a token is a target of MLM `[tokens]`.
+        random: Whether an example's second segment is random `[examples]`.
+        offsets: Where each example begins, then the end `[examples + 1]`.
     """
 
     ids: NDArray[np.int64]
@@ -55,12 +55,12 @@ class Masked:
         return np.diff(self.offsets)
 
     def in_order(self, size: int) -> list[NDArray[np.int64]]:
-        """Return the examples in batches of a size."""
+        """Return the rows of the examples in batches of `size`."""
         rows = np.arange(len(self.random))
         return [rows[at : at + size] for at in range(0, len(rows), size)]
 
     def padded(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        """Return some examples, one a row, under the names that transformers has for them."""
+        """Return some examples, one per row, under the argument names of transformers."""
         lengths = self.lengths[rows]
         columns = np.arange(int(lengths.max()))
         mask = columns < lengths[:, None]
@@ -76,7 +76,7 @@ class Masked:
 
 
 def folder(name: str) -> Path:
-    """Return a folder below the one for temporary files."""
+    """Return a folder below the system's folder for temporary files."""
     return Path(tempfile.gettempdir()) / "headstart-benchmark-language-models" / name
 
 
@@ -87,7 +87,7 @@ def read_masked(name: str) -> Masked:
 
 
 def read_rows() -> NDArray[np.int64]:
-    """Return the rows that `prepare_gpt` wrote, each with the token after it."""
+    """Return the rows that `prepare_gpt` wrote, each with its next token appended."""
     rows: NDArray[np.int64] = np.load(folder("gpt-examples") / "rows.npy")
     return rows
 
@@ -95,7 +95,7 @@ def read_rows() -> NDArray[np.int64]:
 def corpus(
     arguments: argparse.Namespace, kind: Kind
 ) -> tuple["SubwordTokenizer", "EncodedDocuments"]:
-    """Return our tokenizer of the Wikipedia text, and the text as ids."""
+    """Return a headstart tokenizer trained on the Wikipedia text, and the text as ids."""
     from headstart.tokenize.documents import EncodedDocuments, encode_documents
     from headstart.tokenize.subwords import SubwordTokenizer
 
@@ -131,7 +131,7 @@ def mini_bert(arguments: argparse.Namespace) -> tuple["SubwordTokenizer", "Encod
 
 
 def prepare_bert(arguments: argparse.Namespace) -> None:
-    """Write examples of both kinds, and a mini BERT with random weights."""
+    """Write packed and natural examples, and a mini BERT with random weights."""
     from headstart.pretrain.masked_lm import Examples, make_examples
     from headstart.seeds import generator
 
@@ -204,14 +204,14 @@ def mini_gpt(arguments: argparse.Namespace) -> "EncodedDocuments":
     tokenizer, documents = corpus(arguments, "bpe")
     fresh = torch.Generator().manual_seed(0)
     model = Gpt(GptConfig(vocabulary_size=len(tokenizer.vocabulary)), generator=fresh)
-    with torch.no_grad():  # the token that ends a text is never likely, so that none ends early
+    with torch.no_grad():  # makes the end token unlikely, so no text ends early
         model.tokens.weight[tokenizer.specials.end] = 0.0
     PretrainedGpt.of(model, tokenizer, lineage={}).save(folder("gpt"), overwrite=True)
     return documents
 
 
 def prepare_gpt(arguments: argparse.Namespace) -> None:
-    """Write rows of one document each, and a mini GPT with random weights."""
+    """Write rows, each from one document, and a mini GPT with random weights."""
     from headstart.seeds import generator
 
     documents = mini_gpt(arguments)
@@ -235,7 +235,7 @@ def training_speed(
     tokens: int,
     arguments: argparse.Namespace,
 ) -> Figures:
-    """Time passes over batches that hold so many tokens."""
+    """Time training passes over batches that hold `tokens` tokens."""
     train(batches[:WARM_UP])
     timed = measure_repeated(lambda: train(batches), least_seconds=arguments.seconds)
     return {

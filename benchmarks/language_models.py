@@ -1,19 +1,19 @@
-"""How well BERT and GPT learn a language in ten minutes, beside counting.
+"""How well BERT and GPT model a language after ten minutes, compared with n-gram counts.
 
-Both are pretrained here on Wikipedia articles, `size="mini"`, and scored on articles that they have
-not read; so are models of counts, on the same sub-words of the same articles.
+Pretrains both on Wikipedia articles with `size="mini"` and scores them on held-out articles. The
+count models use the same subwords of the same articles.
 
-- GPT: nats a word. The loss of every sub-word given what stands to its left, summed, by the number
-  of words between spaces. Beside it a unigram model, and a bigram model with interpolated
+- GPT: nats per word, the summed loss of every subword given its left context, divided by the number
+  of words between spaces. The references are a unigram model and a bigram model with interpolated
   Kneser-Ney smoothing (Kneser and Ney 1995; Chen and Goodman 1999, section 4.1.6), which
-  distributes all the probability it takes from seen pairs, so that no sub-word is unknown to it.
-- BERT: nats a masked token. 15 % of the tokens of every stretch of 126 are replaced by [MASK].
-  Beside it a unigram model, the bigram model given the left neighbor, and the same model's exact
-  answer given both: p(w | l, r) is p(w | l) p(r | w) over its sum. These are told the neighbors
-  even where BERT sees a mask or the stretch ends.
+  redistributes all the probability it takes from seen pairs, so no subword is unknown to it.
+- BERT: nats per masked token. 15% of the tokens of every stretch of 126 are replaced by [MASK].
+  The references are a unigram model, the bigram model given the left neighbor, and its exact
+  probability given both neighbors: p(w | l, r) is p(w | l) p(r | w), normalized. These see the
+  neighbors even where BERT sees a mask or the end of the stretch.
 
-A margin is what the counts need more than the network. The network's settings are the defaults of
-`headstart.pretrain` but for dropout: there is none in a run of hardly more than one pass.
+A margin is the count model's nats minus the network's. The network's settings are the defaults of
+`headstart.pretrain`, except that dropout is 0 because a run is hardly more than one epoch.
 
     python benchmarks/language_models.py --minutes 10
 """
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from harness import OURS, Figures, Metric, argument_parser, main, measure
 from public_data import articles
 
-WINDOW, STRIDE = 128, 32  # what GPT looks back on: as in training, of which 96 tokens or more
+WINDOW, STRIDE = 128, 32  # GPT's context: as long as in training, 96 tokens or more
 STRETCH, MASKED = 126, 0.15
 ROWS_AT_ONCE = 256
 OPTIONS = {"dropout": 0.0}
@@ -41,8 +41,8 @@ class Counts:
     """Unigrams and interpolated Kneser-Ney bigrams of documents of ids.
 
     Args:
-        documents: Each one's ids.
-        vocabulary: How many ids there are; the model adds one that stands around documents.
+        documents: The ids of each document.
+        vocabulary: Number of ids; the model adds one for the borders of documents.
     """
 
     def __init__(self, documents: list[Ids], vocabulary: int) -> None:
@@ -50,7 +50,7 @@ class Counts:
         left = np.concatenate([[self.border, *ids] for ids in documents])
         right = np.concatenate([[*ids, self.border] for ids in documents])
         counts = np.bincount(right, minlength=self.size)
-        self.unigrams = (counts + 1) / (counts + 1).sum()  # one more of each: none is impossible
+        self.unigrams = (counts + 1) / (counts + 1).sum()  # add-one, so no probability is 0
         pairs, times = np.unique(left * self.size + right, return_counts=True)
         self.pairs, self.times = pairs, times
         discount = (times == 1).sum() / ((times == 1).sum() + 2 * (times == 2).sum())
@@ -65,7 +65,7 @@ class Counts:
         self.lower = (before + 1) / (before + 1).sum()
 
     def given_left(self, left: Ids, right: Ids) -> NDArray[np.float64]:
-        """Return p(right | left), one by one."""
+        """Return p(right | left) for each pair."""
         wanted = left * self.size + right
         at = np.minimum(np.searchsorted(self.pairs, wanted), len(self.pairs) - 1)
         times = np.where(self.pairs[at] == wanted, self.times[at], 0)
@@ -73,7 +73,7 @@ class Counts:
         return seen + self.rest[left] * self.lower[right]
 
     def given_both(self, left: Ids, word: Ids, right: Ids) -> NDArray[np.float64]:
-        """Return p(word | left, right), one by one."""
+        """Return p(word | left, right) for each triple."""
         found = np.zeros(len(word))
         everything = np.arange(self.size)
         for row, (before, here, after) in enumerate(zip(left, word, right, strict=True)):
@@ -106,10 +106,10 @@ def gpt_nats(gpt: Any, documents: list[Ids]) -> float:  # noqa: ANN401
 
 
 def _windows(documents: list[Ids], end: int) -> Iterator[tuple[Ids, list[bool]]]:
-    """Yield stretches of a document with the places to score; each id is scored once."""
+    """Yield windows of a document with the positions to score; each id is scored once."""
     for ids in documents:
         stream = np.concatenate([[end], ids])
-        scored = 1  # ids of the stream before this one are done
+        scored = 1  # ids of the stream before this one are scored
         while scored < len(stream):
             stop = min(len(stream), WINDOW + 1 if scored == 1 else scored + STRIDE)
             start = max(0, stop - WINDOW - 1)
@@ -121,7 +121,7 @@ def _windows(documents: list[Ids], end: int) -> Iterator[tuple[Ids, list[bool]]]
 
 
 def masked_positions(documents: list[Ids]) -> list[tuple[int, int, Ids]]:
-    """Return stretches as (document, start, places to mask within it)."""
+    """Return stretches as (document, start, positions to mask within the stretch)."""
     random = np.random.default_rng(0)
     found = []
     for number, ids in enumerate(documents):
@@ -240,12 +240,12 @@ def _with_neighbors(ids: Ids, border: int) -> Ids:
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.set_defaults(repetitions=1)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of each pretraining")
-    parser.add_argument("--steps", type=int, help="of each pretraining, instead of minutes")
-    parser.add_argument("--articles", type=int, help="read only so many")
+    parser.add_argument("--minutes", type=float, default=10.0, help="minutes per pretraining")
+    parser.add_argument("--steps", type=int, help="steps per pretraining, instead of minutes")
+    parser.add_argument("--articles", type=int, help="use the first N")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--gpt", type=Path, help="a folder with a GPT, instead of pretraining")
-    parser.add_argument("--bert", type=Path, help="a folder with a BERT, instead of pretraining")
+    parser.add_argument("--gpt", type=Path, help="folder of a GPT, to skip pretraining")
+    parser.add_argument("--bert", type=Path, help="folder of a BERT, to skip pretraining")
     names = ["gpt_nats_per_word", "unigram_nats_per_word", "bigram_nats_per_word"]
     names += [f"gpt_margin_over_{name}" for name in ("unigram", "bigram")]
     names += [f"{name}_nats_per_masked_token" for name in ("bert", "unigram", "left", "both")]

@@ -1,13 +1,14 @@
-"""Loading word vectors from text: headstart's `read_vectors` beside gensim's `KeyedVectors`.
+"""Loading word vectors from text: headstart's `read_vectors` and gensim's `KeyedVectors`.
 
-The file has 400,000 words and 50 numbers each: the demo's GloVe 6B vectors, or those of
+The file has 400,000 words with 50 numbers each: the demo's GloVe 6B vectors, or those of
 `--vectors`, written as text. gensim reads word2vec text (`--header`) faster than GloVe text, which
-it must pass over twice.
+it must read twice.
 
-`growth_mb` is the most memory the process held by the end, less what it held before it read the
-file (after its imports and, for headstart, a tiny file that loads the compiled code): it counts
-the matrix, the list of words, everything. `growth_per_matrix` divides it by the matrix's bytes.
-`first_call_seconds` is that tiny file: compiled code comes from the cache, or is compiled at first.
+`growth_mb` is the peak memory of the process minus its memory before it reads the file (after
+imports and, for headstart, after a tiny file that loads the compiled code). It includes the matrix,
+the list of words, everything. `growth_per_matrix` divides it by the size of the matrix.
+`first_call_seconds` is the time of the tiny file, which loads compiled code from the cache or
+compiles it.
 
     python benchmarks/load_vectors.py --header
 """
@@ -88,7 +89,7 @@ def figures(timed: Timed, growth: float, matrix: np.ndarray) -> Figures:
 
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
-    parser.add_argument("--vectors", type=Path, help="any file of word vectors")
+    parser.add_argument("--vectors", type=Path, help="file of word vectors")
     parser.add_argument("--header", action="store_true", help="word2vec text instead of GloVe text")
     main(
         "load_vectors",

@@ -1,9 +1,9 @@
-"""How good a setting of a method is, on rows that no comparison tests on.
+"""Score settings of a method on rows that no comparison tests on.
 
-A third of the demo's training rows (`bbc`), and of SST-2's training sentences (`sst`, a thousand at
-most), is held out to score on; the rest gives the labels, drawn anew for each seed. Printed is the
-mean accuracy for each label budget with its standard error. The defaults of
-`headstart.transfer.methods` were chosen by this; see docs/log.md.
+Holds out a third, at most a thousand, of the demo's training rows (`bbc`) or of SST-2's training
+sentences (`sst`) for scoring. The labels are drawn from the rest, anew for each seed. Prints the
+mean accuracy with its standard error for each label budget. The defaults of
+`headstart.transfer.methods` were chosen with this script; see docs/log.md.
 
     python benchmarks/method_settings.py scratch embedding_rate=0.05 embedding_rate=0.2
     python benchmarks/method_settings.py finetune learning_rate=0.02,encoder_rate=0.016
@@ -60,7 +60,7 @@ if __name__ == "__main__":
     parser.add_argument("transfer", choices=METHODS)
     parser.add_argument("settings", nargs="*", default=["default"], help="NAME=VALUE,..")
     parser.add_argument("--rows", choices=("bbc", "sst"), default="bbc")
-    parser.add_argument("--vectors", help="any file of word vectors; else the demo's GloVe")
+    parser.add_argument("--vectors", help="file of word vectors; by default the demo's GloVe")
     torch.set_num_threads(1)
     chosen = parser.parse_args()
     for each in chosen.settings:

@@ -1,10 +1,11 @@
-"""Pairs of sentences: how well each method tells what two of them have to do with one another.
+"""Pairs of sentences: scores of each method on entailment, paraphrase and similarity.
 
-GloVe 6B 50d and no encoder on SICK (entailment) and SNLI (trained on its 9,842 development pairs,
-for its training part is not among the data), all-MiniLM-L6-v2 on MRPC and RTE; accuracy on the test
-part, of RTE on GLUE's development part. Of STS-B, whose pairs have numbers, correlations on the
-test part. A repetition is a seed. `--labels` takes so many labels
-only, drawn by the seed; `--sets` and `--methods` run some of it.
+The encoders are none, GloVe 6B 50d and all-MiniLM-L6-v2. The data sets are SICK and RTE
+(entailment), SNLI (trained on its 9,842 development pairs, because its training part is not in the
+data), MRPC (paraphrases) and STS-B, whose pairs have numbers. Measures accuracy on the test part
+(RTE: GLUE's development part), and for STS-B correlations. Each repetition is a seed. `--labels`
+draws that many labels by the seed. All methods run on all sets, unless `--sets` and `--methods`
+select some.
 
     python benchmarks/pairs.py --sets sick --methods glove:finetune tfidf
 """
@@ -26,8 +27,8 @@ SETS: dict[str, Callable[[Path, str], PairRows]] = {
     "rte": rte,
     "stsb": stsb,
 }
-NUMBERS = {"stsb"}  # whose pairs have no labels
-METHODS = (  # the first is what they are beside
+NUMBERS = {"stsb"}  # sets whose pairs have a number instead of a label
+METHODS = (  # all are compared with the first
     *("tfidf", "scratch", "glove:probe", "glove:frozen", "glove:finetune"),
     *("minilm:probe", "minilm:frozen", "minilm:finetune", "minilm:lora", "minilm:gradual"),
 )
@@ -41,7 +42,7 @@ def encoder_of(name: str, arguments: argparse.Namespace) -> Any:  # noqa: ANN401
 
 
 def drawn(name: str, arguments: argparse.Namespace) -> PairRows:
-    """Return the training part, or so many of its pairs, drawn by the repetition's seed."""
+    """Return the training part, or `--labels` of its pairs, drawn by the repetition's seed."""
     from headstart.data.splits import nested_subsets
 
     pairs, labels = SETS[name](arguments.data, "train")
@@ -53,7 +54,7 @@ def drawn(name: str, arguments: argparse.Namespace) -> PairRows:
 
 
 def names_of(each: str) -> list[str]:
-    """Return the names of a set's figures."""
+    """Return the names of the figures of a data set."""
     kinds = ("pearson", "spearman") if each in NUMBERS else ("accuracy",)
     return [f"{each}_{kind}" for kind in kinds]
 
@@ -64,7 +65,7 @@ def fitted_scores(
     encoder: Any,  # noqa: ANN401
     arguments: argparse.Namespace,
 ) -> list[float]:
-    """Fit a method to a set, and return its figures on the test part."""
+    """Fit a method to a data set and return its figures on the test part."""
     import numpy as np
 
     from headstart.tasks.regression import regression_scores
@@ -90,7 +91,7 @@ def fitted_scores(
 
 
 def scores_of(method: str) -> Callable[[argparse.Namespace], Figures]:
-    """Return what fits one method to every set."""
+    """Return a contender that fits one method to every data set."""
     name, _, transfer = method.rpartition(":")
 
     def scores(arguments: argparse.Namespace) -> Figures:
@@ -117,10 +118,10 @@ if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--minilm", type=Path, help="the encoder's folder; else the demo's")
-    parser.add_argument("--glove", type=Path, help="a file of word vectors; else the demo's")
-    parser.add_argument("--labels", type=int, help="only so many; else all")
-    parser.add_argument("--test-rows", type=int, help="score on the first ones only")
+    parser.add_argument("--minilm", type=Path, help="folder of the encoder; by default the demo's")
+    parser.add_argument("--glove", type=Path, help="file of word vectors; by default the demo's")
+    parser.add_argument("--labels", type=int, help="number of labels; by default all")
+    parser.add_argument("--test-rows", type=int, help="score on the first N test rows")
     parser.add_argument("--threads", type=int, default=2)
     parser.set_defaults(repetitions=3)
     chosen = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How transformers trains; runs in the peers' interpreter."""
+"""Training with transformers; runs in the peers' interpreter."""
 
 import itertools
 import os
@@ -16,14 +16,14 @@ Arrays = Mapping[str, NDArray[np.int64]]
 
 
 def as_tensors(arrays: Arrays) -> dict[str, "torch.Tensor"]:
-    """Return a batch as a model of transformers takes it."""
+    """Return a batch as tensors for a transformers model."""
     import torch
 
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def at_start(model: Any, batch: Mapping[str, Any]) -> tuple[float, float]:  # noqa: ANN401
-    """Return the loss of a batch without dropout, and its gradient's norm; trains nothing."""
+    """Return the loss of a batch without dropout and its gradient norm, without training."""
     import torch
 
     model.eval()
@@ -44,7 +44,7 @@ def trainer(
     rate: float = 1e-4,
     rise: Callable[[int], float] = lambda step: 1.0,
 ) -> Callable[[Sequence[Mapping[str, Any]]], None]:
-    """Return what trains the model on batches, with AdamW at a rate times `rise` of the step."""
+    """Return a function that trains the model on batches; AdamW at `rate * rise(step)`."""
     import torch
 
     optimizer = torch.optim.AdamW(
@@ -69,7 +69,7 @@ def trainer(
 def by_length(
     lengths: NDArray[np.int64], size: int, random: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """Return batches as transformers' `group_by_length` draws them: sorted in pools of fifty."""
+    """Return batches as transformers' `group_by_length` draws them, sorted in pools of 50."""
     order, batches = random.permutation(len(lengths)), []
     for start in range(0, len(order), 50 * size):
         pool = order[start : start + 50 * size]

@@ -1,8 +1,8 @@
-"""`headstart plan` beside what happens: three pretrainings of half a minute or more each.
+"""Estimates of `headstart plan` and what happens: three runs of half a minute or more each.
 
-Every run is planned, which times it for some seconds, and then made by `hs.pretrain` in a process
-of its own. Compared are seconds, by the clock and by the processor (which, with one thread, other
-processes disturb little), the most memory, and the held-out loss where there is a law.
+Each run is planned, which times it for some seconds, and then executed by `hs.pretrain` in a
+process of its own. Compared are wall-clock and CPU seconds (with one thread, other processes affect
+the latter little), peak memory, and the held-out loss if there is a scaling law.
 
     python benchmarks/plan.py --threads 1
 """
@@ -39,7 +39,7 @@ def predicted(method: str, size: str, tokens: int, corpus: Path, threads: int) -
 def measured(method: str, size: str, tokens: int, corpus: Path, threads: int) -> Figures:
     import headstart as hs
 
-    pretrain = hs.pretrain  # imported before the clock is started
+    pretrain = hs.pretrain  # imported before the timing starts
     lineage: dict[str, dict[str, float]] = {}
 
     def work() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", nargs="+", help="methods, of those that are there")
+    parser.add_argument("--runs", nargs="+", help="methods to run; by default all")
     parser.add_argument("--quick", action="store_true", help="a tenth of the tokens")
     parser.add_argument("--data", type=Path, default=SHARED / "data")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results")

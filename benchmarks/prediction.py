@@ -1,16 +1,17 @@
-"""Short texts as vectors: MiniLM read by headstart beside what else runs it on a CPU.
+"""Encoding short texts: MiniLM in headstart and in other tools that run it on a CPU.
 
-All read the same sentences of SST-2 with all-MiniLM-L6-v2 (6 layers, 384 wide), cut at 128 tokens,
-and return the mean of each one's states. `headstart` is `TextFeatures` under `quick_reading`, which
-multiplies in bfloat16, `headstart-float32` the same without; both read by OpenVINO, the extra of
-that name, and `headstart-torch` under `quick_reading` by torch. The peers:
+All encode the same sentences of SST-2 with all-MiniLM-L6-v2 (6 layers, width 384), truncated at 128
+tokens, and return the mean of each sentence's hidden states. `headstart` is `TextFeatures` under
+`quick_reading`, which multiplies in bfloat16; `headstart-float32` is the same without. Both use
+OpenVINO, the extra of that name. `headstart-torch` uses torch, under `quick_reading`. The peers:
 
-- `pipeline`: transformers' feature extraction as it comes, a text at a time, in float32;
-- `sentence-transformers` as it comes, and `sentence-transformers-bf16`, its weights in bfloat16;
-- `openvino`: OpenVINO in bfloat16, on batches of similar length that are tokenized together.
-  That is not how people use it, but as fast as it gets.
+- `pipeline`: transformers' feature extraction with its defaults, one text at a time, in float32.
+- `sentence-transformers` with its defaults, and `sentence-transformers-bf16`, its weights in
+  bfloat16.
+- `openvino`: OpenVINO in bfloat16, on batches of similar length that are tokenized together. People
+  rarely use it that way, but it is the fastest.
 
-`lowest_cosine` is the least that a vector of a contender has with torch's in float32.
+`lowest_cosine` is the lowest cosine between a contender's vectors and those of torch in float32.
 
     python benchmarks/prediction.py
 """
@@ -37,7 +38,7 @@ from language_model_inputs import folder
 from public_data import sst2
 
 MAX_TOKENS, BATCH = 128, 32
-SORTED_BATCH, TOKENS_AT_ONCE = 64, 4096  # of OpenVINO
+SORTED_BATCH, TOKENS_AT_ONCE = 64, 4096  # limits of OpenVINO's batches
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
@@ -63,7 +64,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 
 def contender(make: Callable[[argparse.Namespace], Encode]) -> Callable[..., Figures]:
-    """Return what measures a contender that `make` makes."""
+    """Return a contender that measures the encoder that `make` returns."""
 
     def figures(arguments: argparse.Namespace) -> Figures:
         import torch
@@ -205,8 +206,8 @@ if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--texts", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=2.0, help="each contender at least")
-    parser.add_argument("--minilm", type=Path, help="the encoder's folder; else the demo's")
+    parser.add_argument("--seconds", type=float, default=2.0, help="minimum seconds per contender")
+    parser.add_argument("--minilm", type=Path, help="folder of the encoder; by default the demo's")
     main(
         "prediction",
         {

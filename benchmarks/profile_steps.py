@@ -1,17 +1,22 @@
-"""Where the time of a job's steps goes, and how much of the machine's matrix rate it uses.
+"""Profile the steps of a job, and measure how much of the machine's matrix rate they use.
 
-The jobs are steps of training BERT and GPT, mini, as `hs.pretrain` takes them, but for GPT's
-rows, eight, and optimizer: AdamW, for what Muon multiplies is none of the model's products
-(`--rows 32` are those of `bert_pretraining.py`); of training ELMo as in
-`bidirectional_lm.py`, CoVe as in `translation.py`, a BiLSTM-CRF as in `tagging_speed.py`, of
-fine-tuning on AG News as in `fine_tuning.py`; tagging with that BiLSTM-CRF, and the reading of
-short texts with MiniLM as in `prediction.py`. Printed are the shares of the operators' own time, by
-what they are for, and the utilization: the operations of the matrix products, a second of processor
-time, over those of one large bfloat16 product, measured by turns on the same threads.
+The jobs are:
 
-`loops` are word2vec and GloVe, which are compiled loops and no operators: what they compute, and
-the bytes of the vectors they touch, a second of processor time, beside one large float32 product
-and the copying of an array that no cache holds.
+- `bert`, `gpt`: training steps of the mini models as in `hs.pretrain`, except that GPT has eight
+  rows and AdamW, because Muon's products are not the model's. `--rows 32` matches
+  `bert_pretraining.py`.
+- `elmo`, `cove`, `tagging` (a BiLSTM-CRF), `fine-tuning` (on AG News): training steps as in
+  `bidirectional_lm.py`, `translation.py`, `tagging_speed.py` and `fine_tuning.py`.
+- `tags`: tagging with that BiLSTM-CRF.
+- `reading`: encoding short texts with MiniLM as in `prediction.py`.
+
+Prints the shares of the operators' own time, by purpose, and the utilization: the operations of the
+matrix products per CPU second, over those of one large bfloat16 product. Both are measured in
+alternation on the same threads.
+
+`loops` are word2vec and GloVe, which are compiled loops without operators. Prints what they compute
+and the bytes of the vectors they touch per CPU second, and the rates of one large float32 product
+and of copying an array larger than any cache.
 
     python benchmarks/profile_steps.py --threads 1
 """
@@ -33,8 +38,8 @@ if TYPE_CHECKING:
 
     from headstart.pretrain.causal_lm import Batch
 
-PACKED_PRODUCT = "_linear_pointwise"  # by weights that are laid out beforehand
-PARTS = {  # by the beginning of an operator's name; the first that fits
+PACKED_PRODUCT = "_linear_pointwise"  # with prepacked weights
+PARTS = {  # by prefix of an operator's name; the first match counts
     "matrix products": ("mm", "addmm", "linear", "mkldnn_linear", PACKED_PRODUCT),
     "torch's LSTM": ("mkldnn_rnn_layer",),
     "batched products and convolutions": ("bmm", "baddbmm", "convolution", "mkldnn_convolution"),
@@ -49,7 +54,7 @@ PARTS = {  # by the beginning of an operator's name; the first that fits
     ),
     "norms, GELU and gates": ("native_layer_norm", "gelu", "sigmoid", "tanh", "relu"),
     "optimizer": ("_fused_adam", "_foreach", "linalg_vector_norm", "stack"),
-    "copies and types": (
+    "copies and type conversions": (
         "copy_",
         "_to_copy",
         "cat",
@@ -59,18 +64,18 @@ PARTS = {  # by the beginning of an operator's name; the first that fits
         "gather",
         "embedding",
     ),
-    "additions and products by element": ("add", "mul", "sub", "div", "sum", "neg", "masked_fill"),
+    "elementwise additions and products": ("add", "mul", "sub", "div", "sum", "neg", "masked_fill"),
 }
 DOCUMENTS = 300
 WARM_UP, STEPS = 3, 12
 JOBS = ("bert", "gpt", "elmo", "cove", "tagging", "fine-tuning", "tags", "reading", "loops")
 ROWS_OF_NEWS, SENTENCES = 320, 200
-DIM, WINDOW, NEGATIVES, SAMPLE = 100, 5, 5, 1e-3  # of word vectors
+DIM, WINDOW, NEGATIVES, SAMPLE = 100, 5, 5, 1e-3  # settings of word vectors
 COPIED = 1 << 27  # bytes
-SQUARE = 1024  # of the large product
+SQUARE = 1024  # side of the large product
 
 
-Step = Callable[[], int]  # which returns its tokens
+Step = Callable[[], int]  # runs a step and returns its number of tokens
 
 
 def language_model(method: str, arguments: argparse.Namespace, folder: Path) -> Step:
@@ -154,7 +159,7 @@ def cove(arguments: argparse.Namespace) -> Step:
 
 
 def tagging(arguments: argparse.Namespace, *, trained: bool) -> Step:
-    """Return a step of training a BiLSTM-CRF, or what tags some sentences with one."""
+    """Return a step of training a BiLSTM-CRF, or of tagging sentences with one."""
     import numpy as np
 
     from headstart.transfer.neural import train_steps
@@ -198,7 +203,7 @@ def fine_tuning(arguments: argparse.Namespace, folder: Path) -> Step:
 
 
 def reading(arguments: argparse.Namespace) -> Step:
-    """Return what reads some sentences of SST-2 with MiniLM by torch, as `prediction.py` does."""
+    """Return a step that encodes SST-2 sentences with MiniLM in torch, as `prediction.py` does."""
     from headstart.data.demo import fetch_demo
     from headstart.hub.store import load_encoder
     from headstart.transfer.features import quick_reading, text_states
@@ -232,7 +237,7 @@ def step_of(job: str, arguments: argparse.Namespace, folder: Path) -> Step:
 
 
 def matrix_rate() -> float:
-    """Return the operations a processor second of one large bfloat16 product, forty times."""
+    """Return the operations per CPU second of one large bfloat16 product, from forty calls."""
     import torch
 
     square = torch.randn(SQUARE, SQUARE, dtype=torch.bfloat16)
@@ -244,7 +249,7 @@ def matrix_rate() -> float:
 
 
 def loops(arguments: argparse.Namespace) -> None:
-    """Print what word2vec's and GloVe's loops compute and touch a processor second."""
+    """Print what the loops of word2vec and GloVe compute and touch per CPU second."""
     import numpy as np
     import torch
 
@@ -270,7 +275,7 @@ def loops(arguments: argparse.Namespace) -> None:
         corpus = encode_corpus(lines, tokenizer, Path(name))
         shares = corpus.counts[corpus.counts > 0] / corpus.counts.sum()
         kept = np.minimum(1.0, np.sqrt(SAMPLE / shares) + SAMPLE / shares)
-        contexts = (WINDOW + 1) * float((shares * kept).sum())  # of a word of the text
+        contexts = (WINDOW + 1) * float((shares * kept).sum())  # per word of the text
         settings = skip_gram.SkipGram(dim=DIM, window=WINDOW, negatives=NEGATIVES, sample=SAMPLE)
 
         def words() -> int:
@@ -286,14 +291,14 @@ def loops(arguments: argparse.Namespace) -> None:
             glove.train(corpus, fitting, budget=Budget(epochs=each), threads=arguments.threads)
             for each in (1, 6)
         ]
-        # Without reading, counting and loading compiled code: five iterations more.
+        # Five more iterations, to exclude reading, counting and loading compiled code.
         seconds = reports[1].report["training_seconds"] - reports[0].report["training_seconds"]
         pairs = 5 * reports[0].report["pairs"] / seconds / arguments.threads
         _tell("GloVe", "", pairs, 14 * DIM, 32 * DIM, product)
 
 
 def _rate(work: Callable[[], int], least_seconds: float = 2.0) -> float:
-    """Return what `work` does a processor second, by what each call returns."""
+    """Return the sum of what calls of `work` return, per CPU second."""
     work()
     began, done = time.process_time(), 0
     while time.process_time() - began < least_seconds:
@@ -303,14 +308,14 @@ def _rate(work: Callable[[], int], least_seconds: float = 2.0) -> float:
 
 def _tell(name: str, speed: str, pairs: float, each: int, touched: int, product: float) -> None:
     print(
-        f"{name}: {speed}{', ' * bool(speed)}{pairs / 1e6:.1f} million pairs a processor second: "
+        f"{name}: {speed}{', ' * bool(speed)}{pairs / 1e6:.1f} million pairs per CPU second: "
         f"{pairs * each / 1e9:.1f} GFLOP/s, {pairs * each / product:.0%} of the product, "
         f"{pairs * touched / 1e9:.1f} GB/s of vectors"
     )
 
 
 def operations(step: Callable[[], int]) -> float:
-    """Return the operations of a step's matrix products, backwards too, for each token."""
+    """Return the operations per token of a step's matrix products, including the backward pass."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -332,7 +337,7 @@ def operations(step: Callable[[], int]) -> float:
 
 
 def shares(step: Callable[[], int]) -> tuple[dict[str, float], float]:
-    """Return each part's share in the time of some steps, and that of what is no operator."""
+    """Return each part's share of the time of some steps, and the share outside operators."""
     import torch
 
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
@@ -367,8 +372,8 @@ def report(job: str, arguments: argparse.Namespace) -> None:
         found, rest = shares(step)
     used = [each * rate / product for rate, product in zip(rates, products, strict=True)]
     print(
-        f"\n{job}: {each / 1e6:.1f} MFLOP a token, "
-        f"{statistics.median(rates):,.0f} tokens a processor second"
+        f"\n{job}: {each / 1e6:.1f} MFLOP per token, "
+        f"{statistics.median(rates):,.0f} tokens per CPU second"
     )
     print(
         f"  utilization {statistics.median(used):.1%} ({min(used):.1%} to {max(used):.1%}) of "
@@ -391,7 +396,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
-    parser.add_argument("--rows", type=int, default=8, help="a step of BERT's and GPT's")
+    parser.add_argument("--rows", type=int, default=8, help="rows per step of BERT and GPT")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--data", type=Path, default=SHARED / "data")

@@ -1,11 +1,10 @@
-"""Where the time goes of the jobs that read text and multiply no matrices.
+"""Profile the jobs that process text without matrix products.
 
-`tokenizing` cuts Wikipedia's articles into sub-words as in `tokenizing.py`, `vectors` loads 400,000
-word vectors from text as in `load_vectors.py`, and `counting` counts pairs of words as in
-`glove.py`. Printed are each stage's share of the processor time, without that of the stages inside
-it, and how fast the whole is, beside the copying of an array that no cache holds: what reading and
-writing the same bytes once would take. Steps of training and reading are profiled by
-`profile_steps.py`.
+`tokenizing` tokenizes Wikipedia articles into subwords as in `tokenizing.py`, `vectors` loads
+400,000 word vectors from text as in `load_vectors.py`, and `counting` counts pairs of words as in
+`glove.py`. Prints each stage's share of the CPU time, without that of nested stages, and the speed
+of the whole. For reference it also copies an array larger than any cache, which is the time to read
+and write the same bytes once. `profile_steps.py` profiles training steps and encoding.
 
     python benchmarks/profile_text.py
 """
@@ -32,8 +31,8 @@ JOBS = ("tokenizing", "vectors", "counting")
 ARTICLES, WINDOW = 1200, 5
 COPIED = 1 << 27  # bytes
 
-Work = Callable[[], Mapping[str, float]]  # returns what it did, by its unit; `bytes` among them
-Stages = Mapping[str, tuple[Any, str]]  # what each is called, and the function that it is
+Work = Callable[[], Mapping[str, float]]  # returns counts by unit, `bytes` among them
+Stages = Mapping[str, tuple[Any, str]]  # name of each stage: owner and name of its function
 
 
 def subwords(kind: str, arguments: argparse.Namespace) -> tuple[Work, Stages]:
@@ -51,10 +50,10 @@ def subwords(kind: str, arguments: argparse.Namespace) -> tuple[Work, Stages]:
     memory = piece_memory.PieceMemory
     return work, {
         "loading the tokenizer": (SubwordTokenizer, "load"),
-        "parting texts at spaces": (memory, "_parts"),
-        "looking words up, joining their pieces": (memory, "encode_batch"),
-        "new words: the library's part": (piece_memory, "encode_batch"),
-        "new words: parting and remembering": (memory, "_cut"),
+        "splitting texts at spaces": (memory, "_parts"),
+        "looking up words, joining their subwords": (memory, "encode_batch"),
+        "new words: in the library": (piece_memory, "encode_batch"),
+        "new words: splitting and caching": (memory, "_cut"),
     }
 
 
@@ -93,7 +92,7 @@ def counting(folder: Path, arguments: argparse.Namespace) -> tuple[Work, Stages]
 
     return work, {
         "packing pairs, counting the commonest": (cooccurrence, "_pack"),
-        "summing what is sorted": (cooccurrence, "_sum_packed"),
+        "summing sorted pairs": (cooccurrence, "_sum_packed"),
         "merging runs": (cooccurrence, "_add"),
         "writing runs": (cooccurrence, "_store"),
         "writing and shuffling tiles": (cooccurrence, "_write_records"),
@@ -102,12 +101,12 @@ def counting(folder: Path, arguments: argparse.Namespace) -> tuple[Work, Stages]
 
 @contextmanager
 def timed(stages: Stages) -> Iterator[dict[str, float]]:
-    """Add up the processor seconds of functions, without those of others among them inside."""
+    """Add up the CPU time of each stage's function, without that of nested stages."""
     spent = dict.fromkeys(stages, 0.0)
-    inside = threading.local()  # the seconds of the stages within each that runs
+    inside = threading.local()  # time of nested stages, per running stage
 
     def wrapped(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever the function takes
+        def run(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - arguments of any function
             open_stages = inside.__dict__.setdefault("stages", [])
             open_stages.append(0.0)
             began = time.thread_time()
@@ -128,14 +127,14 @@ def timed(stages: Stages) -> Iterator[dict[str, float]]:
         yield spent
 
 
-def report(job: str, work: Work, stages: Stages, rest: str = "all else") -> None:
-    work()  # compiles, and fills the system's cache of files
+def report(job: str, work: Work, stages: Stages, rest: str = "everything else") -> None:
+    work()  # compiles, and fills the system's file cache
     with timed(stages) as spent:
         began = time.process_time()
         done = work()
         seconds = time.process_time() - began
     print(
-        f"\n{job}: a processor second, {done['bytes'] / seconds / 1e6:,.0f} MB, "
+        f"\n{job}: per CPU second, {done['bytes'] / seconds / 1e6:,.0f} MB, "
         + ", ".join(
             f"{count / seconds / 1e6:.2f} million {unit}"
             for unit, count in done.items()
@@ -149,7 +148,7 @@ def report(job: str, work: Work, stages: Stages, rest: str = "all else") -> None
 
 
 def copying() -> float:
-    """Return the bytes a processor second that copying a large array reads."""
+    """Return the bytes read per CPU second while copying a large array."""
     source = np.ones(COPIED // 8)
     target = source.copy()
     began = time.process_time()
@@ -165,12 +164,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS)
-    parser.add_argument("--megabytes", type=float, default=10.0, help="of text to cut")
+    parser.add_argument(
+        "--megabytes", type=float, default=10.0, help="megabytes of text to tokenize"
+    )
     parser.add_argument("--data", type=Path, default=SHARED / "data")
-    parser.set_defaults(vectors=None, header=False)  # of `load_vectors.py`: GloVe's text
+    parser.set_defaults(vectors=None, header=False)  # options of `load_vectors.py`: GloVe text
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads of its own would be no stage's
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its own threads would belong to no stage
     for job in arguments.jobs:
         if job == "tokenizing":
             tokenizing.prepare(arguments)
@@ -181,7 +182,7 @@ def main() -> None:
             report(job, *vectors(arguments))
         else:
             with tempfile.TemporaryDirectory() as name:
-                report(job, *counting(Path(name), arguments), "sorting pairs, and all else")
+                report(job, *counting(Path(name), arguments), "sorting pairs, everything else")
 
 
 if __name__ == "__main__":

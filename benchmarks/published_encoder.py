@@ -1,15 +1,15 @@
-"""What a published encoder is worth: all-MiniLM-L6-v2 under every transfer.
+"""How much a published encoder helps: all-MiniLM-L6-v2 with every transfer method.
 
-Three parts; `--part` runs one, otherwise all run one after the other, each with a file of results
-of its own. A repetition is a seed: other labels, another order.
+There are three parts. `--part` runs one of them; by default all run one after the other, each with
+its own results file. Each repetition is a seed, with other labels in another order.
 
 - `full`: `finetune` on SST-2's 6,920 sentences, accuracy on its test sentences; three seeds.
-- `few`: 100 labels of SST-2, five seeds. `finetune` beside GloVe's `finetune`; and `probe` beside
-  the same features in scikit-learn alone: mean states, `LogisticRegression`, and the same
-  strengths to choose from by five folds.
+- `few`: 100 labels of SST-2, five seeds. `finetune` is compared with GloVe's `finetune`, and
+  `probe` with the same features in scikit-learn alone: mean states and `LogisticRegression`, its
+  strength chosen from the same values by five-fold cross-validation.
 - `table`: `probe`, `frozen`, `finetune`, `gradual` and `lora` on SST-2 and TREC with 50, 100 and
-  500 labels and on CLINC150 with 300 and 1500, three seeds: does fine-tuning ever lose to its own
-  probe? `--sets` and `--methods` run some of it.
+  500 labels and on CLINC150 with 300 and 1500, three seeds. Does fine-tuning ever lose to its own
+  probe? `--sets` and `--methods` select a part.
 
     python benchmarks/published_encoder.py --part few
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 REPETITIONS = {"full": 3, "few": 5, "table": 3}
 SETS: dict[str, Callable[[Path, str], Rows]] = {"sst2": sst2, "trec": trec, "clinc150": clinc150}
 BUDGETS = {"sst2": (50, 100, 500), "trec": (50, 100, 500), "clinc150": (300, 1500)}
-METHODS = ("finetune", "probe", "frozen", "gradual", "lora")  # the first is what they are beside
+METHODS = ("finetune", "probe", "frozen", "gradual", "lora")  # all are compared with the first
 
 
 def minilm(arguments: argparse.Namespace) -> "Pretrained":
@@ -48,7 +48,7 @@ def glove(arguments: argparse.Namespace) -> "Pretrained":
 
 
 def drawn(name: str, labels: int, arguments: argparse.Namespace) -> Rows:
-    """Return so many labelled texts of a training part, drawn by the repetition's seed."""
+    """Return `labels` labeled texts of a training part, drawn by the repetition's seed."""
     from headstart.data.splits import nested_subsets
 
     texts, all_labels = SETS[name](arguments.data, "train")
@@ -62,7 +62,7 @@ def test_rows(name: str, arguments: argparse.Namespace) -> Rows:
 
 
 def accuracy(encoder: Any, method: Any, given: Rows, test: Rows, seed: int) -> float:  # noqa: ANN401
-    """Fit a classifier and score it; a model's products in bfloat16 where the machine is fast."""
+    """Fit a classifier and score it, with a model's products in bfloat16 where that is fast."""
     import torch
 
     from headstart.models.word_vectors import WordVectors
@@ -115,7 +115,9 @@ def few_sklearn(arguments: argparse.Namespace) -> Figures:
     )
     features = TextFeatures(minilm(arguments))
     x, test_x = (features.transform(each) for each in (texts, test_texts))
-    scale = 1.0 / float((x**2).mean() ** 0.5)  # strengths mean the same as in the probe
+    scale = 1.0 / float(
+        (x**2).mean() ** 0.5
+    )  # gives the strengths the same meaning as in the probe
     strengths = {"C": list(Probe().strengths)}
     model = GridSearchCV(LogisticRegression(max_iter=2000), strengths, cv=5)
     model.fit(scale * x, labels)
@@ -123,7 +125,7 @@ def few_sklearn(arguments: argparse.Namespace) -> Figures:
 
 
 def cells_of(method: str) -> Callable[[argparse.Namespace], Figures]:
-    """Return what fits one method to every set and budget."""
+    """Return a contender that fits one method to every data set and budget."""
 
     def cells(arguments: argparse.Namespace) -> Figures:
         _use_threads(arguments)
@@ -184,14 +186,14 @@ def run(part: str, parser: argparse.ArgumentParser) -> None:
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument("--part", choices=REPETITIONS)
-    parser.add_argument("--minilm", type=Path, help="the encoder's folder; else the demo's")
-    parser.add_argument("--glove", type=Path, help="a file of word vectors; else the demo's")
+    parser.add_argument("--minilm", type=Path, help="folder of the encoder; by default the demo's")
+    parser.add_argument("--glove", type=Path, help="file of word vectors; by default the demo's")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--budgets", type=int, help="of the table only so many, from the smallest")
-    parser.add_argument("--labels", type=int, help="in part `full`, only so many")
-    parser.add_argument("--few", type=int, default=100, help="the labels in part `few`")
-    parser.add_argument("--test-rows", type=int, help="score on the first ones only")
+    parser.add_argument("--budgets", type=int, help="the N smallest budgets of the table")
+    parser.add_argument("--labels", type=int, help="number of labels in part `full`")
+    parser.add_argument("--few", type=int, default=100, help="labels in part `few`")
+    parser.add_argument("--test-rows", type=int, help="score on the first N test rows")
     parser.add_argument("--threads", type=int, default=2)
     part = parser.parse_args().part
     if part:

@@ -1,11 +1,11 @@
-"""What saving costs a run: a checkpoint beside a plain write of the same bytes, and its share.
+"""What saving costs a run: a checkpoint, a plain write of the same bytes, and the share of time.
 
     python -m benchmarks.saving
 
-saves a BERT of size `mini` with its optimizer's state, and writes the same tensors with
-`safetensors.torch.save_file`, by turns; the medians are compared. The plain write is neither
-synced, nor checked, nor read back, and ours is all three; so it is timed with a sync, too. A save's
-time over that between two saves is the share of training that saving takes.
+Saves a BERT of size `mini` with its optimizer's state, and writes the same tensors with
+`safetensors.torch.save_file`, in alternation; the medians are compared. A checkpoint is synced,
+checked and read back. The plain write is not, so it is also timed with a sync. Saving's share of
+training is the time of a save over the time between two saves.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from headstart.training.optimizers import adamw, state_tensors
 
 
 def tensors_of_a_run() -> dict[str, dict[str, torch.Tensor]]:
-    """Return what a checkpoint of BERT holds after a step."""
+    """Return the tensors of a BERT checkpoint after one step."""
     config = BertConfig(vocabulary_size=8192, positions=128)
     model = Bert(config, mlm=True, nsp=True, generator=torch.Generator().manual_seed(0))
     optimizer = adamw(model, learning_rate=1e-3)
@@ -45,7 +45,7 @@ def tensors_of_a_run() -> dict[str, dict[str, torch.Tensor]]:
 
 
 def plain(files: dict[str, dict[str, torch.Tensor]], folder: Path, *, sync: bool) -> None:
-    """Write the tensors as the library does, and nothing else."""
+    """Write the tensors with the library alone, optionally synced."""
     for name, tensors in files.items():
         whole = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
         save_file(whole, folder / name)
@@ -56,17 +56,19 @@ def plain(files: dict[str, dict[str, torch.Tensor]], folder: Path, *, sync: bool
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return how long it takes."""
+    """Return the seconds that `work` takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def main() -> int:
-    """Measure, and print what was found."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--folder", type=Path, help="on the disk to measure; by default a new one")
+    parser.add_argument(
+        "--folder", type=Path, help="folder on the disk to measure; by default a temporary one"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     files = tensors_of_a_run()

@@ -1,15 +1,15 @@
-"""The runs behind `headstart plan`'s expected loss, and the laws fitted on them.
+"""The runs behind the expected loss of `headstart plan`, and the laws fitted to them.
 
-Pretrains GPT and BERT on Wikipedia articles with `hs.pretrain`, two sizes and several numbers of
-tokens, each a run of its own whose learning rate falls to zero at its end; takes the held-out loss
-of each (of BERT that of masked tokens) and fits, as Hoffmann et al., "Training Compute-Optimal
-Large Language Models", 2022, section 3.3 (https://arxiv.org/abs/2203.15556),
+Pretrains GPT and BERT on Wikipedia articles with `hs.pretrain`, in two sizes and with several
+numbers of tokens. Each is a run of its own whose learning rate decays to zero. Takes the held-out
+loss of each (for BERT that of masked tokens) and fits, as in Hoffmann et al., "Training
+Compute-Optimal Large Language Models", 2022, section 3.3 (https://arxiv.org/abs/2203.15556),
 
     L(N, D) = E + A / N^a + B / D^b,    N parameters, D tokens.
 
-E and a are the paper's, which runs of minutes cannot tell; A, B and b are fitted. Runs that are in
-the results already are not made again, so that the job can be stopped. Printed is what stands in
-`headstart/hub/scaling.py`, and how far the law is from each run.
+E and a are taken from the paper, because runs of minutes cannot determine them. A, B and b are
+fitted. Runs that are already in the results are skipped, so the job can be stopped and restarted.
+Prints the constants for `headstart/hub/scaling.py` and the law's error for each run.
 
     python benchmarks/scaling_law.py --threads 1
 """
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from harness import ROOT, SHARED
 from public_data import articles
 
-THOUSANDS_OF_TOKENS = {  # the larger models see the fewer tokens: all runs are of minutes
+THOUSANDS_OF_TOKENS = {  # larger models see fewer tokens, so every run takes minutes
     "gpt": {"tiny": (125, 250, 500, 1000), "mini": (125, 250)},
     "bert": {"tiny": (125, 250, 500), "mini": (125, 250)},
 }
@@ -38,7 +38,7 @@ Run = dict[str, Any]
 
 
 def pretrain(method: str, size: str, tokens: int, arguments: argparse.Namespace) -> Run:
-    """Pretrain once and return what it took and reached."""
+    """Pretrain once and return its cost and its loss."""
     import headstart as hs
 
     texts = articles(arguments.data, "train")
@@ -69,7 +69,7 @@ def pretrain(method: str, size: str, tokens: int, arguments: argparse.Namespace)
 
 
 def law(constants: NDArray[np.float64], runs: list[Run]) -> NDArray[np.float64]:
-    """Return the loss that a law expects of each run; constants: log A, log B, b."""
+    """Return the loss that a law predicts for each run; constants: log A, log B, b."""
     log_a, log_b, b = constants
     parameters, tokens = (np.log([run[name] for run in runs]) for name in ("parameters", "tokens"))
     return LEAST + np.exp(log_a - SIZE_POWER * parameters) + np.exp(log_b - b * tokens)
@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def report(method: str, runs: list[Run]) -> None:
-    """Fit and print the law of a method, and its runs beside it."""
+    """Fit the law of a method and print it with its runs."""
     constants = fit(runs)
     print(f"\n{method}: log A, log B, b = {np.round(constants, 4).tolist()}")
     for run, expected in zip(runs, law(constants, runs), strict=True):

@@ -1,14 +1,15 @@
-"""Kill runs at any moment, let them go on, and count how many end as if nothing had happened.
+"""Kill runs at random moments, resume them, and count how many give the uninterrupted result.
 
     python -m benchmarks.soak --kills 50 --predictions 100
 
-trains a tiny model on each of the six objectives, first at one go. Then it trains again in child
-processes that get SIGKILL: at a random moment, or at a random touch of the disk while a checkpoint
-is saved, up to four times before a run may end. A run counts as resumed exactly if its weights, its
-optimizer's state and every loss of its log are those of the run at one go, to the last bit.
+Trains a tiny model on each of the six objectives, first without interruption. Then it trains again
+in child processes that get SIGKILL at a random moment, or at a random access to the disk while a
+checkpoint is saved, up to four times before a run may finish. A run counts as resumed exactly if
+its weights, its optimizer's state and every loss of its log are bit-identical to those of the
+uninterrupted run.
 
-Then `headstart predict` is interrupted by SIGKILL, SIGTERM or Ctrl-C, at such moments, too. Its
-output must be whole or absent, and whole once the same command has run again.
+Then it interrupts `headstart predict` with SIGKILL, SIGTERM or Ctrl-C at such moments. The output
+must be complete or absent, and complete after the same command has run again.
 """
 
 import argparse
@@ -45,16 +46,16 @@ from headstart.tokenize.words import WordTokenizer
 from headstart.training.runs import RunSettings, run
 from headstart.transfer.estimators import TextClassifier
 
-Train = Callable[[Path], str]  # trains in a folder, or goes on there; returns what identifies it
-Predict = Callable[[Path], NoReturn]  # predicts into a file, and ends the process
+Train = Callable[[Path], str]  # trains or resumes in a folder; returns a digest
+Predict = Callable[[Path], NoReturn]  # predicts into a file and exits the process
 
-CLOCK = {"seconds", "tokens_per_second"}  # of the log: what no two runs share
+CLOCK = {"seconds", "tokens_per_second"}  # fields of the log that differ between runs
 TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"}
-MOST_KILLS = 4  # of one run
+MOST_KILLS = 4  # per run
 STOPS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 ENDS = (0, *(-stop for stop in STOPS), app.INTERRUPTED, app.TERMINATED)
-MOST_TOUCHES = 19  # of the disk by a prediction
-ROWS, ROWS_AT_ONCE = 1200, 40  # of a prediction
+MOST_TOUCHES = 19  # disk accesses of a prediction
+ROWS, ROWS_AT_ONCE = 1200, 40  # rows of a prediction, and per batch
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(60))]
 SETTINGS = RunSettings(
     budget=Budget(steps=8), bf16=False, seed=5, validate_every=4, save_every=2, warm_up=0.3
@@ -62,7 +63,7 @@ SETTINGS = RunSettings(
 
 
 def digest_of_run(model: torch.nn.Module, folder: Path) -> str:
-    """Return what identifies a run's result: weights, optimizer's state, and its losses."""
+    """Return a digest of a run's result: weights, optimizer state and losses."""
     digest = hashlib.sha256()
     for parameter in model.parameters():
         digest.update(parameter.detach().numpy().tobytes())
@@ -74,7 +75,7 @@ def digest_of_run(model: torch.nn.Module, folder: Path) -> str:
 
 
 def documents(first: int) -> EncodedDocuments:
-    """Return forty documents of made-up sentences, whose ids begin at `first`."""
+    """Return forty documents of made-up sentences with ids from `first` on."""
     draw = np.random.default_rng(0)
     per_document = draw.integers(2, 5, 40)
     lengths = draw.integers(3, 12, per_document.sum())
@@ -84,14 +85,14 @@ def documents(first: int) -> EncodedDocuments:
 
 
 def pieces() -> SubwordTokenizer:
-    """Return a tokenizer that names the made-up pieces."""
+    """Return a tokenizer whose vocabulary is the made-up subwords."""
     vocabulary = {piece: number for number, piece in enumerate(PIECES)}
     model = models.WordPiece(vocabulary, unk_token="[UNK]")  # noqa: S106 - no password
     return SubwordTokenizer(tokenizers.Tokenizer(model))
 
 
 def fresh() -> torch.Generator:
-    """Return the stream that weights are drawn from."""
+    """Return the generator for initial weights."""
     return torch.Generator().manual_seed(3)
 
 
@@ -99,7 +100,7 @@ SIZES = {"vocabulary_size": len(PIECES), "width": 16, "layers": 1, "heads": 2, "
 
 
 def bert() -> Train:
-    """Masked words and next sentences."""
+    """Return a BERT run: masked tokens and next sentences."""
     text, tokenizer = documents(5), pieces()
     settings = masked_lm.MaskedLm(tokens_per_row=24, rows_per_step=4, rows_at_once=2)
 
@@ -113,7 +114,7 @@ def bert() -> Train:
 
 
 def gpt() -> Train:
-    """Next tokens."""
+    """Return a GPT run: next tokens."""
     text, tokenizer = documents(5), pieces()
     settings = causal_lm.CausalLm(tokens_per_row=16, rows_per_step=4, rows_at_once=2)
 
@@ -127,7 +128,7 @@ def gpt() -> Train:
 
 
 def elmo() -> Train:
-    """Language models from both sides."""
+    """Return an ELMo run: language models in both directions."""
     text = documents(2)
     settings = bidirectional_lm.BidirectionalLm(
         words_per_row=12, rows_per_step=4, rows_at_once=2, samples=20
@@ -145,7 +146,7 @@ def elmo() -> Train:
 
 
 def cove() -> Train:
-    """Translations."""
+    """Return a CoVe run: translation."""
     draw = np.random.default_rng(0)
     sources = [" ".join(draw.choice(PIECES[5:], 5)) for _ in range(80)]
     targets = [text.upper() for text in sources]
@@ -174,7 +175,7 @@ def cove() -> Train:
 
 
 def corpus() -> EncodedCorpus:
-    """Return a corpus of ten stretches of word2vec."""
+    """Return a corpus of ten word2vec chunks."""
     draw = np.random.default_rng(0)
     ids = (2 + draw.zipf(1.3, 5000) % 200).astype(np.int32)
     ids[::25] = END
@@ -183,9 +184,9 @@ def corpus() -> EncodedCorpus:
 
 
 def word2vec() -> Train:
-    """Skip-gram, saved after every stretch."""
+    """Return a skip-gram run that is saved after every chunk."""
     text = corpus()
-    skip_gram._CHUNK = 500  # so that there are stretches in so little text
+    skip_gram._CHUNK = 500  # gives several chunks in such a short text
 
     def train(folder: Path) -> str:
         found = skip_gram.train(
@@ -202,7 +203,7 @@ def word2vec() -> Train:
 
 
 def glove_vectors() -> Train:
-    """GloVe, saved after every chunk of pairs."""
+    """Return a GloVe run that is saved after every chunk of pairs."""
     text = corpus()
     glove._CHUNK = 2000
 
@@ -231,7 +232,7 @@ OBJECTIVES: dict[str, Callable[[], Train]] = {
 
 
 def in_child(train: Train, folder: Path, *, before: Callable[[], None]) -> int:
-    """Train in a child process, `before` having been done there; return its process id."""
+    """Call `before`, then train, in a child process; return its process id."""
     child = os.fork()
     if child:
         return child
@@ -245,7 +246,7 @@ def in_child(train: Train, folder: Path, *, before: Callable[[], None]) -> int:
 
 
 def was_killed(child: int) -> bool:
-    """Wait for a child, and say whether it was killed; one that failed is an error."""
+    """Wait for a child and return whether it was killed; raise if it failed."""
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code not in (0, -signal.SIGKILL):
         raise RuntimeError(f"a run failed, with exit code {code}")
@@ -253,7 +254,7 @@ def was_killed(child: int) -> bool:
 
 
 def kill_at_moment(train: Train, folder: Path, seconds: float) -> bool:
-    """Kill a child after so many seconds; False if it had ended before."""
+    """Kill a child after `seconds`; return False if it had already ended."""
     child = in_child(train, folder, before=lambda: None)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
@@ -261,13 +262,13 @@ def kill_at_moment(train: Train, folder: Path, seconds: float) -> bool:
 
 
 def kill_at_touch(train: Train, folder: Path, number: int) -> bool:
-    """Kill a child at its so many-th touch of the folder; False if it had ended before."""
+    """Kill a child at its `number`-th access to the folder; return False if it ended earlier."""
     child = in_child(train, folder, before=lambda: signal_at_touch(folder, number, signal.SIGKILL))
     return was_killed(child)
 
 
 def signal_at_touch(folder: Path, number: int, stop: signal.Signals) -> None:
-    """Let this process get a signal at its so many-th touch of the folder."""
+    """Make this process receive a signal at its `number`-th access to the folder."""
     count = 0
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -282,17 +283,17 @@ def signal_at_touch(folder: Path, number: int, stop: signal.Signals) -> None:
 
 
 def is_saving(folder: Path) -> bool:
-    """Say whether the run that was killed left a checkpoint half written or half removed."""
+    """Return whether the killed run left a partly written or partly removed checkpoint."""
     return any(folder.glob(".step-*"))
 
 
 def soak(name: str, kills: int, folder: Path, *, seed: int = 0) -> dict[str, int]:
-    """Kill runs of an objective until there were so many kills; count how they ended."""
+    """Kill runs of an objective until there are `kills` kills; count how the runs ended."""
     train, draw = OBJECTIVES[name](), random.Random(seed)
     expected = train(folder / f"{name}-whole")
     started = time.perf_counter()
     if train(folder / f"{name}-again") != expected:
-        raise RuntimeError(f"{name}: two runs at one go differ")
+        raise RuntimeError(f"{name}: two uninterrupted runs differ")
     whole_seconds = time.perf_counter() - started
     counts = {"runs": 0, "kills": 0, "while_saving": 0, "resumed_exactly": 0, "kills_resumed": 0}
     while counts["kills"] < kills:
@@ -317,7 +318,7 @@ def soak(name: str, kills: int, folder: Path, *, seed: int = 0) -> dict[str, int
 
 
 def prediction(folder: Path) -> Predict:
-    """Fit a small model, write texts for it, and return what predicts them and ends the process."""
+    """Fit a small model, write texts, and return a function that predicts them and exits."""
     texts = [f"w{n % 7} w{n % 11} number {n}" for n in range(ROWS)]
     model = TextClassifier(transfer="tfidf", random_state=0)
     model.fit(texts[:60], [f"label {n % 7}" for n in range(60)]).save(folder / "model")
@@ -328,7 +329,7 @@ def prediction(folder: Path) -> Predict:
     def predict(out: Path) -> NoReturn:
         try:
             code = app.main([*words, "--batch-size", str(ROWS_AT_ONCE), "--out", str(out)])
-        except KeyboardInterrupt:  # before or after the command itself
+        except KeyboardInterrupt:  # raised outside the command itself
             code = app.INTERRUPTED
         os._exit(code)
 
@@ -336,7 +337,7 @@ def prediction(folder: Path) -> Predict:
 
 
 def be_silent() -> None:
-    """Let this process print nothing, and Ctrl-C mean what it means in a terminal."""
+    """Silence this process, and give SIGINT the handler it has in a terminal."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -344,9 +345,9 @@ def be_silent() -> None:
 
 
 def stop_prediction(predict: Predict, out: Path, draw: random.Random, seconds: float) -> int:
-    """Predict into `out` in a child that gets a signal; return how it ended.
+    """Predict into `out` in a child that receives a signal; return its exit code.
 
-    The signal comes within so many seconds, or at one of the first touches of the folder.
+    The signal comes within `seconds`, or at one of the first accesses to the folder.
     """
     stop, at_touch = draw.choice(STOPS), draw.random() < 0.5
     touch = draw.randint(1, MOST_TOUCHES) if at_touch else 0
@@ -363,12 +364,13 @@ def stop_prediction(predict: Predict, out: Path, draw: random.Random, seconds: f
 
 
 def soak_predictions(stops: int, folder: Path, *, seed: int = 0) -> Counter[str]:
-    """Interrupt `headstart predict` so many times, and count what stood under its output's name.
+    """Interrupt `headstart predict` `stops` times, and count the states of its output file.
+
+    The same command, run again, must write the complete output.
 
     Returns:
-        After how many of the interrupted runs the output was absent, whole, or anything else
-        ("short"), and how many of its rows were lost then. The same command afterwards must write
-        all of it.
+        After how many interrupted runs the output was absent, whole, or anything else ("short"),
+        and how many of its rows were lost in the last case.
     """
     draw, predict = random.Random(seed), prediction(folder)
 
@@ -388,7 +390,7 @@ def soak_predictions(stops: int, folder: Path, *, seed: int = 0) -> Counter[str]
         code = stop_prediction(predict, out, draw, seconds)
         if code not in ENDS:
             raise RuntimeError(f"a prediction failed, with exit code {code}")
-        if code == 0:  # it had ended before
+        if code == 0:  # it ended before the signal
             continue
         counts["interrupted"] += 1
         if not out.exists():
@@ -399,22 +401,22 @@ def soak_predictions(stops: int, folder: Path, *, seed: int = 0) -> Counter[str]
             counts["short"] += 1
             counts["lost"] += len(set(expected[out].split(b"\n")) - set(found.split(b"\n")))
         if whole(out) != expected[out]:
-            raise RuntimeError(f"{out}: the same command writes something else")
+            raise RuntimeError(f"{out}: running the same command again gives another output")
     return counts
 
 
 def main() -> int:
-    """Soak the objectives and predictions, print a table, and fail if a single one differs."""
+    """Soak the objectives and predictions, print a table, and return 1 if any result differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50, help="kills of each objective")
+    parser.add_argument("--kills", type=int, default=50, help="kills per objective")
     parser.add_argument("--objectives", nargs="+", default=list(OBJECTIVES), choices=OBJECTIVES)
-    parser.add_argument("--predictions", type=int, default=100, help="interrupted ones")
+    parser.add_argument("--predictions", type=int, default=100, help="interrupted predictions")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'objective':12} {'kills':>6} {'while saving':>13} {'resumed exactly':>16}", flush=True)
     lost = 0
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own is created in it
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         for name in given.objectives:
             counts = soak(name, given.kills, Path(folder), seed=given.seed)

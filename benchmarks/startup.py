@@ -1,8 +1,8 @@
-"""How long the first thing takes, each in a process of its own.
+"""Startup time of commands, each in a new process.
 
 `help` is `headstart --help`, `import` is `import headstart`, and `predict` is `headstart predict`
-of one text by a saved model: a classifier of SST-2 on GloVe, and one on MiniLM. All by the clock
-and, since other processes disturb that, by processor time.
+for one text with a saved model: a classifier of SST-2 on GloVe, and one on MiniLM. Measures
+wall-clock time and, because other processes affect that, CPU time.
 
     python benchmarks/startup.py
 """

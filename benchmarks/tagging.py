@@ -1,9 +1,9 @@
-"""How good taggers are: chunks, parts of speech and rare names, from all training sentences.
+"""Scores of taggers for chunks, parts of speech and rare names, from all training sentences.
 
-The figures are those of the test parts: strict F1 of spans for chunks (CoNLL-2000) and names
-(WNUT-17), accuracy of words for parts of speech (UD English EWT). A repetition is a seed. `scratch`
-is the BiLSTM-CRF that learns its vectors, `glove` the same on GloVe 6B 50d, fine-tuned, and
-`minilm` fine-tunes all-MiniLM-L6-v2.
+Measures strict span F1 for chunks (CoNLL-2000) and names (WNUT-17), and word accuracy for parts of
+speech (UD English EWT), on the test parts. Each repetition is a seed. `scratch` is the BiLSTM-CRF
+with randomly initialized vectors, `glove` the same on GloVe 6B 50d, fine-tuned, and `minilm`
+fine-tunes all-MiniLM-L6-v2.
 
     python benchmarks/tagging.py --methods scratch glove
 """
@@ -46,7 +46,7 @@ def encoder_of(method: str, arguments: argparse.Namespace) -> Any:  # noqa: ANN4
 
 
 def scores_of(method: str) -> Callable[[argparse.Namespace], Figures]:
-    """Return what fits one method to every set."""
+    """Return a contender that fits one method to every data set."""
 
     def scores(arguments: argparse.Namespace) -> Figures:
         import torch
@@ -78,9 +78,9 @@ if __name__ == "__main__":
     parser.set_defaults(repetitions=3)
     parser.add_argument("--sets", nargs="+", choices=FILES, default=list(FILES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["scratch", "glove"])
-    parser.add_argument("--glove", type=Path, help="a file of word vectors; else the demo's")
-    parser.add_argument("--minilm", type=Path, help="the encoder's folder; else the demo's")
-    parser.add_argument("--sentences", type=int, help="of the training part only so many")
+    parser.add_argument("--glove", type=Path, help="file of word vectors; by default the demo's")
+    parser.add_argument("--minilm", type=Path, help="folder of the encoder; by default the demo's")
+    parser.add_argument("--sentences", type=int, help="train on the first N sentences")
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args()
     contenders = {method: scores_of(method) for method in asked.methods}

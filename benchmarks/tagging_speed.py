@@ -1,19 +1,19 @@
-"""How fast taggers train and predict: a BiLSTM-CRF of headstart beside flair's `SequenceTagger`.
+"""Speed of taggers in training and predicting: headstart's BiLSTM-CRF and flair's `SequenceTagger`.
 
-Both learn CoNLL-2000's chunks with word vectors of 100 that start at random and an LSTM of 100
-units a direction; `words` is this and no more, `spelled` has what each of them makes of a word's
-characters beside it (a convolution of 32 filters, and flair's LSTM of 25 units a direction).
-Compared are words a second
+Both train on CoNLL-2000's chunks with randomly initialized word vectors of 100 and an LSTM of 100
+units per direction. `words` uses nothing else. `spelled` adds each tool's character features (a
+convolution of 32 filters, and flair's LSTM of 25 units per direction). Compared are words per
+second:
 
-- of one pass of training over some sentences, in batches of 32, updates included. Of headstart the
-  training of `TokenTagger` is timed by itself, `transfer.neural`: a whole `fit` searches for
-  the number of steps, then trains anew. Of flair it is the loop of its `ModelTrainer` without its
-  evaluations;
-- of predicting the test part from lists of words to tags.
+- of one training epoch over some sentences, in batches of 32, updates included. For headstart, only
+  the training of `TokenTagger` is timed (`transfer.neural`), because a whole `fit` first searches
+  for the number of steps and then trains anew. For flair, it is the loop of its `ModelTrainer`
+  without its evaluations.
+- of predicting the test part, from lists of words to tags.
 
-The peers: `flair` as it comes, and `flair-best`: batches of similar length in training, batches of
-256, and sentences that are made beforehand, in predicting. `make bench` makes flair an environment
-of its own, `.flair-venv`, since it refuses the transformers of the other peers.
+The peers are `flair` with its defaults, and `flair-best`: batches of similar length in training,
+and batches of 256 with sentences made beforehand in predicting. `make bench` installs flair into
+its own environment, `.flair-venv`, because it rejects the transformers version of the other peers.
 
     python benchmarks/tagging_speed.py
 """
@@ -64,8 +64,8 @@ def ours(arguments: argparse.Namespace) -> Figures:
     return figures
 
 
-def our_start(kind: str, arguments: argparse.Namespace) -> Any:  # noqa: ANN401 - of no peer
-    """Return what headstart's tagger is trained from."""
+def our_start(kind: str, arguments: argparse.Namespace) -> Any:  # noqa: ANN401 - imported late
+    """Return the start that headstart's tagger is trained from."""
     from headstart.transfer.methods import Scratch, Training
     from headstart.transfer.tag_pipelines import VectorsStart
     from headstart.transfer.tag_task import TagTask
@@ -112,14 +112,14 @@ def _our_figures(kind: str, arguments: argparse.Namespace) -> list[Figures]:
 
 
 def flair_of(*, best: bool) -> Callable[[argparse.Namespace], Figures]:
-    """Return what trains flair's tagger and predicts with it."""
+    """Return a contender that trains flair's tagger and predicts with it."""
 
     def theirs(arguments: argparse.Namespace) -> Figures:
         import logging
 
         import torch
 
-        logging.disable(logging.INFO)  # flair lists the whole vocabulary
+        logging.disable(logging.INFO)  # flair logs the whole vocabulary
         torch.set_num_threads(arguments.threads)
         figures: Figures = {}
         for kind in KINDS:
@@ -152,7 +152,7 @@ def _flair_figures(kind: str, arguments: argparse.Namespace, *, best: bool) -> l
                 sentence.clear_embeddings()
 
     order = random.permutation(len(sentences))
-    if best:  # as headstart deals them: sorted within pools of 16 batches
+    if best:  # as in headstart: sorted within pools of 16 batches
         lengths = np.array([len(its) for its in words])
         pools = np.array_split(order, -(-len(order) // (16 * BATCH)))
         order = np.concatenate([pool[np.argsort(lengths[pool])] for pool in pools])
@@ -227,7 +227,7 @@ if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.set_defaults(peer_python=ROOT / ".flair-venv/bin/python")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--sentences", type=int, default=1920, help="of each part so many")
+    parser.add_argument("--sentences", type=int, default=1920, help="the first N of each part")
     main(
         "tagging_speed",
         {OURS: ours, "flair": flair_of(best=False), "flair-best": flair_of(best=True)},

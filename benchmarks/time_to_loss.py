@@ -1,14 +1,18 @@
-"""How long GPT and BERT take to a given loss on text that they do not train on.
+"""Time that GPT and BERT take to reach a given held-out loss.
 
 All train the same mini model from the same weights on the same examples in the same order, rows of
-128 tokens, at a rate that rises for 800 rows and stays. headstart has the rates, rows a step and
-optimizers of its defaults: of GPT 16 rows and Muon. All others have 8 rows a step:
-`headstart-adamw`, the same with AdamW (BERT has no other); `transformers` as its Trainer comes
-(fp32, AdamW at 5e-5), `transformers-rate`, the same at the rate that headstart has with AdamW, and
-`transformers-best`: that rate, bf16, fused AdamW and torch.compile, which compiles before the clock
-starts. The clock stands still while held-out rows
-are scored. Who has not arrived after `--minutes` is given up: its figure is a lower bound, and
-`.._reached` says where it stood.
+128 tokens. The learning rate rises for 800 rows and then stays constant. headstart uses its default
+rates, rows per step and optimizers, which for GPT are 16 rows and Muon. All others use 8 rows per
+step:
+
+- `headstart-adamw`: the same with AdamW, which is BERT's default anyway.
+- `transformers`: the Trainer's defaults (fp32, AdamW at 5e-5).
+- `transformers-rate`: the same at headstart's rate for AdamW.
+- `transformers-best`: that rate, bf16, fused AdamW and torch.compile, which compiles before timing
+  starts.
+
+Scoring the held-out rows is not timed. A contender that has not reached the loss after `--minutes`
+is stopped: its figure is a lower bound, and `.._reached` is its last loss.
 
     python benchmarks/time_to_loss.py --kinds gpt
 """
@@ -42,7 +46,7 @@ def arrive(
     arguments: argparse.Namespace,
     rows: int = ROWS,
 ) -> Figures:
-    """Train on all batches of so many rows but the first, on which the loss is looked at."""
+    """Train on all batches except the first, which are held out for checking the loss."""
     held_out = HELD_OUT // rows
     to_train_on = itertools.cycle(range(held_out, len(batches)))
 
@@ -65,7 +69,7 @@ def rise(step: int, rows: int = ROWS) -> float:
 
 
 def ours(*, muon: bool) -> Callable[[argparse.Namespace], Figures]:
-    """Return what trains GPT with Muon or AdamW, and BERT with AdamW, which needs no second run."""
+    """Return a contender that trains GPT with Muon or AdamW; only the Muon one trains BERT, too."""
 
     def figures_of(arguments: argparse.Namespace) -> Figures:
         import torch
@@ -132,7 +136,7 @@ def ours(*, muon: bool) -> Callable[[argparse.Namespace], Figures]:
 
 
 def peer(*, own_rate: bool = False, best: bool = False) -> Callable[[argparse.Namespace], Figures]:
-    """Return what trains with transformers."""
+    """Return a contender that trains with transformers."""
 
     def figures_of(arguments: argparse.Namespace) -> Figures:
         import torch
@@ -183,12 +187,14 @@ def prepare(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument("--kinds", nargs="+", choices=RATES, default=list(RATES))
-    parser.add_argument("--gpt-loss", type=float, default=6.0, help="nats a token")
-    parser.add_argument("--bert-loss", type=float, default=7.7, help="of masks and pairs, in nats")
+    parser.add_argument("--gpt-loss", type=float, default=6.0, help="nats per token")
+    parser.add_argument("--bert-loss", type=float, default=7.7, help="MLM plus NSP, in nats")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--look", type=float, default=5.0, help="seconds between two looks")
+    parser.add_argument("--look", type=float, default=5.0, help="seconds between two checks")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=600, help="times 32 rows to train on")
+    parser.add_argument(
+        "--steps", type=int, default=600, help="number of batches of 32 rows to train on"
+    )
     parser.set_defaults(repetitions=1, sentences=64)
     main(
         "time_to_loss",

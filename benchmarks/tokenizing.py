@@ -1,9 +1,9 @@
-"""Cutting a corpus into pieces: headstart's tokenizer beside a call of transformers' fast one.
+"""Subword tokenization: headstart's tokenizer and a call of transformers' fast tokenizer.
 
-Both read the same `tokenizer.json` (WordPiece and byte pairs of 8192, trained on the corpus; and
-MiniLM's WordPiece of 30,522) and turn the same Wikipedia articles into ids without special tokens,
-`--megabytes` of them, in batches of 1,000 paragraphs; headstart remembers no word at first.
-`.._checksum` is of all ids: the differences must be 0.
+Both load the same `tokenizer.json` (WordPiece and byte pairs of 8192, trained on the corpus, and
+MiniLM's WordPiece of 30,522) and turn the same Wikipedia articles into ids without special tokens:
+`--megabytes` of them, in batches of 1,000 paragraphs. headstart's cache of words is empty at first.
+`.._checksum` is the checksum of all ids: the differences must be 0.
 
     python benchmarks/tokenizing.py
 """
@@ -26,7 +26,7 @@ Encode = Callable[[Sequence[str]], NDArray[np.int32]]
 
 
 def batches(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    """Yield paragraphs, a batch at a time, as many megabytes as are asked for."""
+    """Yield batches of paragraphs, `--megabytes` in total."""
     left, batch = int(arguments.megabytes * 1e6), []
     for article in articles(arguments.data, "train"):
         for paragraph in article.split("\n"):
@@ -58,7 +58,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 
 def contender(make: Callable[[Path], Encode]) -> Callable[[argparse.Namespace], Figures]:
-    """Return what measures the encoding that `make` makes of a tokenizer's file."""
+    """Return a contender that measures the encoder that `make` builds from a tokenizer file."""
 
     def figures(arguments: argparse.Namespace) -> Figures:
         found: Figures = {}

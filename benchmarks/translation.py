@@ -1,20 +1,18 @@
-"""CoVe: headstart's translation model beside the same model written plainly; and its BLEU.
+"""CoVe: headstart's translation model and the same model written plainly, and its BLEU.
 
-Parts; `--part` runs one, otherwise `train` and `encode` run one after the other, each with a file
-of results of its own. The text is Multi30k, English to German, and both sides have the same words,
-the same byte pairs and the same weights to begin with.
+`--part` runs one part; by default `train` and `encode` run one after the other, each with its own
+results file. The text is Multi30k, English to German. Both sides have the same words, byte pairs
+and initial weights.
 
-`train`: target tokens a second of a training step, 64 pairs a step. The peer is what one writes
-first: `nn.LSTM(bidirectional=True)` over a packed sequence, a loop of `nn.LSTMCell`s with attention
-and input feeding over the padded targets of a batch as it was drawn, and one softmax over all;
-`plain-bf16` is the same under autocast. `start_loss` is the loss a token before the first step,
-without dropout: equal where both compute the same.
-
-`encode`: sentences a second, drawn order, of the encoder alone. The peer pads and packs 32
-sentences at a time; ours is `word_states`, in float32 and in bfloat16 (`encode_bf16_..`).
-
-`bleu`: pretrains on the 29,000 pairs for so many minutes, and translates test_2016_flickr greedily
-and with a beam of 5.
+- `train`: target tokens per second of a training step, 64 pairs per step. `plain` is
+  `nn.LSTM(bidirectional=True)` over a packed sequence, a loop of `nn.LSTMCell`s with attention and
+  input feeding over the padded targets of a batch in random order, and one softmax over all
+  positions. `plain-bf16` is the same under autocast. `start_loss` is the loss per token before the
+  first step, without dropout. It is equal if both compute the same.
+- `encode`: sentences per second of the encoder alone, in their order. `plain` pads and packs 32
+  sentences at a time. headstart uses `word_states`, in float32 and in bfloat16 (`encode_bf16_..`).
+- `bleu`: pretrains on the 29,000 pairs for `--minutes`, then translates test_2016_flickr greedily
+  and with a beam of 5.
 
     python benchmarks/translation.py
     python benchmarks/translation.py --part bleu --minutes 45 [--vectors glove.6B.300d.txt]
@@ -58,7 +56,7 @@ def lines(arguments: argparse.Namespace, name: str) -> list[str]:
 
 
 def objective(arguments: argparse.Namespace) -> "Objective":
-    """Return headstart's objective with a fresh model, on some thousand pairs."""
+    """Return headstart's objective with a new model, on a few thousand pairs."""
     import torch
 
     from headstart.models.cove import Cove, CoveConfig
@@ -173,7 +171,7 @@ def plain_batch(own: "Objective", rows: np.ndarray) -> tuple["torch.Tensor", ...
 
 
 def plain_model(cove: "Cove") -> "torch.nn.Module":
-    """Return the model as one writes it first, with the same weights."""
+    """Return a plain implementation of the model, with the same weights."""
     import torch
     from torch import nn
     from torch.nn import functional
@@ -283,7 +281,9 @@ def encode_plain(arguments: argparse.Namespace) -> Figures:
             found += [each[:size].numpy() for each, size in zip(states, lengths, strict=True)]
         return found
 
-    figures = speed("encode", encode, len(ids), "sentences", arguments)  # and beside our bf16
+    figures = speed(
+        "encode", encode, len(ids), "sentences", arguments
+    )  # compared with our bf16, too
     return figures | {name.replace("encode", "encode_bf16"): v for name, v in figures.items()}
 
 
@@ -361,7 +361,7 @@ def run(part: str, parser: argparse.ArgumentParser) -> None:
         metrics,
         parser,
         prepare=lambda arguments: lines(arguments, "train.de"),
-        ours=list(contenders),  # all are torch, in one interpreter
+        ours=list(contenders),  # all run in this interpreter, with its torch
         quick={"steps": 4, "seconds": 0.0, "limit": 10},
     )
 
@@ -370,15 +370,21 @@ if __name__ == "__main__":
     parser = argument_parser(__doc__)
     parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=20, help="steps in a pass")
-    parser.add_argument("--seconds", type=float, default=4.0, help="passes go on for so long")
-    parser.add_argument("--hidden", type=int, default=128, help="units of a direction")
-    parser.add_argument("--width", type=int, default=100, help="numbers of a word vector")
-    parser.add_argument("--minutes", type=float, default=45.0, help="of pretraining, for bleu")
+    parser.add_argument("--steps", type=int, default=20, help="steps per timed pass")
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, help="repeat passes for at least this long"
+    )
+    parser.add_argument("--hidden", type=int, default=128, help="LSTM units per direction")
+    parser.add_argument("--width", type=int, default=100, help="size of a word vector")
+    parser.add_argument(
+        "--minutes", type=float, default=45.0, help="minutes of pretraining, for bleu"
+    )
     parser.add_argument("--limit", type=int, help="steps of pretraining, instead of minutes")
-    parser.add_argument("--size", default="mini", help="of the CoVe, for bleu")
-    parser.add_argument("--vectors", type=Path, help="word vectors it reads; GloVe of the text")
-    parser.add_argument("--out", type=Path, help="where the CoVe of bleu is kept")
+    parser.add_argument("--size", default="mini", help="size of the CoVe, for bleu")
+    parser.add_argument(
+        "--vectors", type=Path, help="word vectors; by default GloVe trained on the text"
+    )
+    parser.add_argument("--out", type=Path, help="folder to save the CoVe of bleu in")
     chosen = parser.parse_known_args()[0].part
     if chosen == "bleu":
         parser.set_defaults(repetitions=1)

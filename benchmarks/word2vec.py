@@ -1,15 +1,15 @@
 """Skip-gram with negative sampling: headstart's `pretrain.skip_gram`, gensim and fastText.
 
-All train on the same file (Wikipedia articles, lower-cased words, a paragraph a line) with the
-same dimension, window, negatives, sub-sampling, epochs and two threads; gensim's `Word2Vec` in its
-`corpus_file` mode, and fastText without the parts of words, at its own learning rate. Compared are
+All train on the same file (Wikipedia articles, lowercased words, one paragraph per line) with the
+same dimension, window, negatives, subsampling and epochs, on two threads: gensim's `Word2Vec` in
+its `corpus_file` mode, fastText without subwords and at its own learning rate. Compared are:
 
-- `words_per_second`: words of the file times epochs, by the seconds of training alone; headstart
-  and gensim have counted words before, and headstart has encoded the file; of fastText the seconds
-  of a call with no epoch are taken off;
-- Spearman correlations with the ratings of three word-similarity files, and the share of analogy
-  questions answered right, over the words both know;
-- `held_out_loss`: the objective on articles that were not trained on, noise summed out exactly.
+- `words_per_second`: words of the file times epochs, over the seconds of training alone. headstart
+  and gensim count words beforehand, and headstart also encodes the file. For fastText, the time of
+  a call with no epoch is subtracted.
+- Spearman correlations with the ratings of three word-similarity files, and the share of correct
+  answers to analogy questions, over the words of the vocabulary.
+- `held_out_loss`: the objective on held-out articles, with the exact expectation over the noise.
 
     python benchmarks/word2vec.py --epochs 5
 """
@@ -98,7 +98,9 @@ def fasttext(arguments: argparse.Namespace) -> Figures:
     _, counting = _fasttext(0, arguments)
     model, timed = _fasttext(arguments.epochs, arguments)
     words, counts = model.get_words(include_freq=True)
-    kept = np.array([word != "</s>" for word in words])  # a line's end, a word to fastText alone
+    kept = np.array(
+        [word != "</s>" for word in words]
+    )  # only fastText counts the end of a line as a word
     vectors, outputs = model.get_input_matrix()[kept], model.get_output_matrix()[kept]
     words = [word for word in words if word != "</s>"]
     total = len(wikipedia(arguments).read_text().split())
@@ -108,11 +110,11 @@ def fasttext(arguments: argparse.Namespace) -> Figures:
 
 
 def _fasttext(epochs: int, arguments: argparse.Namespace) -> tuple[Any, Timed]:
-    """Train, and once more where a number is NaN: fastText says so at times, and at times not."""
+    """Train, and repeat if a number is NaN, which fastText does not always report."""
     from fasttext import train_unsupervised
 
     settings = {"dim": DIM, "ws": WINDOW, "neg": NEGATIVES, "t": SAMPLE, "minCount": MIN_COUNT}
-    settings |= {"minn": 0, "maxn": 0, "bucket": 0}  # no parts of words
+    settings |= {"minn": 0, "maxn": 0, "bucket": 0}  # no subwords
     settings |= {"model": "skipgram", "epoch": epochs, "thread": arguments.threads, "verbose": 0}
     path = str(wikipedia(arguments))
     while True:
@@ -133,7 +135,7 @@ def quality(
     counts: np.ndarray,
     arguments: argparse.Namespace,
 ) -> Figures:
-    """Score vectors; without headstart, so that a peer's interpreter can."""
+    """Score vectors without headstart, which a peer's interpreter does not have."""
     ids = {word: row for row, word in enumerate(words)}
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     folder = arguments.data / "wordsim"
@@ -153,7 +155,7 @@ def spearman(unit: np.ndarray, ids: dict[str, int], path: Path) -> float:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 0; equal values share the mean of theirs."""
+    """Return ranks from 0; ties share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts + 1) / 2)[inverse]
 
@@ -174,7 +176,7 @@ def analogies(unit: np.ndarray, ids: dict[str, int], path: Path) -> float:
 def held_out_loss(
     text: Path, ids: dict[str, int], vectors: np.ndarray, outputs: np.ndarray, counts: np.ndarray
 ) -> float:
-    """Mean loss of the pairs that training would draw from other articles."""
+    """Return the mean loss of the pairs that training would draw from held-out articles."""
     random = np.random.default_rng(0)
     share = SAMPLE * counts.sum() / counts
     keep = np.minimum(np.sqrt(share) + share, 1.0)

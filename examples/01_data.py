@@ -1,4 +1,4 @@
-"""Read labelled texts and a corpus, and look for what would spoil a comparison."""
+"""Read labeled texts and a corpus, and find duplicates, conflicts and test leaks."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ names = read_tagged("names.conll")
 print(names.sentences, names.tags, names.place(0, 2))
 
 corpus = read_corpus("articles.txt")
-for document in corpus:  # every time anew from the files, so a corpus may be larger than memory
+for document in corpus:  # read from the files each time, so a corpus may be larger than memory
     print(document)
 
 test = Dataset(["A quiet and moving film!", "nobody minds a dull film"], ["good", "bad"])

@@ -1,4 +1,4 @@
-"""Train a vocabulary, and turn texts into ids."""
+"""Train a vocabulary, and convert texts to ids."""
 
 from headstart.tokenize.words import WordTokenizer
 

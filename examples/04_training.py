@@ -1,4 +1,4 @@
-"""The one training loop is a generator: whoever iterates decides when to look, keep and stop."""
+"""Use the training loop, a generator: the caller decides when to evaluate, save and stop."""
 
 import torch
 from torch.nn import functional as F
@@ -13,12 +13,12 @@ model = torch.nn.Linear(4, 2)
 
 
 def compute_loss(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the loss as (sum, count), so that how a batch is split changes nothing."""
+    """Return the loss as (sum, count): the result does not depend on how a batch is split."""
     total = F.cross_entropy(model(x_BD[rows]), y_B[rows], reduction="sum")
     return total, torch.tensor(len(rows))
 
 
-batches = [[torch.arange(32), torch.arange(32, 64)]] * 50  # a step's gradients may come in parts
+batches = [[torch.arange(32), torch.arange(32, 64)]] * 50  # a step of two micro-batches
 optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
 for step in train(
     batches, compute_loss, optimizer, schedule=lambda n: warm_up_then_decay(n, len(batches), 5)

@@ -1,4 +1,4 @@
-"""Word vectors from unlabelled text, on whatever budget there is."""
+"""Pretrain word vectors, CoVe, ELMo, BERT and GPT on a small corpus."""
 
 import numpy as np
 
@@ -39,7 +39,7 @@ print(np.concatenate([vectors, states[-1]], 1).shape)  # the paper's features: [
 elmo = hs.pretrain("elmo", texts, size="tiny", steps=10, threads=1, options={"words_per_row": 24})
 print(elmo.lineage["validation"]["forward_perplexity"])
 hot, late = elmo.word_states([["the", "coffee", "is", "hot"], ["the", "bus", "is", "late"]])
-print(hot.shape)  # three layers, four words: the word alone, then where it stands
+print(hot.shape)  # three layers, four words: the word alone, then in its sentence
 print((hot[0, 2] == late[0, 2]).all(), (hot[2, 2] == late[2, 2]).all())  # "is", twice
 
 bert = hs.pretrain(

@@ -1,4 +1,4 @@
-"""Encoders as folders and files: ours, and what others published."""
+"""Load published encoders, and save and load your own."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import headstart as hs
 
 Path("tiny.vec").write_text("3 2\nup 0.0 2.0\nhigh 1.0 9.0\nlow 1.0 -9.0\n")
 
-vectors = hs.load("tiny.vec")  # word2vec, GloVe and fastText files, told apart by their content
+vectors = hs.load("tiny.vec")  # word2vec, GloVe and fastText files are recognized by their content
 print(vectors.lineage)
 
 vectors.save("runs/tiny")

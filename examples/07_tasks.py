@@ -1,4 +1,4 @@
-"""What a task is: labels to classes, a loss as (sum, count), scores."""
+"""Define a task: labels as classes, a loss as (sum, count), and scores."""
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ print(names, matrix.tolist())
 stars = Numbers(np.array([1.0, 2.0, 5.0, 4.0]))
 print(stars.mean, stars.scale, stars.standardized)
 
-print(calibration_error(np.array([0.9, 0.9]), np.array([True, False])))  # nine in ten, and half
+print(calibration_error(np.array([0.9, 0.9]), np.array([True, False])))  # 90% sure, half right
 
 tags = ["B-PER", "I-PER", "O", "B-LOC"]
 print(detect_scheme([tags]), spans(tags))
@@ -41,7 +41,7 @@ found = score_tags([tags], [["B-PER", "O", "O", "B-LOC"]], "IOB2")
 print(found.precision, found.recall, found.f1, found.accuracy)
 
 crf = Crf(legal_tags(["B-PER", "I-PER", "O"], "IOB2"))
-scores_BTK = torch.tensor([[[0.0, 5.0, 1.0], [0.0, 2.0, 0.0]]])  # of two words of one sentence
+scores_BTK = torch.tensor([[[0.0, 5.0, 1.0], [0.0, 2.0, 0.0]]])  # two words of one sentence
 mask_BT = torch.ones(1, 2, dtype=torch.bool)
-print(crf.viterbi(scores_BTK, mask_BT))  # no sentence begins inside of a name
+print(crf.viterbi(scores_BTK, mask_BT))  # no sentence begins inside a name
 print(crf.marginals(scores_BTK, mask_BT))

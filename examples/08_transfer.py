@@ -1,4 +1,4 @@
-"""An encoder carried over to a task, with the proof that it was; scikit-learn all the way."""
+"""Carry an encoder over to a task, with proof of the transfer, through scikit-learn estimators."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from headstart.tokenize.batches import pad
 texts = [f"{word} number {n}" for n in range(8) for word in ("goal", "match", "profit", "shares")]
 labels = ["sport", "sport", "business", "business"] * 8
 articles = [f"{text}: {label} news" for text, label in zip(texts, labels, strict=True)] * 20
-sample = {"sample": 1.0}  # every word here is frequent, and frequent words are left out
+sample = {"sample": 1.0}  # keep every word: all are frequent, and frequent words are dropped
 encoder = hs.pretrain("word2vec", articles, size="tiny", epochs=20, threads=1, options=sample)
 
 classifier = hs.TextClassifier(encoder, transfer="frozen", random_state=0).fit(texts, labels)
@@ -50,7 +50,7 @@ print(similarity.predict([("a late goal", "sport news")]), similarity.score(pair
 elmo = hs.pretrain("elmo", texts * 20, size="tiny", steps=5, threads=1)
 weighed = hs.TextClassifier(elmo, transfer=hs.Features(layers=hs.Layers(output=True)))
 weighed.fit(texts, labels)
-print(weighed.fit_report_["layer_weights"])  # the words alone, the first LSTM, the second
+print(weighed.fit_report_["layer_weights"])  # the token layer, the first LSTM, the second
 
 bert = hs.pretrain(
     "bert",
@@ -64,18 +64,18 @@ tuned = hs.TextClassifier(bert, transfer="finetune").fit(texts, labels)
 print(tuned.predict(["a late goal"]), tuned.fit_report_["steps"], tuned.proof_.tensors_taken)
 cheap = hs.TextClassifier(bert, transfer=hs.LowRank(rank=4)).fit(texts, labels)
 bert.save("runs/bert")
-own = hs.load("runs/bert")  # a loop of one's own: ids, states, a loss, and the folder again
+own = hs.load("runs/bert")  # your own loop: ids, states, a loss, and the folder again
 encoded, _ = own.inputs(texts, max_tokens=32)
 ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, np.arange(8)))
 optimizer = torch.optim.AdamW(own.model.parameters(), lr=1e-4)
 for _ in range(3):
-    states_BTD = own.model.encode(ids_BT, mask_BT)[-1]  # the last layer's; [CLS] comes first
+    states_BTD = own.model.encode(ids_BT, mask_BT)[-1]  # the last layer; [CLS] comes first
     loss = states_BTD[:, 0].square().mean()
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
 own.save("runs/own")
-tuned.save("runs/tuned")  # transformers opens this folder, too
+tuned.save("runs/tuned")  # transformers can load this folder, too
 
 sentences = [["Mary", "met", "Ann", "Lee"], ["Ann", "left"], ["so", "Mary", "left"]] * 6
 tags = [["B-PER", "O", "B-PER", "I-PER"], ["B-PER", "O"], ["O", "B-PER", "O"]] * 6

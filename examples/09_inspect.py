@@ -1,4 +1,4 @@
-"""What vectors know: of words in general, of the task's own words, and of a word's senses."""
+"""Inspect what an encoder knows: words in general, a task's own words, and a word's senses."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from headstart.inspect.word_tests import evaluate_similarity, read_similarity_te
 
 texts = ["the coffee is hot", "the tea is hot", "the train is late", "the bus is late"] * 50
 labels = ["drink", "drink", "travel", "travel"] * 50
-sample = {"sample": 1.0}  # every word here is frequent, and frequent words are left out
+sample = {"sample": 1.0}  # keep all words; the default drops most occurrences of frequent ones
 vectors = hs.pretrain("word2vec", texts, size="tiny", epochs=20, threads=1, options=sample)
 
 Path("pairs.tsv").write_text("coffee\ttea\t9.0\ncoffee\tbus\t1.0\ntrain\tbus\t8.0\n")

@@ -1,4 +1,4 @@
-"""The study: methods on the same labels, test rows and seeds; the head start; the winner, kept."""
+"""Compare methods on the same labels, test rows and seeds, and save the winner."""
 
 import random
 from pathlib import Path
@@ -12,7 +12,7 @@ WORDS = {
 
 
 def write_news(path: Path, rows: int) -> None:
-    """Write headlines of three words, one of which belongs to their topic."""
+    """Write headlines of three words, one of which is specific to their topic."""
     draw = random.Random(0)
     lines = ["text,label"]
     for _ in range(rows):
@@ -23,7 +23,7 @@ def write_news(path: Path, rows: int) -> None:
 
 
 def write_vectors(path: Path, *, telling: bool) -> hs.Pretrained:
-    """Write word vectors that know the topics, or only how long words are, and load them."""
+    """Write and load word vectors that encode the topics, or only the lengths of the words."""
     lines = [
         f"{word} {9 * (topic == 'sport') if telling else len(word)} {len(word)} 1"
         for topic, words in WORDS.items()
@@ -50,7 +50,7 @@ result = hs.compare(
 )
 for row in result.table:
     print(row["method"], row["labels"], round(row["mean"], 3), row["low"], row["high"])
-print("left out for want of time:", result.results["left_out"])
+print("left out for lack of time:", result.results["left_out"])
 print(result.headline)
 print(result.best["method"], hs.load("runs/news/best").predict(["striker scores in the final"]))
 result.save_report("report.html")

@@ -1,4 +1,4 @@
-"""A fitted model at work: files of any size, whole or absent, and its scores."""
+"""Predict a file of any size with a fitted model, and evaluate the model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The commands are library calls with a name: run one from Python to see its exit code."""
+"""Run commands from Python and print their exit codes."""
 
 from pathlib import Path
 

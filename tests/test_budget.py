@@ -30,5 +30,5 @@ def test_a_limit_is_above_zero(value):
 
 @pytest.mark.parametrize("name", ["minutes", "epochs"])
 def test_a_limit_is_finite(name):
-    with pytest.raises(SettingsError, match=f"{name} must end some time, got inf"):
+    with pytest.raises(SettingsError, match=f"{name} must be finite, got inf"):
         Budget(**{name: float("inf")})

@@ -40,7 +40,10 @@ def test_hyphens_and_underscores_are_the_same(tmp_path):
     ("text", "message"),
     [
         ("\nlables = [50]\n", "line 2: unknown setting 'lables'; did you mean 'labels'?"),
-        ("zzz = 1\n", "unknown setting 'zzz'; known are data, label_column, labels, quick, seeds"),
+        (
+            "zzz = 1\n",
+            "unknown setting 'zzz'; choose from data, label_column, labels, quick, seeds",
+        ),
         ("[compare]\nseeds = 3\n", "line 1: unknown setting 'compare'"),
         ("[labels]\nseeds = 3\n", "line 1: 'labels' must be text, a number, true or false"),
         ("seeds = 2026-01-01\n", "'seeds' must be text, a number, true or false"),

@@ -51,7 +51,7 @@ def test_what_a_link_leads_to_is_replaced_and_not_the_link(tmp_path):
     disk, link = tmp_path / "disk", tmp_path / "model"
     save(disk / "model")
     link.symlink_to(Path("disk", "model"))
-    with pytest.raises(ExistsError, match="exists already"):
+    with pytest.raises(ExistsError, match="already exists"):
         save(link)
     save(link, "new weights", overwrite=True)
     assert link.is_symlink()
@@ -66,8 +66,8 @@ def test_a_file_that_may_not_be_so_large_is_no_full_disk(tmp_path):
 
     with pytest.raises(StorageError) as error, new_folder(tmp_path / "model", needed=3 << 20):
         fail()
-    assert "File too large; 3.0 MiB are needed and " in str(error.value)
-    hint = "free there; but no file may be so large: see `ulimit -f`, or choose another folder"
+    assert "File too large; 3.0 MiB are needed, " in str(error.value)
+    hint = "are free; but the file size is limited; raise `ulimit -f` or choose another folder"
     assert str(error.value).endswith(hint)
 
 
@@ -90,7 +90,7 @@ def test_an_error_leaves_nothing(tmp_path):
 
 def test_an_existing_folder_is_not_touched(tmp_path):
     save(tmp_path / "model", "old")
-    with pytest.raises(ExistsError, match="exists already"):
+    with pytest.raises(ExistsError, match="already exists"):
         save(tmp_path / "model", "new")
     assert (tmp_path / "model" / "part" / "a.txt").read_text() == "old"
 
@@ -99,9 +99,9 @@ def test_an_existing_folder_is_not_touched(tmp_path):
 def test_a_file_is_no_parent_of_a_new_folder(tmp_path, place):
     (tmp_path / "file").write_text("kept")
     check_new(tmp_path / "folder" / "model")
-    with pytest.raises(ExistsError, match="file: is a file, where a folder shall be"):
+    with pytest.raises(ExistsError, match="file: is a file, not a folder"):
         check_new(tmp_path / place)
-    with pytest.raises(ExistsError, match="file: is a file, where a folder shall be"):
+    with pytest.raises(ExistsError, match="file: is a file, not a folder"):
         save(tmp_path / place, "new")
 
 
@@ -119,7 +119,9 @@ def test_where_nothing_can_be_written_is_told_before_the_work(tmp_path, monkeypa
         (check_new, tmp_path / "runs" / "model"),
         (check_can_be_folder, tmp_path),
     ):
-        with pytest.raises(StorageError, match=r"cannot write: Read-only .* you may write to"):
+        with pytest.raises(
+            StorageError, match=r"cannot write: Read-only .*; choose a writable folder"
+        ):
             check(target)
 
 
@@ -129,7 +131,7 @@ def test_a_folder_that_appears_meanwhile_is_not_touched(tmp_path):
             (folder / "a.txt").write_text("second")
             save(tmp_path / "model", "first")
 
-    with pytest.raises(ExistsError, match="exists already"):
+    with pytest.raises(ExistsError, match="already exists"):
         save_late()
     assert (tmp_path / "model" / "part" / "a.txt").read_text() == "first"
     assert os.listdir(tmp_path) == ["model"]
@@ -140,9 +142,12 @@ def test_overwrite_replaces_what_headstart_saved_and_nothing_else(tmp_path):
     save(tmp_path / "thesis", overwrite=True)  # an empty folder may go
     save(tmp_path / "thesis", overwrite=True)
     (tmp_path / "thesis" / "manifest.json").rename(tmp_path / "manifest.json")
-    with pytest.raises(ExistsError, match=r"thesis: holds 'b\.txt' and no manifest\.json, so"):
+    with pytest.raises(
+        ExistsError,
+        match=r"thesis: contains 'b\.txt' but no manifest\.json, so headstart did not save it",
+    ):
         save(tmp_path / "thesis", overwrite=True)
-    with pytest.raises(ExistsError, match=r"manifest\.json: is a file, and no folder"):
+    with pytest.raises(ExistsError, match=r"manifest\.json: is a file, not a folder"):
         save(tmp_path / "manifest.json", overwrite=True)
     assert sorted(os.listdir(tmp_path)) == ["manifest.json", "thesis"]
     assert sorted(os.listdir(tmp_path / "thesis")) == ["b.txt", "part"]
@@ -207,7 +212,10 @@ def test_a_failed_overwrite_keeps_the_old_folder(tmp_path):
 
 
 def test_a_full_disk_leaves_nothing_and_says_how_much_is_free(tmp_path):
-    with disk_of(1000), pytest.raises(StorageError, match=r"model: .*MiB are free there"):
+    with (
+        disk_of(1000),
+        pytest.raises(StorageError, match=r"model: .*MiB are free; "),
+    ):
         save(tmp_path / "model", "n" * 2000)
     assert os.listdir(tmp_path) == []
 
@@ -226,10 +234,10 @@ def test_a_sudden_end_leaves_nothing_under_the_final_name(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.unlink(), "missing, though the manifest lists it"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "damaged: sha256"),
-        (lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), "damaged: sha256"),
-        (lambda path: path.write_bytes(path.read_bytes() + b"x"), "damaged: sha256"),
+        (lambda path: path.unlink(), "file listed in the manifest is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "corrupted: sha256"),
+        (lambda path: path.write_bytes(b"x" + path.read_bytes()[1:]), "corrupted: sha256"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"x"), "corrupted: sha256"),
     ],
 )
 def test_damage_is_named(tmp_path, damage, message):
@@ -243,9 +251,9 @@ def test_damage_is_named(tmp_path, damage, message):
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        ({"sha256": {"../secret": "00"}}, "names a file outside its folder"),
-        ({"sha256": ["a"]}, "has no 'sha256' table"),
-        ({}, "has no 'sha256' table"),
+        ({"sha256": {"../secret": "00"}}, "file outside the folder"),
+        ({"sha256": ["a"]}, "missing 'sha256' table"),
+        ({}, "missing 'sha256' table"),
     ],
 )
 def test_a_manifest_that_lies_is_refused(tmp_path, manifest, message):
@@ -259,7 +267,9 @@ def test_a_manifest_that_lies_is_refused(tmp_path, manifest, message):
 def test_read_json_refuses_what_is_no_object(tmp_path, content):
     path = tmp_path / "a.json"
     path.write_bytes(content)
-    with pytest.raises(FormatError, match=r"a\.json: (not valid JSON|holds a JSON list)"):
+    with pytest.raises(
+        FormatError, match=r"a\.json: (not valid JSON|expected a JSON object, found list)"
+    ):
         read_json(path)
     with pytest.raises(FormatError, match="no such file"):
         read_json(tmp_path / "none.json")
@@ -489,4 +499,4 @@ def test_json_that_is_too_large_is_told_once(tmp_path, monkeypatch):
     path.write_text(" " * (1 << 20) + "{}")
     with pytest.raises(FormatError) as error:
         storage.read_json(path)
-    assert str(error.value) == f"{path}: more than 1 MiB of JSON; not read"
+    assert str(error.value) == f"{path}: JSON file is larger than 1 MiB"

@@ -1,6 +1,6 @@
-"""headstart: transfer learning for text, compared fairly.
+"""headstart: transfer learning for text, with fair comparisons.
 
-The public names; each is imported when it is first used, so that importing headstart does nothing.
+This module holds the public names. Each is imported on first use, so `import headstart` is fast.
 """
 
 import sys
@@ -80,7 +80,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """The rooms `compare` and `pretrain` share their names with functions: here, those win."""
+    """Makes `headstart.compare` and `headstart.pretrain` the functions, not the subpackages."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):

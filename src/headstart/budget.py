@@ -1,4 +1,4 @@
-"""How long a run may take, with units."""
+"""How much a pretraining run may spend."""
 
 import math
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from headstart.errors import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a pretraining run may spend; where several are given, the first one reached ends it.
+    """Limits of a pretraining run. With several limits, the first one reached ends the run.
 
     Attributes:
-        epochs: Passes over the corpus.
-        tokens: Tokens read, over all passes.
-        steps: Updates of the weights, for objectives that have steps.
+        epochs: Epochs over the corpus.
+        tokens: Tokens processed, over all epochs.
+        steps: Weight updates, for objectives that have steps.
         minutes: Wall-clock minutes of training.
 
     Example:
@@ -34,12 +34,12 @@ class Budget:
             if not value > 0:
                 raise SettingsError(f"{name} must be above 0, got {value}")
             if value == math.inf:
-                raise SettingsError(f"{name} must end some time, got {value}")
+                raise SettingsError(f"{name} must be finite, got {value}")
 
     def spent(
         self, *, epochs: float = 0.0, tokens: int = 0, steps: int = 0, seconds: float = 0.0
     ) -> float:
-        """Return the share of the budget used up: 0 at the start, 1 and above at the end."""
+        """Return the share of the budget used so far: 0 at the start, 1 or more at the end."""
         used = ((epochs, self.epochs), (tokens, self.tokens), (steps, self.steps))
         shares = [done / limit for done, limit in used if limit is not None]
         if self.minutes is not None:

@@ -1,4 +1,4 @@
-"""What the machine has, and how its cores are kept busy in bounded memory."""
+"""The machine's cores, devices and memory, and parallel work in bounded memory."""
 
 import ctypes
 import os
@@ -25,19 +25,19 @@ _NO_MEMORY = re.compile("can't allocate memory|not enough memory|out of memory",
 
 _NO_MORE = object()
 _NOTING = Lock()
-_TYPES: "list[torch.dtype]" = []  # the caller's, once for each that computes at present
+_TYPES: "list[torch.dtype]" = []  # the caller's dtype, once per active `torch_defaults`
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # their numbers in glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # their values in glibc's malloc.h
 _KEPT = 1 << 30  # bytes
-_LARGEST_REUSED = 32 << 20  # bytes; glibc takes no more
-_STATISTICS = Path("/proc/stat")  # of Linux
+_LARGEST_REUSED = 32 << 20  # bytes; the maximum that glibc accepts
+_STATISTICS = Path("/proc/stat")  # Linux only
 _LOOKS, _APART = 3, 0.005  # seconds
 
 
 def _after_fork() -> None:
-    """Compute on one thread: a forked child would wait for ever for those that the parent has."""
+    """Compute on one thread: a forked child would wait forever for the parent's threads."""
     if set_num_threads := getattr(sys.modules.get("torch"), "set_num_threads", None):
         set_num_threads(1)
 
@@ -53,10 +53,10 @@ def available_cores() -> int:
 
 
 def check_threads(threads: object) -> None:
-    """Check a number of threads to compute with; None is all cores.
+    """Check a number of compute threads; None means all cores.
 
     Raises:
-        SettingsError: It is no number of threads.
+        SettingsError: It is not None or a whole number above 0.
     """
     if threads is None:
         return
@@ -67,7 +67,7 @@ def check_threads(threads: object) -> None:
 
 
 def others_compute() -> bool:
-    """Say whether other processes compute at present; False where the system does not tell."""
+    """Return whether other processes are computing now; False where the system cannot tell."""
     for look in range(_LOOKS):
         if look:
             time.sleep(_APART)
@@ -75,17 +75,17 @@ def others_compute() -> bool:
             running = re.search(r"^procs_running (\d+)$", _STATISTICS.read_text(), re.MULTILINE)
         except OSError:
             return False
-        if running is None or int(running[1]) < 2:  # this one is at work itself
+        if running is None or int(running[1]) < 2:  # one of them is this process
             return False
     return True
 
 
 def asleep_while_waiting() -> dict[str, str]:
-    """Return the environment in which OpenMP's threads sleep while they wait for one another.
+    """Return the environment variables that make OpenMP's threads sleep while they wait.
 
-    They spin instead, which is sooner by a tenth on cores of their own. But on one that another
-    process uses, too, a thread that spins spends its share of it, and when its turn comes, has to
-    wait for it: steps of small models take several times as long. Empty where the user says how
+    By default they spin, which is a tenth faster on idle cores. On a core shared with another
+    process, a spinning thread uses up its time slice, then has to wait when its work arrives:
+    steps of small models take several times as long. Empty if the user has already chosen how
     threads wait.
     """
     if os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}:
@@ -94,19 +94,20 @@ def asleep_while_waiting() -> dict[str, str]:
 
 
 def compute_device(name: object) -> "torch.device":
-    """Return the device of a name: `cpu`, `cuda` for a GPU, or `cuda:1` for the second one.
+    """Return the device with this name: `cpu`, `cuda` for a GPU, or `cuda:1` for the second one.
 
-    Of several processes that `torchrun` started, each takes a GPU of its own for `cuda`, as far as
-    there are enough.
+    Under `torchrun`, `cuda` gives each process its own GPU; with more processes than GPUs, they
+    share.
 
     Raises:
-        SettingsError: No device has the name, or this machine or this PyTorch has none such.
+        SettingsError: The name is invalid, or this machine or this PyTorch build has no such
+            device.
 
     Example:
         >>> compute_device("cpu")
         device(type='cpu')
     """
-    import torch  # late: a second, which commands without a model do without
+    import torch  # late: takes a second, and some commands need no model
 
     if not isinstance(name, str | torch.device) or not _DEVICE.fullmatch(str(name)):
         raise SettingsError(f"device must be cpu, cuda or cuda:N, got {name!r:.40}")
@@ -115,29 +116,31 @@ def compute_device(name: object) -> "torch.device":
         return device
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not found:
-        why = "sees no GPU:" if torch.version.cuda else "is for processors: install it for CUDA, or"
+        why = "finds no GPU;" if torch.version.cuda else "is a CPU build; install a CUDA build, or"
         raise SettingsError(f"device {str(name)!r}: PyTorch {torch.__version__} {why} use cpu")
     if device.index is None:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % found)
     if device.index >= found:
-        raise SettingsError(f"device {str(name)!r}: there are {found} GPUs, from cuda:0 on")
+        raise SettingsError(
+            f"device {str(name)!r}: this machine has {found} GPU(s), numbered from cuda:0"
+        )
     return device
 
 
 @contextmanager
 def torch_defaults() -> Iterator[None]:
-    """Let torch make tensors as it does by itself, whatever the caller has set it to.
+    """Restore torch's own defaults for the block, whatever the caller has set.
 
-    That is in float32, on the CPU, and with gradients where they are asked for. Threads share one
-    type of numbers: the first to begin notes the caller's, and the last to end sets it again.
+    These are float32, the CPU, and gradients enabled. The default dtype is shared by all threads:
+    the first block to begin saves the caller's, and the last to end restores it.
     """
-    import torch  # late, too
+    import torch  # late, as above
 
     with _NOTING:
         _TYPES.append(_TYPES[0] if _TYPES else torch.get_default_dtype())
         torch.set_default_dtype(torch.float32)
     try:
-        cpu = torch.device("cpu")  # as a context it slows every call of torch's
+        cpu = torch.device("cpu")  # as a context manager it slows every torch call
         here = nullcontext() if torch.get_default_device() == cpu else cpu
         with here, torch.inference_mode(mode=False), torch.enable_grad():
             yield
@@ -150,7 +153,7 @@ def torch_defaults() -> Iterator[None]:
 
 @contextmanager
 def memory_errors(stage: str, hint: str) -> Iterator[None]:
-    """Turn the errors of memory that is not there into one that says when, and what to do."""
+    """Turn out-of-memory errors into a `MemoryLimitError` that names the stage and a remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's allocator raises the latter
@@ -160,7 +163,7 @@ def memory_errors(stage: str, hint: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error is that of memory that is not there."""
+    """Return whether an error means that memory ran out."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
     )
@@ -172,7 +175,7 @@ def map_in_order(
     function: Callable[[_Item], _Result],
     items: Iterable[_Item],
 ) -> Iterator[_Result]:
-    """Map in parallel and in order, with at most `ahead` results waiting: memory stays bounded."""
+    """Map in parallel, in order, with at most `ahead` results waiting, to bound memory."""
     waiting: deque[Future[_Result]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))
@@ -183,7 +186,7 @@ def map_in_order(
 
 
 def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """Yield the items, making the next one in a thread meanwhile: a GPU need not wait for it."""
+    """Yield the items while a thread prepares the next one, so that a GPU need not wait for it."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, _NO_MORE)
         while (item := coming.result()) is not _NO_MORE:
@@ -193,12 +196,12 @@ def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
 
 @cache
 def reuse_freed_memory() -> None:
-    """Let the C library keep the memory of freed tensors for the next ones, up to a gigabyte.
+    """Let the C library keep up to a gigabyte of freed tensor memory for reuse.
 
-    As it comes, glibc returns what a step's tensors held to the kernel, which hands it out anew,
-    cleared, page by page, to the one thread that asks, while the others wait: on two threads a
-    twentieth of GPT's training step, a seventh of MiniLM's reading. Other C libraries are left as
-    they are.
+    By default, glibc returns the memory of a step's tensors to the kernel, which hands it out again
+    zeroed, page by page, to the one thread that asks, while the others wait. On two threads this
+    costs a twentieth of GPT's training step and a seventh of MiniLM's encoding time. Other C
+    libraries are left as they are.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

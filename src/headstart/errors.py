@@ -1,36 +1,37 @@
-"""Every error a caller can meet, in one tree.
+"""headstart's own errors, in one class hierarchy.
 
-Each class is also the built-in a caller would expect, and carries the exit code of commands:
-0 done, 2 your input, 70 our fault, 73 locked, 74 disk, 75 stopped and resumable, 76 bad numbers.
-A message says what is wrong, where (file, line, column), and what to do, in one line.
+Each class also inherits from the built-in error a caller would expect, and has the exit code of the
+commands: 0 success, 2 invalid input, 70 internal error, 73 locked, 74 disk, 75 stopped and
+resumable, 76 non-finite numbers. A message is one line: where (file, line, column), what is wrong,
+and what to do.
 """
 
 
 def first_line(error: Exception) -> str:
-    """Return what another library's error says, as far as it fits into a message of ours."""
+    """Return the first line of another library's error, for use inside our own message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 class HeadstartError(Exception):
-    """Anything headstart refuses to do, or could not do."""
+    """The base class of headstart's own errors."""
 
     exit_code = 70
 
 
 class DataError(HeadstartError, ValueError):
-    """A corpus or dataset cannot be used as it is."""
+    """A corpus or dataset cannot be used in its current form."""
 
     exit_code = 2
 
 
 class FormatError(HeadstartError, ValueError):
-    """A model, vector or tokenizer file is not what its format promises."""
+    """A model, vector or tokenizer file does not conform to its format."""
 
     exit_code = 2
 
 
 class SettingsError(HeadstartError, ValueError):
-    """An argument, option or configuration file asks for something impossible."""
+    """An argument, option or configuration file has an invalid value."""
 
     exit_code = 2
 
@@ -42,19 +43,19 @@ class MissingExtraError(HeadstartError, ImportError):
 
 
 class NetworkError(HeadstartError, ConnectionError):
-    """Something had to be fetched and could not be."""
+    """A download failed."""
 
     exit_code = 2
 
 
 class TransferError(HeadstartError, RuntimeError):
-    """What should have been carried over was not, or what should have stayed frozen changed."""
+    """Weights that should have been transferred were not, or frozen weights changed."""
 
     exit_code = 70
 
 
 class MemoryLimitError(HeadstartError, MemoryError):
-    """There is too little memory; what was saved before is untouched."""
+    """There is not enough memory; what was already saved is untouched."""
 
     exit_code = 70
 
@@ -66,24 +67,24 @@ class LockedError(HeadstartError, RuntimeError):
 
 
 class StorageError(HeadstartError, OSError):
-    """The disk is full, read-only or failing; the last good state is untouched."""
+    """The disk is full, read-only or failing; the last saved state is untouched."""
 
     exit_code = 74
 
 
 class ExistsError(HeadstartError, FileExistsError):
-    """What would be written exists already; nothing has changed."""
+    """The output already exists; nothing was changed."""
 
     exit_code = 2
 
 
 class InterruptedRunError(HeadstartError, RuntimeError):
-    """A run was stopped by a signal and can go on from where it was."""
+    """A run was stopped by a signal and can be resumed from where it stopped."""
 
     exit_code = 75
 
 
 class NonFiniteError(HeadstartError, ArithmeticError):
-    """A loss, gradient or weight became infinite or not a number."""
+    """A loss, gradient or weight became infinite or NaN."""
 
     exit_code = 76

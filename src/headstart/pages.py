@@ -1,7 +1,7 @@
-"""What our pages have in common: texts are only texts, and nothing but our own blocks may run.
+"""Shared parts of the HTML pages: escaping of user text, styles, and the content security policy.
 
-A page holds everything it needs. Its content security policy names the hashes of its scripts and
-styles, so that a browser runs no other; its template escapes all that is not ours.
+A page is self-contained. Its content security policy lists the hashes of its own scripts and
+styles, so that a browser runs no others, and its template escapes all text from users.
 """
 
 import base64
@@ -22,12 +22,12 @@ _SPELLED = {
 
 
 def template_environment(folder: Path) -> "Environment":
-    """Return jinja's environment: escapes all, refuses missing names, shows hidden characters.
+    """Return a Jinja environment that escapes text, rejects missing names, shows hidden characters.
 
     Args:
-        folder: Where the templates are.
+        folder: The folder of the templates.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # few commands make pages
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # late: rarely needed
 
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -42,23 +42,23 @@ def template_environment(folder: Path) -> "Environment":
 
 
 def page_style(*own: Path) -> str:
-    """Return the style of a page: what all pages share, then files of its own, which may differ."""
+    """Return a page's style sheet: the shared part, then its own files, which may override it."""
     return colors() + "".join(path.read_text("utf-8") for path in (_FOLDER / "pages.css", *own))
 
 
 def colors() -> str:
-    """Return the style sheet of the colors that all pages and pictures share, light and dark."""
+    """Return the style sheet of the colors shared by all pages and plots, light and dark."""
     return (_FOLDER / "colors.css").read_text("utf-8")
 
 
 def csp_hash(block: str) -> str:
-    """Return what a content security policy calls a script or a style that stands in the page."""
+    """Return the content security policy source of an inline script or style: its hash."""
     digest = hashlib.sha256(block.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def visible(text: str) -> str:
-    r"""Return `text` with characters spelled out that show nothing or turn the writing round.
+    r"""Return `text` with invisible characters and direction overrides written as escapes.
 
     Example:
         >>> print(visible("a\u202eb\x1b[2J"))
@@ -68,4 +68,4 @@ def visible(text: str) -> str:
 
 
 def _shown(value: object) -> object:
-    return visible(value) if type(value) is str else value  # markup of our own passes
+    return visible(value) if type(value) is str else value  # our own markup is passed through

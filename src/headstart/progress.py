@@ -1,7 +1,7 @@
-"""How long work reports on itself: the library counts, the caller decides what is shown.
+"""How long-running work reports progress: the library counts, the caller decides what to show.
 
-Every function that can take over a second has a `progress` argument, silent by default; the
-commands pass one that draws bars with the time left.
+Every function that can take more than a second has a `progress` argument, silent by default. The
+commands pass one that draws progress bars with the time left.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ Advance = Callable[[float], None]
 
 
 class Progress(Protocol):
-    """Where progress goes."""
+    """The interface that receives progress."""
 
     def stage(
         self, description: str, total: float | None = None, unit: str = ""
@@ -21,12 +21,12 @@ class Progress(Protocol):
         ...
 
     def note(self, message: str) -> None:
-        """Say one line about what is going on: what was guessed, skipped or found in a cache."""
+        """Report one line, such as what was guessed, skipped or found in a cache."""
         ...
 
 
 class _Silent:
-    """Progress that nobody watches."""
+    """A `Progress` that shows nothing."""
 
     @contextmanager
     def stage(

@@ -1,7 +1,8 @@
-"""A run described by one flat file: settings read from TOML, written back, and told as a command.
+"""A run's settings as one flat TOML file: read, written, and rendered as a shell command.
 
-A key is the name of an option of the command (`label-column` or `label_column`), a value what one
-would write after it. What a run used is written in the same form, so that any run can be replayed.
+A key is the name of a command option (`label-column` or `label_column`), and its value is what
+follows the option on the command line. A run writes its settings in the same form, so that it can
+be replayed.
 """
 
 import csv
@@ -20,11 +21,11 @@ Setting = bool | int | float | str | Sequence[bool | int | float | str]
 
 
 def read_settings(path: Path, *, known: Collection[str]) -> dict[str, Setting]:
-    """Read a TOML file of settings; `known` are the keys it may hold, written with `_`.
+    """Read a TOML file of settings; `known` are the allowed keys, written with `_`.
 
     Raises:
-        SettingsError: The file cannot be read, is not TOML, or holds an unknown key, a repeated key
-            or a table; the message names the line and, for an unknown key, the nearest known one.
+        SettingsError: The file cannot be read, is not TOML, or has an unknown key, a repeated key
+            or a table. The message names the line and, for an unknown key, the closest known one.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -33,7 +34,7 @@ def read_settings(path: Path, *, known: Collection[str]) -> dict[str, Setting]:
         raise SettingsError(f"{path}: cannot read the settings: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except ValueError as error:  # also of a number with thousands of digits
+    except ValueError as error:  # also raised for a number with thousands of digits
         raise SettingsError(f"{path}: not valid TOML: {error}") from None
     settings: dict[str, Setting] = {}
     for key, value in table.items():
@@ -52,28 +53,28 @@ def read_settings(path: Path, *, known: Collection[str]) -> dict[str, Setting]:
 
 
 def line_of(text: str, key: str) -> int:
-    """Return the line, counted from 1, on which a TOML document sets `key`."""
+    """Return the line number, from 1, on which a TOML document sets `key`."""
     start = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[]=.]""")
     lines = enumerate(text.split("\n"), start=1)
     return next((number for number, line in lines if start.match(line)), 1)
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """Return `; did you mean 'x'?` for the nearest known name, or what is known if none is near."""
+    """Return `; did you mean 'x'?` for the closest known name, or all names if none is close."""
     meant = nearest(name, known)
-    return f"; did you mean {meant!r}?" if meant else f"; known are {', '.join(sorted(known))}"
+    return f"; did you mean {meant!r}?" if meant else f"; choose from {', '.join(sorted(known))}"
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
-    """Return the known name that may have been meant, or None if none is near."""
+    """Return the known name closest to `name`, or None if none is close."""
     return next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
 def settings_toml(settings: Mapping[str, Setting | None]) -> str:
-    """Return the settings as TOML that reads back to the same values; `None` is left out.
+    """Return the settings as TOML that reads back to the same values; `None` is omitted.
 
     Raises:
-        SettingsError: A text is not valid Unicode, so that no TOML file can hold it.
+        SettingsError: A string is not valid Unicode, so TOML cannot represent it.
     """
     return "".join(
         f"{key} = {_toml(key, value)}\n" for key, value in settings.items() if value is not None
@@ -95,14 +96,14 @@ def _toml(key: str, value: Setting) -> str:
 
 
 def join_commas(items: Sequence[object]) -> str:
-    """Return items as one text with commas between them; an item with a comma stands in quotes."""
+    """Return the items as one comma-separated string; an item that contains a comma is quoted."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(items)
     return line.getvalue()
 
 
 def split_commas(text: str) -> list[str]:
-    """Return the items of `join_commas`, without the spaces around them, and no empty ones."""
+    """Split the string of `join_commas`; strip the items and drop empty ones."""
     items = next(csv.reader([text], skipinitialspace=True), [])
     return [item.strip() for item in items if item.strip()]
 
@@ -118,9 +119,10 @@ def replay_command(
 
     Args:
         command: The words after `headstart`, such as `fit classification`.
-        settings: Values under the names of the command's options; `None` and `False` are not set.
-        arguments: Settings that are written without an option's name.
-        repeated: Settings whose lists repeat the option; other lists are joined by commas.
+        settings: Values by option name; `None` and `False` mean that the option is not set.
+        arguments: Settings that are positional arguments.
+        repeated: Settings whose option is repeated for each list item; other lists are joined by
+            commas.
 
     Example:
         >>> replay_command("compare", {"data": "my data.csv", "labels": [50, 200], "quick": True})

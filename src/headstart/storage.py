@@ -1,7 +1,8 @@
-"""Files and folders that are whole or absent.
+"""Atomic writes: files and folders are either complete or absent.
 
-A folder is written beside its final name, synced, and renamed when complete, with a manifest of
-SHA-256 sums; a lock names its holder. Nothing here knows what the folders mean.
+A folder is written next to its final location, synced, and renamed when complete, with a manifest
+of SHA-256 checksums. A lock names its holder. This module knows nothing about what the folders
+contain.
 """
 
 import errno
@@ -33,25 +34,25 @@ _ON_NETWORKS = {
     *("nfs", "nfs4", "cifs", "smb3", "afs", "9p", "ceph", "lustre", "gpfs", "beegfs"),
     *("fuse.sshfs", "fuse.glusterfs"),
 }
-_FILES_AT_ONCE = 2  # that are hashed: one waits for the disk while the other is summed
-_COMMA = re.compile(r",\n *")  # outside of a string, which has no line break in JSON
+_FILES_AT_ONCE = 2  # hashed in parallel: one waits for the disk while the other is hashed
+_COMMA = re.compile(r",\n *")  # never in a string: JSON strings have no line breaks
 _NUMBERS = re.compile(r"\[\n *([-+.\dEe]+(?:,\n *[-+.\dEe]+)*)\n *\]")
-_LONGEST_NAME = 200  # bytes; most file systems know no name above 255
+_LONGEST_NAME = 200  # bytes; most file systems limit names to 255
 
 
 def cache_folder() -> Path:
-    """Return where expensive results are kept: `HEADSTART_CACHE` or the user's cache folder."""
+    """Return the folder for expensive results: `HEADSTART_CACHE` or the user's cache folder."""
     return Path(os.environ.get("HEADSTART_CACHE") or platformdirs.user_cache_dir("headstart"))
 
 
 def fingerprint(*parts: object) -> str:
-    """Return 16 hexadecimal digits that change when any part does (parts: anything JSON holds)."""
+    """Return 16 hexadecimal digits that change when any part does; parts are JSON-like values."""
     text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def file_sha256(path: Path) -> str:
-    """Return the file's SHA-256 as hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -61,32 +62,32 @@ def disk_errors(target: Path, *, needed: int = 0) -> Iterator[None]:
     """Turn the system's disk errors into a `StorageError` that says what to do.
 
     Args:
-        target: What is written.
-        needed: Its bytes, if they are known, for the message.
+        target: The file or folder that is written.
+        needed: Its size in bytes, for the message; 0 if unknown.
     """
     try:
         yield
-    except HeadstartError:  # some are an OSError too, and none is the disk's
+    except HeadstartError:  # some are also an OSError, but not from the disk
         raise
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
-            wanted = f"{_mib(needed)} are needed and " if needed else ""
-            free = f"{wanted}{_mib(free_bytes(target))} are free there"
+            wanted = f"{_mib(needed)} are needed, " if needed else ""
+            free = f"{wanted}{_mib(free_bytes(target))} are free"
             what = "free some space or choose another folder"
             if error.errno == errno.EFBIG:
-                what = "but no file may be so large: see `ulimit -f`, or choose another folder"
+                what = "but the file size is limited; raise `ulimit -f` or choose another folder"
             hint = f"{free}; {what}"
         elif error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            hint = "choose a folder you may write to"
+            hint = "choose a writable folder"
         else:
-            hint = "nothing was changed there"
+            hint = "nothing was changed"
         raise StorageError(f"{target}: cannot write: {reason}; {hint}") from error
 
 
 @contextmanager
 def numbered_disk_errors() -> Iterator[None]:
-    """Turn the disk errors of libraries in Rust, numbered in their text only, into Python's."""
+    """Turn disk errors of Rust libraries, whose number is only in the message, into `OSError`."""
     try:
         yield
     except Exception as error:
@@ -122,48 +123,48 @@ def _sum_and_sync(file: Path) -> str:
 
 
 def _check_ours(target: Path) -> None:
-    """Check that what would be replaced is a folder saved by `new_folder`, or an empty one.
+    """Check that the folder to be replaced was saved by `new_folder`, or is empty.
 
     Raises:
-        ExistsError: It holds something else.
+        ExistsError: It is a file, or a folder with other content.
     """
     if target.is_file():
-        raise ExistsError(f"{target}: is a file, and no folder to overwrite; remove it first")
+        raise ExistsError(f"{target}: is a file, not a folder; remove it first")
     if target.is_dir() and not (target / MANIFEST).is_file():
         with disk_errors(target):
             found = min(os.listdir(target), default=None)
         if found is not None:
             raise ExistsError(
-                f"{target}: holds {found!r} and no {MANIFEST}, so that headstart did not save it; "
+                f"{target}: contains {found!r} but no {MANIFEST}, so headstart did not save it; "
                 "choose another folder or remove it first"
             )
 
 
 def check_new(target: Path) -> None:
-    """Check that nothing is there yet, before the work whose result shall be.
+    """Check that nothing exists at `target` yet and that it can be written, before the work starts.
 
     Raises:
-        ExistsError: Something is, or a file is where one of its parents shall be.
-        StorageError: Nothing can be written there.
+        ExistsError: It exists already, or one of its parents is a file.
+        StorageError: It cannot be written.
     """
     with disk_errors(target):
         there = target.exists()
     if there:
-        raise ExistsError(f"{target}: exists already; choose another folder or remove it first")
+        raise ExistsError(f"{target}: already exists; choose another folder or remove it first")
     check_can_be_folder(target)
 
 
 def check_can_be_folder(target: Path) -> None:
-    """Check that a folder can be made, or written to: by a nameless file, which is gone at once.
+    """Check that a folder can be created or written to, by writing a temporary file.
 
     Raises:
-        ExistsError: A file is where the folder, or one of its parents, shall be.
-        StorageError: Nothing can be written in the nearest of them that there is.
+        ExistsError: The target, or one of its parents, is a file.
+        StorageError: The nearest existing parent is not writable.
     """
     nearest = next(filter(os.path.exists, (target, *target.parents)), target)
     if os.path.exists(nearest) and not nearest.is_dir():
         raise ExistsError(
-            f"{nearest}: is a file, where a folder shall be; choose another or remove it first"
+            f"{nearest}: is a file, not a folder; choose another path or remove it first"
         )
     with disk_errors(target), tempfile.TemporaryFile(dir=nearest):
         pass
@@ -171,22 +172,24 @@ def check_can_be_folder(target: Path) -> None:
 
 @contextmanager
 def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; rename it to `target` once the block ends well.
+    """Yield an empty folder next to `target`; rename it to `target` when the block succeeds.
 
-    The block's files get a manifest with their SHA-256 sums. If the block fails, nothing is left.
+    A manifest with SHA-256 checksums of the block's files is added. If the block fails, nothing is
+    left behind.
 
     Args:
-        target: The folder to be.
-        overwrite: Replace one that exists and was made so, too; a link to one stays a link.
-        needed: The bytes that it will take, if they are known, for errors.
+        target: The final folder.
+        overwrite: Replace an existing folder that headstart saved, or an empty one. A symbolic link
+            stays a link.
+        needed: The size in bytes, for error messages; 0 if unknown.
 
     Raises:
-        ExistsError: `target` exists and `overwrite` is false, or it holds what headstart did not
-            save.
-        StorageError: The disk refuses.
+        ExistsError: `target` exists and `overwrite` is false, or headstart did not save its
+            content.
+        StorageError: The folder cannot be written.
     """
     target = Path(target).absolute()
-    if overwrite and target.is_symlink():  # what it leads to is replaced, and not the link
+    if overwrite and target.is_symlink():  # replace the folder it points to, not the link
         target = target.resolve()
     check = _check_ours if overwrite else check_new
     check(target)
@@ -194,7 +197,7 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
         folder.mkdir()
         yield folder
         files = _files(folder)
-        for file in files:  # libraries differ in the modes they write; ours is the user's
+        for file in files:  # libraries set different modes; apply the user's umask
             file.chmod(0o666 & ~_umask())
         with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
             sums = list(pool.map(_sum_and_sync, files))
@@ -203,7 +206,7 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
         for path in (*_folders(folder), folder):
             _sync(path)
         old = folder.with_name(_OLD)
-        check(target)  # again: another process may have been quicker
+        check(target)  # again: another process may have created it meanwhile
         try:
             if overwrite and target.exists():
                 os.rename(target, old)
@@ -217,10 +220,10 @@ def new_folder(target: Path, *, overwrite: bool = False, needed: int = 0) -> Ite
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """Yield a path on the target's disk for what shall take its name.
+    """Yield a temporary path on the target's disk, to be renamed to the target.
 
-    It lies in a hidden folder beside the target. Those that killed processes left there go first,
-    and give back what they were about to replace.
+    It is in a hidden folder next to the target. Hidden folders that killed processes left there are
+    removed first, and a target that they had moved aside is restored.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     mark = fingerprint(target.name, socket.gethostname())
@@ -232,16 +235,16 @@ def _beside(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _own_folder(place: Path, beginning: str, target: Path | None = None) -> Iterator[Path]:
-    """Yield a folder in `place` that is removed, with all it holds, as the block ends.
+    """Yield a new folder in `place` that is removed with its content when the block ends.
 
-    Its process holds a lock in it: a folder of the same beginning whose lock is free was left by a
-    process that was killed, and is removed first. On a disk without locks all of them stay.
+    The process holds a lock in it. A folder with the same prefix whose lock is free was left by a
+    killed process, and is removed first. On a disk without file locks, such folders stay.
 
     Args:
-        place: A folder.
-        beginning: The name's prefix. It includes the host: locks of other machines may be
-            invisible.
-        target: What the folder is beside, if it is.
+        place: The parent folder.
+        beginning: The prefix of the name. It includes the host, because locks held by other
+            machines may be invisible.
+        target: The path that the folder's content will replace, if any.
     """
     for name in os.listdir(place):
         if name.rpartition(".")[0] == beginning:
@@ -256,7 +259,7 @@ def _own_folder(place: Path, beginning: str, target: Path | None = None) -> Iter
 
 
 def _remove_if_abandoned(folder: Path, target: Path | None) -> None:
-    with suppress(OSError):  # its process lives, or another one removes it
+    with suppress(OSError):  # its process is alive, or another one is removing it
         held = _hold(folder, wait=False)
         if target is not None and not target.exists() and (folder / _OLD).exists():
             os.rename(folder / _OLD, target)
@@ -265,28 +268,29 @@ def _remove_if_abandoned(folder: Path, target: Path | None) -> None:
 
 
 def _make_held(place: Path, beginning: str) -> tuple[Path, int | None]:
-    """Make a folder and hold it; None for the lock on a disk that knows none."""
+    """Create a folder and lock it; the lock is None on a disk without file locks."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{beginning}.", dir=place))
         try:
             return folder, _hold(folder, wait=True)
-        except FileNotFoundError:  # another process was quicker, and took it for abandoned
+        except FileNotFoundError:  # another process took it for abandoned and removed it
             continue
         except OSError:
             return folder, None
 
 
 def _hold(folder: Path, *, wait: bool) -> int:
-    """Lock a folder until the descriptor is closed, or the process ends.
+    """Lock a folder until the descriptor is closed or the process ends.
 
     Raises:
-        OSError: Another process holds it and we do not wait, or it is gone, or cannot be locked.
+        OSError: Another process holds the lock and `wait` is false, or the folder is gone or cannot
+            be locked.
     """
     lock = folder / _LOCK
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        lock.stat()  # who held it may have removed it
+        lock.stat()  # its previous holder may have removed it
     except OSError:
         os.close(descriptor)
         raise
@@ -308,31 +312,35 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def check_manifest(folder: Path) -> Mapping[str, Any]:
-    """Check every file of a saved folder against its manifest and return the manifest.
+    """Check every file of a saved folder against its manifest, and return the manifest.
 
     Raises:
-        FormatError: The manifest is missing, or a file is missing, changed or truncated.
+        FormatError: The manifest is missing or invalid, or a file is missing, changed or truncated.
     """
     if not (folder / MANIFEST).exists():
         best = folder / "best"
-        hint = f"; do you mean {best}?" if (best / MANIFEST).exists() else ""
-        raise FormatError(f"{folder / MANIFEST}: no such file: the folder is no model{hint}")
+        hint = f"; did you mean {best}?" if (best / MANIFEST).exists() else ""
+        raise FormatError(
+            f"{folder / MANIFEST}: no such file; the folder is not a saved model{hint}"
+        )
     manifest = read_json(folder / MANIFEST)
     sums = manifest.get("sha256")
     if not isinstance(sums, dict):
         raise FormatError(
-            f"{folder / MANIFEST}: has no 'sha256' table; the folder is not headstart's"
+            f"{folder / MANIFEST}: missing 'sha256' table; headstart did not save this folder"
         )
     for name in sums:
         file = folder / name
         if not name.isprintable():
-            raise FormatError(f"{folder / MANIFEST}: names a file as nobody does: {name!r:.80}")
-        path = Path(os.path.normpath(name))  # by name: in the hub's cache, files are links
-        if path.is_absolute() or path.parts[:1] == ("..",):
-            raise FormatError(f"{folder / MANIFEST}: names a file outside its folder: {name!r}")
-        if not os.path.isfile(file):  # which a name too long, or with a NUL, is not
             raise FormatError(
-                f"{file}: missing, though the manifest lists it; save the model again"
+                f"{folder / MANIFEST}: file name with unprintable characters: {name!r:.80}"
+            )
+        path = Path(os.path.normpath(name))  # not resolved: files in the hub's cache are links
+        if path.is_absolute() or path.parts[:1] == ("..",):
+            raise FormatError(f"{folder / MANIFEST}: file outside the folder: {name!r}")
+        if not os.path.isfile(file):  # false if a name is too long or has a NUL
+            raise FormatError(
+                f"{file}: file listed in the manifest is missing; save the model again"
             )
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         found = list(pool.map(file_sha256, [folder / name for name in sums]))
@@ -340,23 +348,23 @@ def check_manifest(folder: Path) -> Mapping[str, Any]:
         if actual != expected:
             file = folder / name
             raise FormatError(
-                f"{file}: damaged: sha256 {actual[:12]}.., expected {str(expected)[:12]}.."
+                f"{file}: corrupted: sha256 {actual[:12]}.., expected {str(expected)[:12]}.."
             )
     return manifest
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file beside `path` that takes its name once the block ends well."""
+    """Yield a binary file that is renamed to `path` when the block succeeds."""
     with whole_file(path) as partial, partial.open("wb") as file:
         yield file
 
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target`; what is written there takes its name once the block ends well.
+    """Yield a temporary path, which is renamed to `target` when the block succeeds.
 
-    For what writes to paths; `new_file` is for what writes bytes.
+    For code that writes to a path; `new_file` is for code that writes to an open file.
     """
     with disk_errors(target), _beside(target) as partial:
         yield partial
@@ -366,15 +374,15 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` so that `path` holds either its old content or all of the new."""
+    """Write `text` atomically: `path` holds either its old content or all of the new."""
     with new_file(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as JSON, whole or not at all; numbers must be finite.
+    """Write `value` as JSON atomically; numbers must be finite.
 
-    A list of numbers, such as thousands of answers, is one line.
+    A list of numbers, such as thousands of predictions, is written on one line.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     text = _NUMBERS.sub(lambda found: f"[{re.sub(_COMMA, ', ', found[1])}]", text)
@@ -387,33 +395,33 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         FormatError: The file is missing, too large, not JSON, or not an object.
     """
-    if path.exists() and not path.is_file():  # a pipe would keep us waiting
+    if path.exists() and not path.is_file():  # reading a pipe would block
         raise FormatError(f"{path}: not a file")
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
-            raise FormatError(f"{path}: more than {MAX_JSON_BYTES >> 20} MiB of JSON; not read")
+            raise FormatError(f"{path}: JSON file is larger than {MAX_JSON_BYTES >> 20} MiB")
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise FormatError(f"{path}: no such file") from None
     except OSError as error:
-        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
-    except FormatError:  # a ValueError, and said already
+        raise FormatError(f"{path}: cannot read: {error.strerror}") from None
+    except FormatError:  # a ValueError with its own message
         raise
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise FormatError(f"{path}: holds a JSON {type(value).__name__}, expected an object")
+        raise FormatError(f"{path}: expected a JSON object, found {type(value).__name__}")
     return value
 
 
 @contextmanager
 def working_folder() -> Iterator[Path]:
-    """Yield an empty folder in the cache that is removed, with all it holds, as the block ends.
+    """Yield an empty folder in the cache that is removed with its content when the block ends.
 
-    A process that was killed leaves its own behind: the next one on its machine removes it.
+    A killed process leaves its folder behind; the next process on the same machine removes it.
 
     Raises:
-        StorageError: The disk refuses.
+        StorageError: The folder cannot be written.
     """
     place = cache_folder() / "work"
     with ExitStack() as stack:
@@ -427,15 +435,17 @@ def working_folder() -> Iterator[Path]:
 def folder_lock(
     folder: Path, *, wait: bool = False, note: Callable[[str], None] | None = None
 ) -> Iterator[None]:
-    """Hold `folder` for this process while the block runs.
+    """Lock `folder` for this process while the block runs.
 
     Args:
-        folder: The folder, which is made if there is none.
-        wait: Wait until it is free.
-        note: Is told if the folder is on a network, where a lock may not count for other machines.
+        folder: The folder; created if missing.
+        wait: Wait until the lock is free.
+        note: Called with a warning if the folder is on a network file system, where a lock may not
+            keep other machines out.
 
     Raises:
-        LockedError: Another process holds it; the message names it, its host and since when.
+        LockedError: Another process holds the lock; the message gives its ID and host, and since
+            when it has held the lock.
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -451,8 +461,8 @@ def folder_lock(
     try:
         if note is not None and (kind := file_system(folder)) in _ON_NETWORKS:
             note(
-                f"{folder}: is on a network ({kind}), where its lock may not keep other machines "
-                "out; let only one of them write there"
+                f"{folder}: on a network file system ({kind}), where the lock may not keep other "
+                "machines out; write there from one machine only"
             )
         with disk_errors(folder):
             since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -464,7 +474,7 @@ def folder_lock(
 
 
 def file_system(path: Path) -> str | None:
-    """Return the type of the file system that a path is on; None where the system does not say."""
+    """Return the type of the file system of a path, or None if the system does not report it."""
     try:
         device = path.stat().st_dev
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()

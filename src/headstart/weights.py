@@ -1,8 +1,9 @@
-"""Files of weights: safetensors, whose header is checked before anything it says is believed.
+"""Weight files: safetensors, whose header is validated before it is used.
 
-The format holds no code. What it lets a stranger do is waste: a header of a gigabyte, a million
-empty tensors, a name twice of which one wins. Such files are refused before a tensor is looked at;
-shapes, places and types the library itself checks against the size of the file.
+The format cannot hold code. A malicious file can still waste resources or mislead: a gigabyte
+header, a million empty tensors, or a duplicate name of which only one is kept. Such files are
+rejected before any tensor is loaded. The library itself checks shapes, offsets and types against
+the size of the file.
 """
 
 import json
@@ -26,19 +27,19 @@ _ABOUT = "__metadata__"
 
 
 def read_safetensors(path: Path, *, finite: bool = False) -> dict[str, Tensor]:
-    """Return the tensors of a file by their names.
+    """Return the tensors of a file by name.
 
-    With `finite`, refuse any value that is not a finite float.
+    With `finite`, also apply `check_finite`.
 
     Raises:
-        FormatError: The file is missing, damaged, or not such as anybody's library writes.
+        FormatError: The file is missing, corrupted, or not what a safetensors library would write.
     """
     try:
         _check_header(path)
         tensors: dict[str, Tensor] = load_file(path)
     except (FormatError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - the library's own, and Python's of many kinds
+    except Exception as error:  # noqa: BLE001 - the library raises its own and many built-in errors
         raise FormatError(f"{path}: not readable: {error}") from None
     if finite:
         check_finite(path, tensors)
@@ -48,63 +49,64 @@ def read_safetensors(path: Path, *, finite: bool = False) -> dict[str, Tensor]:
 def write_safetensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write tensors under their names; the disk's errors are an `OSError`."""
+    """Write tensors by name; a disk error is raised as `OSError`."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with numbered_disk_errors():
         save_file(plain, path, metadata)
 
 
 def check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Refuse weights with which nothing can be computed.
+    """Reject weights that are not finite floats.
 
     Raises:
-        FormatError: A tensor holds NaN or infinity, or neither floats nor whole numbers; names it.
+        FormatError: A tensor contains NaN or infinity, or is neither float nor int64; the message
+            names the tensor.
     """
     for name, tensor in tensors.items():
-        if tensor.dtype != torch.int64:  # the tags of a tagger that only looks up
+        if tensor.dtype != torch.int64:  # the tag IDs of a majority tagger
             check_values(path, name, tensor)
 
 
 def check_values(place: object, name: str, tensor: Tensor) -> None:
-    """Check that a weight is of finite floats.
+    """Check that a weight tensor has finite floats of at least 16 bits.
 
     Args:
         place: The file or folder, for errors.
-        name: The file's own name of it.
-        tensor: The weight.
+        name: The name of the tensor in the file.
+        tensor: The tensor.
 
     Raises:
-        FormatError: It is of whole numbers or floats of 8 bits, or holds NaN or infinity.
+        FormatError: The type is not such a float, or a value is NaN or infinity.
     """
     if tensor.dtype not in FLOATS:
         raise FormatError(
             f"{place}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, expected floats; "
-            "quantized weights cannot be read"
+            "quantized weights are not supported"
         )
     if not torch.isfinite(tensor).all():
-        raise FormatError(f"{place}: {name} holds NaN or infinity")
+        raise FormatError(f"{place}: {name} contains NaN or infinity")
 
 
 def _check_header(path: Path) -> None:
-    """Refuse a header that is too long, or names tensors twice, too many, or oddly."""
+    """Reject a header that is too long, or has too many, duplicate or invalid tensor names."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > MAX_HEADER_BYTES:
             raise FormatError(
-                f"{path}: not readable: a header of {length:,} bytes, more than "
-                f"{MAX_HEADER_BYTES >> 20} MiB; the file is damaged, or no safetensors file"
+                f"{path}: not readable: the header has {length:,} bytes, more than "
+                f"{MAX_HEADER_BYTES >> 20} MiB; the file is corrupted or not a safetensors file"
             )
         header = file.read(length)
     try:
         table = json.loads(header, object_pairs_hook=_distinct)
     except RecursionError:
-        raise FormatError(f"{path}: not readable: its header is nested too deeply") from None
+        raise FormatError(f"{path}: not readable: the header is nested too deeply") from None
     names = [name for name in table if name != _ABOUT]
     if len(names) > MAX_TENSORS:
-        raise FormatError(f"{path}: {len(names):,} tensors, more than {MAX_TENSORS:,}")
+        raise FormatError(f"{path}: contains {len(names):,} tensors, more than {MAX_TENSORS:,}")
     for name in names:
         if not _NAME.fullmatch(name):
-            raise FormatError(f"{path}: {name!r:.60} is no name of a tensor")
+            raise FormatError(f"{path}: {name!r:.60} is not a valid tensor name")
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -112,5 +114,5 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"its header has {twice!r:.60} twice")
+        raise ValueError(f"the header has {twice!r:.60} twice")
     return table

@@ -225,13 +225,12 @@ def test_the_page_of_pretraining_has_every_setting_of_word_vectors():
 
 def test_what_pretraining_takes_by_default_is_said():
     page = (ROOT / "docs" / "05_pretrain.md").read_text()
-    said = f"`word2vec` makes {EPOCHS['word2vec']} epochs and `glove` {EPOCHS['glove']}"
-    assert f"{said}, and CoVe and models take {MINUTES:g} minutes" in page
+    said = f"`word2vec` trains for {EPOCHS['word2vec']} epochs, `glove` for {EPOCHS['glove']}"
+    assert f"{said}, and CoVe, ELMo, GPT and BERT for {MINUTES:g} minutes" in page
     *most, last = (2 * units for units, _ in cove_pretraining.SIZES.values())
     documented = " ".join(headstart.pretrain.__doc__.split())
-    assert (
-        f"of CoVe states of {', '.join(map(str, most))} or {last} (`mini` by default)" in documented
-    )
+    states = f"CoVe has hidden states of {', '.join(map(str, most))} or {last} (default `mini`)"
+    assert states in documented
 
 
 def test_the_page_of_compare_names_the_usual_budgets_and_all_that_results_hold():

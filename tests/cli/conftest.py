@@ -1,4 +1,4 @@
-"""A user's folder: labelled texts, texts without labels, vectors, and a fitted model."""
+"""A user's folder: labeled texts, texts without labels, vectors, and a fitted model."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def unspaced(files):
-    """Labelled texts without spaces between words, and the same as a corpus."""
+    """Labeled texts without spaces between words, and the same as a corpus."""
     texts = [f"{text}{number}" for number in range(12) for text in ("足球比赛教练", "股票银行市场")]
     rows = [f"{text},{'sport' if text.startswith('足') else 'business'}" for text in texts]
     (files / "chinese.csv").write_text("text,label\n" + "\n".join(rows) + "\n")

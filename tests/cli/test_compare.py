@@ -54,7 +54,7 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
     assert rest == [
         "glove:frozen needs 4 times fewer labels than scratch.",
         "All 2 test rows are clean.",
-        "winner: glove:frozen, fitted to all labels, in runs/a/best",
+        "winner: glove:frozen, fitted to all labels, saved in runs/a/best",
         f"took 2 min on 1.8 of {available_cores()} cores",
         "report: runs/a/report.html",
     ]
@@ -62,7 +62,7 @@ def test_the_answer_is_a_table_and_a_sentence(run, given):
 
 def test_a_winner_that_another_beats_on_the_test_rows_is_explained(run, given, monkeypatch):
     found = study.compare("train.csv")
-    said = "validation chose it; on the test rows, which had no say, glove:frozen scores higher"
+    said = "the winner was chosen on validation rows; on the test rows, glove:frozen scores higher"
     for best, explained in (("glove:frozen", False), ("scratch", True)):
         found.best = {"method": best, "labels": 50}
         monkeypatch.setattr(study, "compare", lambda data, **options: found)
@@ -96,7 +96,7 @@ def test_what_was_left_out_is_in_the_table(run, given, monkeypatch):
     lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.split()}
     assert lines["scratch"][-2:] == lines["bert:finetune"][:2] == ["left", "out"]
     assert lines["method"][-2:] == ["5,000", "labels"]
-    assert "winner: scratch, fitted to 1,000 labels, for want of time, in runs/a/best" in out
+    assert "winner: scratch, fitted to 1,000 labels (time limit), saved in runs/a/best" in out
 
 
 def test_the_table_has_the_methods_in_the_order_they_were_asked_for(run, given, monkeypatch):
@@ -196,7 +196,7 @@ def test_budgets_of_taggers_are_sentences(run, given, monkeypatch):
     monkeypatch.setattr(study, "compare", lambda data, **options: found)
     _, out, _ = run("compare", "train.conll", "--task", "tagging", "--out", "runs/t")
     assert out.splitlines()[0].split() == ["method", "50", "sentences", "1,000", "sentences"]
-    assert "winner: scratch, fitted to 5 sentences, for want of time" in out
+    assert "winner: scratch, fitted to 5 sentences (time limit)" in out
 
 
 def test_the_settings_are_saved_and_replay_the_run(run, given, files):

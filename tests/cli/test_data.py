@@ -17,14 +17,14 @@ def test_check(run):
 def test_check_says_which_file_a_note_is_of(run, files):
     (files / "split.csv").write_text("text,label\ncafe\u0301,business\n", encoding="utf-8")
     words = ("data", "check", "train.csv", "--test", "split.csv")
-    note = "split.csv: 1 of the texts have letters in parts"
+    note = "split.csv: letters in 1 of the texts are decomposed"
     assert note in run(*words)[1]
     assert json.loads(run(*words, "--json")[1])["notes"][0].startswith(note)
 
 
 def test_check_tells_of_texts_without_spaces(run, unspaced):
     _, out, _ = run("data", "check", "chinese.csv")
-    assert "chinese.csv: The texts have no spaces between words: methods that read words" in out
+    assert "chinese.csv: The texts have no spaces between words: word-level methods" in out
 
 
 def test_check_shows_classes_that_differ_in_a_space(run, files):
@@ -50,7 +50,7 @@ def test_the_text_column_of_the_data_need_not_be_one_of_the_corpus(run, files):
     words = ("data", "check", "reviews.csv", "--text-column", "Review", "--corpus", "wiki.csv")
     code, out, _ = run(*words)
     assert code == 0
-    assert "wiki.csv: took column 'body' as the text" in out
+    assert "wiki.csv: using column 'body' as the text" in out
 
 
 def test_check_tells_what_test_rows_were_seen_before(run, files):
@@ -75,7 +75,7 @@ def test_check_tells_what_test_rows_were_seen_before(run, files):
     assert "2 classes: 'business' is the most frequent with 50.0% of the rows" in out
     assert "texts have 1 to 12 words" in out
     assert "nearly a training row: 1, 33.3% (for instance 'the striker has scored" in out
-    assert "on line 2 is 90% like line 2 of the training rows" in out
+    assert "on line 2 is 90% similar to line 2 of the training rows" in out
     assert "overlap with the corpus corpus.txt: 1, 33.3%: 1 by 13 words in a row" in out
     assert "of line 3 is in document 2" in out
     assert "clean test rows, none of these: 1 of 3" in out
@@ -96,7 +96,7 @@ def test_check_of_pairs(run, files):
     code, out, _ = run(*words)
     assert code == 0
     assert out.startswith("pairs-check.csv: 4 rows, 2 classes, all readable\n")
-    assert "took columns 'premise' and 'hypothesis' as the pair" in out
+    assert "using columns 'premise' and 'hypothesis' as the pair" in out
     assert "texts with several labels: 1, in 2 rows (for instance 'a | b' on lines 2, 3)" in out
     found = json.loads(
         run(*words, "--test", "pairs-check.csv", "--pair-columns", "hypothesis,premise", "--json")[
@@ -113,24 +113,24 @@ def test_check_of_tags(run, files):
     code, out, _ = run(*words, "--corpus", "articles.txt")
     assert code == 0
     assert out.startswith("check.conll: 3 sentences, 3 tags, all readable\n")
-    assert "scheme IOB2, tags that are not legal in it: 1, in 1 sentences, of which 1" in out
+    assert "scheme IOB2, illegal tags: 1, in 1 sentences, of which 1" in out
     assert "(for instance 'I-P' at check.conll line 5)" in out
-    assert "not in the training part: 1, 50.0% (for instance 'B-L' at check.test line 1)" in out
+    assert "not in the training data: 1, 50.0% (for instance 'B-L' at check.test line 1)" in out
     assert "repeat an earlier text: 1 (for instance 'Ann met' on lines 1, 7)" in out
     found = json.loads(run(*words, "--json")[1])
     assert (found["sentences"], found["tags"]) == (3, {"B-P": 2, "I-P": 1, "O": 3})
     assert found["unknown_tags"]["tags"] == {"B-L": 1}
     (files / "check.test").write_text("Rome B-L\nfell\n")
     code, _, err = run(*words)
-    assert (code, "check.test line 2: 1 columns, expected 2" in err) == (2, True)
+    assert (code, "check.test line 2: found 1 column, expected 2" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--task", "poetry"), "no task 'poetry' to check; there are classification, pair, tag"),
-        (("--pair-columns", "a,b"), "pair columns are for pairs; check them with --task pair"),
-        (("--task", "pair", "--text-column", "text"), "a pair has two texts; name both columns"),
+        (("--task", "poetry"), "unknown task 'poetry'; choose classification, pair or tagging"),
+        (("--pair-columns", "a,b"), "--pair-columns is for pairs; add --task pair"),
+        (("--task", "pair", "--text-column", "text"), "a pair has two text columns; name both"),
     ],
 )
 def test_check_refuses_what_a_task_has_not(run, words, message):
@@ -185,7 +185,7 @@ def test_check_leaves_bad_rows_out_where_that_is_allowed(run, files):
     assert run("data", "check", "bad.csv")[0] == 2
     code, out, _ = run("data", "check", "bad.csv", "--test", "bad.csv", "--max-bad-rows", "1")
     assert (code, out.splitlines()[0]) == (0, "bad.csv: 4 rows, 2 classes")
-    assert out.count("bad.csv: 1 row cannot be read and is left out (1 may be): line 6") == 1
+    assert out.count("bad.csv: skipped 1 bad row (1 allowed): line 6") == 1
 
 
 def test_texts_with_several_labels_are_checked(run, files):
@@ -197,17 +197,17 @@ def test_texts_with_several_labels_are_checked(run, files):
     assert code == 0
     assert "3 labels: 'sport' is the most frequent with 50.0% of the rows" in out
     assert "texts with other labels in another row: 1, in 2 rows" in out
-    assert "'Win' and 'win': several classes" in out
+    assert "'Win' and 'win': separate classes" in out
     (files / "sets.csv").write_text("text,label\na goal,sport|win\na loss,sport\n")
     code, out, _ = run("data", "check", "sets.csv", "--label-separator", "|", "--json")
     assert (code, json.loads(out)["labels"]) == (0, {"sport": 2, "win": 1})
     code, _, err = run("data", "check", "sets.csv", "--label-separator", "|", "--task", "pair")
-    assert (code, "several labels of a text are for" in err) == (2, True)
+    assert (code, "--label-separator is only for --task classification" in err) == (2, True)
     (files / "none.jsonl").write_text('{"text": "a", "label": []}\n')
     assert "no text has a label" in run("data", "check", "none.jsonl")[2]
     sets = ("data", "check", "sets.jsonl", "--test", "other.jsonl")
     (files / "other.jsonl").write_text('{"text": "b", "label": ["war"]}\n')
-    assert "'war' was not there in training" in run(*sets)[2]
+    assert "'war' is not in the training data" in run(*sets)[2]
 
 
 def test_numbers_that_are_read_as_classes_are_told(run, files):
@@ -215,4 +215,4 @@ def test_numbers_that_are_read_as_classes_are_told(run, files):
     (files / "numbers.csv").write_text(f"text,label\n{rows}")
     code, _, err = run("data", "check", "numbers.csv")
     assert code == 2
-    assert "the labels look like numbers and are read as 12 classes" in err
+    assert "the labels look like numbers but are read as 12 classes" in err

@@ -27,7 +27,7 @@ def test_an_unknown_label(run, files):
     (files / "odd.csv").write_text("text,label\nrain,weather\n")
     code, _, err = run("evaluate", "model", "odd.csv")
     assert code == 2
-    assert "odd.csv line 2: label 'weather' was not there in training" in err
+    assert "odd.csv line 2: label 'weather' is not in the training data" in err
 
 
 def test_an_unknown_label_counts_as_an_error_where_that_is_asked_for(run, files):
@@ -35,7 +35,7 @@ def test_an_unknown_label_counts_as_an_error_where_that_is_asked_for(run, files)
     words = ("evaluate", "model", "odd.csv", "--unseen-labels", "count-as-error")
     code, out, err = run(*words)
     assert (code, out[:23]) == (0, "2 rows: accuracy 0.500,")
-    assert "odd.csv line 3: label 'weather' was not there in training, and counts as an err" in err
+    assert "odd.csv line 3: label 'weather' is not in the training data and counts as an err" in err
     found = json.loads(run(*words, "--json")[1])
     assert (found["unseen_rows"], found["classes"][-1]["label"]) == (1, "weather")
     assert run(*words[:-1], "ignore")[0] == 2
@@ -45,15 +45,18 @@ def test_bad_rows_are_left_out_where_that_is_allowed(run, files):
     (files / "bad.csv").write_text("text,label\na goal by the team,sport\na,b,c\nshares,\n")
     code, out, err = run("evaluate", "model", "bad.csv", "--max-bad-rows", "2")
     assert (code, out[:6]) == (0, "1 row:")
-    assert "2 rows cannot be read and are left out (2 may be): line 3, column 3" in err
+    assert "skipped 2 bad rows (2 allowed): line 3, column 3" in err
     assert run("evaluate", "model", "bad.csv", "--max-bad-rows", "1")[0] == 2
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--pair-columns", "a,b"], "the model takes single texts; name their one column"),
-        (["--label-separator", "|"], "gives no text several labels; leave --label-separator out"),
+        (["--pair-columns", "a,b"], "the model takes single texts; use --text-column"),
+        (
+            ["--label-separator", "|"],
+            "does not predict several labels per text; remove --label-separator",
+        ),
     ],
 )
 def test_what_the_model_does_not_take_is_refused(run, words, message):

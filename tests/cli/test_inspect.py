@@ -81,25 +81,28 @@ def test_word_tests(run, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be(run, files):
-    assert "give both" in run("inspect", "words.vec", "--encoder", "words.vec")[2]
-    assert "no vectors of words" in run("inspect", "model", "--data", "train.csv")[2]
+    assert (
+        "is compared with the model on the words of --data; add --data"
+        in run("inspect", "words.vec", "--encoder", "words.vec")[2]
+    )
+    assert "no word vectors to inspect" in run("inspect", "model", "--data", "train.csv")[2]
 
     rows = (f"{word},{number}" for number, word in enumerate(["team", "bank", "shares"] * 4))
     (files / "rated.csv").write_text("\n".join(["text,label", *rows]))
     words = ("fit", "regression", "rated.csv", "--encoder", "words.vec", "--transfer", "probe")
     assert run(*words, "--out", "rated")[0] == 0
     told = run("inspect", "rated", "--data", "rated.csv")[2]
-    assert "rated: gives numbers, and --data shows words that tell classes apart" in told
+    assert "rated: predicts numbers; --data needs a model that predicts one class" in told
     rows = (f"{word},{label}" for word, label in [("team", "a|b"), ("bank", "b"), ("cup", "a")] * 4)
     (files / "sets.csv").write_text("\n".join(["text,label", *rows]))
     words = ("fit", "classification", "sets.csv", "--label-separator", "|", "--transfer", "tfidf")
     assert run(*words, "--out", "sets")[0] == 0
     told = run("inspect", "sets", "--data", "sets.csv")[2]
-    assert "sets: gives several labels a text, and --data shows words" in told
+    assert "sets: predicts several labels per text; --data needs a model" in told
 
     run(
         *("fit", "classification", "train.csv", "--encoder", "words.vec", "--transfer", "probe"),
         *("--out", "probed"),
     )
     beside = run("inspect", "probed", "--data", "train.csv", "--encoder", "words.vec")
-    assert "has its word vectors as they came" in beside[2]
+    assert "its word vectors are as pretrained" in beside[2]

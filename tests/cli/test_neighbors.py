@@ -38,4 +38,4 @@ def test_what_has_no_vector(run, words, message):
 def test_nothing_is_near_when_all_words_are_asked_for(run, files):
     (files / "two.txt").write_text("a 1 0\nb 0 1\n")
     code, out, err = run("neighbors", "two.txt", "a", "b")
-    assert (code, out, err) == (0, "there are no other words\n", "")
+    assert (code, out, err) == (0, "no other words\n", "")

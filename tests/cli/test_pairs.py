@@ -34,7 +34,7 @@ def test_a_fit_says_what_it_took_and_saves_its_settings(run, files, model):
     assert code == 0
     assert "tensors taken  1 of 1" in out
     assert out.endswith("model          pair-probe\n")
-    assert "empty.csv line 22: a side is empty, as in 1 of 21 pairs; kept" in err
+    assert "empty.csv line 22: a side is empty, as in 1 of 21 pairs; they are kept" in err
     settings = tomllib.loads((files / "pair-probe" / "settings.toml").read_text())
     assert (settings["symmetric"], settings["pair_columns"]) == (True, ["hypothesis", "premise"])
     code, again, _ = run(
@@ -45,7 +45,7 @@ def test_a_fit_says_what_it_took_and_saves_its_settings(run, files, model):
 
 def test_columns_that_were_guessed_are_said(run, model):
     _, _, err = run("evaluate", "pair-model", "pairs.csv")
-    assert "took columns 'premise' and 'hypothesis' as the pair" in err
+    assert "using columns 'premise' and 'hypothesis' as the pair" in err
 
 
 def test_pairs_that_are_typed(run, model):
@@ -108,7 +108,7 @@ def test_pairs_with_numbers_are_scored_and_predicted(run, files, similarity):
     assert out.startswith("20 rows: R^2 ")
     assert [name in out for name in ("Pearson", "Spearman", "RMSE")] == [True] * 3
     assert json.loads(run("evaluate", "similarity", "sts.csv", "--json")[1])["pearson"] > 0.8
-    assert "took column 'score' as the label" in err
+    assert "using column 'score' as the label" in err
     typed = ("--text", "the dog", "--text-b", "an animal", "--json")
     (row,) = json.loads(run("predict", "similarity", *typed)[1])
     assert list(row) == ["text_a", "text_b", "value"]
@@ -133,7 +133,7 @@ def test_what_is_no_number_is_named_and_what_looks_like_numbers_is_told(run, fil
     (files / "grades.csv").write_text("text_a,text_b,label\n" + 2 * rows)
     code, _, err = run("fit", "pair", "grades.csv", "--transfer", "majority", "--out", "grades")
     assert code == 0
-    assert "read as 12 classes; for numbers use headstart fit pair --numbers" in err
+    assert "read as 12 classes; to predict numbers use headstart fit pair --numbers" in err
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_what_is_no_number_is_named_and_what_looks_like_numbers_is_told(run, fil
         (("fit", "pair", "train.csv", "--out", "x"), "cannot tell which columns are the two texts"),
         (
             ("fit", "pair", "pairs.csv", "--pair-columns", "premise", "--out", "x"),
-            "pair columns are two different ones, not 'premise'",
+            "pair_columns must be two different columns, got 'premise'",
         ),
         (
             (
@@ -170,11 +170,11 @@ def test_what_is_no_number_is_named_and_what_looks_like_numbers_is_told(run, fil
         (("evaluate", "similarity", "sts.csv", "--text-column", "a"), "the model takes pairs of"),
         (
             ("predict", "pair-model", "--text", "a", "--text-b", "b", "--text-column", "c"),
-            "columns are those of a file",
+            "column options are for files",
         ),
         (
             ("predict", "pair-model", "articles.txt", "--pair-columns", "a,b"),
-            "is read as plain text, which has no columns",
+            "plain text has no columns",
         ),
         (("evaluate", "pair-model", "test.csv"), "cannot tell which columns are the two texts"),
     ],

@@ -29,11 +29,11 @@ def test_the_table_has_a_row_for_every_length(run):
     words = ("plan", "gpt", "--corpus", "articles.txt", "--tokens", "2M", "--threads", "1")
     code, out, _ = run(*words)
     assert code == 0
-    assert "gpt mini: 50,000 parameters, 1,000 tokens a second on 1 thread" in out
+    assert "gpt mini: 50,000 parameters, 1,000 tokens per second on 1 thread" in out
     line = next(line for line in out.splitlines() if line.startswith("2,000,000 tokens"))
     assert line.split()[2:5] == ["2,000,000", "20.00", "0.561"]
     assert "memory: 500 MB at most" in out
-    assert "other processes used 1.2 cores meanwhile" in out
+    assert "other processes used 1.2 cores during the timing" in out
 
 
 @pytest.mark.usefixtures("timed")
@@ -43,7 +43,7 @@ def test_memory_of_a_longer_text_than_was_timed_is_the_least(run, monkeypatch):
     monkeypatch.setattr(planning, "_SAMPLE", 100)
     _, out, _ = run(*words, "--corpus", "articles.txt")
     assert "memory: 500 MB at least" in out
-    assert "times as long, and takes more memory" in out
+    assert "times as long and needs more memory" in out
 
 
 @pytest.mark.usefixtures("timed")
@@ -64,4 +64,4 @@ def test_a_number_of_tokens_is_a_number(run, typed):
 
 def test_a_text_is_needed(run):
     code, _, err = run("plan", "gpt")
-    assert (code, err) == (2, "error: gpt needs a corpus, or a number of tokens alone\n")
+    assert (code, err) == (2, "error: gpt needs a corpus; pass one, or only a number of tokens\n")

@@ -38,7 +38,7 @@ def test_bfloat16_is_a_thousandth_off_at_most(run):
 def test_bfloat16_that_changes_nothing_is_told_of(run, monkeypatch, fast):
     monkeypatch.setattr("headstart.training.precision.has_fast_bf16", lambda device: fast)
     code, _, err = run("predict", "model", "--text", "a late goal", "--bf16")
-    assert (code, "--bf16 changes nothing" in err) == (0, not fast)
+    assert (code, "--bf16 is ignored" in err) == (0, not fast)
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -70,31 +70,31 @@ def test_blank_lines_alone_are_refused_before_a_row_is_printed(run, files):
     (files / "blank.txt").write_text("\n \n\n")
     code, out, err = run("predict", "model", "blank.txt")
     assert (code, out) == (2, "")
-    assert "blank.txt: holds no text" in err
+    assert "blank.txt: contains no text" in err
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model"], "nothing to predict; give a file of texts, or --text"),
-        (["model", "test.csv", "--text", "x"], "give either a file of texts or --text, and not b"),
-        (["model", "--text", "x", "--out", "a.csv"], "--out takes the predictions of a file"),
+        (["model"], "nothing to predict; give a file of texts or --text"),
+        (["model", "test.csv", "--text", "x"], "give either a file of texts or --text, not both"),
+        (["model", "--text", "x", "--out", "a.csv"], "--out is for the predictions of a file"),
         (["model", "none.csv"], "none.csv: no such file"),
         (["model", "test.csv", "--out", "a.xlsx"], "a.xlsx: must end in .csv"),
-        (["model", "test.csv", "--text-b", "x"], "--text-b goes with --text; name the columns"),
+        (["model", "test.csv", "--text-b", "x"], "--text-b goes with --text; for a file of pairs"),
         (
             ["model", "--text", "x", "--text-column", "body"],
-            "columns are those of a file; name none",
+            "column options are for files; remove them",
         ),
         (
             ["model", "--text", "x", "--pair-columns", "a,b"],
-            "columns are those of a file; name none",
+            "column options are for files; remove them",
         ),
-        (["model", "articles.txt", "--text-column", "body"], "is read as plain text, which has no"),
-        (["model", "-", "--text-column", "body"], "-: is read as plain text, which has no columns"),
-        (["model", "test.csv", "--text-column", "body"], "has no column 'body'"),
+        (["model", "articles.txt", "--text-column", "body"], "plain text has no columns"),
+        (["model", "-", "--text-column", "body"], "-: plain text has no columns"),
+        (["model", "test.csv", "--text-column", "body"], "test.csv: no column 'body'"),
         (["none", "--text", "x"], "none: no such file or folder"),
-        (["words.vec", "--text", "x"], "words.vec: is an encoder, and knows no labels"),
+        (["words.vec", "--text", "x"], "words.vec: is an encoder, not a fitted model"),
     ],
 )
 def test_what_was_asked_wrong(run, words, message):

@@ -86,11 +86,11 @@ def test_tokens_are_typed_as_for_plan(run, monkeypatch, typed, tokens):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["lsa", "--corpus", "articles.txt"], "cannot pretrain 'lsa'; there are word2vec, glove"),
+        (["lsa", "--corpus", "articles.txt"], "cannot pretrain 'lsa'; choose from word2vec, glove"),
         (["glove", "--corpus", "none.txt"], "none.txt: no such file or folder"),
-        (["glove", "--corpus", "articles.txt", "--size", "huge"], "no size 'huge'"),
+        (["glove", "--corpus", "articles.txt", "--size", "huge"], "unknown size 'huge'"),
         (["glove"], "glove needs a corpus"),
-        (["cove", "--corpus", "articles.txt"], "cove learns from translations: give parallel"),
+        (["cove", "--corpus", "articles.txt"], "cove learns from translations; pass parallel"),
         (["glove", "--parallel", "a.tsv"], "parallel is for cove, not for glove"),
     ],
 )

@@ -76,7 +76,7 @@ def test_json_has_all_numbers(run):
     [
         (["mine=none.vec"], "error: encoder 'mine': none.vec: no such file or folder"),
         (["words.vec,words.vec"], "error: two encoders are called 'words.vec'"),
-        (["words.vec", "--labels", "3"], "error: 3 labels are too few to tell 2 classes apart"),
+        (["words.vec", "--labels", "3"], "error: 3 is too few labels to tell 2 classes apart"),
         (["words.vec", "--text-column", "x"], "train.csv"),
     ],
 )
@@ -94,7 +94,7 @@ def test_bad_rows_are_left_out_where_that_is_allowed(run, files):
     assert run(*words)[0] == 2
     code, out, err = run(*words, "--max-bad-rows", "1")
     assert code == 0
-    assert "bad.csv: 1 row cannot be read and is left out (1 may be): line 38" in err
+    assert "bad.csv: skipped 1 bad row (1 allowed): line 38" in err
     assert "headstart compare bad.csv --max-bad-rows 1 --methods" in out
 
 

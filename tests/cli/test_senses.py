@@ -43,13 +43,23 @@ def test_occurrences_with_their_nearest_ones(run, corpus, elmo):
         *("inspect", "words.vec", "--beside", elmo, "--corpus", corpus, "--word", "bank")
     )
     assert code == 0
-    assert "bank: 5 occurrences, 5 of them drawn evenly, each of another sentence" in out
-    assert "words.vec: the word's own vector: the same wherever it stands" in out
-    assert "times as alike  untrained  by chance up to" in out
+    assert "bank: 5 occurrences, 5 of them sampled evenly, each from a different sentence" in out
+    assert "words.vec: the word's own vector: the same in every context" in out
+    assert "context ratio  untrained  chance level" in out
     assert "The team sat on the [bank] of the river.\n    elmo " in out
     assert "[BANK] shares fell." in out
     assert "No word" not in out
     assert "    words.vec" not in out
+
+
+def test_scores_of_word_tests_are_printed_beside_the_occurrences(run, corpus, tmp_path):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("goal\tteam\t9\ngoal\tbank\t1\nbank\trates\t8\n")
+    tests = ("--similarity", pairs)
+    code, out, _ = run("inspect", "words.vec", *tests, "--corpus", corpus, "--word", "bank")
+    assert code == 0
+    assert "spearman" in out
+    assert "bank: 5 occurrences" in out
 
 
 def test_a_page_that_cannot_be_written_is_told_before_the_work(run, corpus, monkeypatch):
@@ -57,7 +67,7 @@ def test_a_page_that_cannot_be_written_is_told_before_the_work(run, corpus, monk
     page = corpus / "bank.html"
     code, _, err = run("inspect", "words.vec", "--corpus", corpus, "--word", "bank", "--out", page)
     assert code == 2
-    assert "texts.txt: is a file, where a folder shall be" in err
+    assert "texts.txt: is a file, not a folder" in err
 
 
 def test_spellings_with_vectors_of_their_own_are_told_apart(run, corpus, tmp_path):
@@ -65,8 +75,8 @@ def test_spellings_with_vectors_of_their_own_are_told_apart(run, corpus, tmp_pat
     cased.write_text("bank 1 0\nBANK 0 1\nthe 1 1\n")
     code, out, _ = run("inspect", cased, "--corpus", corpus, "--word", "bank")
     assert code == 0
-    assert "cased.vec: the word's own vector: the same wherever it stands\n" in out
-    assert "    cased.vec: several are as near" in out
+    assert "cased.vec: the word's own vector: the same in every context\n" in out
+    assert "    cased.vec: several are equally near" in out
 
 
 def test_as_json_and_as_a_page(run, corpus, elmo, tmp_path):
@@ -99,7 +109,7 @@ def test_without_a_word_one_is_chosen(run, elmo, tmp_path):
     table.write_text("which,said\n1,It was the goal.\n")
     code, _, err = run(*words)
     assert code == 2
-    assert "no word worth showing occurs in 8 sentences" in err
+    assert "no suitable word occurs in 8 sentences" in err
 
 
 def test_encoders_of_one_name_are_told_apart_by_their_paths(run, corpus, elmo, tmp_path):
@@ -125,12 +135,12 @@ def test_the_vectors_of_a_fitted_model(run, corpus):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--word", "banl"], "'banl' does not occur; near to it are 'bank'"),
-        (["--word", "Bank"], "'Bank' does not occur; near to it are 'bank'"),
-        (["--word", "raised"], "'raised' occurs once; it takes two sentences"),
+        (["--word", "banl"], "'banl' does not occur; similar words: 'bank'"),
+        (["--word", "Bank"], "'Bank' does not occur; similar words: 'bank'"),
+        (["--word", "raised"], "'raised' occurs once; two different sentences are needed"),
         (["--word", "river bank"], "'river bank' is not one word; give one without a space"),
         (["--word", "of"], "words.vec: has no vector for 'of'"),
-        (["--word", "bank", "--beside", "words.vec"], "names an encoder a second time"),
+        (["--word", "bank", "--beside", "words.vec"], "--beside repeats an encoder"),
         (["--word", "bank", "--beside", "model"], "model: is a fitted model without word vectors"),
         (["--word", "bank", "--beside", "nowhere"], "nowhere"),
     ],
@@ -146,7 +156,9 @@ def test_what_cannot_be(run, corpus, words, message):
 def test_a_corpus_that_is_empty_or_missing(run, tmp_path):
     empty = tmp_path / "empty.txt"
     empty.write_text("\n \n")
-    assert "holds no text" in run(*("inspect", "words.vec", "--corpus", empty, "--word", "bank"))[2]
+    assert (
+        "contains no text" in run(*("inspect", "words.vec", "--corpus", empty, "--word", "bank"))[2]
+    )
     assert "no such file" in run("inspect", "words.vec", "--corpus", "x.txt", "--word", "bank")[2]
 
 
@@ -154,4 +166,4 @@ def test_a_corpus_that_is_empty_or_missing(run, tmp_path):
 def test_what_is_for_a_corpus_alone(run, words):
     code, _, err = run("inspect", "words.vec", *words)
     assert code == 2
-    assert "give --corpus, too" in err
+    assert "need a corpus; add --corpus" in err

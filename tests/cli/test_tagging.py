@@ -65,14 +65,14 @@ def test_words_are_tagged(run, tagger):
     _, out, _ = run("predict", tagger, "words.jsonl", "--json")
     assert json.loads(out) == {"tokens": ["Mary", "left"], "tags": ["B-P", "O"]}
     code, out, _ = run("predict", tagger, "names.test", "--out", "tagged.conll")
-    assert (code, out) == (0, "the tags of 2 sentences in tagged.conll\n")
+    assert (code, out) == (0, "2 tagged sentences in tagged.conll\n")
 
 
 def test_a_tagger_is_scored(run, tagger):
     code, out, err = run("evaluate", tagger, "names.test")
     assert code == 0
     assert out.startswith("2 sentences, 4 words: precision 0.3333, recall 0.5000, F1 0.4000")
-    assert "names.test line 4: tag 'B-L' was not there in training, and counts as missed" in err
+    assert "names.test line 4: tag 'B-L' is not in the training data and counts as missed" in err
     _, out, _ = run("evaluate", tagger, "names.test", "--json")
     found = json.loads(out)
     assert (found["sentences"], found["words"], found["accuracy"]) == (2, 4, 0.25)
@@ -94,7 +94,7 @@ def test_a_tagger_is_scored_where_there_is_no_span(run, names):
 def test_what_makes_tags_plain_is_told(run, names):
     (names / "bilou.conll").write_text("Ann U-P\nmet O\nBob B-P\nLee L-P\n\n" * 4)
     words = ("fit", "tagging", "bilou.conll", "--transfer", "majority", "--out")
-    told = "bilou.conll line 1: tag 'U-P' is none of BIO, IOB1 or BIOES"
+    told = "bilou.conll line 1: tag 'U-P' is not legal in BIO, IOB1 or BIOES"
     assert told in run(*words, "bilou")[2]
     assert told not in run(*words, "plain", "--scheme", "plain")[2], "it was asked for"
     assert told in run("data", "check", "bilou.conll", "--task", "tagging")[2]
@@ -106,7 +106,10 @@ def test_what_makes_tags_plain_is_told(run, names):
         (["ann.conll"], "ann.conll line 3: tag 'I-P' after 'O' is not legal in IOB2"),
         (["names.conll", "--transfer", "tfidf"], "'tfidf' counts the words of a text"),
         (["names.conll", "--scheme", "BILOU"], "scheme must be auto, BIO"),
-        (["names.conll", "--label-column", "3"], "names.conll line 1: 2 columns, and none 3"),
+        (
+            ["names.conll", "--label-column", "3"],
+            "names.conll line 1: found 2 columns, but column 3 was requested",
+        ),
         (["none.conll"], "none.conll: no such file"),
     ],
 )
@@ -128,11 +131,17 @@ def test_illegal_tags_are_repaired_on_request(run, names):
         (["evaluate", "names", "names.test", "--pair-columns", "a,b"], "the model takes words"),
         (
             ["evaluate", "names", "names.test", "--label-separator", "|"],
-            "gives no text several lab",
+            "does not predict several labels per text",
         ),
         (["predict", "names", "names.test", "--pair-columns", "a,b"], "the model takes words"),
-        (["predict", "names", "names.test", "--label-separator", "|"], "gives no text several lab"),
-        (["predict", "names", "--text", "a", "--text-b", "b"], "--text-b is for models of pairs"),
+        (
+            ["predict", "names", "names.test", "--label-separator", "|"],
+            "does not predict several labels per text",
+        ),
+        (
+            ["predict", "names", "--text", "a", "--text-b", "b"],
+            "--text-b is for models of text pairs",
+        ),
     ],
 )
 def test_what_a_tagger_does_not_take_is_refused(run, tagger, words, message):

@@ -329,7 +329,7 @@ def make_rows(count, seed=0):
 
 @pytest.fixture(scope="session")
 def rows():
-    """The maker of labelled rows: `rows(60, seed=1)`."""
+    """The maker of labeled rows: `rows(60, seed=1)`."""
     return make_rows
 
 

@@ -26,8 +26,8 @@ def test_texts_that_were_cut_are_said_with_the_methods_that_cut_them():
         cell("gpt:finetune", 100, 0, truncated=12),
     ]
     (sentence,) = truncated(cells)
-    assert "of bert:finetune 40 of 100 training texts of one run were" in sentence
-    assert sentence.endswith("concerned are bert:finetune, gpt:finetune.")
+    assert "one run of bert:finetune truncated 40 of 100 training texts" in sentence
+    assert sentence.endswith("Affected methods: bert:finetune, gpt:finetune.")
     assert truncated(cells[:1]) == []
 
 

@@ -38,39 +38,43 @@ def test_the_facts():
     assert [facts[name] for name in ("leaked", "nearly_leaked", "in_corpus")] == [1, 1, 1]
     assert (facts["too_short"], facts["unknown"]) == (3, ["glove"])
     assert facts["sentence"] == (
-        "1 of 4 test rows is clean: 1 is a training row, 1 nearly, and 1 overlaps with the corpus; "
-        "3 have too few words to be looked for within its texts. "
-        "What else glove learned from is not known here: it may hold clean rows too."
+        "1 of 4 test rows is clean: 1 is a training row, 1 nearly identical to one, and 1 "
+        "overlaps with the corpus; 3 have too few words to be searched for inside longer texts. "
+        "What else glove learned from was not searched and may contain clean rows."
     )
 
 
 def test_all_rows_clean_is_one_sentence():
     facts = facts_of("scratch", "word2vec:frozen", test=Dataset(["b", "c"], ["x", "y"]))
     assert facts["sentence"] == (
-        "All 2 test rows are clean: none is a training row, or nearly, and none is known to "
-        "overlap with the corpus; 2 have too few words to be looked for within its texts."
+        "All 2 test rows are clean: none is a training row or nearly identical to one, and none "
+        "is known to overlap with the corpus; 2 have too few words to be searched for inside "
+        "longer texts."
     )
     long = Dataset([f"b {LONG[:50]} c", f"d {LONG[:40]} e"], ["x", "y"])
     assert facts_of("scratch", "word2vec:frozen", test=long)["sentence"] == (
-        "All 2 test rows are clean: none is a training row, or nearly, and none overlaps with the "
-        "corpus."
+        "All 2 test rows are clean: none is a training row or nearly identical to one, and none "
+        "overlaps with the corpus."
     )
 
 
 def test_one_row_is_spoken_of_as_one():
     one, repeated = Dataset(["b"], ["x"]), Dataset(TRAIN.texts, TRAIN.labels)
     assert facts_of("word2vec:frozen", test=one)["sentence"] == (
-        "The one test row is clean: it is no training row, nor nearly, and is not known to overlap "
-        "with the corpus; 1 has too few words to be looked for within its texts."
+        "The only test row is clean: it is neither a training row nor nearly identical to one, "
+        "and is not known to overlap with the corpus; 1 has too few words to be searched for "
+        "inside longer texts."
     )
     long = Dataset([f"b {LONG[:50]} c"], ["x"])
     assert facts_of("word2vec:frozen", test=long)["sentence"] == (
-        "The one test row is clean: it is no training row, nor nearly, and does not overlap with "
-        "the corpus."
+        "The only test row is clean: it is neither a training row nor nearly identical to one, and "
+        "does not overlap with the corpus."
     )
-    assert facts_of("scratch", test=one)["sentence"].endswith("no training row, nor nearly.")
+    assert facts_of("scratch", test=one)["sentence"].endswith(
+        "neither a training row nor nearly identical to one."
+    )
     assert facts_of("scratch", test=repeated)["sentence"] == (
-        "0 of 2 test rows are clean: 2 are training rows, 0 nearly."
+        "0 of 2 test rows are clean: 2 are training rows, 0 nearly identical to one."
     )
     (said,) = changed_rankings([change(10, name) for name in "bcde"], 1)
     assert "on the 1 clean test row: " in said
@@ -121,11 +125,11 @@ def test_changes_are_said_in_a_sentence_a_budget_the_largest_first():
     many = [change(1000, name) for name in "bcdef"]
     first, second = changed_rankings([*small, *many], 412)
     assert first == (
-        "With 10 labels the ranking changes on the 412 clean test rows: a:probe is ahead of "
-        "scratch on all rows, +0.020 [+0.010, +0.030], and behind on clean ones, -0.050 [-0.100, "
-        "+0.000]; a:probe is ahead of tfidf on all rows, +0.020 [+0.010, +0.030], and behind on "
-        "clean ones, -0.010 [-0.020, +0.000]."
+        "With 10 labels, the ranking changes on the 412 clean test rows: a:probe is ahead of "
+        "scratch on all rows, +0.020 [+0.010, +0.030], but behind on clean rows, -0.050 [-0.100, "
+        "+0.000]; a:probe is ahead of tfidf on all rows, +0.020 [+0.010, +0.030], but behind on "
+        "clean rows, -0.010 [-0.020, +0.000]."
     )
-    assert second.startswith("With 1,000 labels the ranking changes")
+    assert second.startswith("With 1,000 labels, the ranking changes")
     assert second.endswith("; and 2 more pairs.")
     assert changed_rankings([], 412) == []

@@ -55,28 +55,28 @@ def test_which_methods_train_an_encoder():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "cannot read"),
-        ("frozen", "cannot read"),
-        ("word2vec", "cannot read"),
-        ("word2vec:magic", "cannot read"),
+        ("", "invalid method ''; write majority"),
+        ("frozen", "invalid method 'frozen'; write majority"),
+        ("word2vec", "invalid method 'word2vec': the transfer is missing"),
+        ("word2vec:magic", "invalid method 'word2vec:magic': unknown transfer"),
         ("scratch:frozen", "cannot be pretrained"),
         ("minilm:frozen", "write minilm=FILE:frozen"),
         ("minilm+adapt:frozen", r"write minilm\+adapt=FILE:frozen"),
-        ("glove=:frozen", "lacks"),
-        ("=file:frozen", "lacks"),
-        ("+adapt:frozen", "lacks"),
-        ("bert+more:frozen", r"as in bert\+adapt:frozen, and nothing else"),
+        ("glove=:frozen", "the source is missing; write NAME:TRANSFER or NAME=SOURCE:TRANSFER"),
+        ("=file:frozen", "the source is missing; write NAME:TRANSFER or NAME=SOURCE:TRANSFER"),
+        ("+adapt:frozen", "the source is missing; write NAME:TRANSFER or NAME=SOURCE:TRANSFER"),
+        ("bert+more:frozen", r"only \+adapt can follow .* as in bert\+adapt:frozen"),
         ("bert+adapt+adapt:frozen", r"\+adapt"),
-        ("word2vec:scratch", "without an encoder the pipeline is the method scratch"),
-        ("word2vec:lora", "write one of probe, frozen, finetune"),
-        ("word2vec:gradual", "in place of the embedding layer and not of the whole model"),
-        ("glove+adapt:finetune", "glove are word vectors, and only BERT and GPT can be adapted"),
-        ("elmo:lora", "elmo reads words in context, in place of .* one of probe, frozen, finetune"),
-        ("cove:gradual", "'gradual' is for encoders that replace that, such as bert"),
-        ("cove:scratch", "without an encoder the pipeline is the method scratch"),
-        ("elmo+adapt:frozen", "elmo reads words in context, and only BERT and GPT .* leave out"),
-        ("elmo", "cannot read"),
-        ("cove=:frozen", "lacks"),
+        ("word2vec:scratch", "to train the pipeline without an encoder, use the method scratch"),
+        ("word2vec:lora", "use one of probe, frozen, finetune"),
+        ("word2vec:gradual", "replaces only the embedding layer, .* replace the whole model"),
+        ("glove+adapt:finetune", "glove provides word vectors, but only BERT and GPT can be adap"),
+        ("elmo:lora", "elmo encodes words in context and .* one of probe, frozen, finetune"),
+        ("cove:gradual", "'gradual' is for encoders that replace the whole model, such as bert"),
+        ("cove:scratch", "to train the pipeline without an encoder, use the method scratch"),
+        ("elmo+adapt:frozen", r"elmo encodes words in context, but only BERT .* remove \+adapt"),
+        ("elmo", "invalid method 'elmo': the transfer is missing"),
+        ("cove=:frozen", "the source is missing; write NAME:TRANSFER or NAME=SOURCE:TRANSFER"),
     ],
 )
 def test_what_is_no_method(text, reason):
@@ -89,16 +89,16 @@ def test_what_is_no_method(text, reason):
     [
         (
             "word2vec:finetuned",
-            "'word2vec:finetuned': no transfer 'finetuned'; did you mean 'fi",
+            "'word2vec:finetuned': unknown transfer 'finetuned'; did you mean 'fi",
         ),
-        ("glove=a.txt:magic", "no transfer 'magic'; known are finetune, frozen, gradual, lora"),
-        ("wrod2vec", "cannot read the method 'wrod2vec'; did you mean 'word2vec:finetune'?"),
+        ("glove=a.txt:magic", "unknown transfer 'magic'; choose from finetune, frozen, gradual, l"),
+        ("wrod2vec", "invalid method 'wrod2vec'; did you mean 'word2vec:finetune'?"),
         ("BERT", "did you mean 'bert:finetune'?"),
         ("tf-idf", "did you mean 'tfidf'?"),
-        ("bert", "how is it transferred? write bert:finetune, or one of probe, frozen, finetune, "),
+        ("bert", "transfer is missing; write bert:finetune, or one of probe, frozen, finetune, "),
         ("elmo", "write elmo:finetune, or one of probe, frozen, finetune"),
         ("mine=a.txt", "write mine=a.txt:finetune, or one of"),
-        ("mine=C:\\a.txt", "how is it transferred? write mine=C:\\a.txt:finetune, or one of"),
+        ("mine=C:\\a.txt", "the transfer is missing; write mine=C:\\a.txt:finetune, or one of"),
         ("bert+adapt", "write bert+adapt:finetune, or one of"),
         (
             "roberta-large",
@@ -108,7 +108,7 @@ def test_what_is_no_method(text, reason):
             "wrod2vec:frozen",
             "gpt, bert can; did you mean 'word2vec'?)",
         ),
-        (TfIdf(), "methods are written as texts, such as 'glove:finetune', got a TfIdf"),
+        (TfIdf(), "must be a string such as 'glove:finetune', got a value of type TfIdf"),
     ],
 )
 def test_the_part_that_is_wrong_is_named(text, told):
@@ -122,7 +122,7 @@ def test_what_only_the_loaded_encoder_shows(vectors, bert, elmo, cove):
             Contestant.parse(text).check(vectors)
         Contestant.parse(text).check(bert)
         for reader in (elmo, cove):
-            with pytest.raises(SettingsError, match="mine reads words in context"):
+            with pytest.raises(SettingsError, match="mine encodes words in context"):
                 Contestant.parse(text).check(reader)
     for transfer in ("probe", "frozen", "finetune"):
         Contestant.parse(f"mine=f:{transfer}").check(elmo)

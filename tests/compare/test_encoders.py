@@ -57,7 +57,7 @@ def test_how_many_models_share_the_time(methods, number):
 def test_settings_of_pretraining_that_change_nothing_are_noted(methods, unread):
     settings = {"pretrain_minutes": 1.0, "pretrain_size": "mini", "parallel": ["a", "b"]}
     notes = notes_of_unread(parse_all(methods), settings)
-    assert [note.partition(" changes nothing: ")[0] for note in notes] == unread
+    assert [note.partition(" has no effect: ")[0] for note in notes] == unread
     assert notes_of_unread(parse_all(methods), dict.fromkeys(settings)) == []
 
 
@@ -178,20 +178,20 @@ def test_a_corpus_without_two_sentences_is_pretrained_on_without_nsp(rows, asked
 def test_the_note_on_nsp_is_given_again_when_the_encoder_is_kept(rows, few_steps):
     for _ in range(2):
         made = make(rows, "bert:probe", corpus=rows(60).texts)
-        assert ["masked words alone" in note for note in made.notes] == [True]
+        assert ["without next-sentence prediction" in note for note in made.notes] == [True]
     assert make(rows, "bert:probe").notes == []
 
 
 def test_an_encoder_that_does_not_fit_its_transfer_is_refused(rows, files):
-    with pytest.raises(SettingsError, match="mine:scratch: mine are word vectors"):
+    with pytest.raises(SettingsError, match="mine:scratch: mine provides word vectors"):
         make(rows, f"mine={files / 'vectors.txt'}:scratch")
-    with pytest.raises(SettingsError, match="only BERT and GPT can be adapted here; leave out"):
+    with pytest.raises(SettingsError, match="only BERT and GPT can be adapted here; remove"):
         make(rows, f"mine+adapt={files / 'vectors.txt'}:probe")
 
 
 def test_cove_without_translations_is_told_before_anything_is_pretrained(rows, asked):
     calls, _ = asked
-    with pytest.raises(SettingsError, match=r"cove learns from translations: .* --parallel"):
+    with pytest.raises(SettingsError, match=r"cove: no translations to learn from; .* --parallel"):
         make(rows, "bert:probe", "cove:frozen", "glove:frozen")
     assert calls == []
 

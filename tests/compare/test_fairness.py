@@ -39,16 +39,16 @@ def test_what_differs_is_said_in_sentences():
         },
     )
     assert found[:4] == [
-        "Widths differ: word2vec 100, glove 50, mine 100, scratch 100 numbers a word.",
+        "Widths differ (numbers per word): word2vec 100, glove 50, mine 100, scratch 100.",
         "word2vec was pretrained here, on news: 622,412 words, 11 s.",
-        "glove was pretrained by others, on text and with a budget of theirs; loaded from g.txt.",
-        "mine was pretrained before, and loaded from runs/w; it saw letters: 1,000 words, 2 s.",
+        "glove was pretrained by others, on their own text and budget, and loaded from g.txt.",
+        "mine was pretrained earlier and loaded from runs/w; it saw letters: 1,000 words, 2 s.",
     ]
     assert "regularization strengths for tfidf, glove:probe" in found[4]
     assert "training steps for scratch, word2vec:frozen, mine:finetune" in found[4]
     assert found[5] == (
-        "Learning rates differ, each chosen for its transfer: scratch 0.002 and 0.2 for its "
-        "vectors, word2vec:frozen 0.02, mine:finetune 0.02 and 0.004 for its vectors."
+        "Learning rates differ, each chosen for its transfer: scratch 0.002 (word vectors: 0.2), "
+        "word2vec:frozen 0.02, mine:finetune 0.02 (encoder: 0.004)."
     )
     assert differences(resolved("tfidf"), {}) == []
 
@@ -66,8 +66,9 @@ def test_rates_that_fall_with_many_labels_are_said():
     few, many = (differences(methods, encoders, labels=labels) for labels in (500, 501))
     assert many[: len(few)] == few
     assert many[len(few) :] == [
-        "Rates of what replaces the embedding layer are those of up to 500 labels; above, they "
-        "fall with the root of their number."
+        "With more than 500 labels, the shared pipeline's learning rates fall with the square root "
+        "of the number of labels: that of the word vectors for scratch, that of the LSTM and the "
+        "classifier for frozen and finetune."
     ]
     probed = resolved("word2vec:probe")
     assert differences(probed, encoders, labels=501) == differences(probed, encoders)
@@ -84,17 +85,17 @@ def test_whole_models_differ_in_size_and_in_what_they_saw(bert):
     )
     size = f"{sum(tensor.numel() for tensor in bert.tensors().values()) / 1e6:.1f} million"
     assert found[0] == (
-        f"bert, minilm and minilm+adapt replace the whole model, of bert {size}, minilm {size}, "
-        f"minilm+adapt {size} weights; word vectors and scratch share one small pipeline."
+        f"bert, minilm and minilm+adapt replace the whole model (number of weights: bert {size}, "
+        f"minilm {size}, minilm+adapt {size}); word vectors and scratch share one small pipeline."
     )
     assert found[1:4] == [
         "bert was pretrained here, on news: 900,000 words, 60 s.",
-        "minilm was pretrained by others, on text and with a budget of theirs; loaded from m.",
+        "minilm was pretrained by others, on their own text and budget, and loaded from m.",
         "minilm+adapt is minilm pretrained further here, on news: 900,000 words, 30 s.",
     ]
     assert found[4] == (
-        "Learning rates differ, each chosen for its transfer: scratch 0.002 and 0.2 for its "
-        "vectors, bert:finetune 0.0025 at its top, bert:scratch 0.00625, minilm:lora 0.001, "
+        "Learning rates differ, each chosen for its transfer: scratch 0.002 (word vectors: 0.2), "
+        "bert:finetune 0.0025 at the top layer, bert:scratch 0.00625, minilm:lora 0.001, "
         "minilm+adapt:frozen 0.002."
     )
 
@@ -102,7 +103,7 @@ def test_whole_models_differ_in_size_and_in_what_they_saw(bert):
 def test_a_pipeline_is_spoken_of_where_something_takes_part_in_it(bert):
     encoders = {"bert": bert, "word2vec": encoder(100, corpus="news", words=9, seconds=1.0)}
     size = f"{sum(tensor.numel() for tensor in bert.tensors().values()) / 1e6:.1f} million"
-    alone = f"bert replaces the whole model, of {size} weights"
+    alone = f"bert replaces the whole model (number of weights: {size})"
     for others in (["scratch"], ["word2vec:frozen"]):
         methods = resolved(*others, "bert:finetune", whole=("bert",))
         shared = f"{alone}; word vectors and scratch share one small pipeline."
@@ -120,18 +121,18 @@ def test_rows_that_mislead_are_counted():
     duplicates, conflicts, leaks, near, overlap = warnings(train, find_seen(train, test, corpus))
     assert "rows that repeat an earlier text" in duplicates
     assert "label" in conflicts
-    assert "test rows that are in the training rows too: 1, 25.0%" in leaks
+    assert "test rows that are also training rows: 1, 25.0%" in leaks
     assert "nearly a training row: 1, 25.0%" in near
     assert "overlap with the corpus 1 texts in memory: 1, 25.0%" in overlap
     clean = Dataset(["a", "b"], ["x", "y"])
     assert warnings(clean, find_seen(clean, Dataset(["c"], ["x"]))) == []
     (short,) = warnings(clean, find_seen(clean, Dataset(["c"], ["x"]), corpus))
-    assert short.endswith(": 0; 1 has too few words to be looked for within its texts")
+    assert short.endswith(": 0; 1 has too few words to be searched for inside longer texts")
     chinese = Dataset(["今天的足球比赛非常精彩,球队在决赛中获得冠军。"], ["x"])
     (unspaced,) = warnings(chinese, find_seen(chinese, Dataset(["c"], ["x"])))
-    assert unspaced.startswith("The texts have no spaces between words: methods that read words")
+    assert unspaced.startswith("The texts have no spaces between words: word-level methods")
     none = warnings(clean, find_seen(clean, Dataset(["a"], ["x"])))
-    assert none[-1].startswith("No test row is clean: every score is of rows that were seen")
+    assert none[-1].startswith("No test row is clean: all scores are on rows that were seen")
 
 
 def test_the_facts_of_the_data():

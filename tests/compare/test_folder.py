@@ -26,14 +26,14 @@ def _put(folder, *names):
 )  # fmt: skip
 def test_what_a_comparison_would_replace_is_refused_beside_no_results(tmp_path, name):
     _put(tmp_path, name)
-    with pytest.raises(SettingsError, match=f"{name.split('/')[0]}: no comparison wrote it"):
+    with pytest.raises(SettingsError, match=f"{name.split('/')[0]}: not written by a comparison"):
         check_that_it_is_ours(tmp_path)
 
 
 @pytest.mark.parametrize("found", [{"accuracy": 0.9}, {"data": {"classes": [1, 2]}}])
 def test_results_of_something_else_are_refused(tmp_path, found):
     (tmp_path / "results.json").write_text(json.dumps(found))
-    with pytest.raises(SettingsError, match=r"results\.json: no comparison wrote it"):
+    with pytest.raises(SettingsError, match=r"results\.json: not written by a comparison"):
         check_that_it_is_ours(tmp_path)
 
 
@@ -43,7 +43,7 @@ def test_a_folder_where_the_winner_cannot_be_kept_is_refused(tmp_path):
     (tmp_path / "best").mkdir()
     check_that_it_is_ours(tmp_path)
     _put(tmp_path, "best/notes.txt")
-    with pytest.raises(SettingsError, match="best: is no model, and one would be kept there"):
+    with pytest.raises(SettingsError, match="best: not a model, but a model would be saved there"):
         check_that_it_is_ours(tmp_path)
 
 
@@ -69,5 +69,5 @@ def test_other_rows_of_the_same_name_are_refused(tmp_path):
 def test_results_of_before_are_held_against_what_they_tell(tmp_path):
     _check_same(tmp_path, task="classification", data={"classes": [{"label": "sea", "count": 1}]})
     _check_same(tmp_path, data={"classes": [1, 2]})
-    with pytest.raises(SettingsError, match="by other labels"):
+    with pytest.raises(SettingsError, match="with other labels or for another task"):
         _check_same(tmp_path, data={"classes": [{"label": "fish", "count": 1}]})

@@ -133,7 +133,7 @@ def test_a_comparison_tells_whether_it_could_have_been_known(files):
     assert {each["labels"] for each in told["judged"]} == {6, 24}
     assert all(each["regret"] >= 0 for each in told["judged"])
     page = (files / "out" / "report.html").read_text()
-    assert "Could it have been known beforehand?" in page
+    assert "Could the best encoder have been predicted?" in page
 
 
 def test_the_test_rows_have_no_say(vectors, rows):

@@ -110,7 +110,11 @@ def test_written_out():
 
 @pytest.mark.parametrize(
     ("budgets", "message"),
-    [((10, 100), r"expected \[2, seeds, rows\]"), ((10, 100, 100), "rise"), ((0, 1, 2), "rise")],
+    [
+        ((10, 100), r"expected \[2, seeds, rows\]"),
+        ((10, 100, 100), "be increasing"),
+        ((0, 1, 2), "at least 1"),
+    ],
 )
 def test_budgets_must_fit(budgets, message):
     with pytest.raises(DataError, match=message):
@@ -131,7 +135,7 @@ def test_the_sentence_a_manager_reads_first():
     found = headline([row("scratch", mean=0.6, **NO_START), row("glove:finetune")])
     assert found["sentence"] == (
         "With 50 labels, glove:finetune scores as well as training from scratch with about 410: "
-        "a head start of 8.2x (95% interval: 5.1x to 12x)."
+        "a head start of 8.2x (95% confidence interval: 5.1x to 12x)."
     )
     assert (found["method"], found["labels"], found["factor"]) == ("glove:finetune", 50, 8.2)
 
@@ -142,7 +146,7 @@ def test_a_bound_is_said_to_be_one():
         [row("scratch", **NO_START), row("glove:probe", **bounds, head_start_high_bound=">")]
     )
     assert "scores higher than training from scratch with 1,000" in found["sentence"]
-    assert "more than 20x (95% interval: 5.1x to more than 20x)" in found["sentence"]
+    assert "more than 20x (95% confidence interval: 5.1x to more than 20x)" in found["sentence"]
 
 
 def test_a_bound_that_a_score_of_the_table_contradicts_is_not_claimed():
@@ -152,8 +156,11 @@ def test_a_bound_that_a_score_of_the_table_contradicts_is_not_claimed():
         reference = [row("scratch", mean=0.6, **NO_START), row("scratch", 1000, scratch)]
         found = headline([*reference, *falling])
         assert (found["factor"] is not None) is claimed
-        said = "glove:probe, the pretrained method that validation chooses, scores 0.800, less than"
-        assert (f"no head start to claim: {said} with fewer" in found["sentence"]) is not claimed
+        said = (
+            "glove:probe, the pretrained method selected by validation score, scores 0.800 (lower"
+        )
+        said = f"no head start can be claimed: {said} than with fewer labels)"
+        assert (said in found["sentence"]) is not claimed
 
 
 def test_a_bound_that_scratch_contradicts_before_it_falls_is_not_claimed():
@@ -164,8 +171,8 @@ def test_a_bound_that_scratch_contradicts_before_it_falls_is_not_claimed():
     found = headline([*reference, row("scratch", 250, 0.81), ahead])
     assert found["factor"] is None
     assert (
-        "no head start to claim: glove:probe, the pretrained method that validation chooses, "
-        "scores 0.800, training from scratch 0.600, and 0.810 with 250. With 1,000"
+        "no head start can be claimed: glove:probe, the pretrained method selected by validation "
+        "score, scores 0.800; training from scratch scores 0.600, and 0.810 with 250. With 1,000"
     ) in found["sentence"]
 
 
@@ -219,8 +226,8 @@ def test_the_quoted_label_count_depends_on_no_score(budgets, quoted):
 def test_a_better_baseline_is_admitted():
     rows = [row("scratch", **NO_START), row("glove:probe"), row("tfidf", mean=0.85)]
     assert headline(rows)["sentence"].endswith(
-        "But tfidf, which needs no pretraining, does at least as well with the same labels: "
-        "0.850 against 0.800."
+        "However, tfidf, which needs no pretraining, scores at least as well with the same labels: "
+        "0.850 versus 0.800."
     )
 
 
@@ -234,7 +241,7 @@ def test_a_better_baseline_is_admitted():
 def test_all_that_score_best_are_named(equal, said):
     lower = {**NO_START, "mean": 0.8 - 1e-12, "p": 0.9}
     rows = [row("scratch", **NO_START), *(row(method, **lower) for method in equal)]
-    assert headline(rows)["sentence"].endswith(f"With 50 labels {said}")
+    assert headline(rows)["sentence"].endswith(f"With 50 labels, {said}")
 
 
 @pytest.mark.parametrize(
@@ -244,9 +251,9 @@ def test_all_that_score_best_are_named(equal, said):
 def test_no_head_start_is_said_plainly(weak):
     found = headline([row("scratch", **NO_START), row("glove:probe", mean=0.9, **weak)])
     assert found["sentence"] == (
-        "With 50 labels there is no head start to claim: glove:probe, the pretrained method that "
-        "validation chooses, scores 0.900, training from scratch 0.800. "
-        "With 50 labels glove:probe scores best: 0.900."
+        "With 50 labels, no head start can be claimed: glove:probe, the pretrained method selected "
+        "by validation score, scores 0.900; training from scratch scores 0.800. "
+        "With 50 labels, glove:probe scores best: 0.900."
     )
     assert found["factor"] is None
 

@@ -225,7 +225,7 @@ def test_a_winner_that_reads_in_context_is_kept(files, elmo):
 
 @pytest.mark.parametrize("methods", [["cove:frozen"], ["scratch", "cove:probe"]])
 def test_cove_without_translations_is_one_clear_error(files, methods):
-    with pytest.raises(SettingsError, match="cove learns from translations") as error:
+    with pytest.raises(SettingsError, match="cove: no translations to learn from") as error:
         compare(files / "train.csv", methods=methods, out=files / "out")
     assert "\n" not in str(error.value)
     assert not (files / "out" / "results.json").exists()

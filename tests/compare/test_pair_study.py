@@ -70,8 +70,8 @@ def test_a_comparison_of_pairs_from_file_to_winner(pair_files):
     assert {len(cell["correct"]) for cell in results["cells"]} == {40}
     assert results["knowledge"] is None, "no word by itself tells the label of a pair"
     assert not (pair_files / "out" / "inspected").exists()
-    assert "pairs a second" in found.best["why"]
-    assert "texts a second" not in found.best["why"]
+    assert "pairs per second" in found.best["why"]
+    assert "texts per second" not in found.best["why"]
     assert "--task pair" in results["command"]
     report = (pair_files / "out" / "report.html").read_text()
     assert "Labeled pairs" in report
@@ -150,14 +150,14 @@ def test_a_text_column_of_pairs_is_that_of_the_corpus_or_refused(pair_files):
     with pytest.raises(SettingsError, match="a pair has two texts; name both columns"):
         compare(pair_files / "train.csv", **asked)
     (pair_files / "wiki.csv").write_text("id,words\n1,a wave\n")
-    with pytest.raises(DataError, match=r"wiki\.csv: has no column 'body'"):
+    with pytest.raises(DataError, match=r"wiki\.csv: no column 'body'"):
         compare(pair_files / "train.csv", corpus=pair_files / "wiki.csv", **asked)
 
 
 def test_only_pairs_are_symmetric():
     assert choose_task("pair", None, has_data=True, symmetric=True) is SYMMETRIC
     for name in (None, TAGGING.name):
-        with pytest.raises(SettingsError, match="only pairs are symmetric"):
+        with pytest.raises(SettingsError, match="symmetric is only for pairs"):
             choose_task(name, None, has_data=True, symmetric=True)
 
 
@@ -257,8 +257,8 @@ def test_pairs_that_repeat_or_share_texts_are_said():
     duplicates, conflicts, leaks = warnings(as_texts, seen)
     assert "'a | b' on lines 1, 2" in duplicates
     assert conflicts.startswith("data in memory: texts with several labels: 1, in 2 rows")
-    assert leaks.startswith("test rows that are in the training rows too: 1, 33.3%")
+    assert leaks.startswith("test rows that are also training rows: 1, 33.3%")
     shared = shared_texts(PAIR, train, test, seen)
-    assert shared == ["test pairs with a text of other training pairs: 1"]
+    assert shared == ["test pairs that share a text with other training pairs: 1"]
     assert shared_texts(PAIR, train.select([3]), test.select([2]), seen) == []
     assert shared_texts(CLASSIFICATION, as_texts, as_texts, seen) == []

@@ -94,7 +94,7 @@ def test_ctrl_c_in_a_terminal_and_its_end_are_one_line(files, number):
         _, err = process.communicate(timeout=120)
     assert process.returncode == 75
     assert "Traceback" not in err
-    assert err.splitlines()[-1].startswith("error: stopped; what was finished is kept in out")
+    assert err.splitlines()[-1].startswith("error: stopped; finished work is kept in out")
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def test_what_tells_more_comes_first(vectors, rows):
             "encoder": "seeing", "second": "blind", "probability": 1.0
         }  # fmt: skip
     assert found.sentence.startswith("Try seeing first, as seeing:probe: its LogME is highest, -0.")
-    assert found.sentence.endswith("and above that of blind with probability 1.00.")
+    assert found.sentence.endswith("and exceeds that of blind with probability 1.00.")
 
 
 def test_what_tells_more_of_words_comes_first(vectors, bert, make_sentences, monkeypatch):
@@ -80,7 +80,7 @@ def test_pairs_are_ranked_by_both_texts(vectors):
     given = PairDataset(pairs, ["same" if at % 2 else "other" for at in range(40)])
     found = rank(given, task="pair", encoders={"blind": blind(vectors), "seeing": vectors})
     assert found.order[0] == "seeing"
-    with pytest.raises(SettingsError, match=r"a PairDataset, and the task is 'classification'"):
+    with pytest.raises(SettingsError, match=r"a PairDataset, but the task is 'classification'"):
         rank(given, encoders={"seeing": vectors})
 
 
@@ -144,7 +144,7 @@ def test_encoders_are_files_with_or_without_a_name(files):
     assert set(found.order) == {"vectors.txt", "again"}
     assert found.results["sources"] == {"vectors.txt": str(vectors), "again": str(vectors)}
     assert rank(files / "train.csv", encoders=[str(vectors)]).sentence.startswith(
-        "Of vectors.txt, LogME is highest"
+        "vectors.txt: LogME is highest"
     )
 
 
@@ -153,7 +153,7 @@ def test_encoders_are_files_with_or_without_a_name(files):
     [
         (["none.txt"], FormatError, r"^encoder 'none\.txt': none\.txt: no such file or folder"),
         (["mine=none.txt"], FormatError, r"^encoder 'mine': none\.txt: no such file or folder"),
-        (["=none.txt"], SettingsError, "'=none.txt' lacks a name or a source"),
+        (["=none.txt"], SettingsError, "'=none.txt': write a name before '=' and a source after"),
         ([], SettingsError, "no encoder to rank"),
         (["a/x.txt", "b/x.txt"], SettingsError, "two encoders are called 'x.txt'"),
     ],
@@ -169,14 +169,14 @@ def test_damaged_weights_are_named(vectors, rows):
     matrix[0] = np.nan
     broken = PretrainedWordVectors.from_words("glove", vectors.words, matrix, config={}, lineage={})
     with pytest.raises(
-        NonFiniteError, match="encoder 'broken': layer 0 says infinite or undefined"
+        NonFiniteError, match="encoder 'broken': layer 0 outputs infinite values or NaN"
     ):
         rank(rows(60), encoders={"broken": broken})
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [(["a"] * 6, "holds one class, 'a'"), (["a"] * 5 + ["b"], "line 6: the only example of class")],
+    [(["a"] * 6, "has one class, 'a'"), (["a"] * 5 + ["b"], "line 6: the only example of class")],
 )
 def test_labels_that_tell_nothing_are_refused(vectors, labels, message):
     data = Dataset([f"wave {n}" for n in range(6)], labels, "mine.csv")
@@ -198,7 +198,7 @@ def test_one_encoder_needs_no_list(files, vectors, rows):
 
 def test_too_few_labels_are_refused(vectors, rows):
     with pytest.raises(
-        SettingsError, match=r"^5 labels are too few to tell 3 classes apart; .* 6, or"
+        SettingsError, match=r"^5 is too few labels to tell 3 classes apart; .* 6 in all"
     ):
         rank(rows(30), encoders={"one": vectors}, labels=5)
 

@@ -74,7 +74,7 @@ def test_no_more_is_kept_than_there_is_room_for(bert, rows, tmp_path, room):
     ).files
     assert set(files) == {"mine"} if room else files == {}
     assert len(notes) == 1 - room
-    assert not notes or "mine: what it says of all texts takes 0.0 GB" in notes[0]
+    assert not notes or "mine: the states of all texts take 0.0 GB" in notes[0]
 
 
 def test_other_texts_and_other_encoders_have_files_of_their_own(bert, gpt, rows, tmp_path):
@@ -142,7 +142,7 @@ def test_an_encoder_that_would_read_too_long_does_not(bert, gpt, rows, tmp_path,
     found = read(texts, contestants, encoders, tmp_path, deadline=soon)
     assert list(found.files) == ["bert"]
     assert list(found.unread) == ["gpt"]
-    assert found.unread["gpt"].startswith("to read all texts once, gpt would have taken about")
+    assert found.unread["gpt"].startswith("encoding all texts once with gpt would have taken about")
     whole = read(texts, contestants, encoders, tmp_path)
     assert set(whole.files) == {"bert", "gpt"}
     again = read(texts, contestants, encoders, tmp_path, deadline=soon)

@@ -60,16 +60,16 @@ def text_of(page):
 def test_the_score_is_called_by_its_name(result):
     text = text_of(Page(render_report({**result, "metric": "span F1"})))
     assert "Mean span F1 on the same test rows" in text
-    assert "Span F1 [95%]" in text
+    assert "Span F1 [95% CI]" in text
 
 
 def test_it_tells_the_story_in_order(page, result):
     text = text_of(page)
     parts = [
-        result["title"], "head start, 95% interval", result["headline"]["sentence"],
+        result["title"], "head start, 95% confidence interval", result["headline"]["sentence"],
         result["warnings"][0], result["differences"][0], "Learning curves", "Head start", "Scores",
-        "Cost against quality", "Recommendation", "Could it have been known beforehand?",
-        "What the words know", "Proof that transfer",
+        "Cost versus quality", "Recommendation", "Could the best encoder have been predicted?",
+        "What the word vectors know", "Proof that transfer",
         "Data", "Settings and replay", result["command"],
     ]  # fmt: skip
     places = []
@@ -123,7 +123,7 @@ def test_a_bound_alone_has_no_interval(result):
     bounds |= {name: ">" for name in ("bound", "low_bound", "high_bound")}
     text = text_of(Page(render_report({**result, "headline": {**result["headline"], **bounds}})))
     assert "> 40× head start With" in text
-    assert "95% interval >" not in text
+    assert "95% confidence interval >" not in text
 
 
 def test_one_of_a_thing_is_not_called_many(made_up):
@@ -148,8 +148,8 @@ def test_under_senses_stands_what_each_reaches_untrained(result):
         ],
     }
     text = text_of(Page(render_report({**result, "senses": senses})))
-    assert "elmo 1.50× as alike, untrained 1.40×" in text
-    assert "older 1.30× as alike bank" in text
+    assert "elmo context ratio 1.50×, untrained 1.40×" in text
+    assert "older context ratio 1.30× bank" in text
 
 
 def test_a_telling_word_is_in_so_many_texts(result):
@@ -164,11 +164,11 @@ def test_the_columns_of_words_are_called_what_they_are(result):
             for word in knowledge["words"]
         ]
         text = text_of(Page(render_report({**result, "knowledge": knowledge})))
-        return text.split("words that matter to the classes: ")[1].split(".")[0]
+        return text.split("words that are typical of the classes: ")[1].split(".")[0]
 
-    known = "as glove:finetune knows them, pretrained"
+    known = "as represented by glove:finetune, pretrained"
     assert lead("scratch", "pretrained", "finetuned") == (
-        f"as learned from scratch on the labels alone, and {known} and fine-tuned"
+        f"as learned from scratch from the labels alone, and {known} and fine-tuned"
     )
     assert lead("scratch", "pretrained").endswith("pretrained")
     assert lead("pretrained") == known
@@ -234,18 +234,18 @@ def large(made_up):
 def test_what_was_left_out_is_seen_wherever_it_is_missing(large):
     page = Page(render_report(large))
     text = text_of(page)
-    assert "What there was no time for" in text
+    assert "Left out for lack of time" in text
     why = "would have taken about 9 min more."
     assert f"bert:finetune with 250 and 1,000 labels: {why}" in text
     assert f"minilm:finetune with 10 and 25 labels: {why}" in text
-    assert text.count("left out, for want of time") == len(LEFT_OUT)
+    assert text.count("left out for lack of time") == len(LEFT_OUT)
     assert "bert:finetune to 100 labels" in text
     assert "there was no time for bert:finetune, which may be better" in text
 
 
 def test_what_pretraining_and_adaptation_bought(large):
     text = text_of(Page(render_report(large)))
-    assert "What pretraining and adaptation bought" in text
+    assert "Gains from pretraining and adaptation" in text
     row = large["gains"][0]
     assert f"{row['difference']:+.3f}".replace("-", "\u2212") in text
     (block,) = [
@@ -263,7 +263,7 @@ def test_no_payload_in_what_was_left_out(large, attack, payloads, monkeypatch):
         assert Page(render_report(attack(large, payload))).elements == page.elements, payload
 
 
-@pytest.mark.parametrize(("labels", "said"), [(1777, "all labels"), (250, "250 labels, as there")])
+@pytest.mark.parametrize(("labels", "said"), [(1777, "all labels"), (250, "250 labels (there")])
 def test_how_many_labels_the_winner_was_fitted_to(result, labels, said):
     best = {**result["best"], "fitted_labels": labels}
     assert f"Fitted to {said}" in text_of(Page(render_report({**result, "best": best})))
@@ -284,7 +284,7 @@ def test_scores_on_clean_rows_stand_beside_those_on_all_where_they_differ(
 ):
     text = text_of(Page(render_report(seen_before(result, rows))))
     assert f"{rows} of 150 test rows are clean." in text
-    assert ("On clean rows [95%]" in text) == (rows < 150)
+    assert ("On clean rows [95% CI]" in text) == (rows < 150)
     assert text.count("0.123 [0.111, 0.135]") == shown
     table = render_report(seen_before(large, rows)).split('<section id="scores">')[1]
     head, *body = re.findall("<tr.*?</tr>", table.split("</table>")[0], re.DOTALL)
@@ -325,7 +325,7 @@ def test_what_is_not_there_is_left_out(result, missing):
 )
 def test_any_shape_of_comparison(made_up, shape):
     text = text_of(Page(render_report(made_up(num_rows=60, **shape))))
-    assert ("One seed was run" in text) == (shape.get("num_seeds") == 1)
+    assert ("Only one seed was run" in text) == (shape.get("num_seeds") == 1)
     assert ("not measured" in text) == ("scratch" not in shape.get("methods", ("scratch",)))
 
 
@@ -339,7 +339,7 @@ def test_empty_parts_of_the_data_are_left_out(result):
 
 def test_what_was_foretold_stands_beside_what_was_found(page, result):
     text = text_of(page)
-    assert "frozen features of 100 training labels were looked at, for 1.9 s" in text
+    assert "frozen features of 100 training labels were analyzed, in 1.9 s" in text
     for row in result["forecast"]["reached"]:
         assert f"{row['mean']:.3f} {row['method']}" in text
     assert "glove layer" not in text

@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_left_out_with_all_larger_budgets(clock):
     assert "it would have taken about" in first["why"]
     assert "of the time for cells was left" in first["why"]
     last = next(row for row in listed if (row["method"], row["labels"]) == (LARGE.name, 1000))
-    assert last["why"] == "takes longer than 100 labels, which took too long"
+    assert last["why"] == "it takes longer than 100 labels, which already took too long"
 
 
 def test_a_method_may_be_left_out_altogether(clock):
@@ -143,7 +143,7 @@ def test_a_cell_that_takes_longer_than_thought_ends_its_block(clock):
     started = carry_out(schedule, clock, costs)
     assert sum(job.contestant == SMALL and job.labels == 100 for job in started) == 1
     (why,) = [why for block, why in schedule.left_out.items() if block.labels == 100]
-    assert why == "begun, and stopped when the time was up"
+    assert why == "started, but stopped when the time was up"
     assert {job.labels for job in schedule.finished if job.contestant == SMALL} == {10}
 
 

@@ -45,8 +45,9 @@ def test_the_score_of_spans_is_that_of_conlleval(rows):
 
 def test_a_tagger_that_finds_nothing_has_learned_nothing():
     truth = [["B-P", "O"], ["O", "B-L"]]
-    assert score_spans(truth, [["O", "O"]] * 2).degenerate == "answers 'O' for every word"
-    assert score_spans(truth, [["O", "B-P"]] * 2).degenerate == "none of 2 spans is right"
+    assert score_spans(truth, [["O", "O"]] * 2).degenerate == "predicts 'O' for every word"
+    why = score_spans(truth, [["O", "B-P"]] * 2).degenerate
+    assert why == "no predicted span is correct (of 2)"
     assert score_spans([["O", "O"]] * 2, [["O", "O"]] * 2).degenerate is None, "none to find"
 
 
@@ -54,7 +55,7 @@ def test_a_sentence_of_plain_tags_has_an_answer_a_word():
     found = score_words([["N", "V"], ["N"]], [["N", "N"], ["N"]])
     assert (found.correct, found.total) == ([1, 1], [2, 1])
     assert found.as_cell()["value"] == pytest.approx(2 / 3)
-    assert found.degenerate == "answers 'N' for every row"
+    assert found.degenerate == "predicts 'N' for every row"
     assert score_words([["N", "V"], ["N"]], [["V", "N"], ["N"]]).degenerate is not None
     assert score_words([["N", "V"], ["N"]], [["N", "V"], ["V"]]).degenerate is None
     assert score_words([["N", "V"], ["N"]], [["N", "V"], ["N"]]).degenerate is None

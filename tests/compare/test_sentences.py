@@ -37,7 +37,7 @@ def test_a_budget_of_as_many_sentences_as_strata_holds_every_type_that_is_rarest
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ([["O"], ["O"]], "train: holds only the tag 'O'; a tagger needs two tags or more"),
+        ([["O"], ["O"]], "train: contains only the tag 'O'; a tagger needs at least two tags"),
         ([["B-P"], ["O", "I-P"]], "train line 2, word 2: tag 'I-P' after 'O' is not legal in IOB2"),
     ],
 )
@@ -51,11 +51,11 @@ def test_sentences_that_teach_no_tags_are_refused(tags, message):
     [
         (
             [["O"], ["B-P", "B-X"]],
-            r"test line 2, word 2: tag 'B-X' was not there in training, whose types are 'L', 'P' "
+            r"test line 2, word 2: tag 'B-X' is not in the training data, whose types are 'L', 'P' "
             r"\(1 word has such a tag\)",
         ),
         ([["O", "I-P"], ["B-P", "O"]], "test line 1, word 2: tag 'I-P' .* is not legal"),
-        ([["O"]], "test: holds no span to score; give test sentences with spans"),
+        ([["O"]], "test: contains no span to score; use test sentences with spans"),
     ],
 )
 def test_test_sentences_that_cannot_be_scored_are_refused(tags, message):
@@ -73,7 +73,7 @@ def test_a_plain_tag_that_training_lacks_is_refused():
     train = TaggedSentences([["a", "b"]], [["N", "V"]])
     check_known_tags(train, train, scheme="plain")
     with pytest.raises(
-        DataError, match=r"line 1, word 1: tag 'O' was not .* whose tags are 'N', 'V'"
+        DataError, match=r"line 1, word 1: tag 'O' is not in .* whose tags are 'N', 'V'"
     ):
         check_known_tags(TaggedSentences([["a"]], [["O"]]), train, scheme="plain")
 
@@ -81,7 +81,7 @@ def test_a_plain_tag_that_training_lacks_is_refused():
 def test_types_that_training_lacks_are_noted_where_they_count_as_missed():
     test = TaggedSentences([["w"], ["w", "w"]], [["B-L"], ["B-P", "B-X"]], "test")
     assert check_known_tags(test, DATA, "count-as-error", scheme="IOB2") == (
-        "test line 2, word 2: tag 'B-X' was not there in training, and counts as missed; "
+        "test line 2, word 2: tag 'B-X' is not in the training data and counts as missed; "
         "such tags: 'B-X' (1 word)",
     )
     illegal = TaggedSentences([["w", "w"]] * 2, [["O", "I-X"], ["B-P", "O"]])

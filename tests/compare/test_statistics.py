@@ -226,9 +226,9 @@ def test_holm(p_values):
 
 def test_degenerate_runs_are_told():
     truth = ["a", "a", "b", "c"]
-    assert degenerate(["b"] * 4, truth) == "answers 'b' for every row"
+    assert degenerate(["b"] * 4, truth) == "predicts 'b' for every row"
     reason = degenerate(["a", "c", "c", "b"], truth)
-    assert reason == "accuracy 0.250 is no better than always answering 'a': 0.500"
+    assert reason == "accuracy 0.250 is no better than always predicting 'a': 0.500"
     assert degenerate(["a", "a", "b", "b"], truth) is None
 
 
@@ -247,9 +247,9 @@ def test_rows_of_one_class_show_nothing():
     ("answers", "message"),
     [
         ([0, 1], r"shape \[2\]"),
-        (np.zeros((0, 5)), "none of them 0"),
-        ([[0, 2]], "1 where a row was classified correctly"),
-        ([[0, np.nan]], "1 where a row was classified correctly"),
+        (np.zeros((0, 5)), "all above 0"),
+        ([[0, 2]], "1 for a correctly classified row"),
+        ([[0, np.nan]], "1 for a correctly classified row"),
         ([[0, 1], [1]], "differ in their number"),
     ],
 )

@@ -134,7 +134,7 @@ def test_the_report_tells_what_was_done_and_how_to_do_it_again(files, rows):
     again = compare(train, test=test, methods=["majority"], label_budgets=[6, 60], out=files / "b")
     assert again.results["command"] is None
     text = (files / "b" / "report.html").read_text()
-    assert "no command that replays this" in text
+    assert "no command to replay this comparison" in text
     (shared,) = [each for each in again.results["warnings"] if "seeds share" in each]
     assert shared.startswith("With 60 of 60 training rows, seeds share all of their labels")
     assert shared in text
@@ -154,8 +154,8 @@ def test_validation_chooses_the_winner_whatever_the_test_rows_say(files, rows):
 def test_one_label_a_class_leaves_none_to_validate_on(files):
     asked = {"methods": ["tfidf", "scratch", METHODS[2].format(files / "vectors.txt")], "seeds": 1}
     found = _compare(files, label_budgets=[3, 30], **asked).results
-    (warning,) = [each for each in found["warnings"] if "validate" in each]
-    assert warning.startswith("With 3 labels no row is left to validate on, for each class has one")
+    (warning,) = [each for each in found["warnings"] if "validation" in each]
+    assert warning.startswith("With 3 labels, no row is left for validation because each class has")
     bare = [cell["labels"] for cell in found["cells"] if cell["calibration_error"] is None]
     assert bare == [3, 3, 3]
     assert [row["labels"] for row in found["recommendation"]["by_labels"]] == [30]
@@ -168,7 +168,11 @@ def test_one_label_a_class_leaves_none_to_validate_on(files):
 @pytest.mark.parametrize(
     ("budgets", "seeds", "said"),
     [
-        ([10, 50, 80, 100], 3, "From 50 of 100 training rows on, seeds share half of their labels"),
+        (
+            [10, 50, 80, 100],
+            3,
+            "With 50 of 100 training rows or more, seeds share at least half of",
+        ),
         ([10, 100], 3, "With 100 of 100 training rows, seeds share all of their labels: intervals"),
         ([10, 100], 1, None),
         ([10, 49], 3, None),
@@ -207,9 +211,9 @@ def test_a_ranking_that_rows_seen_before_decide_is_warned_of(files):
     assert (change["above"], change["below"]) == ("tfidf", "vectors:probe")
     text = (files / "out" / "report.html").read_text()
     (warning,) = [each for each in results["warnings"] if "ranking changes" in each]
-    assert warning.startswith("With 52 labels the ranking changes on the 12 clean test rows: tfidf")
+    assert warning.startswith("With 52 labels, the ranking changes on the 12 clean test rows: tfid")
     assert warning in text
-    assert "On clean rows [95%]" in text
+    assert "On clean rows [95% CI]" in text
     assert results["clean"]["sentence"] in text
     cell = results["cells"][0]
     assert cell["clean_value"] == pytest.approx(np.mean(cell["correct"][:12]))
@@ -250,7 +254,9 @@ def test_what_is_finished_survives_ctrl_c(files, monkeypatch):
         def note(self, message):
             pass
 
-    with pytest.raises(InterruptedRunError, match="run the same again to go on") as error:
+    with pytest.raises(
+        InterruptedRunError, match="rerun the same command or call to resume"
+    ) as error:
         _compare(files, progress=Impatient())
     assert error.value.exit_code == 75
     kept = list((files / "out" / "cells").glob("*.json"))
@@ -277,7 +283,7 @@ def test_a_winner_that_cannot_be_saved_is_not_blamed_on_a_cell(terms, monkeypatc
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "notes.txt").write_text("mine")
     work = cells._Work(Job(Contestant.parse("majority"), 6, 0), save_to=tmp_path / "best")
-    with pytest.raises(ExistsError, match=r"^\S+best: holds 'notes\.txt'"):
+    with pytest.raises(ExistsError, match=r"^\S+best: contains 'notes\.txt'"):
         cells._do(work)
 
 
@@ -341,7 +347,7 @@ def test_whole_models_take_part_from_data_to_winner(files, bert, rows):
     assert results["left_out"] == []
     assert len(list((files / "out" / "states").iterdir())) == 1
     assert results["knowledge"] is None
-    assert "What pretraining and adaptation bought" in (files / "out" / "report.html").read_text()
+    assert "Gains from pretraining and adaptation" in (files / "out" / "report.html").read_text()
     assert results["best"]["fitted_labels"] == 60
 
 
@@ -360,7 +366,7 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
     assert results["settings"]["minutes"] == pytest.approx(1e-4)
     assert "--minutes 0.0001" in results["command"]
     text = (files / "out" / "report.html").read_text()
-    assert "What there was no time for" in text
+    assert "Left out for lack of time" in text
     assert "mine:finetune with 6 and 24 labels" in text
     assert load(files / "out" / "best").fit_report_["labels"] == 6
 
@@ -374,14 +380,14 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
 @pytest.mark.parametrize(
     ("options", "error", "reason"),
     [
-        ({"label_budgets": [6, 600]}, SettingsError, "600 labels is above the 60"),
+        ({"label_budgets": [6, 600]}, SettingsError, "600 labels exceeds the 60"),
         ({"label_budgets": [2]}, SettingsError, "below the 3 classes"),
         ({"methods": ["bert:magic"]}, SettingsError, "bert:magic"),
         ({"methods": ["glove=no-such.txt:probe"]}, FormatError, r"no-such\.txt: no such file"),
         ({"methods": "tfidf"}, SettingsError, r"methods must be a list, such as \['tfidf'\]"),
         ({"label_budgets": 20}, SettingsError, r"label_budgets must be a list, such as \[20\]"),
         ({"label_budgets": ["6"]}, SettingsError, "each of label_budgets must be a whole number"),
-        ({"methods": []}, SettingsError, "methods is an empty list; name some, or leave it out"),
+        ({"methods": []}, SettingsError, "methods is an empty list; give at least one item, or"),
         ({"seeds": 0}, SettingsError, "seeds must be above 0"),
         ({"seeds": 2.0}, SettingsError, r"seeds must be a whole number, got 2\.0"),
         ({"workers": 1.5}, SettingsError, r"workers must be a whole number, got 1\.5"),
@@ -389,14 +395,18 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
         (
             {"pretrain_minutes": math.inf, "methods": ["bert:probe"]},
             SettingsError,
-            "pretrain_minutes must be finite where CoVe, ELMo, BERT or GPT are pretrained",
+            "pretrain_minutes must be finite if CoVe, ELMo, BERT or GPT is pretrained or adapted",
         ),
         ({"minutes": -1}, SettingsError, "minutes must be above 0"),
         ({"minutes": math.nan}, SettingsError, "minutes must be above 0"),
-        ({"pretrain_size": "huge"}, SettingsError, "no size 'huge' to pretrain; there are tiny"),
-        ({"methods": ["word2vec:scratch"]}, SettingsError, "word2vec are word vectors"),
-        ({"data": None}, SettingsError, "test rows, columns and bad rows belong to labelled data"),
-        ({"data": None, "test": None, "max_bad_rows": 1}, SettingsError, "bad rows belong to"),
+        (
+            {"pretrain_size": "huge"},
+            SettingsError,
+            "unknown pretrain_size 'huge'; choose from tiny",
+        ),
+        ({"methods": ["word2vec:scratch"]}, SettingsError, "word2vec provides word vectors"),
+        ({"data": None}, SettingsError, "test rows, columns and bad rows need labeled data"),
+        ({"data": None, "test": None, "max_bad_rows": 1}, SettingsError, "bad rows need labeled"),
         ({"max_bad_rows": -1}, SettingsError, "max_bad_rows must be 0 or more, got -1"),
         ({"unseen_labels": "skip"}, SettingsError, "must be 'refuse' or 'count-as-error', not 'sk"),
     ],
@@ -414,13 +424,13 @@ def test_a_corpus_may_lack_the_text_column_of_the_data(files):
     found = _compare(
         files, test=None, text_column="Review", corpus=files / "wiki.csv", methods=["majority"]
     )
-    assert any("took column 'body' as the text" in note for note in found.results["data"]["notes"])
+    assert any("using column 'body' as the text" in note for note in found.results["data"]["notes"])
 
 
 @pytest.mark.parametrize("place", ["out", "out/below/it"])
 def test_a_file_where_the_folder_shall_be_is_told_before_the_data_are_read(files, place):
     (files / "out").write_text("a file")
-    with pytest.raises(ExistsError, match="out: is a file, where a folder shall be"):
+    with pytest.raises(ExistsError, match="out: is a file, not a folder"):
         _compare(files, data="no-such.csv", out=files / place)
     assert (files / "out").read_text() == "a file"
 
@@ -456,12 +466,14 @@ def test_a_comparison_by_other_labels_or_a_model_is_not_replaced(files, rows):
     compare(train, test=test, out=folder, **rest)
     kept = (folder / "results.json").read_bytes()
     others = [Dataset(part.texts, [label[::-1] for label in part.labels]) for part in (train, test)]
-    with pytest.raises(SettingsError, match=r"results\.json holds a comparison .* by other labels"):
+    with pytest.raises(
+        SettingsError, match=r"results\.json holds a comparison .* with other label"
+    ):
         compare(others[0], test=others[1], out=folder, **rest)
     with pytest.raises(SettingsError, match="best holds a model; choose another folder"):
         compare(train, test=test, out=folder / "best", **rest)
     assert (folder / "results.json").read_bytes() == kept
-    told = r"a path, or a Dataset in memory, and no list; headstart\.data\.labelled\.Dataset\("
+    told = r"a Dataset in memory, not list; make one .* with headstart\.data\.labelled\.Dataset\("
     with pytest.raises(SettingsError, match=told):
         compare(list(zip(train.texts, train.labels, strict=True)), out=files / "other", **rest)
 
@@ -509,15 +521,13 @@ def test_rows_left_out_and_labels_that_count_as_errors_are_told(files):
     assert cell["correct"][-2:] == [0, 0]
     assert cell["value"] == sum(cell["correct"]) / 47 > 0.5
     left_out, unseen = found["data"]["notes"]
-    assert (
-        "train.csv: 1 row cannot be read and is left out (1 may be): line 2, column 2" in left_out
-    )
+    assert "train.csv: skipped 1 bad row (1 allowed): line 2, column 2" in left_out
     assert unseen == (
-        f"{files / 'test.csv'} line 47: label 'moon' was not there in training, and counts as an "
+        f"{files / 'test.csv'} line 47: label 'moon' is not in the training data and counts as an "
         "error; such labels: 'moon' (2 rows)"
     )
     report = (files / "out" / "report.html").read_text()
-    assert "1 row cannot be read and is left out" in report
+    assert "skipped 1 bad row" in report
     assert "and counts as an error" in report
     assert "--max-bad-rows 1 --unseen-labels count-as-error" in found["command"]
 

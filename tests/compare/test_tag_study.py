@@ -64,11 +64,11 @@ def test_a_comparison_of_taggers_from_file_to_winner(tagged_files):
         assert {each["type"] for each in cell["types"]} == {"land", "sea", "sky"}
     assert results["forecast"] is results["knowledge"] is None
     assert [each["count"] for each in results["data"]["classes"]] == [60, 60, 60]
-    assert "sentences a second" in found.best["why"]
+    assert "sentences per second" in found.best["why"]
     assert "You have 60 sentences" in found.best["why"]
     assert "--task tagging" in results["command"]
     report = (tagged_files / "out" / "report.html").read_text()
-    for said in ("Labeled sentences", "Span F1 [95%]", "Each type by itself", "40 sentences"):
+    for said in ("Labeled sentences", "Span F1 [95% CI]", "Scores of each type", "40 sentences"):
         assert said in report, said
     assert "40 labels" not in report
     assert "sentences</text>" in (tagged_files / "out" / "learning_curves.svg").read_text()
@@ -173,14 +173,14 @@ def test_what_has_no_test_part_is_parted_so_that_every_type_is_learned(make_sent
 def test_what_makes_tags_plain_is_a_note():
     bilou = TaggedSentences([["Ann", "fell"]] * 9, [["U-P", "O"]] * 9, "bilou.conll")
     _, train, _ = read_rows(TAGGING, bilou, None, Columns(), SILENT)
-    assert "bilou.conll line 1, word 1: tag 'U-P' is none of BIO" in train.notes[0]
+    assert "bilou.conll line 1, word 1: tag 'U-P' is not legal in BIO" in train.notes[0]
 
 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ([1], "a budget of 1 sentences is below 2: one to learn from and one to validate by"),
-        ([61], "a budget of 61 sentences is above the 60 training rows of data in memory"),
+        ([1], "a budget of 1 is below 2 sentences; use at least one to learn from and one to vali"),
+        ([61], "a budget of 61 sentences exceeds the 60 training rows of data in memory"),
     ],
 )
 def test_impossible_budgets_are_refused(make_sentences, asked, message):
@@ -193,17 +193,17 @@ def test_what_is_no_tagging_is_refused(tmp_path, make_sentences):
     table = tmp_path / "train.csv"
     table.write_text("text,label\na b,x\nc d,y\n")
     out = {"task": "tagging", "out": tmp_path / "out"}
-    with pytest.raises(DataError, match=r"train\.csv: is a csv table, and the task is 'tagging'"):
+    with pytest.raises(DataError, match=r"train\.csv: a CSV table cannot be used for tagging"):
         compare(table, **out)
     data = make_sentences(60)
     with pytest.raises(SettingsError, match="'tfidf' counts the words of a text"):
         compare(data, methods=["tfidf", "scratch"], **out)
-    with pytest.raises(SettingsError, match="pair columns are for pairs"):
+    with pytest.raises(SettingsError, match="pair columns are only for pairs"):
         compare(tmp_path / "train.conll", pair_columns=["a", "b"], **out)
     with pytest.raises(SettingsError, match=r"a TaggedSentences, .*compare with task='tagging'"):
         compare(data, out=tmp_path / "out")
     stranger = TaggedSentences([["x"]], [["B-city"]])
-    with pytest.raises(DataError, match="tag 'B-city' was not there in training"):
+    with pytest.raises(DataError, match="tag 'B-city' is not in the training data"):
         compare(data, test=stranger, **out)
     assert not (tmp_path / "out").exists()
 
@@ -211,7 +211,7 @@ def test_what_is_no_tagging_is_refused(tmp_path, make_sentences):
 def test_sentences_in_json_are_not_taken_for_texts(tmp_path):
     file = tmp_path / "train.jsonl"
     file.write_text('{"tokens": ["a"], "tags": ["O"]}\n')
-    with pytest.raises(DataError, match=r"as tagging data have; compare with task='tagging'"):
+    with pytest.raises(DataError, match=r"are those of tagging data; compare with task='tagging'"):
         compare(file, out=tmp_path / "out")
 
 

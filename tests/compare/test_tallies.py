@@ -251,7 +251,7 @@ def test_a_curve_has_no_head_start_on_itself(methods):
         ([[-1, 2]], [[1, 2]], "between 0 and the number of its answers"),
         ([[0, np.nan]], [[1, 2]], "between 0 and the number of its answers"),
         ([[0, 1]], [[1, np.inf]], "between 0 and the number of its answers"),
-        ([[0, 1]], [[1, 1, 1]], r"right answers have shape \[1, 2\], all answers \[1, 3\]"),
+        ([[0, 1]], [[1, 1, 1]], r"have shape \[1, 2\], but all answers have shape \[1, 3\]"),
         ([[0, 1]], [[1], [1, 1]], "differ in their number"),
         ([0, 1], [1, 1], r"shape \[2\]"),
     ],

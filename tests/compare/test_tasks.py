@@ -27,14 +27,14 @@ def test_a_task_goes_by_its_name_or_that_of_its_demo():
     [
         (
             ("pairs", None, True),
-            "no task 'pairs' to compare; there are classification, pair, tagging",
+            "unknown task 'pairs'; choose from classification, pair, tagging",
         ),
         (
             (None, "news", False),
-            "no task 'news' to compare; there are classification, pair, tagging",
+            "unknown task 'news'; choose from classification, pair, tagging",
         ),
-        ((None, "pair", True), "a demo brings its own data; give data or a demo, not both"),
-        (("classification", "pair", False), "of another task than 'classification'; leave one out"),
+        ((None, "pair", True), "a demo has its own data; give data or a demo, not both"),
+        (("classification", "pair", False), "not for the task 'classification'; leave one out"),
     ],
 )
 def test_what_does_not_go_together_is_said(asked, message):
@@ -47,9 +47,9 @@ def test_training_rows_that_are_test_rows_are_left_out():
     train = Dataset(["one  row", "b", "c", "d", "e", "f"], ["x", "y"] * 3)
     kept = without_leaks(CLASSIFICATION, train, Dataset(["one row", "new"], ["x", "y"]))
     assert (kept.texts, kept.lines) == (["b", "c", "d", "e", "f"], [2, 3, 4, 5, 6])
-    assert kept.notes == ("Training rows that are test rows, too, and are left out: 1.",)
+    assert kept.notes == ("Training rows removed because they are also test rows: 1.",)
     assert without_leaks(CLASSIFICATION, train, Dataset(["new"], ["x"])) is train
-    with pytest.raises(DataError, match="every training row is a test row"):
+    with pytest.raises(DataError, match="every training row is also a test row"):
         without_leaks(CLASSIFICATION, train, train)
     with pytest.raises(DataError, match="the only example of class 'y'"):
         without_leaks(CLASSIFICATION, train, Dataset(["b", "d"], ["y", "y"]))
@@ -86,7 +86,7 @@ def test_files_of_pairs_are_not_taken_for_texts(tmp_path):
     with pytest.raises(DataError) as caught:
         compare(file, out=tmp_path / "out")
     assert str(caught.value) == (
-        f"{file}: has columns 'text_a' and 'text_b', as pair data have; compare with task='pair' "
+        f"{file}: columns 'text_a' and 'text_b' are those of pair data; compare with task='pair' "
         "(--task pair), or name one column with text_column (--text-column)"
     )
     one = CLASSIFICATION.read(file, Columns(text="text_b"), SILENT)
@@ -97,7 +97,7 @@ def test_files_of_pairs_are_not_taken_for_texts(tmp_path):
 def test_columns_and_data_of_another_task_are_refused(tmp_path):
     file = tmp_path / "texts.csv"
     file.write_text("text,label\na,x\nb,y\n")
-    with pytest.raises(SettingsError, match=r"pair columns are for pairs; .*--task pair"):
+    with pytest.raises(SettingsError, match=r"pair columns are only for pairs; .*--task pair"):
         compare(file, pair_columns=["a", "b"], out=tmp_path / "out")
     pairs = PairDataset([("a", "b"), ("c", "d")] * 2, ["x", "y"] * 2)
     with pytest.raises(SettingsError, match=r"a PairDataset, .* 'classification'.*task='pair'"):

@@ -403,9 +403,9 @@ NO_TEXTS = {
     "set": ({"goal"}, "got a set"),
     "nothing": (None, "got a NoneType"),
     "table": (np.array([["goal"], ["bank"]]), "got a ndarray"),
-    "number inside": (["goal", 3], "text 1 is a int"),
-    "missing value inside": (["goal", "bank", None], "text 2 is a NoneType"),
-    "list inside": ([["goal"], ["bank"]], "text 0 is a list"),
+    "number inside": (["goal", 3], "text 1 is of type int"),
+    "missing value inside": (["goal", "bank", None], "text 2 is of type NoneType"),
+    "list inside": ([["goal"], ["bank"]], "text 0 is of type list"),
     "half a character": (["goal", "\ud800"], "text 1 is not valid Unicode"),
 }
 
@@ -422,7 +422,7 @@ def test_what_is_no_list_of_texts_is_refused(kind, estimator, fitted_models):
 
 NO_LABELS = {
     "too few": (["a", "b"], "30 texts but 2 labels"),
-    "one class": (["a"] * 30, "two classes or more, the labels hold only 'a'"),
+    "one class": (["a"] * 30, "at least two classes, the labels have only 'a'"),
     "a missing value": ([None, *["a", "b"] * 15][:30], "one type"),
     "a missing value at the end": ([*["a", "b"] * 15, None][-30:], "label 29 is None"),
     "no finite number": ([*[1.0, 2.0] * 15, float("inf")][-30:], "label 29 is inf"),
@@ -520,7 +520,7 @@ def test_labels_of_another_type_or_several_are_not_scored(texts, labels):
     fitted = TextClassifier(transfer=METHODS["tfidf"]).fit(texts, labels)
     with pytest.raises(DataError, match=r"label 0 is .* one type"):
         fitted.score(texts, [0] * len(texts))
-    with pytest.raises(DataError, match="gives a text one label"):
+    with pytest.raises(DataError, match="predicts one label per text"):
         fitted.score(texts, [[label] for label in labels])
 
 

@@ -186,13 +186,16 @@ NO_PAIRS = {
         type("DataFrame", (list,), {"columns": ["a", "b"]})([["x", "y"], ["z", "v"]]),
         r"got a DataFrame; .* give list\(zip\(table",
     ),
-    "texts": (["goal", "bank"], r"pair 0 is not two texts \(first, second\): 'goal'"),
-    "three texts": ([("a", "b"), ("a", "b", "c")], r"pair 1 is not two texts .*\('a', 'b', 'c'\)"),
-    "one text": ([("a", "b"), ("a",)], "pair 1 is not two texts"),
-    "dicts inside": ([{"a": "x", "b": "y"}] * 2, "pair 0 is not two texts .*{'a': 'x', 'b': 'y'}"),
-    "sets inside": ([("a", "b"), {"a", "b"}], "pair 1 is not two texts"),
-    "nothing inside": ([("a", "b"), None], "pair 1 is not two texts .*None"),
-    "number inside": ([("a", "b"), ("a", 3)], "the second text of pair 1 is a int, not a string"),
+    "texts": (["goal", "bank"], r"pair 0 must be two texts \(first, second\), got 'goal'"),
+    "three texts": ([("a", "b"), ("a", "b", "c")], r"pair 1 must be two texts .*\('a', 'b', 'c'\)"),
+    "one text": ([("a", "b"), ("a",)], "pair 1 must be two texts"),
+    "dicts inside": ([{"a": "x", "b": "y"}] * 2, "pair 0 must be two texts .*{'a': 'x', 'b': 'y'}"),
+    "sets inside": ([("a", "b"), {"a", "b"}], "pair 1 must be two texts"),
+    "nothing inside": ([("a", "b"), None], "pair 1 must be two texts .*None"),
+    "number inside": (
+        [("a", "b"), ("a", 3)],
+        "the second text of pair 1 is of type int, not a str",
+    ),
     "half a character": ([("\ud800", "b")], "the first text of pair 0 is not valid Unicode"),
 }
 
@@ -209,9 +212,9 @@ def test_what_is_no_list_of_pairs_is_refused(kind, fitted_models):
 
 
 def test_labels_and_settings_that_cannot_be_are_refused(classifier, pairs, labels):
-    with pytest.raises(DataError, match="30 pairs but 2 labels; give one label a pair"):
+    with pytest.raises(DataError, match="30 pairs but 2 labels; give one label per pair"):
         classifier.fit(pairs, labels[:2])
-    with pytest.raises(DataError, match="a pair has one label"):
+    with pytest.raises(DataError, match="give one label per pair; only single texts may have sev"):
         classifier.fit(pairs, [[label] for label in labels])
     with pytest.raises(DataError, match="labels must be a list or one column, got a NoneType"):
         classifier.fit(pairs, None)

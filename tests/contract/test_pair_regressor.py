@@ -122,12 +122,12 @@ def test_pairs_with_an_empty_side_are_learnt_and_counted(pairs, values):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"y": [1.0, 2.0]}, "30 pairs but 2 numbers; give one number a pair"),
+        ({"y": [1.0, 2.0]}, "30 pairs but 2 numbers; give one number per pair"),
         ({"y": ["4.5"] * 30}, "number 0 is '4.5'; give finite numbers only"),
         ({"y": [1.0] * 29 + [float("nan")]}, "number 29 is nan"),
         ({"y": [1.0] * 30}, "all numbers are 1; there is nothing to learn"),
-        ({"X": ["goal"] * 30}, r"pair 0 is not two texts \(first, second\): 'goal'"),
-        ({"X": [("", " ")] * 30}, "holds a word"),
+        ({"X": ["goal"] * 30}, r"pair 0 must be two texts \(first, second\), got 'goal'"),
+        ({"X": [("", " ")] * 30}, "no text contains a word"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused(wrong, message, pairs, values):

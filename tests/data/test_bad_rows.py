@@ -72,11 +72,11 @@ def test_without_its_bad_rows_a_file_is_the_clean_one(tmp_path, ending, data):
     assert found.lines == [at + (2 if ending == "csv" else 1) for at in places]
     assert len(found.notes) == bool(number)
     if number:
-        assert f"{path}: {number} row" in found.notes[0]
+        assert f"{path}: skipped {number} bad row" in found.notes[0]
         with pytest.raises(DataError, match=rf"a\.{ending}"):
             read_labelled(path)
     if number > 1:
-        with pytest.raises(DataError, match=rf"line \d.* \({number} rows cannot be read, and"):
+        with pytest.raises(DataError, match=rf"line \d.* \({number} bad rows so far, but only"):
             read_labelled(path, max_bad_rows=number - 1)
 
 
@@ -107,15 +107,15 @@ def test_rows_of_parquet_with_a_null_are_bad(tmp_path, rows, kind):
 def test_a_note_says_how_many_and_which(tmp_path):
     path = written(tmp_path, "csv", [("a", "x"), "alone", ("b", "y"), "one,two,three"])
     assert read_labelled(path, max_bad_rows=9).notes == (
-        f"{path}: 2 rows cannot be read and are left out (9 may be): line 3, column 2: 1 column, "
-        "expected 2 ('text', 'label'); line 5, column 3: 3 columns, expected 2 ('text', 'label')",
+        f"{path}: skipped 2 bad rows (9 allowed): line 3, column 2: found 1 column, "
+        "expected 2 ('text', 'label'); line 5, column 3: found 3 columns, "
+        "expected 2 ('text', 'label')",
     )
     bad = BadRows(9)
     for line in range(5):
         bad.reject(DataError(f"a.csv line {line}: wrong; mend it"))
     assert bad.note("a.csv") == (
-        "a.csv: 5 rows cannot be read and are left out (9 may be): line 0: wrong; line 1: wrong; "
-        "line 2: wrong; .."
+        "a.csv: skipped 5 bad rows (9 allowed): line 0: wrong; line 1: wrong; line 2: wrong; .."
     )
 
 
@@ -123,8 +123,8 @@ def test_one_too_many_says_how_many_may_be(tmp_path):
     path = written(tmp_path, "csv", [("a", "x"), "alone", "alone", "alone"])
     with pytest.raises(
         DataError,
-        match=r"a\.csv line 5, column 2: 1 column, .* \(3 rows cannot be read, and 2 may be left "
-        r"out: max_bad_rows, --max-bad-rows\)$",
+        match=r"a\.csv line 5, column 2: found 1 column, .* \(3 bad rows so far, but only 2 may be "
+        r"skipped; raise max_bad_rows or --max-bad-rows\)$",
     ):
         read_labelled(path, max_bad_rows=2)
     with pytest.raises(SettingsError, match="max_bad_rows must be 0 or more, got -1"):

@@ -23,7 +23,7 @@ def test_balance():
 
 def test_lengths():
     assert str(text_lengths(DATA.texts)) == (
-        "texts have 0 to 4 words, 2 in the middle; 1 are empty"
+        "texts have 0 to 4 words, the median is 2; 1 are empty"
     )
 
 
@@ -43,7 +43,7 @@ def test_pairs_are_checked_as_texts_are():
     pairs = [("a dog", "an animal"), ("an animal", "a dog"), ("a  dog", "an animal"), ("", "a")]
     data = PairDataset(pairs, ["x", "x", "y", "y"], "pairs.csv", [2, 3, 4, 5])
     found = check_data(data, data.select([1, 3]))
-    assert str(found["lengths"]) == "texts have 0 to 2 words, 2 in the middle; 1 are empty"
+    assert str(found["lengths"]) == "texts have 0 to 2 words, the median is 2; 1 are empty"
     assert str(found["duplicates"]) == (
         "pairs.csv: rows that repeat an earlier text: 1 "
         "(for instance 'a dog | an animal' on lines 2, 4)"
@@ -52,12 +52,14 @@ def test_pairs_are_checked_as_texts_are():
     assert (found["leaks"].num_test_rows, found["clean"].num_rows) == (2, 0)
     alone = check_data(data, PairDataset([("a cat", "an animal")], ["x"]))
     assert alone["leaks"].num_test_rows == 0, "one of its texts is no pair"
-    with pytest.raises(DataError, match=r"pairs\.csv line 3: label 'z' was not there in training"):
+    with pytest.raises(
+        DataError, match=r"pairs\.csv line 3: label 'z' is not in the training data"
+    ):
         check_data(data, PairDataset([("a", "b")], ["z"], "pairs.csv", [3]))
 
 
 def test_what_cannot_be_trained_on_is_refused():
     with pytest.raises(DataError, match="only example of class 'z'"):
         check_data(DATA)
-    with pytest.raises(DataError, match="label 'z' was not there in training"):
+    with pytest.raises(DataError, match="label 'z' is not in the training data"):
         check_data(DATA.select([0, 1, 2, 4, 5]), DATA)

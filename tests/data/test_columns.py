@@ -9,7 +9,7 @@ PATH = Path("reviews.csv")
 
 
 def choose(columns, *, text=None, label=None):
-    """Choose both as reading a labelled file does; numbers are columns that hold no text."""
+    """Choose both as reading a labeled file does; numbers are columns that hold no text."""
     held = {name: name not in {"id", "score"} for name in columns}
     label_name, label_notes = choose_label(PATH, held, label, text=text)
     text_name, text_notes = choose_text(PATH, held, text, label=label_name)
@@ -43,7 +43,9 @@ def test_a_name_is_guessed_when_unmistakable_and_said(columns, expected):
     ],
 )
 def test_what_could_be_several_columns_is_refused_with_their_names(columns, role):
-    with pytest.raises(DataError, match=rf"which column is the {role}: it has '{columns[0]}'"):
+    with pytest.raises(
+        DataError, match=rf"which column is the {role}; the columns are '{columns[0]}'"
+    ):
         choose(columns)
 
 
@@ -54,13 +56,15 @@ def test_what_is_no_name_depends_on_the_format(name, hint):
 
 
 def test_two_texts_a_row_are_told_to_be_pairs():
-    with pytest.raises(DataError, match="two texts a row are pairs"):
+    with pytest.raises(DataError, match="for two texts per row use pairs"):
         choose(["text_a", "text_b", "label"])
 
 
 @pytest.mark.parametrize(("column", "mark"), [("text;label", "semicolon"), ("text\tid", "tab")])
 def test_a_file_that_another_mark_separates_is_refused(column, mark):
-    with pytest.raises(DataError, match=rf"its only column is .*: a {mark} seems to stand between"):
+    with pytest.raises(
+        DataError, match=rf"the only column is .*; its values seem separated by a {mark}"
+    ):
         choose([column])
     assert choose([column, "text", "label"])[:2] == ("text", "label")
 
@@ -70,7 +74,7 @@ def test_a_column_that_is_asked_for_needs_no_guess():
 
 
 def test_an_unknown_column_is_refused_with_those_there_are():
-    with pytest.raises(DataError, match=r"reviews\.csv: has no column 'c'; it has 'a', 'b'"):
+    with pytest.raises(DataError, match=r"reviews\.csv: no column 'c'; the columns are 'a', 'b'"):
         choose(["a", "b"], text="a", label="c")
 
 

@@ -45,7 +45,7 @@ def test_rows_of_the_training_data_are_told_from_nearly_such():
     first, second = found.near_leaks.examples
     assert (first.line, first.train_line, first.train_text) == (3, 9, TRAIN.texts[7])
     assert 0.8 <= first.likeness < second.likeness == 1
-    assert "on line 4 is 100% like line 5 of the training rows" in str(second)
+    assert "on line 4 is 100% similar to line 5 of the training rows" in str(second)
     assert str(found.near_leaks).startswith(
         "test rows that are nearly a training row: 2, 40.0% (for"
     )
@@ -85,8 +85,8 @@ def test_rows_that_a_corpus_holds():
     assert found.examples[0].words == text(13, 62)
     assert str(found).startswith(
         "test rows that overlap with the corpus 6 texts in memory: 4, 57.1%: 2 by 13 words in a "
-        "row (rows of 8 to 12 words: by all), 3 as near duplicates; 1 has too few words to be "
-        "looked for within its texts (for instance '"
+        "row (or all words of a row of 8 to 12), 3 as near duplicates; 1 has too few words to be "
+        "searched for inside longer texts (for instance '"
     )
     assert find_overlap(corpus, dataset.select([0])).indices == ()
     seen = find_seen(TRAIN, dataset, corpus)

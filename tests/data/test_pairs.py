@@ -75,7 +75,7 @@ def test_names_are_guessed_when_unmistakable_and_said(names, taken, tmp_path):
     asked = "is_same" if "is_same" in names else None
     data = read_labelled_pairs(path, label_column=asked)
     assert data.texts == [(f"in {taken[0]}", f"in {taken[1]}")]
-    assert f"took columns {taken[0]!r} and {taken[1]!r} as the pair" in data.notes[0]
+    assert f"using columns {taken[0]!r} and {taken[1]!r} as the pair" in data.notes[0]
 
 
 def test_columns_that_are_asked_for_need_no_guess(tmp_path):
@@ -92,13 +92,17 @@ def test_columns_that_are_asked_for_need_no_guess(tmp_path):
         (
             ("text_a", "label"),
             {},
-            "which columns are the two texts of a pair: it has 'text_a', 'label'",
+            "which columns are the two texts of a pair; the columns are 'text_a', 'label'",
         ),
-        (("a", "b", "c", "label"), {}, "name them with pair_columns"),
+        (("a", "b", "c", "label"), {}, "name two with pair_columns"),
         (("premise", "hypothesis", "text1", "text2", "label"), {}, "cannot tell which columns"),
-        (NAMES, {"pair_columns": ["text_a", "c"]}, "has no column 'c'; it has 'text_a', 'text_b'"),
-        (("text_a", "text_b", "x", "y"), {}, "which column is the label: it has 'x', 'y'"),
-        (NAMES, {"label_column": "class"}, "has no column 'class'"),
+        (
+            NAMES,
+            {"pair_columns": ["text_a", "c"]},
+            "no column 'c'; the columns are 'text_a', 'text_b'",
+        ),
+        (("text_a", "text_b", "x", "y"), {}, "which column is the label; the columns are 'x', 'y'"),
+        (NAMES, {"label_column": "class"}, "csv: no column 'class'"),
         (("text_a", "text_b"), {}, "cannot tell which column is the label"),
     ],
 )
@@ -111,15 +115,24 @@ def test_a_missing_column_is_named(names, settings, message, tmp_path):
 @pytest.mark.parametrize("asked", [["text_a"], ["text_a"] * 2, ["text_a", "text_b", "label"]])
 def test_a_pair_has_two_columns(asked, tmp_path):
     path = write(tmp_path / "pairs.csv")
-    with pytest.raises(SettingsError, match="pair columns are two different ones, not 'text_a'"):
+    with pytest.raises(
+        SettingsError, match="pair_columns must be two different columns, got 'text_a'"
+    ):
         read_labelled_pairs(path, pair_columns=asked)
+
+
+def test_text_a_and_text_b_come_before_other_known_names(tmp_path):
+    names = ("premise", "hypothesis", "text_a", "text_b", "label")
+    path = write(tmp_path / "pairs.csv", [("p", "h", "a", "b", "yes")], names)
+    data = read_labelled_pairs(path)
+    assert (data.texts, data.labels, data.notes) == ([("a", "b")], ["yes"], ())
 
 
 def test_pairs_with_an_empty_side_are_kept_and_counted(tmp_path):
     rows = [("a", "b", "yes"), ("", "b", "no"), ("a", " ", "no"), ("", "", "yes")]
     data = read_labelled_pairs(path := write(tmp_path / "pairs.csv", rows))
     assert data.texts == [row[:2] for row in rows]
-    assert data.notes == (f"{path} line 3: a side is empty, as in 3 of 4 pairs; kept",)
+    assert data.notes == (f"{path} line 3: a side is empty, as in 3 of 4 pairs; they are kept",)
 
 
 def test_a_row_without_a_label_is_named(tmp_path):
@@ -127,16 +140,20 @@ def test_a_row_without_a_label_is_named(tmp_path):
     with pytest.raises(DataError, match=r"pairs\.csv line 3: no label in column 'label'"):
         read_labelled_pairs(path)
     (tmp_path / "pairs.csv").write_text("text_a,text_b,label\n")
-    with pytest.raises(DataError, match="holds column names and no rows"):
+    with pytest.raises(DataError, match="has column names but no rows"):
         read_labelled_pairs(path)
 
 
 def test_a_row_that_is_no_pair_is_named(tmp_path):
     (tmp_path / "pairs.csv").write_text("text_a,text_b,label\na,b,yes\na,no\n")
-    with pytest.raises(DataError, match=r"pairs\.csv line 3, column 3: 2 columns, expected 3"):
+    with pytest.raises(
+        DataError, match=r"pairs\.csv line 3, column 3: found 2 columns, expected 3"
+    ):
         read_labelled_pairs(tmp_path / "pairs.csv")
     (tmp_path / "pairs.jsonl").write_text('{"text_a": "a", "text_b": "b"}\n{"text_a": "a"}\n')
-    with pytest.raises(DataError, match=r"pairs\.jsonl line 2: has no 'text_b'; it has 'text_a'"):
+    with pytest.raises(
+        DataError, match=r"pairs\.jsonl line 2: no field 'text_b'; the object has 'text_a'"
+    ):
         list(read_pairs(tmp_path / "pairs.jsonl"))
 
 
@@ -150,13 +167,13 @@ def test_plain_text_has_a_pair_a_line(tmp_path):
     for wrong, tabs in (("no tab", 0), ("one\ttwo\tthree", 2)):
         path.write_text(f"a\tb\n{wrong}\n")
         with pytest.raises(
-            DataError, match=rf"pairs\.txt line 2: holds {tabs} tabs; a pair is two"
+            DataError, match=rf"pairs\.txt line 2: found {tabs} tabs, expected 1; write both"
         ):
             list(read_pairs(path))
     path.write_text("\t\n")
-    with pytest.raises(DataError, match="holds no text"):
+    with pytest.raises(DataError, match="contains no text"):
         list(read_pairs(path))
-    with pytest.raises(DataError, match="holds no text"):
+    with pytest.raises(DataError, match="contains no text"):
         next(read_pairs(path))
     with pytest.raises(SettingsError, match="batch_size must be 1 or more"):
         list(read_pairs(path, batch_size=0))
@@ -168,7 +185,9 @@ def test_labels_are_checked_as_those_of_texts_are():
     single = PairDataset([("a", "b")] * 3, ["x", "x", "y"], "pairs.csv", [2, 3, 7])
     with pytest.raises(DataError, match=r"pairs\.csv line 7: the only example of class 'y'"):
         check_trainable(single)
-    with pytest.raises(DataError, match=r"pairs\.csv line 7: label 'y' was not there in training"):
+    with pytest.raises(
+        DataError, match=r"pairs\.csv line 7: label 'y' is not in the training data"
+    ):
         check_known_labels(single, ["x"])
 
 
@@ -185,11 +204,11 @@ def test_a_pair_without_a_side_is_a_bad_row_and_one_with_an_empty_side_is_not(tm
     data = read_labelled_pairs(path, max_bad_rows=3)
     assert (data.texts, data.lines) == ([("a", "b"), ("", "d")], [1, 4])
     left_out, empty = data.notes
-    assert "3 rows cannot be read and are left out (3 may be): line 2: has no 'text_b'" in left_out
-    assert "line 4: a side is empty, as in 1 of 2 pairs; kept" in empty
+    assert "skipped 3 bad rows (3 allowed): line 2: no field 'text_b'" in left_out
+    assert "line 4: a side is empty, as in 1 of 2 pairs; they are kept" in empty
 
 
 def test_a_column_cannot_hold_both_a_text_and_the_labels(tmp_path):
     path = write(tmp_path / "pairs.csv")
-    with pytest.raises(DataError, match=r"column 'text_b' cannot hold both a text of the pair and"):
+    with pytest.raises(DataError, match=r"column 'text_b' cannot be both a text of the pair and"):
         read_labelled_pairs(path, pair_columns=["text_a", "text_b"], label_column="text_b")

@@ -152,7 +152,7 @@ def test_every_row_is_as_likely_to_be_tested_on():
 
 
 def test_a_budget_above_the_data_is_refused_with_both_numbers():
-    with pytest.raises(DataError, match="a budget of 1,000 labels is above the 4 labels there are"):
+    with pytest.raises(DataError, match="a budget of 1,000 labels is above the 4 labels available"):
         nested_subsets(list("aabb"), [2, 1000], seed=0)
 
 

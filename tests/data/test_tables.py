@@ -44,7 +44,7 @@ def all_rows(path: Path, names: list[str], **options: int) -> list[tuple[int, *t
 @pytest.mark.parametrize("look", [table_columns, list_columns])
 def test_a_pipe_is_refused_for_it_is_read_once(tmp_path, name, look):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(DataError, match=f"{name}: is a pipe, and a table is read several times"):
+    with pytest.raises(DataError, match=f"{name}: is a pipe, but a table is read several times"):
         look(tmp_path / name)
 
 
@@ -83,7 +83,7 @@ def test_what_the_csv_module_writes_comes_back(tmp_path, delimiter, rows):
     ],
 )
 def test_an_unbalanced_quote_is_refused_where_it_opens(tmp_path, content, place):
-    with pytest.raises(DataError, match=rf"a\.csv {place}: the quote that opens here"):
+    with pytest.raises(DataError, match=rf"a\.csv {place}: unclosed or unescaped quote"):
         all_rows(written(tmp_path, "a.csv", content), ["text"])
 
 
@@ -92,7 +92,7 @@ def test_a_quote_that_never_closes_is_not_searched_for_without_end(tmp_path, mon
     limit = csv.field_size_limit(1000)
     try:
         path = written(tmp_path, "a.csv", 'text,label\nfine,x\n"open,y\n' + "more,z\n" * 1000)
-        with pytest.raises(DataError, match="line 3, column 1: the quote that opens here"):
+        with pytest.raises(DataError, match="line 3, column 1: unclosed or unescaped quote"):
             all_rows(path, ["text"])
     finally:
         csv.field_size_limit(limit)
@@ -106,8 +106,8 @@ def test_a_quote_inside_a_text_is_a_character(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a,b,c", r"line 3, column 3: 3 columns, expected 2 \('text', 'label'\)"),
-        ("a", r"line 3, column 2: 1 column, expected 2 \('text', 'label'\)"),
+        ("a,b,c", r"line 3, column 3: found 3 columns, expected 2 \('text', 'label'\)"),
+        ("a", r"line 3, column 2: found 1 column, expected 2 \('text', 'label'\)"),
     ],
 )
 def test_a_ragged_row_is_refused_with_line_and_column(tmp_path, row, message):
@@ -117,7 +117,7 @@ def test_a_ragged_row_is_refused_with_line_and_column(tmp_path, row, message):
 
 
 def test_a_lone_carriage_return_is_refused(tmp_path):
-    with pytest.raises(DataError, match="line 2, column 1: a lone carriage return"):
+    with pytest.raises(DataError, match="line 2, column 1: lone carriage return"):
         all_rows(written(tmp_path, "a.csv", "text,label\nx\ry,z\n"), ["text"])
 
 
@@ -196,12 +196,12 @@ def test_what_the_json_module_writes_comes_back(tmp_path, texts, escape):
         ('{"text": "a", "n": 1e999}', r": 1e999 is not a finite number"),
         ('{"text": "a", "n": ' + "1" * 5000 + "}", r": Exceeds the limit"),
         ('{"text": "a", "n": ' + "[" * 200_000 + "}", r": nested too deeply"),
-        ('{"text": "\\ud800"}', r": half of a surrogate pair is no text"),
-        ('["a"]', r": not an object"),
-        ('{"n": 1}', r": has no 'text'; it has 'n'"),
+        ('{"text": "\\ud800"}', r": unpaired surrogate, which is not valid text"),
+        ('["a"]', r": not a JSON object"),
+        ('{"n": 1}', r": no field 'text'; the object has 'n'"),
         ('{"text": null}', r": 'text' is null"),
-        ('{"text": 1.5}', r": 'text' is a JSON float"),
-        ('{"text": ["a"]}', r": 'text' is a JSON list"),
+        ('{"text": 1.5}', r": 'text' is a number"),
+        ('{"text": ["a"]}', r": 'text' is an array"),
     ],
 )
 def test_json_that_cannot_be_taken_literally_is_refused(tmp_path, line, message):
@@ -233,9 +233,9 @@ def test_parquet_columns_of_strings_integers_and_truth_values(tmp_path):
     ("values", "message"),
     [
         (["a", None], r"row 2: 'text' is null"),
-        ([0.5, 1.0], r": column 'text' holds double; it must hold strings"),
-        ([["a"], ["b"]], r": column 'text' holds list<.*>; it must hold strings"),
-        (pa.array([b"a", b"\xff"]).view(pa.string()), r"rows 1 to 2: 'text' is not UTF-8"),
+        ([0.5, 1.0], r": column 'text' has the type double; it must contain strings"),
+        ([["a"], ["b"]], r": column 'text' has the type list<.*>; it must contain strings"),
+        (pa.array([b"a", b"\xff"]).view(pa.string()), r"rows 1 to 2: 'text' is not valid UTF-8"),
     ],
 )
 def test_parquet_values_that_are_no_texts_are_refused(tmp_path, values, message):
@@ -246,7 +246,7 @@ def test_parquet_values_that_are_no_texts_are_refused(tmp_path, values, message)
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 and so on PAR1", b"text\na\n"])
 def test_a_damaged_parquet_file_is_refused(tmp_path, content):
-    with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
+    with pytest.raises(DataError, match=r"a\.parquet: not a valid Parquet file"):
         table_columns(written(tmp_path, "a.parquet", content))
 
 
@@ -255,14 +255,14 @@ def test_a_truncated_parquet_file_is_refused(tmp_path):
     whole = path.read_bytes()
     for size in (len(whole) - 1, len(whole) // 2):
         path.write_bytes(whole[:size])
-        with pytest.raises(DataError, match="not a whole Parquet file"):
+        with pytest.raises(DataError, match="not a valid Parquet file"):
             all_rows(path, ["text"])
 
 
 def test_a_parquet_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet_file, "max_decoded_bytes", lambda stored: 20 * stored)
     path = parquet(tmp_path, {"text": ["a long text " * 1000] * 2000})
-    with pytest.raises(DataError, match=r"a\.parquet: grows to over"):
+    with pytest.raises(DataError, match=r"a\.parquet: expands to over"):
         all_rows(path, ["text"], batch_size=100)
 
 

@@ -40,7 +40,7 @@ def test_rows_of_parquet_are_sentences(tmp_path):
     ):
         read_tagged(path, tag_column="n")
     pq.write_table(pa.table({"tokens": [["a"], []], "tags": [["O"], []]}), path)
-    with pytest.raises(DataError, match="line 2: a sentence without a word"):
+    with pytest.raises(DataError, match="line 2: sentence without words"):
         read_tagged(path)
 
 
@@ -51,18 +51,18 @@ def test_a_word_without_a_tag_makes_a_sentence_bad(tmp_path, write, blank):
     lines = (dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True))
     json_lines = write("".join(json.dumps(line) + "\n" for line in lines), "train.jsonl")
     for path in (tmp_path / "train.parquet", json_lines):
-        with pytest.raises(DataError, match="line 2, word 2: no tag; give it one, or remove all"):
+        with pytest.raises(
+            DataError, match="line 2, word 2: no tag; add it or remove the sentence"
+        ):
             read_tagged(path)
         data = read_tagged(path, max_bad_rows=1)
         assert data.tags == [["B-P"]]
-        assert data.notes[0].endswith(
-            "1 row cannot be read and is left out (1 may be): line 2, word 2: no tag"
-        )
+        assert data.notes[0].endswith("skipped 1 bad row (1 allowed): line 2, word 2: no tag")
 
 
 @pytest.mark.parametrize("comment", ["# id = 1\n", "#\tone\ttwo\n", "# id = 1 of 2\n"])
 def test_a_comment_before_the_first_word_is_blamed_and_not_the_word(write, comment):
-    with pytest.raises(DataError, match=r"line 2: .*; line 1 seems to be a comment: remove it"):
+    with pytest.raises(DataError, match=r"line 2: .*; if line 1 is a comment, remove it"):
         read_tagged(write(comment + "Mary\tB-P\nleft\tO\n"))
     with pytest.raises(DataError) as caught:
         read_tagged(write("Mary\tB-P\nleft\n"))
@@ -98,11 +98,11 @@ def test_columns_are_chosen(write):
     path = write(COLUMNS)
     assert read_tagged(path, tag_column=2).tags == [["NNP", "VBD"], ["RB"]]
     assert read_tagged(path, word_column="-2", tag_column="1").tags == [["Mary", "left"], ["So"]]
-    with pytest.raises(DataError, match="line 1: 3 columns, and none 4"):
+    with pytest.raises(DataError, match="line 1: found 3 columns, but column 4 was requested"):
         read_tagged(path, tag_column=4)
-    with pytest.raises(SettingsError, match="one column cannot hold both"):
+    with pytest.raises(SettingsError, match="a column cannot be both"):
         read_tagged(path, tag_column=1)
-    with pytest.raises(SettingsError, match=r"columns have numbers, .* not 'ner'"):
+    with pytest.raises(SettingsError, match=r"columns are numbers, .* not 'ner'"):
         read_tagged(path, tag_column="ner")
 
 
@@ -137,22 +137,26 @@ def test_conllu_is_read(write):
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [
-        ("a b O\nc O\n", "x.txt", "line 2: 2 columns, expected 3"),
-        ("a\tO\nc\n", "x.txt", "line 2: 1 columns, expected 2"),
-        ("a\tO\nc O\n", "x.txt", "line 2: columns are cut by tabs above and by spaces here"),
-        ("a O\nc\tO\n", "x.txt", "line 2: columns are cut by spaces above and by tabs here"),
-        ("a b\tO\nc\t\tO\n", "x.txt", "line 2: 3 columns, expected 2"),
-        ("a\tx\tO\nc\t\tO\n\tx\tO\n", "x.txt", "line 3: 2 columns, expected 3"),
-        ("word\n", "x.txt", "line 1: one column, expected a word and its tag"),
-        ("\n\n", "x.txt", "holds no sentence"),
-        ("", "x.txt", "holds no sentence"),
-        ("a O\n\xff O\n".encode("latin-1"), "x.txt", "line 2, byte 1: 0xff is not UTF-8"),
-        ('{"tokens": ["a", "b"], "tags": ["O"]}', "x.jsonl", "line 1: 2 words but 1 tags"),
-        ('\n{"tokens": [], "tags": []}', "x.jsonl", "line 2: a sentence without a word; remove"),
-        ('{"tokens": ["a"]}', "x.jsonl", "line 1: has no 'tags'; it has 'tokens'"),
+        ("a b O\nc O\n", "x.txt", "line 2: found 2 columns, expected 3"),
+        ("a\tO\nc\n", "x.txt", "line 2: found 1 column, expected 2"),
+        ("a\tO\nc O\n", "x.txt", "line 2: columns are separated by tabs above but by spaces here"),
+        ("a O\nc\tO\n", "x.txt", "line 2: columns are separated by spaces above but by tabs here"),
+        ("a b\tO\nc\t\tO\n", "x.txt", "line 2: found 3 columns, expected 2"),
+        ("a\tx\tO\nc\t\tO\n\tx\tO\n", "x.txt", "line 3: found 2 columns, expected 3"),
+        ("word\n", "x.txt", "line 1: found one column, expected a word and its tag"),
+        ("\n\n", "x.txt", "contains no sentence"),
+        ("", "x.txt", "contains no sentence"),
+        ("a O\n\xff O\n".encode("latin-1"), "x.txt", "line 2, byte 1: 0xff is not valid UTF-8"),
+        ('{"tokens": ["a", "b"], "tags": ["O"]}', "x.jsonl", "line 1: 2 words but 1 tag"),
+        ('\n{"tokens": [], "tags": []}', "x.jsonl", "line 2: sentence without words; remove"),
+        ('{"tokens": ["a"]}', "x.jsonl", "line 1: no field 'tags'; the object has 'tokens'"),
         ('{"tokens": "a", "tags": ["O"]}', "x.jsonl", "line 1: 'tokens' must be a list"),
-        ('{"tokens": ["a"], "tags": [3]}', "x.jsonl", "line 1: 'tags' holds 3 at 1, no string"),
-        ("[1]", "x.jsonl", "line 1: not an object"),
+        (
+            '{"tokens": ["a"], "tags": [3]}',
+            "x.jsonl",
+            "line 1: 'tags' contains 3 at 1, not a string",
+        ),
+        ("[1]", "x.jsonl", "line 1: not a JSON object"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_line(write, text, name, message):
@@ -166,7 +170,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_as_many_tags_as_sentences():
-    with pytest.raises(DataError, match="1 sentences, but the tags of 0"):
+    with pytest.raises(DataError, match="1 sentences, but tags for 0"):
         TaggedSentences([["a"]], [])
 
 
@@ -182,9 +186,9 @@ def test_sentences_without_tags_are_streamed(write, monkeypatch):
     assert list(read_sentences(lines)) == [[["a b"], []]]
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(b"a\nb\n"))))
     assert list(read_sentences("-")) == [[["a", "b"]]]
-    with pytest.raises(DataError, match="holds no sentence"):
+    with pytest.raises(DataError, match="contains no sentence"):
         list(read_sentences(write("\n")))
-    with pytest.raises(DataError, match="holds no sentence"):
+    with pytest.raises(DataError, match="contains no sentence"):
         next(read_sentences(write('{"tokens": []}\n', "x.jsonl")))
     with pytest.raises(SettingsError, match="batch_size"):
         list(read_sentences(write("a\n"), batch_size=0))
@@ -214,22 +218,24 @@ def test_sentences_that_cannot_be_read_are_left_out_where_that_is_allowed(write,
            '{"tokens": [], "tags": []}', '{"tokens": [1], "tags": ["O"]}']  # fmt: skip
     data = read_tagged(write("\n".join([*bad, good]), "a.jsonl"), max_bad_rows=5)
     assert (data.sentences, data.lines, data.line_a_word) == ([["a"]], [6], False)
-    assert "5 rows cannot be read and are left out (5 may be): line 1: 1 words" in data.notes[0]
-    with pytest.raises(DataError, match=r"line 5: .* \(5 rows cannot be read, and 4 may"):
+    assert "skipped 5 bad rows (5 allowed): line 1: 1 word but 0 tags" in data.notes[0]
+    with pytest.raises(DataError, match=r"line 5: .* \(5 bad rows so far, but only 4 may"):
         read_tagged(tmp_path / "a.jsonl", max_bad_rows=4)
     with pytest.raises(DataError, match=r"line 1: .* \(no row of the file can be read\)"):
         read_tagged(write("\n".join(bad), "a.jsonl"), max_bad_rows=5)
     columns = {"tokens": [["a"], None, ["b"], ["c"]], "tags": [["O"], ["O"], ["O", "O"], ["X"]]}
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     assert read_tagged(tmp_path / "a.parquet", max_bad_rows=2).lines == [1, 4]
-    with pytest.raises(DataError, match="line 3: 3 columns, expected 2"):
+    with pytest.raises(DataError, match="line 3: found 3 columns, expected 2"):
         read_tagged(write("a O\n\nb O O\n"), max_bad_rows=9)
 
 
 def test_sentences_one_a_line_are_no_columns_of_one_sentence(tmp_path):
     file = tmp_path / "plain.txt"
     file.write_text("Lee met Bob\nMary met Ann\n")
-    with pytest.raises(DataError, match="3 columns and no blank line, as of sentences, one a line"):
+    with pytest.raises(
+        DataError, match="3 columns but no blank line, so each line may be a sentence"
+    ):
         list(read_sentences(file))
     assert list(read_sentences(file, word_column="1")) == [[["Lee", "Mary"]]]
     file.write_text("Lee B-PER\nmet O\n")

@@ -112,11 +112,13 @@ def test_the_features_of_the_paper(learnt, vectors):
 
 def test_what_is_no_list_of_sentences_is_refused(learnt):
     for read in (learnt.word_states, learnt.word_vectors):
-        with pytest.raises(DataError, match="sentence 0 is a str, not a list of words: 'the cat'"):
+        with pytest.raises(
+            DataError, match="sentence 0 is of type str, not a list of words: 'the cat'"
+        ):
             read(["the cat"])
-    with pytest.raises(DataError, match="one string was given where a list"):
+    with pytest.raises(DataError, match="expected a list of texts, got one string"):
         learnt.align("the cat")
-    with pytest.raises(DataError, match="text 1 is a NoneType, not a string"):
+    with pytest.raises(DataError, match="text 1 is of type NoneType, not a string"):
         learnt.translate(["the cat", None])
 
 
@@ -332,24 +334,29 @@ def test_few_pairs_have_no_bleu_and_say_so(vectors, tmp_path):
     notes = Notes()
     repeated = [PAIRS[number % 8] for number in range(60)]
     pretrain("cove", parallel=repeated, vectors=vectors, progress=notes, **SMALL)
-    assert "every source has over a tenth of the pairs: none is held out" in notes.told[-1]
+    assert (
+        "every source sentence occurs in over a tenth of the pairs: no pairs are held out"
+        in notes.told[-1]
+    )
     long = [(source, f"{target} " * 60) for source, target in PAIRS]
     held_out = hold_out([source for source, _ in PAIRS], seed=0)[1]
     mixed = [long[row] if row in held_out else PAIRS[row] for row in range(len(PAIRS))]
     encoder = pretrain("cove", parallel=mixed, vectors=vectors, progress=notes, **SMALL)
     assert encoder.lineage["pairs_too_long"] == len(held_out)
-    assert "the pairs to hold out are too long (max_tokens): none is held out" in notes.told[-1]
+    assert (
+        "the pairs to hold out are too long (max_tokens): no pairs are held out" in notes.told[-1]
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"parallel": None}, "cove learns from translations: give parallel, and no corpus"),
+        ({"parallel": None}, "cove learns from translations; pass parallel instead of a corpus"),
         ({"corpus": ["a b"]}, "cove learns from translations"),
-        ({"size": "huge"}, "no size 'huge'; there are tiny"),
+        ({"size": "huge"}, "unknown size 'huge'; choose from tiny"),
         ({"options": {"pair_per_step": 2}}, "cove has no setting 'pair_per_step'.*pairs_per_step"),
-        ({"min_count": 2}, "min_count is for vectors trained here; leave it or vectors out"),
-        ({"tokenizer": "wordpiece"}, "CoVe writes byte pairs"),
+        ({"min_count": 2}, "min_count is for vectors trained here; remove it or vectors"),
+        ({"tokenizer": "wordpiece"}, "tokenizer of CoVe's target must be bpe"),
         ({"method": "gpt"}, "parallel is for cove, not for gpt"),
     ],
 )
@@ -365,7 +372,7 @@ def test_vectors_of_pieces_are_refused(vectors):
     pieces = SubwordTokenizer.train(["a cat"], vocabulary_size=300)
     model = vectors.model
     other = PretrainedWordVectors("glove", model, pieces, config={}, lineage={})
-    with pytest.raises(SettingsError, match="vectors of pieces of words"):
+    with pytest.raises(SettingsError, match=r"CoVe needs vectors of words, but .* are of subwords"):
         pretrain("cove", parallel=PAIRS, vectors=other, **SMALL)
 
 
@@ -373,14 +380,18 @@ def test_vectors_of_pieces_are_refused(vectors):
     ("name", "change", "message"),
     [
         ("config.json", lambda text: text.replace('"hidden": 24', '"hidden": 25'), "has shape"),
-        ("config.json", lambda text: text.replace('"hidden"', '"width"'), "the sizes of a CoVe"),
+        (
+            "config.json",
+            lambda text: text.replace('"hidden"', '"width"'),
+            "invalid sizes of a CoVe",
+        ),
         ("target.json", lambda text: text.replace('"vocab"', '"no"'), "target.json"),
     ],
 )
 def test_a_folder_that_does_not_fit_is_refused(learnt, tmp_path, name, change, message):
     folder = learnt.save(tmp_path / "cove")
     (folder / name).write_text(change((folder / name).read_text()))
-    with pytest.raises(FormatError, match="damaged"):
+    with pytest.raises(FormatError, match="corrupted"):
         load_encoder(folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["sha256"][name]

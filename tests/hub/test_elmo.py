@@ -88,7 +88,7 @@ def test_a_tokenizer_is_learnt_or_given(tmp_path):
         assert made.tokenizer.ids == own.ids
         assert made.tokenizer.lowercase
     assert pretrain("elmo", TEXTS, tokenizer="whitespace", **SMALL).tokenizer.split == "whitespace"
-    with pytest.raises(SettingsError, match="an ELMo reads whole words"):
+    with pytest.raises(SettingsError, match="tokenizer of an ELMo must be words, whitespace"):
         pretrain("elmo", TEXTS, tokenizer="bpe", **SMALL)
 
 
@@ -113,16 +113,18 @@ def test_words_are_read_as_the_words_of_texts_are():
 
 
 def test_what_is_no_list_of_sentences_is_refused(elmo):
-    with pytest.raises(DataError, match="sentence 0 is a str, not a list of words: 'the cat'"):
+    with pytest.raises(
+        DataError, match="sentence 0 is of type str, not a list of words: 'the cat'"
+    ):
         elmo.word_states(["the cat"])
-    with pytest.raises(DataError, match="sentence 0 is a str"):
+    with pytest.raises(DataError, match="sentence 0 is of type str"):
         elmo.word_states(["the", "cat"])
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"size": "huge"}, "no size 'huge'; there are tiny"),
+        ({"size": "huge"}, "unknown size 'huge'; choose from tiny"),
         ({"options": {"word_per_row": 3}}, "no setting 'word_per_row'; did you mean"),
         ({"options": {"vocabulary_size": 2}}, "vocabulary_size must be a whole number from 3"),
         ({"options": {"dropout": 1.0}}, "dropout must be in"),
@@ -132,7 +134,7 @@ def test_what_is_no_list_of_sentences_is_refused(elmo):
                 "tokenizer": WordTokenizer.from_vocabulary(["it"], lowercase=True),
                 "options": {"lowercase": "maybe"},
             },
-            "lowercase is for a tokenizer learnt here; leave it or tokenizer out",
+            "lowercase is for a tokenizer learned here; remove it or tokenizer",
         ),
     ],
 )
@@ -239,13 +241,13 @@ def rewrite(folder, change):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("cells", 25, "project.weight should be 16x25, but is 16x24"),
+        ("cells", 25, "project.weight has shape 16x24, expected 16x25"),
         ("layers", 3, r"the tensor lstms.2.directions.0.* is missing"),
-        ("layers", 1, r"the tensor lstms.1.directions.0.* has no place in an ELMo"),
-        ("filters", None, "holds no sizes of an ELMo"),
-        ("filters", [[1, 2, 3]], "holds no sizes of an ELMo"),
+        ("layers", 1, r"the tensor lstms.1.directions.0.* does not belong to an ELMo"),
+        ("filters", None, "contains no valid sizes of an ELMo"),
+        ("filters", [[1, 2, 3]], "contains no valid sizes of an ELMo"),
         ("cells", "many", "cells must be a whole number above 0, got 'many'"),
-        ("vocabulary_size", 999, "predicts 999 words, of which the tokenizer has"),
+        ("vocabulary_size", 999, "the model predicts 999 words, but the tokenizer has only"),
     ],
 )
 def test_a_folder_whose_parts_disagree_is_refused(elmo, tmp_path, name, value, message):

@@ -161,11 +161,11 @@ def test_a_text_without_one_mask_is_refused(bert, text, message):
 
 
 def test_what_is_no_text_or_no_list_of_texts_is_refused(bert, gpt):
-    with pytest.raises(DataError, match="the text is a list, not a string"):
+    with pytest.raises(DataError, match="the text is of type list, not a string"):
         bert.fill_mask(["a [MASK]"])
-    with pytest.raises(DataError, match="one string was given where a list"):
+    with pytest.raises(DataError, match="expected a list of texts, got one string"):
         gpt.perplexity("the cat")
-    with pytest.raises(DataError, match="text 1 is a float, not a string"):
+    with pytest.raises(DataError, match="text 1 is of type float, not a string"):
         gpt.perplexity(["the cat", math.nan])
 
 
@@ -179,7 +179,7 @@ def test_an_encoder_without_its_head_fills_no_mask(bert, gpt):
             bert.fill_mask("the [MASK]", top)
     with pytest.raises(SettingsError, match="top must be 1 or more, got 0"):
         bert.fill_mask("a [MASK]", top=0)
-    with pytest.raises(SettingsError, match="has no token for a mask"):
+    with pytest.raises(SettingsError, match="has no mask token"):
         PretrainedBert("bert", bert.model, gpt.tokenizer, config={}, lineage={}).fill_mask("[MASK]")
 
 
@@ -232,7 +232,7 @@ def test_a_text_ends_where_the_model_ends_it(gpt, monkeypatch):
         ({"prompt": ["a", ""]}, "a prompt is empty"),
         ({"prompt": []}, "a prompt is empty"),
         ({"max_new_tokens": 0}, "max_new_tokens must be a whole number above 0, got 0"),
-        ({"max_new_tokens": 99}, "more than the model's 24 positions"),
+        ({"max_new_tokens": 99}, "exceed the model's 24 positions"),
         ({"temperature": -1}, "temperature must be 0 or more"),
         ({"top_p": 2}, "top_p must be"),
         ({"stop": ["x", ""]}, "an empty stop"),
@@ -242,7 +242,7 @@ def test_a_text_ends_where_the_model_ends_it(gpt, monkeypatch):
         ({"prompt": 5}, "prompt must be a string, or a list of them"),
         ({"prompt": ["a", None]}, "prompt must be a string, or a list of them"),
         ({"stop": 5}, "stop must be a string, or a list of them"),
-        ({"prompt": "The \ud800"}, "prompt holds half of a surrogate pair"),
+        ({"prompt": "The \ud800"}, "prompt contains an unpaired surrogate"),
     ],
 )
 def test_impossible_wishes_are_refused(gpt, settings, message):
@@ -259,7 +259,7 @@ def test_perplexity_is_that_of_the_next_token(gpt):
         total -= float(chances[:-1].gather(1, ids[1:, None]).sum())
         count += len(ids) - 1
     assert gpt.perplexity(TEXTS) == pytest.approx(math.exp(total / count), rel=1e-4)
-    with pytest.raises(SettingsError, match="hold no token"):
+    with pytest.raises(SettingsError, match="contain no token"):
         gpt.perplexity(["", ""])
 
 
@@ -425,7 +425,7 @@ def test_an_end_that_is_no_special_token_of_the_vocabulary_is_none(russian_gpt, 
 
 def test_a_gpt_with_word_pieces_is_told_what_to_do(tiny, saved):
     with pytest.raises(
-        FormatError, match=r"vocab\.txt: a 'gpt2' with word pieces is not read from"
+        FormatError, match=r"vocab\.txt: a 'gpt2' with WordPiece cannot be loaded from"
     ):
         load_encoder(saved(tiny("GPT2LMHeadModel")))
 
@@ -540,7 +540,7 @@ def test_what_transformers_saves_again_is_read_as_anybodys(transformers, bert, t
 def test_a_folder_of_ours_that_was_changed_is_refused(bert, tmp_path, edit):
     folder = bert.save(tmp_path / "bert")
     edit(folder / "config.json", hidden_dropout_prob=0.2)
-    with pytest.raises(FormatError, match=r"config\.json: damaged: sha256"):
+    with pytest.raises(FormatError, match=r"config\.json: corrupted: sha256"):
         load_encoder(folder)
 
 
@@ -548,8 +548,11 @@ def test_a_folder_of_ours_that_was_changed_is_refused(bert, tmp_path, edit):
     ("change", "message"),
     [
         ({"format": 2}, "format 2, expected 1"),
-        ({"kind": "classifier"}, r"holds a 'classifier', which is no encoder; .* headstart\.load"),
-        ({"kind": "glove"}, "holds a 'glove', which is no encoder"),
+        (
+            {"kind": "classifier"},
+            r"contains a 'classifier', which is not an encoder; .* headstart\.load",
+        ),
+        ({"kind": "glove"}, "contains a 'glove', which is not an encoder"),
         ({"lineage": None}, "'lineage' is missing"),
     ],
 )

@@ -93,9 +93,9 @@ def test_minutes_too_short_for_a_validation_have_no_loss(timed):
 
 @pytest.mark.parametrize("limit", ["minutes", "epochs"])
 def test_what_needs_a_text_to_be_read_says_so(timed, limit):
-    with pytest.raises(SettingsError, match=f"{limit} need a corpus to be read; or give a number"):
+    with pytest.raises(SettingsError, match=f"{limit} need a corpus; pass one, or only a number"):
         hs.plan("bert", **{limit: 1})
-    with pytest.raises(SettingsError, match=f"{limit} need parallel text to be read"):
+    with pytest.raises(SettingsError, match=f"{limit} need parallel text; pass one"):
         hs.plan("cove", **{limit: 1})
     assert timed == []
 
@@ -159,7 +159,7 @@ def test_a_number_of_tokens_needs_no_text(timed):
     assert all(len(pair) == 2 for pair in sample)
     assert found.tokens_per_epoch is None
     assert {course.epochs for course in found.courses} == {None}
-    assert found.notes[0] == "without a corpus, timed on text that is made up"
+    assert found.notes[0] == "timed on synthetic text, as no corpus was given"
 
 
 def test_made_up_text_is_the_same_every_time_and_has_common_and_rare_words():
@@ -173,8 +173,8 @@ def test_made_up_text_is_the_same_every_time_and_has_common_and_rare_words():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("bart", TEXTS), "cannot pretrain 'bart'; there are word2vec,"),
-        (("gpt",), "gpt needs a corpus, or a number of tokens alone"),
+        (("bart", TEXTS), "cannot pretrain 'bart'; choose from word2vec,"),
+        (("gpt",), "gpt needs a corpus; pass one, or only a number of tokens"),
         (("cove", TEXTS), "cove learns from translations"),
         (("cove", np.array(TEXTS)), "cove learns from translations"),
         (("gpt", TEXTS, 0), "tokens must be above 0, got 0"),

@@ -141,7 +141,7 @@ def test_a_tokenizer_is_learnt_or_given(texts, tmp_path):
     for given in (own, tmp_path / "tokenizer.json", str(tmp_path / "tokenizer.json")):
         assert pretrain("bert", texts, tokenizer=given, **how).tokenizer.ids == own.ids
     for name, value in {"vocabulary_size": "many", "lowercase": True}.items():
-        with pytest.raises(SettingsError, match=f"{name} is for a tokenizer learnt here"):
+        with pytest.raises(SettingsError, match=f"{name} is for a tokenizer learned here"):
             pretrain("bert", texts, tokenizer=own, **{**how, "options": {**options, name: value}})
 
 
@@ -193,7 +193,7 @@ def test_a_run_that_was_stopped_is_one_that_was_not(method, texts, tmp_path, sto
     stopped_at(method, 7)
     folder = tmp_path / "run"
     with pytest.raises(
-        InterruptedRunError, match=r"stopped by SIGTERM after step 7, 58% .* goes on"
+        InterruptedRunError, match=r"stopped by SIGTERM after step 7, 58% .* to resume"
     ):
         pretrain(method, texts, run_folder=folder, **settings)
     again = pretrain(method, texts, run_folder=folder, **settings)
@@ -347,7 +347,7 @@ def test_word_vectors_cannot_be_adapted(texts):
     vectors = PretrainedWordVectors.from_words(
         "glove", ["cats"], np.float32([[1, 2]]), config={}, lineage={}
     )
-    with pytest.raises(SettingsError, match=r"only BERT and GPT can be adapted .* is a glove"):
+    with pytest.raises(SettingsError, match=r"only BERT and GPT can be adapted, and .* is a glove"):
         adapt(vectors, texts, steps=1)
 
 
@@ -357,14 +357,14 @@ def test_word_vectors_cannot_be_adapted(texts):
 @pytest.mark.parametrize(
     ("method", "change", "message"),
     [
-        ("bert", {"size": "huge"}, "no size 'huge'; there are tiny, mini"),
+        ("bert", {"size": "huge"}, "unknown size 'huge'; choose from tiny, mini"),
         ("bert", {"options": {"mask_shar": 0.1}}, "bert has no setting 'mask_shar'; did you mean"),
         ("gpt", {"options": {"mlm": True}}, "gpt has no setting 'mlm'"),
         ("gpt", {"options": {"vocabulary_sise": 300}}, "did you mean 'vocabulary_size'"),
         ("gpt", {"options": {"vocabulary_size": 99}}, "vocabulary_size must be above 261, got 99"),
         ("gpt", {"options": {**ROWS, "dropout": 1.0}}, r"dropout must be in \[0, 1\), got 1.0"),
         ("bert", {"options": {"mlm": False, "nsp": False}}, "needs an objective: mlm, nsp"),
-        ("bert", {"tokenizer": "words"}, "a model reads pieces of words: bpe, wordpiece or"),
+        ("bert", {"tokenizer": "words"}, "tokenizer of a model must be bpe, wordpiece or"),
         ("bert", {"tokenizer": "bpe"}, r"needs a tokenizer with \[CLS\], \[SEP\] and \[MASK\]"),
         ("gpt", {"min_count": 2}, "min_count is for word2vec, glove, cove, not for gpt"),
         ("bert", {"min_count": 2}, "min_count is for word2vec, glove, cove, not for bert"),
@@ -383,7 +383,7 @@ def test_impossible_settings_are_refused(method, change, message, texts):
     ("options", "message"),
     [
         ({"tokens_per_row": 25}, "rows of 25 tokens are longer than the model's 24 positions"),
-        ({"dropout": 0.1}, "bert has no setting 'dropout'; known are learning_rate"),
+        ({"dropout": 0.1}, "bert has no setting 'dropout'; choose from learning_rate"),
         ({"masc_share": 0.1}, "did you mean 'mask_share'"),
     ],
 )
@@ -401,9 +401,9 @@ def test_adapting_needs_a_number_of_threads(learnt, texts):
     ("method", "corpus", "message"),
     [
         ("bert", ["One sentence only"] * 30, "no document of the corpus has two sentences"),
-        ("bert", ["One here. Another there."], "nsp needs two documents or more"),
+        ("bert", ["One here. Another there."], "nsp needs at least two documents"),
         ("gpt", ["a"], "fewer than three tokens"),
-        ("gpt", ["", " "], "holds no text"),
+        ("gpt", ["", " "], "contains no text"),
     ],
 )
 def test_a_corpus_that_holds_too_little_is_refused(method, corpus, message):

@@ -27,7 +27,7 @@ def test_a_sound_proof_passes():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"tensors_taken": 0}, TransferError, "no tensor of glove 8d 1f3a was taken over"),
+        ({"tensors_taken": 0}, TransferError, "no tensor of glove 8d 1f3a was copied"),
         ({"words_covered": 0}, DataError, "glove 8d 1f3a knows none of the 2000 words"),
         ({"frozen_before": "ab", "frozen_after": "cd"}, TransferError, "frozen glove 8d 1f3a chan"),
         ({"frozen_before": "", "frozen_after": "cd"}, TransferError, "frozen glove 8d 1f3a chan"),
@@ -41,11 +41,11 @@ def test_a_proof_of_nothing_is_an_error(change, error, message):
 def test_a_proof_is_printed_for_people():
     text = str(PROOF)
     assert "1,500 of 2,000 words (75.0%), 95.0% of tokens" in text
-    assert "not known      frobnicate, xyzzy" in text
+    assert "unknown        frobnicate, xyzzy" in text
     assert "moved by       25.0% of the pretrained weights' norm" in text
     frozen = str(dataclasses.replace(PROOF, unknown=(), frozen_before="ab", frozen_after="ab"))
     assert "frozen part    ab, unchanged by training" in frozen
-    assert "not known" not in frozen
+    assert "unknown" not in frozen
 
 
 def test_a_proof_is_stored_as_plain_values():

@@ -56,5 +56,5 @@ def test_cove_keeps_the_word_vectors_that_it_was_given():
 
 
 def test_word_vectors_read_no_context():
-    with pytest.raises(TypeError, match="a WordVectors reads no words in context"):
+    with pytest.raises(TypeError, match="a WordVectors is not a contextual encoder"):
         with_random_weights(WordVectors.from_matrix(torch.zeros(3, 2).numpy()), 0)

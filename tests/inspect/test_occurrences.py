@@ -102,15 +102,15 @@ def test_of_a_long_sentence_what_is_near_is_kept_and_words_are_whole():
 @pytest.mark.parametrize(
     ("texts", "word", "message"),
     [
-        (["The banks are here."], "bank", "'bank' does not occur; near to it are 'banks'"),
-        (["BANK, Bank, Bank, bent."], "bnak", "near to it are 'bank'"),
-        (["Bank on it."], "BANK", "'BANK' does not occur; near to it are 'Bank'"),
+        (["The banks are here."], "bank", "'bank' does not occur; similar words: 'banks'"),
+        (["BANK, Bank, Bank, bent."], "bnak", "similar words: 'bank'"),
+        (["Bank on it."], "BANK", "'BANK' does not occur; similar words: 'Bank'"),
         (["Nothing of the kind."], "bank", "1 texts in memory: 'bank' does not occur$"),
-        (["One bank only."], "bank", "'bank' occurs once; it takes two"),
+        (["One bank only."], "bank", "'bank' occurs once; two different sentences are needed"),
         (
             ["\u06a9\u062a\u0627\u0628\u200c\u0647\u0627"],
             "\u06a9\u062a\u0627\u0628",
-            "near to it are '\u06a9\u062a\u0627\u0628\\\\u200c\u0647\u0627'",
+            "similar words: '\u06a9\u062a\u0627\u0628\\\\u200c\u0647\u0627'",
         ),
         (["A bank."] * 3, "bank", "'bank' occurs 3 times, always in one sentence"),
     ],

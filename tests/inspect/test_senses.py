@@ -217,7 +217,7 @@ def test_a_spelling_without_a_vector_is_left_out_and_counted(encoders):
     texts = ["A bank.", "The bank.", "BANK!", "THE BANK!"]
     found = word_senses({"glove": cased, "elmo": encoders["elmo"]}, texts, "bank")
     assert (found["total"], found["left_out"], len(found["occurrences"])) == (4, 2, 2)
-    with pytest.raises(SettingsError, match="only 1 of 2 occurrences is written so"):
+    with pytest.raises(SettingsError, match="only 1 of 2 occurrences has a spelling that"):
         word_senses({"glove": cased}, ["A bank.", "BANK!"], "bank")
 
 
@@ -231,7 +231,7 @@ def test_no_encoder_and_no_text(encoders):
     with pytest.raises(SettingsError, match="no encoder is given"):
         word_senses({}, ["A bank."], "bank")
     for empty in ([], ["", " "]):
-        with pytest.raises(DataError, match="holds no text"):
+        with pytest.raises(DataError, match="contains no text"):
             word_senses(encoders, empty, "bank")
 
 
@@ -259,13 +259,13 @@ def test_a_word_that_stands_in_one_place_only_is_none_to_take(
     reader = {"reader": encoders["reader"]}
     with np.errstate(all="raise"):
         assert choose_word(reader, read_corpus(texts=[*river_and_money, *footers])) == "bank"
-    with pytest.raises(DataError, match="no word worth showing"):
+    with pytest.raises(DataError, match="no suitable word"):
         choose_word(reader, read_corpus(texts=footers))
 
 
 def test_a_corpus_without_a_word_worth_showing(encoders):
-    with pytest.raises(DataError, match="no word worth showing occurs in 8 sentences"):
+    with pytest.raises(DataError, match="no suitable word occurs in 8 sentences"):
         word_senses(encoders, ["The bank was here.", "The bank was there."])
     zebras = [f"The zebra number {number}" for number in range(20)]
-    with pytest.raises(DataError, match="no word worth showing"):
+    with pytest.raises(DataError, match="no suitable word"):
         word_senses({"glove": encoders["glove"]}, zebras)

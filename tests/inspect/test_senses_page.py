@@ -36,9 +36,9 @@ def test_every_occurrence_is_in_every_picture_and_inside_it(found):
             assert len(re.findall(rf'class="dot group-{group["number"]}"', figure)) == group["size"]
             assert f"{group['size']}: <bdi>{', '.join(group['words'])}</bdi>" in figure
     assert len(re.findall(r'<tr id="occurrence-\d+"><td>', page)) == 40
-    assert page.count("all are the same vector") == 40
+    assert page.count("all have the same vector") == 40
     assert page.count("<b>40</b>") == 2
-    assert "left out, in a spelling" not in page
+    assert "left out, spelling without" not in page
 
 
 def test_spellings_with_vectors_of_their_own_are_not_called_the_same():
@@ -50,8 +50,8 @@ def test_spellings_with_vectors_of_their_own_are_not_called_the_same():
     found = word_senses({"cased": cased}, texts, "bank")
     assert found["encoders"][0]["distinct"] == 2
     page = render_senses(found)
-    assert "all are the same vector" not in page
-    assert page.count("several are as near") == 4
+    assert "all have the same vector" not in page
+    assert page.count("several are equally near") == 4
 
 
 def test_a_picture_has_one_scale(found):
@@ -76,8 +76,8 @@ def test_beside_the_number_stands_what_the_same_reaches_untrained(found):
     page = render_senses({**found, "encoders": list(looks.values())})
     figures = re.findall(r"<b>(\S+) <small>(.*?)</small></b><bdi>(.*?)</bdi>", page)
     said = {name: words for _, words, name in figures}
-    assert said["elmo"] == "as alike, untrained 1.40×"
-    assert said["glove"] == said["reader"] == said["gpt"] == "as alike"
+    assert said["elmo"] == "context ratio, untrained 1.40×"
+    assert said["glove"] == said["reader"] == said["gpt"] == "context ratio"
     (row,) = re.findall(r"<tr><td><bdi>elmo</bdi></td>(.*?)</tr>", page)
     cells = re.findall(r'<td class="number">(.*?)</td>', row)
     assert cells[:2] == [f"{looks['elmo']['times']:.2f}×", "1.40×"]
@@ -111,7 +111,7 @@ def test_little_is_enough(encoders):
 
 
 def test_a_page_says_what_was_left_out(found):
-    assert "<b>7</b> left out, in a spelling" in render_senses({**found, "left_out": 7})
+    assert "<b>7</b> left out, spelling without" in render_senses({**found, "left_out": 7})
 
 
 def test_an_excerpt_has_dots_where_the_sentence_goes_on():

@@ -110,9 +110,9 @@ def test_a_word_that_no_model_could_hold(encoders):
 
 
 def test_a_layer_that_is_not_there(encoders, occurrences):
-    with pytest.raises(SettingsError, match="has 3 layers, from 0, and none 3"):
+    with pytest.raises(SettingsError, match="has 3 layers, numbered from 0; there is no layer 3"):
         occurrence_vectors(encoders["elmo"], occurrences, layer=3)
-    with pytest.raises(SettingsError, match="and none -4"):
+    with pytest.raises(SettingsError, match="there is no layer -4"):
         occurrence_vectors(encoders["bert"], occurrences, layer=-4)
 
 
@@ -134,11 +134,11 @@ def test_which_spellings_have_vectors(encoders):
 def test_what_is_said_of_each_kind(encoders):
     assert [reads_context(each) for each in encoders.values()] == [False] + [True] * 5
     said = {name: what_stands_for_a_word(each) for name, each in encoders.items()}
-    assert said["glove"] == "the word's own vector: the same wherever it stands"
+    assert said["glove"] == "the word's own vector: the same in every context"
     assert said["elmo"] == "the mean of ELMo's layers"
-    assert "beside CoVe's upper layer" in said["cove"]
-    assert "mean of the word's pieces" in said["bert"]
-    assert "only what stands before" in said["gpt"]
+    assert "concatenated with CoVe's upper layer" in said["cove"]
+    assert "mean of the word's subwords" in said["bert"]
+    assert "sees only the text before the word" in said["gpt"]
     assert said["reader"] == "the last layer"
 
 

@@ -42,14 +42,14 @@ def test_ratings_are_found_in_every_published_layout(name, tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("a b 1\nc d\n", r"line 2: .* in column 3, a rating; got 'c d'"),
+        ("a b 1\nc d\n", r"line 2: .* a rating in column 3, found 'c d'"),
         ("a b 1\nc d high\n", "line 2: "),
         ("a\tb\tN\t1\nc\td\t2\n", "line 2: .* in column 4"),
         ("a b nan\n", "line 1: "),
         ("\tb\t1\n", "line 1: "),
         ("just words\n", "line 1: "),
-        ("", "holds no word pairs"),
-        ("# only\nword1 word2 score\n", "holds no word pairs"),
+        ("", "no word pairs found"),
+        ("# only\nword1 word2 score\n", "no word pairs found"),
     ],
 )
 def test_a_bad_similarity_file_is_refused_with_its_line(content, reason, tmp_path):
@@ -65,7 +65,7 @@ def test_a_bad_similarity_file_is_refused_with_its_line(content, reason, tmp_pat
         ("a b c d\n", r"line 1: expected ': section' first"),
         (": s\na b c\n", "line 2: expected four words"),
         (": s\na b c d\n\na b c d e\n", "line 4: expected four words"),
-        ("\n", "holds no questions"),
+        ("\n", "no analogy questions found"),
     ],
 )
 def test_a_bad_analogy_file_is_refused_with_its_line(content, reason, tmp_path):

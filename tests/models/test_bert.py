@@ -168,7 +168,7 @@ def test_fresh_weights_are_those_of_their_generator():
     [
         ({"width": 0}, "width must be a whole number above 0, got 0"),
         ({"layers": 2.0}, "layers must be a whole number above 0, got 2.0"),
-        ({"heads": 3}, "3 heads do not divide a width of 16"),
+        ({"heads": 3}, "3 heads do not divide the width 16"),
         ({"dropout": "abc"}, r"dropout must be in \[0, 1\), got 'abc'"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
     ],

@@ -214,7 +214,7 @@ def test_padding_of_either_side_changes_nothing():
 
 def test_an_encoder_without_a_decoder_translates_nothing():
     model = make(target_vocabulary=0)
-    with pytest.raises(SettingsError, match="without its decoder"):
+    with pytest.raises(SettingsError, match="this CoVe has no decoder"):
         model.translator()
 
 

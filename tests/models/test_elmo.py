@@ -280,7 +280,7 @@ def test_dropout_is_for_training(make):
 
 
 def test_without_its_softmax_it_predicts_nothing(model):
-    with pytest.raises(SettingsError, match="came without its softmax"):
+    with pytest.raises(SettingsError, match="this ELMo has no softmax"):
         model.prediction_loss(torch.zeros(1, 12), torch.zeros(1, dtype=torch.long))
 
 
@@ -289,8 +289,8 @@ def test_without_its_softmax_it_predicts_nothing(model):
     [
         ({"cells": 0}, "cells must be a whole number above 0, got 0"),
         ({"highways": -1}, "highways must be a whole number from 0, got -1"),
-        ({"filters": ()}, "no 0 filters of width 0 fit 50 letters"),
-        ({"filters": ((51, 3),)}, "no 3 filters of width 51 fit 50 letters"),
+        ({"filters": ()}, "width from 1 to 50 and a number above 0, got 0 of width 0"),
+        ({"filters": ((51, 3),)}, "width from 1 to 50 and a number above 0, got 3 of width 51"),
         ({"cell_clip": 0.0}, "cell_clip must be above 0 or None, got 0.0"),
         ({"dropout": "x"}, r"dropout must be in \[0, 1\), got 'x'"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),

@@ -160,7 +160,7 @@ def test_matrices_are_laid_out_where_they_can_be_and_the_model_stays(model, monk
 def test_the_positions_can_be_filled_to_the_last_and_no_further(model):
     assert len(go_on(model, [[5] * 6, [7]], 10)[0]) == 10
     with pytest.raises(
-        SettingsError, match="6 tokens and 11 new ones are more than the model's 16"
+        SettingsError, match="6 tokens and 11 new ones exceed the model's 16 positions; shorten"
     ):
         go_on(model, [[7], [5] * 6], 11)
 
@@ -252,7 +252,7 @@ def test_impossible_ways_of_drawing_are_refused(how, message):
 
 
 def test_impossible_sizes_are_refused():
-    with pytest.raises(SettingsError, match="5 heads do not divide a width of 16"):
+    with pytest.raises(SettingsError, match="5 heads do not divide the width 16"):
         GptConfig(**{**SIZES, "heads": 5})
     with pytest.raises(SettingsError, match="positions must be a whole number above 0"):
         GptConfig(**SIZES, positions=0)

@@ -200,7 +200,7 @@ def test_impossible_settings_are_refused(settings, message):
 
 def test_a_corpus_without_words_is_refused(make):
     nothing = EncodedDocuments(np.zeros(0, np.int32), np.array([0, 0]), np.array([0, 1]))
-    with pytest.raises(DataError, match="no word"):
+    with pytest.raises(DataError, match="contains no words"):
         make(documents=nothing)
 
 

@@ -234,7 +234,10 @@ def test_a_small_corpus_makes_one_row(make, make_documents):
         ({"learning_rate": None}, "learning_rate must be above 0, got None"),
         ({"optimizer": "sgd"}, "optimizer must be one of adamw, muon, got 'sgd'"),
         ({"optimizer": ["muon"]}, r"optimizer must be one of adamw, muon, got \['muon'\]"),
-        ({"tokens_per_row": 33}, "rows of 33 tokens are longer than the model's 32 positions"),
+        (
+            {"tokens_per_row": 33},
+            "rows of 33 tokens are longer than the model's 32 positions; lower tokens_per_row",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(make, settings, message):

@@ -66,7 +66,7 @@ def test_any_documents_in_any_buffer(tmp_path_factory, documents, window, buffer
     text = corpus(documents, 1101)
     folder = tmp_path_factory.mktemp("counts")
     if not expected:
-        with pytest.raises(DataError, match="no two words"):
+        with pytest.raises(DataError, match="no document contains two words"):
             count(text, folder, window=window, buffer=buffer)
         return
     counts = count(text, folder, window=window, buffer=buffer)

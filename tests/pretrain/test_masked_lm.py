@@ -263,7 +263,10 @@ def test_a_batch_names_its_documents(make):
         ({"rows_at_once": 1.5}, "rows_at_once must be a whole number from 1, got 1.5"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
         ({"learning_rate": "high"}, "learning_rate must be above 0, got 'high'"),
-        ({"tokens_per_row": 33}, "rows of 33 tokens are longer than the model's 32 positions"),
+        (
+            {"tokens_per_row": 33},
+            "rows of 33 tokens are longer than the model's 32 positions; lower tokens_per_row",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(make, how, message):
@@ -273,10 +276,10 @@ def test_impossible_settings_are_refused(make, how, message):
 
 def test_documents_in_which_nothing_follows_anything_are_refused(make, make_documents):
     single = make_documents(20, sentences=(1, 2))
-    with pytest.raises(DataError, match=r"no document .* has two sentences.* without nsp"):
+    with pytest.raises(DataError, match=r"nsp: no document .* has two sentences.* without nsp"):
         make(documents=single)
     assert len(whole(make(documents=single, nsp=False)).targets_N)
-    with pytest.raises(DataError, match="nsp needs two documents or more"):
+    with pytest.raises(DataError, match="nsp needs at least two documents"):
         next(make(documents=make_documents(1, sentences=(4, 5))).batches(1))
 
 
@@ -289,7 +292,7 @@ def test_a_tokenizer_without_a_mask_is_refused(make, for_gpt, make_tokenizer):
 def test_a_model_without_a_head_is_told_from_one_with_it(make):
     config = BertConfig(vocabulary_size=95, **SIZES)
     batch = whole(make())
-    with pytest.raises(SettingsError, match="no head for nsp; pretrain it without"):
+    with pytest.raises(SettingsError, match=r"no head for nsp; pretrain it without \(nsp=false"):
         make(model=Bert(config, nsp=False)).loss(batch)
     with pytest.raises(SettingsError, match="no head for masked tokens"):
         make(model=Bert(config, mlm=False)).loss(batch)

@@ -244,7 +244,7 @@ def test_impossible_settings(bad):
 
 
 def test_a_corpus_of_one_word_and_a_rate_too_high(topics):
-    with pytest.raises(DataError, match="two different words"):
+    with pytest.raises(DataError, match="at least two different words"):
         skip_gram.train(_corpus([[2, 2]], 3), SkipGram(), budget=Budget(epochs=1))
     with pytest.raises(NonFiniteError, match="learning_rate"):
         skip_gram.train(topics[1], SkipGram(learning_rate=1e38), budget=Budget(epochs=2))

@@ -258,7 +258,9 @@ def test_pairs_that_are_too_long_are_left_out(make):
     kept = lengths[objective.training]
     assert kept.max() == np.median(lengths)
     assert objective.report()["pairs_too_long"] > 0
-    with pytest.raises(DataError, match="every pair has a side of more than 2 tokens"):
+    with pytest.raises(
+        DataError, match="every pair has a side of more than 2 tokens; raise max_tokens"
+    ):
         make(max_tokens=2)
 
 

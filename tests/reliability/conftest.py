@@ -1,4 +1,4 @@
-"""A user's good files: labelled texts, a corpus, vectors, a model, a BERT and an ELMo folder."""
+"""A user's good files: labeled texts, a corpus, vectors, a model, a BERT and an ELMo folder."""
 
 import json
 

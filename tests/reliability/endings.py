@@ -6,8 +6,8 @@ import sys
 from headstart.hub.foreign import trial
 
 ENDINGS = {
-    "os.kill(os.getpid(), signal.SIGSEGV)": "was ended by SIGSEGV",
-    "os.abort()": "was ended by SIGABRT",
+    "os.kill(os.getpid(), signal.SIGSEGV)": "was killed by SIGSEGV",
+    "os.abort()": "was killed by SIGABRT",
     "panic('at', 7)": "panicked: ('at', 7); ",
     "limit() or bytearray(8 << 30)": "needs more than 4 GiB of memory",
     "sum(iter(int, 1))": "needs more than 1 s",

@@ -176,15 +176,15 @@ def parquet_cases() -> Iterator[Case]:
     )
     for what, (column, names) in {
         "a null text": (pa.array(["a", None]), "row 2"),
-        "bytes": (pa.array([b"a", b"b"]), "column 'text' holds binary"),
-        "numbers with fractions": (pa.array([0.5, 1.5]), "column 'text' holds double"),
-        "lists": (pa.array([["a"], ["b"]]), "column 'text' holds list"),
-        "structures": (pa.array([{"x": 1}, {"x": 2}]), "column 'text' holds struct"),
-        "times": (pa.array([0, 1], pa.timestamp("s")), "column 'text' holds timestamp"),
+        "bytes": (pa.array([b"a", b"b"]), "column 'text' has the type binary"),
+        "numbers with fractions": (pa.array([0.5, 1.5]), "column 'text' has the type double"),
+        "lists": (pa.array([["a"], ["b"]]), "column 'text' has the type list"),
+        "structures": (pa.array([{"x": 1}, {"x": 2}]), "column 'text' has the type struct"),
+        "times": (pa.array([0, 1], pa.timestamp("s")), "column 'text' has the type timestamp"),
         "bytes in a dictionary": (pa.array([b"a", b"b"]).dictionary_encode(), "column 'text'"),
-        "half floats": (pa.array(np.array([0.5, 1], np.float16)), "column 'text' holds"),
+        "half floats": (pa.array(np.array([0.5, 1], np.float16)), "column 'text' has the type"),
         "maps": (pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int8())), "column 'text'"),
-        "nulls": (pa.nulls(2), "column 'text' holds null"),
+        "nulls": (pa.nulls(2), "column 'text' has the type null"),
     }.items():
         content = parquet_bytes({"text": column, "label": pa.array(["x", "y"])})
         yield data_case(f"parquet: {what}", "bad.parquet", content, names)
@@ -202,7 +202,7 @@ def parquet_cases() -> Iterator[Case]:
     bomb = parquet_bytes(
         {"text": pa.array(["y" * 999] * 300_000), "label": pa.array([1] * 300_000)}
     )
-    yield data_case("parquet: a bomb", "bad.parquet", bomb, "grows to over")
+    yield data_case("parquet: a bomb", "bad.parquet", bomb, "expands to over")
 
 
 TAGGED = {
@@ -247,7 +247,7 @@ def tagged_cases() -> Iterator[Case]:
 
 
 def corpus_cases() -> Iterator[Case]:
-    """Unlabelled text, and parallel text."""
+    """Unlabeled text, and parallel text."""
     words = "pretrain glove --corpus @/bad.txt --epochs 1 --out @/out"
     for what, (content, names) in {
         "empty": (b"", "no text"),
@@ -452,7 +452,7 @@ def model_cases(good: Path, folder: Path) -> Iterator[Case]:
         spoilt = {name: tensor.clone() for name, tensor in tensors.items()}
         next(t for t in spoilt.values() if t.is_floating_point()).view(-1)[0] = number
         yield case(
-            f"safetensors: {what}", {**whole, "model.safetensors": save(spoilt)}, "holds NaN or"
+            f"safetensors: {what}", {**whole, "model.safetensors": save(spoilt)}, "contains NaN or"
         )
     whole_numbers = {name: tensor.to(torch.int32) for name, tensor in tensors.items()}
     yield case(
@@ -716,13 +716,13 @@ def elmo_cases(good: Path, folder: Path) -> Iterator[Case]:
         yield case(what, {**whole, "options.json": content}, "options.json|weights.hdf5")
     yield case("options that are no JSON", {**whole, "options.json": b"{"}, "options.json")
     two = {**whole, "b_options.json": whole["options.json"]}
-    yield case("two options", two, "here are 2 and 1")
+    yield case("two options", two, "found 2 and 1")
     none = {"options.json": whole["options.json"]}
-    yield case("no weights", none, "here are 1 and 0")
+    yield case("no weights", none, "found 1 and 0")
 
 
 def data_case(name: str, file: str, content: bytes, names: str) -> Case:
-    """Return a case of labelled data."""
+    """Return a case of labeled data."""
     return Case(name, f"data check @/{file}", {file: content}, names, file)
 
 

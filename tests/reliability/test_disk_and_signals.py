@@ -55,7 +55,7 @@ def test_A6_a_full_disk_at_a_save_leaves_the_checkpoint_before(tmp_path):
     with stack, pytest.raises(StorageError) as error:
         start(tmp_path / "run", width=32, at_step=4, act=fill)
     assert error.value.exit_code == 74
-    assert "MiB are needed and" in str(error.value)
+    assert "MiB are needed, " in str(error.value)
     assert (names(tmp_path / "run"), hidden(tmp_path / "run")) == (["step-00000002"], [])
     model, *_ = start(tmp_path / "run", width=32)
     assert digest(model, tmp_path / "run") == digest(whole, tmp_path / "whole")
@@ -78,7 +78,7 @@ def test_A6_a_full_disk_at_a_line_of_the_log(tmp_path):
 def test_A6_a_full_disk_at_the_encoded_corpus(tmp_path):
     texts = ["one two three"] * 500
     tokenizer = WordTokenizer.train(texts, min_count=1)
-    with disk_of(1000), pytest.raises(StorageError, match="MiB are free there"):
+    with disk_of(1000), pytest.raises(StorageError, match="MiB are free; "):
         encode_corpus(as_corpus(texts).texts(), tokenizer, tmp_path)
 
 
@@ -93,9 +93,7 @@ def test_A6_a_disk_that_is_really_full(tmp_path):
         pytest.skip("this process may not mount a disk of its own")
     try:
         progress = Notes()
-        with pytest.raises(
-            StorageError, match=r"No space left on device; .* are needed and"
-        ) as told:
+        with pytest.raises(StorageError, match=r"No space left on device; .* are needed, ") as told:
             start(disk / "run", width=48, keep=9, progress=progress)
         assert told.value.exit_code == 74
         assert any("checkpoints may take" in note for note in progress.notes)
@@ -188,7 +186,7 @@ def default_hangup():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_A8_a_signal_in_training_saves_and_ends_with_75(number, tmp_path):
     whole, *_ = start(tmp_path / "whole")
-    with pytest.raises(InterruptedRunError, match=r"after step 5, .* goes on from") as error:
+    with pytest.raises(InterruptedRunError, match=r"after step 5, .* to resume from") as error:
         start(tmp_path / "run", at_step=5, act=_once(ask(number)))
     assert error.value.exit_code == 75
     assert names(tmp_path / "run")[-1] == "step-00000005"
@@ -267,7 +265,7 @@ def test_A8_a_signal_before_the_first_step(second, code, tmp_path, monkeypatch, 
         assert app.main(["pretrain", "gpt", "--corpus", "a.txt", "--out", out]) == code
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert ("goes on from" in capsys.readouterr().err) is not second
+    assert ("to resume from" in capsys.readouterr().err) is not second
 
 
 # A9
@@ -333,7 +331,9 @@ def test_A9_a_folder_on_a_network_is_told(tmp_path, monkeypatch):
     start(tmp_path / "remote", progress=remote)
     assert not any("network" in note for note in local.notes)
     (note,) = [note for note in remote.notes if "network" in note]
-    assert note.startswith(f"{tmp_path / 'remote'}: is on a network (nfs4), where its lock may not")
+    assert note.startswith(
+        f"{tmp_path / 'remote'}: on a network file system (nfs4), where the lock may not"
+    )
 
 
 # A10
@@ -400,7 +400,7 @@ def test_A10_another_machine_goes_on_and_says_that_bits_differ(
     progress = Notes()
     _, _, report = start(tmp_path, progress=progress)
     assert report["bit_exact"] is False
-    assert any("the last bits will differ" in note for note in progress.notes)
+    assert any("will not be bit-identical" in note for note in progress.notes)
 
 
 @pytest.mark.parametrize("name", ["moved", "with spaces", "😀", "n" * 255])

@@ -123,11 +123,11 @@ def test_E1_a_bad_row_is_left_out_where_that_is_allowed_and_a_bad_file_never(tmp
     refused, found = outcome(0), outcome(1)
     if case.name in BAD_ROWS:
         assert isinstance(refused, str)
-        assert "1 row cannot be read and is left out (1 may be): " in found.notes[0]
+        assert "skipped 1 bad row (1 allowed): " in found.notes[0]
         assert re.search(case.names, found.notes[0])
         assert len(found) > 0
     elif case.name == "json: one list over many lines":
-        assert "(2 rows cannot be read, and 1 may be left out" in found
+        assert "(2 bad rows so far, but only 1 may be skipped" in found
     else:
         assert found == refused
 
@@ -141,7 +141,7 @@ def test_E1_one_bad_row_more_than_are_allowed_stops(tmp_path, ending):
     (tmp_path / f"d.{ending}").write_text(head + (good + bad) * 3)
     assert len(read_labelled(tmp_path / f"d.{ending}", max_bad_rows=3)) == 3
     line = 7 if ending == "csv" else 6
-    with pytest.raises(DataError, match=rf"line {line}.* \(3 rows cannot be read, and 2 may be"):
+    with pytest.raises(DataError, match=rf"line {line}.* \(3 bad rows so far, but only 2 may be"):
         read_labelled(tmp_path / f"d.{ending}", max_bad_rows=2)
 
 
@@ -170,7 +170,9 @@ def test_E2_splits_and_what_is_in_both():
     assert found["clean"].num_rows == 1
     twins = Dataset(["caf\u00e9", "cafe\u0301"] * 2, ["x", "y"] * 2, "twins.csv")
     assert check_data(twins)["duplicates"].num_rows
-    with pytest.raises(DataError, match=r"other\.csv line 2: label 'new' was not there"):
+    with pytest.raises(
+        DataError, match=r"other\.csv line 2: label 'new' is not in the training data"
+    ):
         check_known_labels(Dataset(["a", "b"], ["x", "new"], "other.csv"), ["x", "y"])
 
 
@@ -202,14 +204,16 @@ def test_E2_a_row_without_a_label_is_left_out_where_that_is_allowed(tmp_path):
     (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, lines)))
     found = read_labelled(tmp_path / "d.jsonl", max_bad_rows=3)
     assert (found.labels, found.lines) == (["a", "0"], [4, 5])
-    with pytest.raises(DataError, match=r"3 rows cannot be read, and 2 may be left out"):
+    with pytest.raises(DataError, match=r"3 bad rows so far, but only 2 may be skipped"):
         read_labelled(tmp_path / "d.jsonl", max_bad_rows=2)
 
 
 def test_E2_a_label_that_training_lacked_counts_as_an_error_where_that_is_asked_for():
     model = TextClassifier(transfer="tfidf").fit(["good text", "bad one"] * 4, ["x", "y"] * 4)
     test = Dataset(["good text", "bad one", "other"], ["x", "y", "new"], "test.csv")
-    with pytest.raises(DataError, match=r"test\.csv line 3: label 'new' was not there"):
+    with pytest.raises(
+        DataError, match=r"test\.csv line 3: label 'new' is not in the training data"
+    ):
         evaluate(model, test)
     found = evaluate(model, test, unseen_labels="count-as-error")
     assert (found.accuracy, found.macro_f1, found.unseen_rows) == (2 / 3, f1_score(
@@ -281,7 +285,11 @@ def test_E4_size(tmp_path):
     assert len(read_labelled(tmp_path / "field.csv").texts[0]) == 10 << 20
     (tmp_path / "line.jsonl").write_text(json.dumps({"text": long, "label": "a"}) + "\n")
     assert len(read_labelled(tmp_path / "line.jsonl").texts[0]) == 10 << 20
-    for name, message in (("sparse.txt", "a NUL"), ("sparse.csv", "a NUL"), ("s.jsonl", "a NUL")):
+    for name, message in (
+        ("sparse.txt", "NUL character"),
+        ("sparse.csv", "NUL character"),
+        ("s.jsonl", "NUL character"),
+    ):
         with (tmp_path / name).open("wb") as file:
             file.truncate(10 << 30)
         with pytest.raises(DataError, match=message):

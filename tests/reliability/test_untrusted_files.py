@@ -208,7 +208,7 @@ def test_D2_hostile_safetensors(weights, tmp_path):
         assert (read is None) or harmless, what
     for what, value in (("NaN", float("nan")), ("infinity", float("-inf"))):
         path.write_bytes(save({"a": torch.tensor([1.0, value])}))
-        with pytest.raises(FormatError, match=r"a holds NaN or infinity"):
+        with pytest.raises(FormatError, match=r"a contains NaN or infinity"):
             read_safetensors(path, finite=True)
         assert set(read_safetensors(path)) == {"a"}, what
 
@@ -318,7 +318,7 @@ def test_D3_bombs_in_pickles_of_torch(tmp_path):
     path = tmp_path / "bomb.pt"
     path.write_bytes(zipped(parts, zipfile.ZIP_DEFLATED))
     assert path.stat().st_size < 20_000
-    with pytest.raises(FormatError, match=r"bomb\.pt: its parts are packed"):
+    with pytest.raises(FormatError, match=r"bomb\.pt: compressed zip archive"):
         read_tensors(path)
     path.write_bytes(whole.getvalue())
     assert set(read_tensors(path)) == {"weight"}
@@ -335,7 +335,7 @@ VIEWS = {
 def test_D3_bombs_that_are_views(tmp_path, make):
     """A tensor may claim a shape far larger than what is stored of it."""
     torch.save({"weight": make()}, tmp_path / "view.pt")
-    with pytest.raises(FormatError, match=r"view\.pt: .*(no plain tensor|pickle of tensors)"):
+    with pytest.raises(FormatError, match=r"view\.pt: .*(not a plain tensor|pickle of tensors)"):
         read_tensors(tmp_path / "view.pt")
 
 
@@ -355,8 +355,8 @@ def test_D4_path_traversal(tmp_path):
     (tmp_path / "out").write_text("secret")
     (folder / "config.json").write_text('{"model_type": "bert"}')
     before = sorted(os.walk(tmp_path))
-    nowhere = "missing|as nobody does"
-    for names, message in ((OUTSIDE, "outside its folder"), (NOWHERE, nowhere)):
+    nowhere = "missing|unprintable characters"
+    for names, message in ((OUTSIDE, "file outside the folder"), (NOWHERE, nowhere)):
         for name in names:
             sums = {name: file_sha256(tmp_path / "out")}
             (folder / "manifest.json").write_text(json.dumps({"sha256": sums}))
@@ -387,7 +387,7 @@ def test_D4_path_traversal_by_pipes_and_devices(tmp_path):
         load(folder)
     with (tmp_path / "huge.json").open("wb") as file:
         file.truncate(10 << 30)
-    with pytest.raises(FormatError, match="more than 256 MiB"):
+    with pytest.raises(FormatError, match="larger than 256 MiB"):
         read_json(tmp_path / "huge.json")
 
 
@@ -453,7 +453,7 @@ def test_D6_parquet(tmp_path):
         for _ in range(300):
             file.write_table(pa.table({"text": text}))
     assert path.stat().st_size < 2 << 20
-    with pytest.raises(DataError, match=r"bomb\.parquet: grows to over"):
+    with pytest.raises(DataError, match=r"bomb\.parquet: expands to over"):
         sum(map(len, read_texts(path)))
     content = bytearray(path.read_bytes())
     random = np.random.default_rng(0)
@@ -498,7 +498,7 @@ def test_D7_foreign_configs_and_converters_panic(tmp_path):
     tokenizer._memory = None
     tokenizer._tokenizer = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for use in (tokenizer.words, lambda text: tokenizer.encode_batch([text])):
-        with pytest.raises(FormatError, match="the tokenizer cannot cut a text"):
+        with pytest.raises(FormatError, match="the tokenizer cannot tokenize a text"):
             use("never seen")
 
 
@@ -511,7 +511,7 @@ def test_D7_foreign_configs_and_converters_in_a_child(good, tmp_path, capfd):
     assert main(shlexed(words, tmp_path / "bert", good, tmp_path)) == 2
     told = capfd.readouterr().err.splitlines()
     assert len(told) == 1
-    assert f"{tmp_path / 'bert' / 'tokenizer.json'}: what reads it panicked: " in told[0]
+    assert f"{tmp_path / 'bert' / 'tokenizer.json'}: its reader panicked: " in told[0]
     assert not (tmp_path / "out").exists()
 
 
@@ -544,7 +544,7 @@ def test_D7_foreign_configs_and_converters_end_their_child(
         assert main(words) == 2
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
-    assert f"{file}: what reads it {ENDINGS[ending]}" in told[0]
+    assert f"{file}: its reader {ENDINGS[ending]}" in told[0]
     assert not (tmp_path / "out").exists()
 
 
@@ -556,7 +556,7 @@ def test_D7_foreign_configs_and_converters_of_any_tokenizer(tmp_path, monkeypatc
     transformers.ElectraModel(config).save_pretrained(tmp_path)
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")
     end_readers(monkeypatch, "os.abort()")
-    with pytest.raises(FormatError, match=f"{tmp_path}: what reads it was ended by SIGABRT"):
+    with pytest.raises(FormatError, match=f"{tmp_path}: its reader was killed by SIGABRT"):
         load(tmp_path)
 
 
@@ -572,8 +572,8 @@ def test_D7_foreign_configs_and_converters_of_any_model(good, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     for fields, message in (
         ({"num_hidden_layers": 10**9}, "'num_hidden_layers' is 1,000,000,000"),
-        ({"vocab_size": 10**9}, "is of a model of"),
-        ({"hidden_size": 8000, "intermediate_size": 10**6}, "is of a model of"),
+        ({"vocab_size": 10**9}, "describes a model of"),
+        ({"hidden_size": 8000, "intermediate_size": 10**6}, "describes a model of"),
         ({"nested": {"deep": [{}], "n_layers": 10**6}}, "'n_layers' is 1,000,000"),
     ):
         (folder / "config.json").write_text(json.dumps({**config, **fields}))

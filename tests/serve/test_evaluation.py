@@ -53,7 +53,7 @@ def test_rows_are_whole_numbers_where_no_answer_is_right():
 
 
 def test_a_label_the_model_cannot_answer():
-    with pytest.raises(DataError, match="line 2: label 'z' was not there in training"):
+    with pytest.raises(DataError, match="line 2: label 'z' is not in the training data"):
         evaluate(FirstLetter(), Dataset(["a", "b"], ["a", "z"]))
 
 
@@ -73,7 +73,7 @@ def test_scores_of_several_labels():
     )
     shares = model.predict_proba(dataset.texts)
     assert 0 < found.calibration_error <= np.abs(shares - [[0, 1], [0, 1], [0, 0]]).mean() + 1e-9
-    with pytest.raises(DataError, match="line 2: label 'sky' was not there in training"):
+    with pytest.raises(DataError, match="line 2: label 'sky' is not in the training data"):
         evaluate_label_sets(model, Labelled(["fish", "bird"], [["sea"], ["sky"]]))
 
 
@@ -108,7 +108,7 @@ def test_labels_that_training_lacked_count_as_errors_where_that_is_asked_for():
     assert [scores.label for scores in found.classes] == ["a", "b", "c", "y", "z"]
     assert found.classes[4] == ClassScores("z", precision=0.0, recall=0.0, f1=0.0, rows=1)
     assert notes == [
-        "data in memory line 2: label 'z' was not there in training, and counts as an error; "
+        "data in memory line 2: label 'z' is not in the training data and counts as an error; "
         "such labels: 'y', 'z' (2 rows)"
     ]
 

@@ -179,7 +179,7 @@ def test_numbers_stay_numbers(number):
 def test_the_source_is_never_overwritten(tmp_path):
     source = source_file(tmp_path)
     before = source.read_bytes()
-    with pytest.raises(SettingsError, match="is what is read"):
+    with pytest.raises(SettingsError, match="is the input file"):
         predict_file(LengthClassifier(), source, tmp_path / "." / source.name)
     assert source.read_bytes() == before
 
@@ -235,7 +235,7 @@ def test_several_labels_stand_in_one_cell(several, tmp_path):
 
 @pytest.mark.parametrize("separator", ["e", "=", ""])
 def test_a_separator_that_a_label_holds_is_refused(several, tmp_path, separator):
-    with pytest.raises(SettingsError, match="the label '=field' holds the separator"):
+    with pytest.raises(SettingsError, match="the label '=field' contains the separator"):
         rows_of(several, tmp_path, ".csv", ["fish"], separator=separator)
     assert rows_of(several, tmp_path, ".jsonl", ["fish"], separator=separator)
 

@@ -53,7 +53,7 @@ def test_json_holds_any_word(tmp_path):
     "word", ["a\tb", "a\nb", " a", "", "-DOCSTART-", "-DOCSTART- x", "\ufeffa", "a\0b"]
 )
 def test_what_is_no_word_in_columns_is_refused(word):
-    with pytest.raises(DataError, match="is no word for columns; write JSONL"):
+    with pytest.raises(DataError, match="word cannot be written in columns; write JSONL"):
         write_columns(io.StringIO())([[word]], [["O"]])
     with pytest.raises(DataError, match="a sentence without words"):
         write_columns(io.StringIO())([[]], [[]])
@@ -61,7 +61,7 @@ def test_what_is_no_word_in_columns_is_refused(word):
 
 @pytest.mark.parametrize("name", ["", " ", "B\tP", "B\nP", "P ", "\rP", "P\0"])
 def test_what_is_no_tag_in_columns_is_refused(name):
-    with pytest.raises(DataError, match="is no tag for columns; write JSONL"):
+    with pytest.raises(DataError, match="tag cannot be written in columns; write JSONL"):
         write_columns(io.StringIO())([["a"]], [[name]])
 
 
@@ -85,7 +85,7 @@ def test_other_targets_are_refused(tmp_path):
     source.write_text("a\n")
     with pytest.raises(SettingsError, match=r"out\.csv: must end in \.conll"):
         tag_file(Capitals(), source, tmp_path / "out.csv")
-    with pytest.raises(SettingsError, match="is what is read"):
+    with pytest.raises(SettingsError, match="is the input file"):
         tag_file(Capitals(), source, source)
 
 
@@ -106,7 +106,7 @@ def test_tags_that_were_not_there_in_training_are_told_and_count_as_missed():
     found = evaluate_tags(Capitals(), data, progress=progress)
     assert (found.words, found.recall) == (3, 0.5)
     assert notes == [
-        "test.conll line 2, word 1: tag 'B-L' was not there in training, and counts as missed; "
+        "test.conll line 2, word 1: tag 'B-L' is not in the training data and counts as missed; "
         "such tags: 'B-L' (1 word)"
     ]
 
@@ -125,7 +125,7 @@ def test_a_beginning_that_a_tagger_of_iob1_has_learnt_is_not_unseen():
     data = TaggedSentences([["Mary", "Mary", "left"]], [["I-P", "B-P", "O"]], "test.conll")
     assert evaluate_tags(tagger, data, unseen_labels="refuse").f1 == 1.0
     longer = TaggedSentences([["Rome", "Rome", "fell"]], [["I-L", "I-L", "O"]], "test.conll")
-    with pytest.raises(DataError, match="line 1, word 2: tag 'I-L' was not there in training"):
+    with pytest.raises(DataError, match="line 1, word 2: tag 'I-L' is not in the training data"):
         evaluate_tags(tagger, longer, unseen_labels="refuse")
 
 
@@ -136,4 +136,4 @@ def test_a_tag_of_no_span_is_told_with_its_place_whatever_the_scheme_of_the_rest
     data = TaggedSentences([["Mary", "left"], ["left"]], [["B-P", "O"], ["_"]], "test.conll")
     assert evaluate_tags(tagger, data, progress=progress).f1 == 1.0
     (note,) = notes
-    assert note.startswith("test.conll line 2, word 1: tag '_' was not there in training")
+    assert note.startswith("test.conll line 2, word 1: tag '_' is not in the training data")

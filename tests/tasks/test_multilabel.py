@@ -51,9 +51,12 @@ def test_whether_texts_have_several_labels(labels, expected):
         ([[], []], "all texts have no label"),
         ([["a"], [1]], "one type"),
         ([["a"], [None]], "one type"),
-        ([[1], [1, 0, 0]], "label 1 holds 0 twice; give the names of a text's labels, not a row"),
-        ([[], np.array([1.0, 0.0, 1.0])], r"label 1 holds 1\.0 twice"),
-        ([[True, True]], "label 0 holds True twice"),
+        (
+            [[1], [1, 0, 0]],
+            "label 1 has 0 twice; give the names of a text's labels, not a row",
+        ),
+        ([[], np.array([1.0, 0.0, 1.0])], r"label 1 has 1\.0 twice"),
+        ([[True, True]], "label 0 has True twice"),
     ],
 )
 def test_label_sets_that_cannot_be_learnt(label_sets, message):
@@ -186,5 +189,5 @@ def test_scores():
 
 @pytest.mark.parametrize("wrong", ["ab", 1, [1, 0, 0]])
 def test_what_is_no_list_of_labels_is_not_scored(wrong):
-    with pytest.raises(DataError, match=r"label 1 (is|holds)"):
+    with pytest.raises(DataError, match=r"label 1 (is|has)"):
         micro_f1([["a"], wrong], [["a"], ["a", "b"]], np.ones(2))

@@ -20,11 +20,11 @@ def test_illegal_tags_are_counted_and_named_with_their_lines(tmp_path):
     assert (found.scheme, found.num_illegal, found.num_sentences) == ("IOB2", 2, 2)
     assert found.other_schemes == {"IOB1": 1}
     assert str(found) == (
-        f"{path}: scheme IOB2, tags that are not legal in it: 2, in 2 sentences, of which 1 are "
+        f"{path}: scheme IOB2, illegal tags: 2, in 2 sentences, of which 1 are "
         f"legal in IOB1 (for instance 'I-P' at {path} line 5)"
     )
     legal = tag_scheme(tagged(TAGS))
-    assert str(legal) == "train.conll: scheme IOB2, tags that are not legal in it: 0"
+    assert str(legal) == "train.conll: scheme IOB2, illegal tags: 0"
 
 
 def test_schemes_that_are_mixed_are_told():

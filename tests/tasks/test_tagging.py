@@ -103,7 +103,7 @@ def test_no_words_have_scores_of_zero():
 
 
 def test_predictions_of_another_length_are_refused():
-    with pytest.raises(DataError, match="sentence 1: 2 tags, but 1 were predicted"):
+    with pytest.raises(DataError, match="sentence 1: 2 tags, but 1 predicted tags"):
         score_tags([["O"], ["O", "O"]], [["O"], ["O"]], "IOB2")
 
 
@@ -180,7 +180,7 @@ def test_illegal_tags_are_reported(tags, scheme, wrong, message):
 @pytest.mark.parametrize("repair", [False, True])
 @pytest.mark.parametrize("tag", ["NOUN", "U-P", "_", "Besides", "O-P"])
 def test_a_tag_of_no_span_is_refused_and_no_repair_is_offered(tag, repair):
-    message = f"^1:2: tag '{tag}' is no tag of BIOES .2 tags are none.; correct the file or name it"
+    message = f"^1:2: tag '{tag}' is not a tag of BIOES .2 such tags.; correct the file or name it"
     with pytest.raises(DataError, match=message):
         check_legal([["I-P"], ["O", "S-P", tag, tag]], "BIOES", "{}:{}".format, repair=repair)
     check_legal([[tag]], "plain", "{}:{}".format, repair=repair)
@@ -212,7 +212,7 @@ def test_what_may_follow_is_what_spans_can_be_written_with():
 
 def test_schemes_have_names():
     assert scheme_of("BIO") == "IOB2"
-    with pytest.raises(SettingsError, match="not 'BILOU'"):
+    with pytest.raises(SettingsError, match="got 'BILOU'"):
         scheme_of("BILOU")
 
 
@@ -236,8 +236,9 @@ def test_the_scheme_of_public_data(shared_data):
 )
 def test_a_tag_that_makes_plain_what_looks_like_spans_is_named(sentences, place, tag):
     assert note_of_plain(sentences, lambda row, at: f"{row}:{at}") == (
-        f"{place}: tag {tag!r} is none of BIO, IOB1 or BIOES, so that all tags are read as plain "
-        "and scored word by word, 'O' too; write it in one of these for the scores of spans"
+        f"{place}: tag {tag!r} is not legal in BIO, IOB1 or BIOES, so all tags are treated as "
+        "plain and scored word by word, including 'O'; write it in one of these schemes to score "
+        "spans"
     )
 
 

@@ -77,7 +77,7 @@ def test_a_few_are_named_once_each_and_whether_there_are_more_is_said():
 
 
 def test_documents_without_a_token_are_refused(tmp_path):
-    with pytest.raises(DataError, match="no document of the corpus holds a token"):
+    with pytest.raises(DataError, match="no document of the corpus contains a token"):
         encode_documents(["", " \n"], TOKENIZER, tmp_path, by_sentence=True)
 
 
@@ -171,7 +171,7 @@ def test_what_stands_too_often_is_trained_on_and_not_held_out(seed):
     two = with_copies([0, 1] * 30, [5] * 60)
     training, held_out = hold_out(two, seed=seed)
     assert (len(training), len(held_out)) == (59, 1)
-    assert "their perplexity is too good" in told_of_copies(two, training, held_out)
+    assert "the validation perplexity is too low" in told_of_copies(two, training, held_out)
 
 
 def test_as_many_are_held_out_as_there_have_to_be_if_that_is_a_tenth_at_most():

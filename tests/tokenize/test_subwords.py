@@ -79,7 +79,7 @@ def test_bad_input(tmp_path):
     with pytest.raises(DataError, match="no text"):
         SubwordTokenizer.train(["", " "])
     WordTokenizer.from_vocabulary(["a"], lowercase=True).save(tmp_path / "words.json")
-    with pytest.raises(FormatError, match="word vocabulary"):
+    with pytest.raises(FormatError, match="word-level vocabulary, expected subwords"):
         SubwordTokenizer.load(tmp_path / "words.json")
 
 
@@ -133,10 +133,10 @@ def save_pieces(vocabulary, unknown, path):
 def test_pieces_numbered_with_gaps_are_refused(tmp_path):
     path = tmp_path / "tokenizer.json"
     save_pieces({"[PAD]": 0, "[UNK]": 1, "cat": 5}, "[UNK]", path)
-    with pytest.raises(FormatError, match="without gaps; here 3 pieces have numbers up to 5"):
+    with pytest.raises(FormatError, match="have no gaps, but 3 subwords have ids up to 5"):
         SubwordTokenizer.load(path)
     save_pieces({}, "[UNK]", path)
-    with pytest.raises(FormatError, match="here 0 pieces"):
+    with pytest.raises(FormatError, match="but 0 subwords have ids"):
         SubwordTokenizer.load(path)
 
 
@@ -160,7 +160,7 @@ def test_more_tokens_stand_at_the_end_and_change_no_text():
     texts = [*TEXTS, "a <start> is text"]
     assert np.array_equal(larger.encode_batch(texts).ids, tokenizer.encode_batch(texts).ids)
     assert len(tokenizer.vocabulary) == size
-    with pytest.raises(SettingsError, match="holds '<stop>' already"):
+    with pytest.raises(SettingsError, match="already contains '<stop>'"):
         larger.with_tokens(["<stop>"])
 
 

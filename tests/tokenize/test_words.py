@@ -52,7 +52,9 @@ def test_training_sorts_by_falling_count_and_drops_rare_words():
     tokenizer = WordTokenizer.train(TEXTS, min_count=2)
     assert tokenizer.vocabulary[:3] == ["[PAD]", "[UNK]", "cat"]
     assert set(tokenizer.vocabulary[2:]) == {"cat", "the", "hat", "a", "."}
-    with pytest.raises(DataError, match=r"no word occurs 9 times \(min_count\); give more text$"):
+    with pytest.raises(
+        DataError, match=r"no word occurs 9 times \(min_count\); provide more text$"
+    ):
         WordTokenizer.train(TEXTS, min_count=9)
 
 

@@ -53,7 +53,7 @@ def test_a_signal_makes_a_rest_due_and_ends_with_a_save(tmp_path):
         assert not run.rest_is_due()
         os.kill(os.getpid(), signal.SIGTERM)
         assert run.rest_is_due()
-        with pytest.raises(InterruptedRunError, match=r"stopped by SIGTERM; .* goes on from"):
+        with pytest.raises(InterruptedRunError, match=r"stopped by SIGTERM; .* to resume from"):
             run.save(7, {})
     assert (tmp_path / "step-00000007").is_dir()
 

@@ -113,7 +113,7 @@ def test_none_whole_is_an_error_again_and_again(tmp_path, model):
     for step in (1, 2):
         _truncate(tmp_path / f"step-0000000{step}" / "model.safetensors")
     for _ in range(2):
-        with pytest.raises(FormatError, match="none of its 2 checkpoints is whole"):
+        with pytest.raises(FormatError, match="none of its 2 checkpoints is intact"):
             checkpoints.newest_checkpoint(tmp_path, Notes())
 
 
@@ -177,7 +177,7 @@ def test_another_run_is_refused_and_each_difference_named(tmp_path):
 def test_what_a_killed_process_left_is_cleared(tmp_path, model):
     _save(tmp_path, model, 1)
     checkpoints_only = {"identity": {}, "settings": {}}
-    with pytest.raises(FormatError, match=r"run.json: missing beside checkpoints"):
+    with pytest.raises(FormatError, match=r"run.json: missing next to checkpoints"):
         checkpoints.open_run(tmp_path, checkpoints_only)
     (tmp_path / "run.json").write_text(json.dumps({"format": 1}))
     (tmp_path / ".step-00000002.abc").mkdir()

@@ -312,7 +312,7 @@ def test_only_what_replaces_an_embedding_layer_is_offered(reader, task):
     scratch = TextClassifier(reader, Scratch(width=8, training=BRIEF)).fit(*task)
     assert scratch.proof_ is None, "the pipeline with an embedding layer of its own"
     tuned = TextClassifier(reader, "auto")
-    with pytest.raises(DataError, match="no text holds a word"):
+    with pytest.raises(DataError, match="no text contains a word"):
         tuned.fit(["", " "] * 4, ["a", "b"] * 4)
 
 
@@ -340,7 +340,7 @@ def test_an_encoder_of_zeros_is_an_error(name, reader, task):
     zeros = type(reader.model)(reader.model.config)
     for tensor in zeros.state_dict().values():
         tensor.zero_()
-    with pytest.raises(TransferError, match="was taken over"):
+    with pytest.raises(TransferError, match="was copied"):
         TextClassifier(reader.with_model(zeros.eval()), TRANSFERS[name]).fit(*task)
 
 

@@ -57,7 +57,7 @@ def test_tf_idf_counts_words_of_one_letter_and_pairs():
 
 
 def test_what_does_not_belong_together_is_refused(model, encoder):
-    with pytest.raises(ValueError, match="no model has the form 'other'"):
+    with pytest.raises(ValueError, match="unknown form of model 'other'"):
         rebuild(
             {**model.config(), "form": "other"},
             {"weight": torch.ones(1), "bias": torch.ones(1)},

@@ -102,7 +102,7 @@ def test_an_encoder_of_zeros_is_an_error(transfer, task, brief):
     words = sorted({word for text in task[0] for word in text.split()})
     zeros = np.zeros((len(words), 8), np.float32)
     encoder = PretrainedWordVectors.from_words("glove", words, zeros, config={}, lineage={})
-    with pytest.raises(TransferError, match="was taken over"):
+    with pytest.raises(TransferError, match="was copied"):
         TextClassifier(encoder, in_brief(transfer, brief)).fit(*task)
 
 
@@ -115,7 +115,7 @@ def test_a_pipeline_that_forgets_its_encoder_is_an_error(encoder, task, brief, m
         return pipeline
 
     monkeypatch.setattr(VectorsStart, "fresh", make_anew)
-    with pytest.raises(TransferError, match=r"no tensor of glove 8d .* was taken over"):
+    with pytest.raises(TransferError, match=r"no tensor of glove 8d .* was copied"):
         TextClassifier(encoder, FineTune(training=brief)).fit(*task)
 
 

@@ -160,5 +160,5 @@ def test_damage_to_any_file_is_named(name, fitted, tmp_path):
 def test_a_classifier_is_no_encoder(fitted, tmp_path):
     for kind in OWN:
         folder = fitted("own", kind).save(tmp_path / kind)
-        with pytest.raises(FormatError, match="holds a 'classifier', which is no encoder"):
+        with pytest.raises(FormatError, match="contains a 'classifier', which is not an encoder"):
             load_encoder(folder)

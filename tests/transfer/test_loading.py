@@ -132,7 +132,7 @@ def test_a_config_that_does_not_fit_is_refused(folder, change):
 
 def test_an_unknown_kind_is_refused(folder):
     change_config(folder, lambda config: config.update(kind="sculpture"))
-    with pytest.raises(FormatError, match="'sculpture', which is no encoder"):
+    with pytest.raises(FormatError, match="'sculpture', which is not an encoder"):
         load(folder)
 
 
@@ -154,7 +154,7 @@ def test_what_is_not_there_is_named(tmp_path, fitted):
     with pytest.raises(FormatError, match=r"manifest\.json: no such file"):
         load(tmp_path)
     fitted["pipeline"].save(tmp_path / "best")
-    with pytest.raises(FormatError, match=r"is no model; do you mean .*best\?$"):
+    with pytest.raises(FormatError, match=r"is not a saved model; did you mean .*best\?$"):
         load(tmp_path)
 
 

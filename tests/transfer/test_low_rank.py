@@ -112,5 +112,5 @@ def test_projections_are_found_by_the_names_that_others_give_them(names):
 
 
 def test_a_model_without_projections_is_refused():
-    with pytest.raises(SettingsError, match="finds no attention projection in a Mlp"):
+    with pytest.raises(SettingsError, match="found no attention projection in a Mlp"):
         adapted(Mlp("dense", "o"))

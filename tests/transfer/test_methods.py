@@ -100,10 +100,10 @@ WRONG = [
     (Scratch, {"embedding_rate": 0.0}, "embedding_rate must be above 0"),
     (Features, {"learning_rate": float("nan")}, "learning_rate must be above 0"),
     (Features, {"training": 3}, "training must be a Training"),
-    (FineTune, {"lm_coef": -0.1}, "lm_coef must be above 0"),
+    (FineTune, {"lm_coef": -0.1}, "lm_coef must be 0 or more"),
     (FineTune, {"task_coef": 0.0}, "task_coef must be above 0"),
     (FineTune, {"layer_decay": 0.0}, "layer_decay must be above 0"),
-    (FineTune, {"pooling": "max"}, "pooling must be cls, last or mean, not 'max'"),
+    (FineTune, {"pooling": "max"}, "pooling must be cls, last or mean, got 'max'"),
     (GradualUnfreeze, {"steps_per_layer": 0}, "steps_per_layer must be above 0"),
     (GradualUnfreeze, {"steps_per_layer": 2.5}, "steps_per_layer must be a whole number"),
     (LowRank, {"rank": 0}, "rank must be above 0"),
@@ -130,7 +130,7 @@ def test_a_misspelled_setting_fails_when_it_is_written():
 
 
 def test_what_is_no_method_is_refused():
-    with pytest.raises(SettingsError, match="there are majority, tfidf"):
+    with pytest.raises(SettingsError, match="use one of auto, majority, tfidf"):
         method_of("magic")
     with pytest.raises(SettingsError, match="a name or a method"):
         method_of(Training())
@@ -180,7 +180,7 @@ def test_a_setting_that_an_encoder_does_not_read_is_refused(kind, method, reader
     if kind in readers:
         check_is_read(method, "mine", **KINDS[kind])
         return
-    message = rf"the setting '\w+' of '{name_of(method)}' is for .*, and mine does not read it"
+    message = rf"the setting '\w+' of '{name_of(method)}' is for .*, and mine does not use it"
     with pytest.raises(SettingsError, match=message):
         check_is_read(method, "mine", **KINDS[kind])
 

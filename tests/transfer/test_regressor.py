@@ -112,7 +112,7 @@ def test_scikit_learn_accepts_it(numbers):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1.0, 2.0], "60 texts but 2 numbers; give one number a text"),
+        ([1.0, 2.0], "60 texts but 2 numbers; give one number per text"),
         ("12", "numbers must be a list or one column, got a str"),
         (["a"] * 60, "number 0 is 'a'"),
         ([1.0] * 60, "all numbers are 1"),
@@ -138,7 +138,7 @@ def test_two_texts_are_enough():
 def test_damage_is_named(numbers, tmp_path):
     folder = TextRegressor(transfer="majority").fit(*numbers).save(tmp_path / "model")
     (folder / "config.json").write_text((folder / "config.json").read_text().replace("mean", "men"))
-    with pytest.raises(FormatError, match=r"config\.json: damaged"):
+    with pytest.raises(FormatError, match=r"config\.json: corrupted"):
         load(folder)
 
 

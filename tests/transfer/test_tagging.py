@@ -307,9 +307,9 @@ def test_a_model_that_starts_with_nothing_pretrained_is_an_error(encoders, tagge
 @pytest.mark.parametrize(
     ("name", "method", "message"),
     [
-        (None, TfIdf(), "'tfidf' counts the words of a text; it gives no word tags"),
+        (None, TfIdf(), "'tfidf' counts the words of a text; it cannot tag single words"),
         (None, Probe(), "'probe' needs an encoder"),
-        (None, "magic", "no transfer 'magic'"),
+        (None, "magic", "unknown transfer 'magic'"),
         ("glove", LowRank(), "'lora' is for encoders that replace the whole model"),
         ("elmo", GradualUnfreeze(), "'gradual' is for encoders that replace the whole model"),
     ],

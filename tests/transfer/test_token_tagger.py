@@ -53,7 +53,7 @@ def test_illegal_tags_are_reported_and_repaired_on_request():
 
 
 def test_what_is_no_tag_of_spans_is_not_repaired():
-    with pytest.raises(DataError, match="sentence 0, word 3: tag 'NOUN' is no tag of IOB2"):
+    with pytest.raises(DataError, match="sentence 0, word 3: tag 'NOUN' is not a tag of IOB2"):
         TokenTagger(transfer="majority", scheme="BIO", repair=True).fit(
             NAMES, [["B-P", "I-P", "O", "NOUN"], *TAGS[1:]]
         )
@@ -81,14 +81,14 @@ def test_a_tag_only_in_the_test_part_counts_as_missed():
     ("sentences", "tags", "message"),
     [
         (NAMES[:2], [["O"] * 4, ["O"] * 3], "sentence 1: 4 words but 3 tags"),
-        (NAMES[:2], [["O"] * 4], "2 sentences, but the tags of 1"),
-        ([["a"], []], [["O"], []], "sentence 1: holds no word"),
+        (NAMES[:2], [["O"] * 4], "2 sentences, but tags for 1"),
+        ([["a"], []], [["O"], []], "sentence 1: has no words"),
         ([], [], "no sentences to learn from"),
-        (NAMES[:1], [["O"] * 4], "two tags or more, the sentences hold only 'O'"),
-        (["Mary left"], [["O", "O"]], "sentence 0 is a str, not a list of words"),
+        (NAMES[:1], [["O"] * 4], "at least two different tags, got only 'O'"),
+        (["Mary left"], [["O", "O"]], "sentence 0 is of type str, not a list of words"),
         ("Mary", [["O"]], "a list of lists of words, got a str"),
-        ([["Mary", 3]], [["O", "O"]], "sentence 0, word 1: the word is a int"),
-        ([["Mary"]], [[1]], "sentence 0, word 0: the tag is a int"),
+        ([["Mary", 3]], [["O", "O"]], "sentence 0, word 1: the word is of type int"),
+        ([["Mary"]], [[1]], "sentence 0, word 0: the tag is of type int"),
         ([["\ud800"]], [["O"]], "sentence 0, word 0: not valid Unicode"),
         ((each for each in NAMES), TAGS, "got a generator"),
     ],

@@ -527,20 +527,20 @@ def test_what_leaves_no_room_for_a_text_is_refused(name, whole, task):
 
 
 def test_gpts_first_token_cannot_stand_for_a_text(whole_models, task):
-    with pytest.raises(SettingsError, match="first token has read nothing of a text"):
+    with pytest.raises(SettingsError, match="first token of a decoder sees no other"):
         TextClassifier(whole_models["gpt"], FineTune(pooling="cls")).fit(*task)
 
 
 def test_the_first_token_of_no_decoder_can_stand_for_a_text(whole_models, task):
     model = copy.deepcopy(whole_models["bert"].model)
     model.is_causal = True  # as one of transformers that has been tried
-    with pytest.raises(SettingsError, match="first token has read nothing of a text"):
+    with pytest.raises(SettingsError, match="first token of a decoder sees no other"):
         TextClassifier(whole_models["bert"].with_model(model), FineTune(pooling="cls")).fit(*task)
 
 
 @pytest.mark.parametrize("name", TRANSFERS)
 def test_texts_without_a_word_are_refused(name, whole):
-    with pytest.raises(DataError, match="no text holds a word"):
+    with pytest.raises(DataError, match="no text contains a word"):
         TextClassifier(whole, TRANSFERS[name]).fit(["", " "] * 5, ["a", "b"] * 5)
 
 

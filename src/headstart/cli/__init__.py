@@ -1,1 +1,1 @@
-"""The commands: one verb a file, each one library call; the only room that prints."""
+"""The commands: one file per command, each one library call. Only this package prints."""

@@ -1,4 +1,4 @@
-"""`headstart adapt`: a model pretrained further, on the text of the task's own domain."""
+"""`headstart adapt`: continue pretraining a model on text from the task's domain."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,15 +30,15 @@ from headstart.cli.terminal import print_json, say
 def adapt(
     context: typer.Context,
     encoder: Annotated[
-        str, typer.Argument(metavar="ENCODER", help="BERT or GPT: folder, or id on the hub.")
+        str, typer.Argument(metavar="ENCODER", help="BERT or GPT: folder or Hub id.")
     ],
     *,
     corpus: Annotated[list[Path], CORPUS],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder is saved.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to save the encoder in.")],
     epochs: Epochs = None,
     minutes: Minutes = None,
     tokens: Tokens = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Updates of the weights.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Weight updates.")] = None,
     more: MoreSettings = None,
     text_column: TextColumn = None,
     seed: Seed = 0,
@@ -52,7 +52,10 @@ def adapt(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Go on pretraining a BERT or GPT on more text, before it is fitted to a task.
+    """Continue pretraining a BERT or GPT on text from your domain.
+
+    Do this before fitting the encoder to a task. Without --epochs, --minutes, --tokens or --steps,
+    it trains for 20 minutes. Rerun the same command to resume a stopped run.
 
     For example:
 

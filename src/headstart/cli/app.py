@@ -1,4 +1,4 @@
-"""The `headstart` command: all its verbs, and how each of them ends."""
+"""The `headstart` command: its subcommands, error messages and exit codes."""
 
 import atexit
 import errno
@@ -38,18 +38,18 @@ from headstart.devices import asleep_while_waiting, is_out_of_memory, others_com
 from headstart.errors import HeadstartError, StorageError
 
 INTERRUPTED, TERMINATED, CLOSED_PIPE, OUR_FAULT = 130, 143, 141, 70  # 128 + the signal's number
-_A_MOMENT = 0.01  # seconds, after which the object is gone
+_A_MOMENT = 0.01  # seconds, enough for the object to be gone
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENAMETOOLONG}
 
-_NO_MEMORY = "error: not enough memory; end other programs, or choose smaller sizes or fewer texts"
+_NO_MEMORY = "error: not enough memory; close other programs, or use smaller sizes or fewer texts"
 
 app = typer.Typer(name="headstart", add_completion=False, rich_markup_mode=None)
 
 
 class _Terminated(KeyboardInterrupt):
-    """Someone asked the process to end: what may be stopped by Ctrl-C stops in the same way.
+    """SIGTERM or SIGHUP was received; it is handled in the same way as Ctrl-C.
 
-    So does what runs in a terminal that closes.
+    SIGHUP means that the terminal was closed.
     """
 
     def __init__(self, number: int) -> None:
@@ -69,7 +69,7 @@ def headstart(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Transfer learning for text: pretrain or load, compare fairly, keep the winner.
+    """Transfer learning for text: pretrain or load encoders, compare methods, save the best model.
 
     For example:
 
@@ -95,27 +95,31 @@ app.add_typer(data.app, name="data")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; an error is one line on standard error.
 
-    Exit codes: 0 done, 2 your input, 70 our fault, 73 locked, 74 disk, 75 stopped and resumable,
-    76 bad numbers, 141 nobody reads the output; 129, 130 and 143 stopped by SIGHUP (a terminal that
-    closes), Ctrl-C and SIGTERM.
+    Exit codes: 0 success, 2 invalid input, 70 internal error, 73 locked, 74 disk, 75 stopped and
+    resumable, 76 non-finite numbers, 141 output pipe closed; 129, 130 and 143 stopped by SIGHUP
+    (the terminal was closed), Ctrl-C and SIGTERM.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     if sys.stdout is None:
-        return _end(StorageError("standard output is closed; if nobody reads it, give /dev/null"))
+        return _end(
+            StorageError(
+                "standard output is closed; redirect it to /dev/null if you do not need it"
+            )
+        )
     usual = sys.unraisablehook
     try:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # no result is lost to an encoding
-        if "torch" not in sys.modules and others_compute():  # it reads this when imported
+                stream.reconfigure(errors="backslashreplace")  # never fail on an encoding
+        if "torch" not in sys.modules and others_compute():  # torch reads these on import
             os.environ.update(asleep_while_waiting())
-        atexit.register(gc.freeze)  # or it ends half a second later, having looked through torch
+        atexit.register(gc.freeze)  # or a final collection over torch's objects takes half a second
         signal.signal(signal.SIGTERM, _terminate)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored under nohup
             signal.signal(signal.SIGHUP, _terminate)
         sys.unraisablehook = _send_again
         return _run(words)
-    except BaseException as error:  # noqa: BLE001 - Rust libraries panic outside of Exception
+    except BaseException as error:  # noqa: BLE001 - panics of Rust libraries are not an Exception
         if "--debug" in words:
             for line in "".join(traceback.format_exception(error)).splitlines():
                 print(printable(line), file=sys.stderr)
@@ -124,21 +128,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.unraisablehook = usual
 
 
-_command = functools.cache(typer.main.get_command)  # a fortieth of a second, each time
+_command = functools.cache(typer.main.get_command)  # building it takes 25 ms
 
 
 def _run(words: Sequence[str]) -> int:
     try:
         with _command(app).make_context("headstart", list(words) or ["--help"]) as context:
             context.command.invoke(context)
-        sys.stdout.flush()  # so that a closed pipe is noticed here
+        sys.stdout.flush()  # to notice a closed pipe here
     except typer.Exit as error:
         return error.exit_code
     return 0
 
 
 def _end(error: BaseException) -> int:
-    """Say in one line how the command failed, and return its exit code."""
+    """Print one line on how the command failed, and return its exit code."""
     match error:
         case SystemExit():
             raise error
@@ -157,15 +161,15 @@ def _end(error: BaseException) -> int:
 
 
 def _told(message: str, code: int) -> int:
-    with suppress(OSError):  # of a terminal that is gone
+    with suppress(OSError):  # if the terminal is gone
         tell(message)
     return code
 
 
 def _of_storage(error: BaseException) -> BaseException:
-    """Return what a full or failing disk raised as a `StorageError`, and other errors as they are.
+    """Return a disk error as a `StorageError`, and any other error unchanged.
 
-    Files tell it themselves: what comes here is what was printed, for the most part.
+    Code that writes files raises `StorageError` itself, so most errors here come from printing.
     """
     if isinstance(error, HeadstartError) or getattr(error, "errno", None) not in _OF_DISKS:
         return error
@@ -178,14 +182,14 @@ def _of_storage(error: BaseException) -> BaseException:
 
 
 def _drop_output() -> None:
-    """Let what is left of the output go nowhere: Python writes it as the process ends."""
+    """Discard the remaining output, which Python would write when the process ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _internal(error: BaseException) -> str:
     return (
         f"internal error: {type(error).__name__}: {error}; "
-        "this is headstart's fault: --debug shows the traceback to report"
+        "this is a bug in headstart; rerun with --debug and report the traceback"
     )
 
 
@@ -195,13 +199,13 @@ def _help_hint(error: typer.TyperException) -> str:
 
 
 def _send_again(lost: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again that came while Python removed an object, where exceptions are lost."""
+    """Resend a signal that arrived while an object was finalized, where exceptions are lost."""
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(lost)
         return
     stop = lost.exc_value
     number = stop.signal if isinstance(stop, _Terminated) else signal.SIGINT
-    main_thread = threading.main_thread().ident  # a signal of its own ends what it waits for, too
+    main_thread = threading.main_thread().ident  # its own signal interrupts what it waits for
     threading.Timer(_A_MOMENT, signal.pthread_kill, [main_thread, number]).start()
 
 

@@ -1,4 +1,4 @@
-"""Progress as bars with throughput and time left, on standard error, and only on a terminal."""
+"""Progress bars with throughput and time left, on standard error, and only on a terminal."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _WORTH_A_LINE_SECONDS = 1.0
 
 
 class Bars:
-    """The `Progress` of the commands: a bar while a stage is open, a line if it took long."""
+    """The `Progress` of the commands: a bar while a stage is open, then a line if it was long."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
@@ -44,7 +44,7 @@ class Bars:
             bars.remove_task(task)
             if outermost:
                 self._bars = None
-                with suppress(OSError):  # of a terminal that is gone, as what stops the stage tells
+                with suppress(OSError):  # the terminal is gone, as the stage's own error says
                     bars.stop()
         seconds = time.monotonic() - start
         if seconds >= _WORTH_A_LINE_SECONDS:
@@ -71,7 +71,7 @@ class Bars:
 
 
 class _Throughput(ProgressColumn):
-    """How much is done, of how much, and how fast."""
+    """Amount done, total, and rate."""
 
     def render(self, task: Task) -> Text:
         unit = task.fields["unit"]

@@ -1,4 +1,4 @@
-"""`headstart compare`: how many labels does each method save on this task?"""
+"""`headstart compare`: how many labels each method saves on a task."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,21 +28,21 @@ def compare(
     data: Annotated[
         Path | None,
         typer.Argument(
-            metavar="DATA", help="Labelled data, or hf:NAME; without it, the BBC News demo."
+            metavar="DATA", help="Labeled data: file or hf:NAME. Default: the BBC News demo."
         ),
     ] = None,
     *,
     test: Annotated[
         Path | None,
-        typer.Option("--test", metavar="FILE", help="Test data; else 30 % of DATA is kept."),
+        typer.Option("--test", metavar="FILE", help="Test data. Default: hold out 30% of DATA."),
     ] = None,
     corpus: Annotated[
         list[Path] | None,
         typer.Option(
             "--corpus",
             metavar="PATH",
-            help="Unlabelled text: file, folder, glob or hf:NAME; may be repeated. "
-            "Without it, the training texts without their labels.",
+            help="Unlabeled text to pretrain on: file, folder, glob or hf:NAME; may be repeated. "
+            "Default: the training texts; for the demo, its own corpus.",
         ),
     ] = None,
     parallel: Annotated[
@@ -50,8 +50,8 @@ def compare(
         typer.Option(
             "--parallel",
             metavar="PATH",
-            help="Translations for cove: a TSV, or given twice, two aligned files; the language "
-            "of the texts comes first.",
+            help="Translations for cove: one TSV, or two aligned files (give the option twice). "
+            "The language of the texts comes first.",
         ),
     ] = None,
     methods: Annotated[
@@ -59,7 +59,7 @@ def compare(
         typer.Option(
             parser=comma_list(str),
             metavar="A,B,..",
-            help="Methods NAME[+adapt][=SOURCE]:TRANSFER, scratch, tfidf, majority.",
+            help="Methods: NAME[+adapt][=SOURCE]:TRANSFER, scratch, tfidf, majority.",
         ),
     ] = None,
     labels: Annotated[
@@ -67,53 +67,55 @@ def compare(
         typer.Option(
             parser=comma_list(int),
             metavar="N,N,..",
-            help="Label budgets, of taggers in sentences; 10,25,50,100,250,1000,2500,10000 (of "
-            "sentences from 50) as far as the training rows reach, and all rows if 1000 at most.",
+            help="Label budgets (taggers: sentences). Default: 10,25,50,100,250,1000,2500,10000 "
+            "(sentences: from 50) up to the training rows, and all rows if at most 1000.",
         ),
     ] = None,
     seeds: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Runs of each method at each budget; 5, or 3 with --quick."
+            metavar="N", min=1, help="Runs per method and budget. Default: 5; 3 with --quick."
         ),
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
             metavar="MINUTES",
-            help="Time for all; what it does not suffice for is left out, and shown as left out. "
-            "The demo's is 20, with --quick 3; inf is no limit.",
+            help="Time limit of the comparison. What does not fit is left out and reported. "
+            "Default: 20 for the demo (3 with --quick), none for DATA; inf: no limit.",
         ),
     ] = None,
     pretrain_minutes: Annotated[
         float | None,
-        typer.Option(metavar="MINUTES", help="Pretraining that each encoder may spend; 5."),
+        typer.Option(metavar="MINUTES", help="Pretraining time limit per encoder. Default: 5."),
     ] = None,
     pretrain_size: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Of CoVe, ELMo, BERT, GPT made here: tiny (the default), mini, .."
+            metavar="SIZE",
+            help="Size of CoVe, ELMo, BERT and GPT if pretrained here: tiny (default), mini, ..",
         ),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(metavar="TASK", help="classification (the default), pair, or tagging."),
+        typer.Option(metavar="TASK", help="classification (default), pair or tagging."),
     ] = None,
     demo: Annotated[
         str | None,
         typer.Option(
-            metavar="TASK", help="Without DATA: the demo of classification, pair or tagging."
+            metavar="TASK", help="Demo to run without DATA: classification, pair, tagging."
         ),
     ] = None,
     symmetric: Symmetric = False,
     drop_leaks: Annotated[
-        bool, typer.Option("--drop-leaks", help="Leave out training rows that are test rows, too.")
+        bool, typer.Option("--drop-leaks", help="Drop training rows that are also test rows.")
     ] = False,
     quick: Annotated[
         bool,
         typer.Option(
             "--quick",
-            help="10, 25 and 250 labels (100 and 400 sentences) and 3 seeds, unless given.",
+            help="A first look: 10, 25 and 250 labels (100 and 400 sentences) and 3 seeds, unless "
+            "given.",
         ),
     ] = False,
     text_column: TextColumn = None,
@@ -124,28 +126,29 @@ def compare(
         UnseenLabels,
         typer.Option(
             "--unseen-labels",
-            help="What becomes of test rows whose label was not there in training: they are "
-            "refused, or each is an error of every method.",
+            help="Test rows whose label is not in the training data: refuse stops with an error, "
+            "count-as-error counts each as wrong for every method.",
         ),
     ] = "refuse",
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Processes; without it, all cores.")
+        int | None, typer.Option(metavar="N", min=1, help="Processes. Default: all cores.")
     ] = None,
     max_memory: Annotated[
         float,
-        typer.Option(metavar="GB", help="What one encoder's kept states may take, in gigabytes."),
+        typer.Option(metavar="GB", help="Memory limit for the cached states of one encoder."),
     ] = 4.0,
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Results; a stopped comparison goes on here.")
+        Path,
+        typer.Option(metavar="DIR", help="Results folder; rerun to resume a stopped comparison."),
     ] = Path("runs/compare"),
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Compare methods on the same labels, and keep the winner.
+    """Compare methods on the same labels and save the winner.
 
-    Every method gets the same labelled examples at every budget, and the same test rows. OUT gets
-    the report, the results, and the winner as a model that predicts.
+    Every method gets the same labeled examples at every budget, and the same test rows. The report,
+    the results and the winning model are saved in the --out folder.
 
     For example:
 
@@ -200,14 +203,14 @@ def compare(
     best = found.best
     labels = best.get("fitted_labels")
     everything = labels is None or labels == found.results["data"]["train_rows"]
-    to = f"all {what}" if everything else f"{labels:,} {what}, for want of time"
-    say(f"winner: {best['method']}, fitted to {to}, in {out / 'best'}")
+    to = f"all {what}" if everything else f"{labels:,} {what} (time limit)"
+    say(f"winner: {best['method']}, fitted to {to}, saved in {out / 'best'}")
     beside = [row for row in found.table if row["labels"] == best.get("labels")]
     own = max((row["mean"] for row in beside if row["method"] == best["method"]), default=math.inf)
     first = max(beside, key=lambda row: row["mean"], default={"mean": own})
     if first["mean"] > own + 1e-9:  # more than rounding
         other = first["method"]
-        say(f"validation chose it; on the test rows, which had no say, {other} scores higher")
+        say(f"the winner was chosen on validation rows; on the test rows, {other} scores higher")
     took, cores = found.results["seconds"], found.results["cores_used"]
     say(f"took {spoken(took)} on {cores:.1f} of {available_cores()} cores")
     say(f"report: {out / 'report.html'}")
@@ -219,9 +222,9 @@ def _by_method(
     what: str,
     names: Sequence[str],
 ) -> list[dict[str, str]]:
-    """Return one row for each method: its mean and its interval at each budget of `what`.
+    """Return one row per method: its mean and interval at each budget of `what`.
 
-    Methods are in the order of `names`, in which they were asked for.
+    Methods are in the order of `names`, as given by the user.
     """
     budgets = sorted({row["labels"] for row in (*rows, *left_out)})
     scores = {(row["method"], row["labels"]): "left out" for row in left_out}
@@ -236,5 +239,5 @@ def _by_method(
 
 
 def _short(low: float, high: float) -> str:
-    """Return an interval as `[.85, .90]`: six beside one another shall fit on a screen."""
+    """Return an interval as `[.85, .90]`, short enough for six columns on a screen."""
     return f"[{', '.join(f'{end:.2f}'.removeprefix('0') for end in (low, high))}]"

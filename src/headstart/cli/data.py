@@ -1,4 +1,4 @@
-"""`headstart data`: the demo's data, and what is wrong with one's own."""
+"""`headstart data`: download the demo data, and check your own."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,12 +22,12 @@ from headstart.cli.options import (
 from headstart.cli.terminal import print_json, print_table, say, shown_label
 from headstart.errors import SettingsError
 
-app = typer.Typer(help="List, fetch and check data.")
+app = typer.Typer(help="List, download and check data.")
 
 
 @app.command("list")
 def list_(as_json: Json = False, debug: Debug = False) -> None:
-    """List the data that headstart can fetch, and where it is.
+    """List the data that headstart can download, and where it is stored.
 
     For example:
 
@@ -38,11 +38,11 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
 
     rows = []
     for name, package, what in (
-        ("bbc-news", BBC_NEWS, "news, labelled by topic, and a corpus of the same kind"),
+        ("bbc-news", BBC_NEWS, "news labeled by topic, and a corpus of similar text"),
         ("glove-6b-50d", GLOVE, "GloVe vectors of 400,000 words, 50 dimensions"),
-        ("all-minilm-l6-v2", MINILM, "a sentence encoder of 6 layers, 384 wide"),
-        ("catalogs", CATALOGS, "short texts of a program in English and German, for CoVe"),
-        ("tweets", TWEETS, "tweets with their names tagged, and a corpus of the same kind"),
+        ("all-minilm-l6-v2", MINILM, "a sentence encoder with 6 layers, 384 dimensions"),
+        ("catalogs", CATALOGS, "a program's short texts in English and German, for CoVe"),
+        ("tweets", TWEETS, "tweets with tagged named entities, and a corpus of similar text"),
     ):
         folders = sorted((cache_folder() / "demo").glob(f"{name}*"))  # some have a fingerprint
         place = str(folders[0]) if folders else None
@@ -57,7 +57,7 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
 
 @app.command()
 def get(as_json: Json = False, debug: Debug = False) -> None:
-    """Fetch the demo's data to the cache, and print where its files are.
+    """Download the demo data and print the paths of its files.
 
     For example:
 
@@ -85,20 +85,20 @@ def check(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Labelled data: a table, columns of words and tags, or hf:NAME."
+            metavar="DATA", help="Labeled data: a table, columns of words and tags, or hf:NAME."
         ),
     ],
     *,
     test: Annotated[
-        Path | None, typer.Option("--test", metavar="FILE", help="Test data, to look for leaks.")
+        Path | None, typer.Option("--test", metavar="FILE", help="Test data, to check for leaks.")
     ] = None,
     corpus: Annotated[
         list[Path] | None,
         typer.Option(
             "--corpus",
             metavar="PATH",
-            help="Pretraining text, to look for test rows, or without --test for rows of DATA: "
-            "file, folder, glob or hf:NAME; may be repeated.",
+            help="Pretraining text, to check for test rows (without --test: rows of DATA): file, "
+            "folder, glob or hf:NAME; may be repeated.",
         ),
     ] = None,
     task: Annotated[
@@ -112,12 +112,12 @@ def check(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Read labelled data as every command would, and report what is in it.
+    """Check labeled data for duplicates, leaks and other problems.
 
-    Duplicate texts, texts with several labels, test rows that are in the training data or nearly
-    so, and rows that overlap with a pretraining corpus are counted and named with their lines. So
-    are pairs, texts with several labels, and sentences with tags; of tags also those that are
-    illegal in their scheme, and those that only the test part has.
+    Counts, with line numbers: duplicate texts, texts with conflicting labels, test rows that are
+    (nearly) training rows, and rows that overlap with a pretraining corpus. Works for single texts,
+    pairs, multi-label texts and tagged sentences. For tags it also counts tags that are illegal in
+    their scheme, and tags that occur only in the test data.
 
     For example:
 
@@ -138,7 +138,7 @@ def check(
     bars = Bars()
     reader = _reader(task, text_column, pair_columns, label_column)
     if label_separator is not None and task != "classification":
-        raise SettingsError("several labels of a text are for the task classification")
+        raise SettingsError("--label-separator is only for --task classification")
     several = task == "classification" and (
         label_separator is not None or holds_lists(data, text_column, label_column, max_bad_rows)
     )
@@ -151,7 +151,7 @@ def check(
         )
     read = partial(reader, max_bad_rows=max_bad_rows, progress=bars)
     dataset, test_rows = read(data), None if test is None else read(test)
-    column = None if task == "tagging" else text_column  # of words, which no corpus has
+    column = None if task == "tagging" else text_column  # no corpus has a column of words
     text = read_corpus(corpus, text_column=column, strict=False) if corpus else None
     if isinstance(dataset, TaggedSentences):
         if note := note_of_plain(dataset.tags, dataset.place):
@@ -184,30 +184,30 @@ def check(
 
 
 def _of_file(note: str, file: str) -> str:
-    """Return the note with the file that it is of."""
+    """Return the note with the name of its file."""
     return note if note.startswith(file) else f"{file}: {note}"
 
 
 def _reader(
     task: str, text: str | None, pair: Sequence[str] | None, label: str | None
 ) -> Callable[..., Any]:
-    """Return what reads a task's labelled data from a file.
+    """Return the function that reads a task's labeled data from a file.
 
     Raises:
-        SettingsError: There is no such task, or it has no such columns.
+        SettingsError: The task is unknown, or a column option does not apply to it.
     """
     from headstart.data.labelled import read_labelled
     from headstart.data.pairs import read_labelled_pairs
     from headstart.data.tagged import read_tagged
 
     if pair is not None and task != "pair":
-        raise SettingsError("pair columns are for pairs; check them with --task pair")
+        raise SettingsError("--pair-columns is for pairs; add --task pair")
     if task == "pair":
         if text is not None:
-            raise SettingsError("a pair has two texts; name both columns with --pair-columns")
+            raise SettingsError("a pair has two text columns; name both with --pair-columns")
         return partial(read_labelled_pairs, pair_columns=pair, label_column=label)
     if task == "tagging":
         return partial(read_tagged, word_column=text, tag_column=label)
     if task == "classification":
         return partial(read_labelled, text_column=text, label_column=label)
-    raise SettingsError(f"no task {task!r} to check; there are classification, pair, tagging")
+    raise SettingsError(f"unknown task {task!r}; choose classification, pair or tagging")

@@ -1,4 +1,4 @@
-"""`headstart evaluate`: how good a fitted model is on labelled data it has not seen."""
+"""`headstart evaluate`: scores of a fitted model on labeled data."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.")],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled data.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labeled data.")],
     *,
     text_column: TextColumn = None,
     pair_columns: PairColumns = None,
@@ -43,20 +43,21 @@ def evaluate(
         UnseenLabels | None,
         typer.Option(
             "--unseen-labels",
-            help="What becomes of rows whose label was not there in training; by default refuse, "
-            "and of tags count-as-error.",
+            help="Rows whose label was not in the training data: refuse stops with an error, "
+            "count-as-error counts each as wrong. Default: refuse; for tags, count-as-error.",
         ),
     ] = None,
     device: Device = "cpu",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Score a model on labelled data: its accuracy, how far its probabilities hold, and each class.
+    """Score a fitted model on labeled data.
 
-    Where texts have several labels it is micro- and macro-F1; for numbers R^2 and correlations.
+    Classes: accuracy, macro-F1, calibration error, and the scores of each class. Several labels per
+    text: micro- and macro-F1, subset accuracy, calibration error. Numbers: R^2, correlations, RMSE.
 
-    A tagger is scored on columns or JSONL: the strict scores of spans, as CoNLL's conlleval has
-    them, and of each type, with the accuracy of words.
+    Taggers (DATA in columns or JSONL): strict span precision, recall and F1 as in CoNLL's
+    conlleval, overall and per type, and the accuracy of words.
 
     For example:
 
@@ -73,7 +74,7 @@ def evaluate(
     options: dict[str, Any] = {"progress": bars}
     if unseen_labels is not None:
         if isinstance(loaded, TextRegressor):
-            raise SettingsError(f"{model}: gives numbers, no labels; leave --unseen-labels out")
+            raise SettingsError(f"{model}: predicts numbers, not labels; remove --unseen-labels")
         options["unseen_labels"] = unseen_labels
     read, score = _reading_and_scoring(
         loaded, text_column, pair_columns, label_column, label_separator
@@ -99,7 +100,7 @@ def _reading_and_scoring(
     label: str | None,
     separator: str | None,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return what reads a model's labelled data, and what scores the model on them."""
+    """Return the function that reads labeled data for a model, and the one that scores it."""
     from headstart.data.label_sets import read_label_sets
     from headstart.data.labelled import read_labelled
     from headstart.data.numbers import read_numbers, read_pair_numbers

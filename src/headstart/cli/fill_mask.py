@@ -1,4 +1,4 @@
-"""`headstart fill-mask`: what a BERT expects where a word is hidden."""
+"""`headstart fill-mask`: the words that a BERT predicts for a mask."""
 
 from typing import Annotated
 
@@ -10,16 +10,14 @@ from headstart.errors import SettingsError
 
 
 def fill_mask(
-    encoder: Annotated[
-        str, typer.Argument(metavar="ENCODER", help="BERT: folder, or id on the hub.")
-    ],
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="A text with one [MASK].")],
+    encoder: Annotated[str, typer.Argument(metavar="ENCODER", help="BERT: folder or Hub id.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Text with one [MASK].")],
     *,
-    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many.")] = 5,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Number of words.")] = 5,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show the likeliest words where a text has [MASK], with their probabilities.
+    """Show the most likely words for the [MASK] in a text.
 
     For example:
 
@@ -31,7 +29,7 @@ def fill_mask(
 
     model = load(encoder, progress=Bars())
     if not isinstance(model, PretrainedBert):
-        raise SettingsError(f"{encoder}: is no BERT; only a BERT fills masks")
+        raise SettingsError(f"{encoder}: not a BERT; only a BERT can fill masks")
     found = [{"token": token, "probability": p} for token, p in model.fill_mask(text, top=top)]
     if as_json:
         print_json(found)

@@ -1,4 +1,4 @@
-"""`headstart fit`: a model for one task, with the proof that transfer happened."""
+"""`headstart fit`: fit a model to a task, with proof of what was transferred."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,25 +32,25 @@ if TYPE_CHECKING:
     from headstart.transfer.estimators import TextClassifier
     from headstart.transfer.regressor import TextRegressor
 
-Data = Annotated[Path, typer.Argument(metavar="DATA", help="Labelled data.")]
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="Labeled data.")]
 Transfer = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="probe, frozen, finetune, gradual or lora of an encoder; or scratch, tfidf, "
-        "majority. auto: finetune with an encoder, scratch without.",
+        help="With an encoder: probe, frozen, finetune, gradual or lora. Without: scratch, tfidf "
+        "or majority. auto: finetune with an encoder, scratch without.",
     ),
 ]
 
-_WITHOUT_CHANCE = ("majority", "tfidf", "probe")  # another seed starts from no other weights
+_WITHOUT_CHANCE = ("majority", "tfidf", "probe")  # their results do not depend on initial weights
 
-app = typer.Typer(help="Fit a model to labelled data.")
+app = typer.Typer(help="Fit a model to labeled data.")
 app.command()(tagging)
 
 
 @app.callback()
 def fit() -> None:
-    """Fit a model to labelled data, and show what was transferred."""
+    """Fit a model to labeled data, and show what was transferred."""
 
 
 @app.command()
@@ -67,7 +67,7 @@ def classification(
     max_bad_rows: MaxBadRows = 0,
     calibrate: Annotated[
         bool,
-        typer.Option("--calibrate", help="Fit the probabilities to a part of the labels."),
+        typer.Option("--calibrate", help="Calibrate the probabilities on held-out labels."),
     ] = False,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -75,9 +75,9 @@ def classification(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Fit a classifier of texts: one label each, or several.
+    """Fit a text classifier with one or several labels.
 
-    A text may have several labels where the data hold lists of them, or with --label-separator.
+    Texts have several labels if the label column holds lists, or with --label-separator.
 
     For example:
 
@@ -125,7 +125,7 @@ def regression(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Fit a model that gives each text a number.
+    """Fit a model that predicts a number for each text.
 
     For example:
 
@@ -162,7 +162,7 @@ def pair(
     transfer: Transfer = "auto",
     symmetric: Symmetric = False,
     numbers: Annotated[
-        bool, typer.Option("--numbers", help="A pair has a number, such as a similarity.")
+        bool, typer.Option("--numbers", help="Labels are numbers, such as similarities.")
     ] = False,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
@@ -173,10 +173,10 @@ def pair(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Fit a classifier of pairs of texts: entailment, paraphrases, questions with answers.
+    """Fit a classifier or regressor of text pairs.
 
-    With --numbers the labels are numbers, and what is fitted gives each pair one: how similar its
-    texts are, for instance.
+    For entailment, paraphrases, or questions with answers. With --numbers the model predicts a
+    number for each pair, such as how similar the two texts are.
 
     For example:
 
@@ -217,7 +217,7 @@ def pair(
 def _load_encoder(
     source: str | None, transfer: str, device: str, progress: "Progress"
 ) -> "Pretrained | None":
-    """Load the encoder, where it shall compute; refuse one beside a transfer that uses none."""
+    """Load the encoder onto the device; reject an encoder that the transfer does not use."""
     from headstart.cli.loading import load_encoder
     from headstart.transfer.fitting import whole_model_width
     from headstart.transfer.methods import NO_ENCODER, name_of
@@ -225,9 +225,11 @@ def _load_encoder(
     loaded = load_encoder(source, device=device, progress=progress)
     alone = {name_of(kind()) for kind in NO_ENCODER}
     if whole_model_width(loaded):
-        alone.remove("scratch")  # the same architecture from random weights
+        alone.remove("scratch")  # trains the same architecture from random weights
     if loaded is not None and transfer in alone:
-        raise SettingsError(f"the transfer {transfer!r} uses no encoder; leave one of the two out")
+        raise SettingsError(
+            f"the transfer {transfer!r} uses no encoder; remove --encoder or --transfer"
+        )
     return loaded
 
 
@@ -240,7 +242,7 @@ def _fit(
     *,
     as_json: bool,
 ) -> None:
-    """Fit a model, save it with the command's settings, and show what was found."""
+    """Fit a model, save it with the command's settings, and print its report."""
     from headstart.data.unspaced import note_unspaced
     from headstart.transfer.methods import name_of
 
@@ -253,12 +255,12 @@ def _fit(
         return
     report = model.fit_report_
     if report["truncated"]:
-        say(f"cut            {report['truncated']:,} that are longer than what the model reads")
+        say(f"truncated      {report['truncated']:,} inputs longer than the model's maximum length")
     scores = {name.removeprefix("validation_"): value for name, value in report.items()}
-    say(f"validation     {figures(scores)} of a part of the labels")
+    say(f"validation     {figures(scores)} on held-out labels")
     if report.get("validation_classes") == 1:
         hint = "" if name_of(model.method_) in _WITHOUT_CHANCE else "; try another seed"
-        say(f"               every text got the same class: it has learned nothing{hint}")
+        say(f"               every text got the same class: it learned nothing{hint}")
     if temperature := report.get("temperature"):
         before, after = (report[f"validation_calibration_error{when}"] for when in ("_before", ""))
         say(f"temperature    {temperature:.3f}: calibration error {before:.3f} -> {after:.3f}")
@@ -266,7 +268,7 @@ def _fit(
 
 
 def _reads_words(model: "TextClassifier | TextRegressor") -> bool:
-    """Say whether texts are cut into words, and not into pieces, by the encoder or without one."""
+    """Return whether texts are tokenized into words, not subwords."""
     from headstart.hub.bundle import Pretrained
     from headstart.tokenize.words import WordTokenizer
 

@@ -1,4 +1,4 @@
-"""`headstart generate`: how a GPT goes on with a text."""
+"""`headstart generate`: continue a text with a GPT."""
 
 from typing import Annotated
 
@@ -10,33 +10,35 @@ from headstart.errors import SettingsError
 
 
 def generate(
-    encoder: Annotated[
-        str, typer.Argument(metavar="ENCODER", help="GPT: folder, or id on the hub.")
-    ],
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to go on with.")],
+    encoder: Annotated[str, typer.Argument(metavar="ENCODER", help="GPT: folder or Hub id.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Text to continue.")],
     *,
     max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", metavar="N", min=1, help="Tokens to add at most.")
+        int,
+        typer.Option("--max-new-tokens", metavar="N", min=1, help="Maximum number of new tokens."),
     ] = 40,
     temperature: Annotated[
-        float, typer.Option(metavar="T", help="Below 1 safer, above 1 bolder; 0: the likeliest.")
+        float, typer.Option(metavar="T", help="Below 1: less random; above 1: more; 0: greedy.")
     ] = 1.0,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", metavar="N", help="Draw from the N likeliest only.")
+        int | None,
+        typer.Option("--top-k", metavar="N", help="Sample from the N most likely tokens."),
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option("--top-p", metavar="P", help="Draw from the likeliest that sum to P only."),
+        typer.Option(
+            "--top-p", metavar="P", help="Sample from the top tokens with total probability P."
+        ),
     ] = None,
     stop: Annotated[
         list[str] | None,
-        typer.Option("--stop", metavar="TEXT", help="End before this text; may be repeated."),
+        typer.Option("--stop", metavar="TEXT", help="Stop before this text; may be repeated."),
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Go on with a text, token by token.
+    """Continue a text, token by token.
 
     For example:
 
@@ -48,7 +50,7 @@ def generate(
 
     model = load(encoder, progress=Bars())
     if not isinstance(model, PretrainedGpt):
-        raise SettingsError(f"{encoder}: is no GPT; only a GPT goes on with a text")
+        raise SettingsError(f"{encoder}: not a GPT; only a GPT can generate text")
     added = model.generate(
         text,
         max_new_tokens=max_new_tokens,

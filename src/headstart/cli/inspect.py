@@ -1,4 +1,4 @@
-"""`headstart inspect`: what an encoder or a fitted model is, and what it knows of one's words."""
+"""`headstart inspect`: what an encoder or fitted model is, and what its word vectors know."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,61 +18,69 @@ if TYPE_CHECKING:
     from headstart.transfer.regressor import TextRegressor
     from headstart.transfer.token_tagger import TokenTagger
 
-_LONG = ("curve", "translations")  # every validation of a run, and held-out sentences: for --json
+_LONG = ("curve", "translations")  # validations and held-out sentences: only in --json
 
 
 def inspect(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="Encoder or fitted model: folder, file or hub id."),
+        typer.Argument(metavar="MODEL", help="Encoder or fitted model: folder, file or Hub id."),
     ],
     *,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Labelled data: show what the model knows of its words."),
+        typer.Option(
+            metavar="FILE", help="Labeled data: show the nearest neighbors of its typical words."
+        ),
     ] = None,
     encoder: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="What a fine-tuned MODEL came from, to stand beside it."),
+        typer.Option(
+            metavar="PATH", help="With --data: the encoder of a fine-tuned MODEL, to compare."
+        ),
     ] = None,
     similarity: Annotated[
         list[Path] | None,
         typer.Option(
             "--similarity",
             metavar="FILE",
-            help="Word pairs that people rated, as WordSim-353 or SimLex-999; may be repeated.",
+            help="Word pairs with human ratings, such as WordSim-353 or SimLex-999; may be "
+            "repeated.",
         ),
     ] = None,
     analogies: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Questions 'a b c d' under ': section' lines."),
+        typer.Option(metavar="FILE", help="Analogy questions 'a b c d' under ': section' lines."),
     ] = None,
     corpus: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Text in which to look at what a word means where."),
+        typer.Option(metavar="PATH", help="Text in which to compare the senses of a word."),
     ] = None,
     word: Annotated[
         str | None,
-        typer.Option(metavar="WORD", help="The word; one that shows much if not given."),
+        typer.Option(metavar="WORD", help="Word for --corpus. Default: one with varied uses."),
     ] = None,
     beside: Annotated[
         list[str] | None,
         typer.Option(
-            "--beside", metavar="ENCODER", help="One more encoder for --corpus; may be repeated."
+            "--beside", metavar="ENCODER", help="Another encoder for --corpus; may be repeated."
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="PAGE.html", help="Write what --corpus shows as a page, too."),
+        typer.Option(metavar="PAGE.html", help="Also write the --corpus result as an HTML page."),
     ] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what a model is and where it comes from; with --data, what it knows of its words.
+    """Describe a model, and explore its word vectors.
 
-    With --corpus, the occurrences of a word with their nearest ones, under one encoder or several.
+    Prints the model's settings and origin; with --corpus instead the occurrences of a word and the
+    nearest occurrence of each, for one or more encoders. With --data, also the nearest neighbors of
+    words that are typical of each class. With --similarity or --analogies, also scores on word
+    vector benchmarks.
 
     For example:
 
@@ -92,9 +100,11 @@ def inspect(
     from headstart.transfer.loading import load
 
     if encoder is not None and data is None:
-        raise SettingsError("--encoder stands beside the model for the words of --data; give both")
+        raise SettingsError(
+            "--encoder is compared with the model on the words of --data; add --data"
+        )
     if corpus is None and (word is not None or beside or out is not None):
-        raise SettingsError("--word, --beside and --out are for a corpus; give --corpus, too")
+        raise SettingsError("--word, --beside and --out need a corpus; add --corpus")
     bars = Bars()
     loaded = load(model, progress=bars)
     found: dict[str, Any] = {"about": _about(loaded)}
@@ -102,13 +112,13 @@ def inspect(
         _check_classes(model, loaded)
         vectors = word_vectors(loaded)
         if vectors is None or not isinstance(vectors.tokenizer, WordTokenizer):
-            raise SettingsError(f"{model}: has no vectors of words to look at")
+            raise SettingsError(f"{model}: has no word vectors to inspect")
         spaces: dict[str, WordSpace] = {}
         if encoder is not None:
             if _column(loaded) == "pretrained":
                 raise SettingsError(
-                    f"{model}: has its word vectors as they came; --encoder stands beside a model "
-                    "that trained them"
+                    f"{model}: its word vectors are as pretrained; --encoder is for a model that "
+                    "trained them"
                 )
             spaces["pretrained"] = load_word_vectors(encoder, progress=bars).space
         spaces[_column(loaded)] = vectors.space
@@ -120,10 +130,10 @@ def inspect(
     if similarity or analogies:
         vectors = word_vectors(loaded)
         if vectors is None:
-            raise SettingsError(f"{model}: has no vectors of words to test")
+            raise SettingsError(f"{model}: has no word vectors to test")
         found |= _tested(vectors, similarity or [], analogies, bars)
     if corpus is not None:
-        from headstart.cli.senses import compare_senses  # late: it takes a second, and few need it
+        from headstart.cli.senses import compare_senses  # late: takes a second to import
 
         found["senses"] = compare_senses(
             {model: loaded},
@@ -136,31 +146,27 @@ def inspect(
         )
     if as_json:
         print_json(found)
-    elif corpus is None:
-        _show(found)
     else:
-        from headstart.cli.senses import show_senses
-
-        show_senses(found["senses"])
+        _show(found)
 
 
 def _check_classes(
     path: str, model: "Pretrained | TextClassifier | TextRegressor | TokenTagger"
 ) -> None:
-    """Refuse a model that gives a text no class: there are no words that tell classes apart.
+    """Reject a model that does not predict one class per text, so no words are typical of a class.
 
     Raises:
-        SettingsError: It gives numbers, or several labels.
+        SettingsError: It predicts numbers, or several labels per text.
     """
     from headstart.transfer.estimators import TextClassifier
     from headstart.transfer.regressor import TextRegressor
 
     gives = "numbers" if isinstance(model, TextRegressor) else ""
     if isinstance(model, TextClassifier) and model.thresholds_ is not None:
-        gives = "several labels a text"
+        gives = "several labels per text"
     if gives:
         raise SettingsError(
-            f"{path}: gives {gives}, and --data shows words that tell classes apart; leave it out"
+            f"{path}: predicts {gives}; --data needs a model that predicts one class; remove it"
         )
 
 
@@ -234,19 +240,24 @@ def _about(model: "Pretrained | TextClassifier | TextRegressor | TokenTagger") -
 
 
 def _column(model: "Pretrained | TextClassifier | TextRegressor | TokenTagger") -> str:
-    """Return under which name a model's vectors stand beside others'."""
+    """Return the column name of a model's vectors in the comparison."""
     transfer = _about(model).get("transfer")
     return {"scratch": "scratch", "finetune": "finetuned"}.get(str(transfer), "pretrained")
 
 
 def _show(found: Mapping[str, Any]) -> None:
-    print_table(
-        [
-            {"": name, " ": _text(value)}
-            for name, value in found["about"].items()
-            if _told(value) and name not in _LONG
-        ]
-    )
+    if senses := found.get("senses"):
+        from headstart.cli.senses import show_senses
+
+        show_senses(senses)
+    else:
+        print_table(
+            [
+                {"": name, " ": _text(value)}
+                for name, value in found["about"].items()
+                if _told(value) and name not in _LONG
+            ]
+        )
     if words := found.get("words"):
         say("")
         print_table(

@@ -1,4 +1,4 @@
-"""What commands are given: data, with what was guessed said; models that can do the job."""
+"""Loading of data and models for the commands, with notes and checks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from headstart.transfer.token_tagger import TokenTagger
 
 
 def tell_notes(dataset: LabelledRows, progress: Progress) -> LabelledRows:
-    """Say what was guessed in reading labelled data, what is odd, and what was left out."""
+    """Print the notes on labeled data: what was guessed, is unusual, or was left out."""
     for note in dataset.notes:
         progress.note(note)
     return dataset
@@ -29,28 +29,30 @@ def load_model(
     """Load a fitted model.
 
     Raises:
-        SettingsError: There is an encoder, which has no task yet; or no such device.
+        SettingsError: It is an encoder, which has no task yet, or the device does not exist.
     """
     model = load(path, device=device, progress=progress)
     if not isinstance(model, Pretrained):
         return model
     raise SettingsError(
-        f"{path}: is an encoder, and knows no labels; fit it to some first, with "
+        f"{path}: is an encoder, not a fitted model; fit one first, for example: "
         f"headstart fit classification DATA --encoder {path} --out DIR"
     )
 
 
 def load_encoder(source: str | None, *, device: str, progress: Progress) -> Pretrained | None:
-    """Load the encoder that a model is to be fitted to, where it shall compute; None without one.
+    """Load the encoder for a fit onto its device; None without an encoder.
 
     Raises:
-        SettingsError: There is no such device, or nothing that could compute there.
+        SettingsError: The device does not exist, or is not the CPU and there is no encoder.
     """
     place = compute_device(device)
     if source is not None:
         return store.load_encoder(source, progress=progress).to(place)
     if place.type != "cpu":
-        raise SettingsError(f"without an encoder all is computed on the cpu, not on {device}")
+        raise SettingsError(
+            f"--device {device} needs an encoder; without one, only the cpu is used"
+        )
     return None
 
 
@@ -61,32 +63,38 @@ def check_columns(
     pair: Sequence[str] | None,
     separator: str | None,
 ) -> None:
-    """Refuse columns that a model does not read, and a separator of labels that it does not give.
+    """Reject column options and a label separator that do not apply to the model.
 
     Raises:
-        SettingsError: There are some.
+        SettingsError: One does not apply.
     """
     if isinstance(model, PairEstimator):
         if text is not None:
-            raise SettingsError("the model takes pairs of texts; name both of their columns")
+            raise SettingsError(
+                "the model takes pairs of texts; use --pair-columns instead of --text-column"
+            )
     elif pair is not None:
         what = "words" if isinstance(model, TokenTagger) else "single texts"
-        raise SettingsError(f"the model takes {what}; name their one column")
+        raise SettingsError(f"the model takes {what}; use --text-column instead of --pair-columns")
     several = isinstance(model, TextClassifier) and model.thresholds_ is not None
     if separator is not None and not several:
-        raise SettingsError(f"{path}: gives no text several labels; leave --label-separator out")
+        raise SettingsError(
+            f"{path}: does not predict several labels per text; remove --label-separator"
+        )
 
 
 def load_word_vectors(path: Path, *, progress: Progress) -> PretrainedWordVectors:
-    """Load word vectors: an encoder's, or those inside a fitted model.
+    """Load the word vectors of an encoder or of a fitted model.
 
     Raises:
-        SettingsError: There are none.
+        SettingsError: It has none.
     """
     model = load(path, progress=progress)
     vectors = word_vectors(model)
     if vectors is None:
-        raise SettingsError(f"{path}: has no word vectors; give an encoder that has, or its file")
+        raise SettingsError(
+            f"{path}: has no word vectors; choose an encoder or a vector file that has"
+        )
     return vectors
 
 

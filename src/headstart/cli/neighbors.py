@@ -1,4 +1,4 @@
-"""`headstart neighbors`: which words an encoder takes for similar, and its analogies."""
+"""`headstart neighbors`: the words nearest to a word, and analogies."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,18 +12,23 @@ from headstart.cli.terminal import print_json, print_table, say
 def neighbors(
     encoder: Annotated[
         Path,
-        typer.Argument(metavar="ENCODER", help="Word vectors: folder or file; or a fitted model."),
+        typer.Argument(metavar="ENCODER", help="Word vectors (folder or file) or a fitted model."),
     ],
-    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words to be near to.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="WORD...", help="Words to find neighbors of.")
+    ],
     minus: Annotated[
         list[str] | None,
-        typer.Option("--minus", metavar="WORD", help="Word to be far from; may be repeated."),
+        typer.Option("--minus", metavar="WORD", help="Word to subtract; may be repeated."),
     ] = None,
-    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many.")] = 10,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Number of words.")] = 10,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show the nearest words by cosine similarity; with --minus, complete an analogy.
+    """Show the words nearest to a word, or complete an analogy.
+
+    Words are ranked by cosine similarity. With --minus, the second example asks: man is to king as
+    woman is to what?
 
     For example:
 
@@ -42,4 +47,4 @@ def neighbors(
     elif rows:
         print_table(rows)
     else:
-        say("there are no other words")
+        say("no other words")

@@ -1,4 +1,4 @@
-"""The options that commands share, and the file that stands for any of them."""
+"""The options that commands share, and the settings file that can replace them."""
 
 import tomllib
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ _NOT_IN_A_FILE = {"config", "as_json", "debug"}
 
 
 def _read_config(context: typer.Context, _: typer.CallbackParam, path: Path | None) -> Path | None:
-    """Make the file's settings the command's defaults, each checked as if it had been typed."""
+    """Make the file's settings the command's defaults, each validated as if typed."""
     if path is None:
         return None
     options = {
@@ -43,7 +43,7 @@ def _read_config(context: typer.Context, _: typer.CallbackParam, path: Path | No
         typed = _as_typed(value, repeatable=option.multiple)
         try:
             if isinstance(value, bool) is not getattr(option, "is_flag", False):
-                raise typer.BadParameter(f"{value!r} is not what this option takes")
+                raise typer.BadParameter(f"{value!r} is not valid for this option")
             option.process_value(context, typed)
         except typer.TyperException as error:
             place = f"{path} line {line_of(path.read_text('utf-8-sig'), name)}"
@@ -53,7 +53,7 @@ def _read_config(context: typer.Context, _: typer.CallbackParam, path: Path | No
 
 
 def _as_typed(value: Setting, *, repeatable: bool) -> str | bool | list[str]:
-    """Return a setting as the command line would have given it."""
+    """Return a setting in the form it would have on the command line."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str | int | float):
@@ -63,7 +63,7 @@ def _as_typed(value: Setting, *, repeatable: bool) -> str | bool | list[str]:
 
 
 def save_settings(context: typer.Context, folder: Path) -> None:
-    """Write what the command was asked for to `settings.toml` beside its result."""
+    """Write the command's settings to `settings.toml` in the result folder."""
     from headstart.storage import write_text
 
     names = (option.name for option in context.command.params)
@@ -73,7 +73,7 @@ def save_settings(context: typer.Context, folder: Path) -> None:
         if name not in {*_NOT_IN_A_FILE, "out"}
     }
     path = folder / "settings.toml"
-    head = f"# Again: {context.command_path} --config {path} --out ANOTHER\n"
+    head = f"# Rerun: {context.command_path} --config {path} --out ANOTHER\n"
     write_text(path, one_line(head) + "\n" + settings_toml(asked))
 
 
@@ -84,7 +84,7 @@ def save_fitted(
     *,
     as_json: bool,
 ) -> None:
-    """Save what was fitted with the command's settings, and show its proof or, as JSON, all."""
+    """Save a fitted model and the command's settings; print its proof, or everything as JSON."""
     model.save(folder)
     save_settings(context, folder)
     proof = model.proof_
@@ -102,7 +102,7 @@ def _plain(value: object) -> Setting | None:
 
 
 def comma_list(kind: Callable[[str], Item]) -> Callable[[str], Sequence[Item]]:
-    """Return the parser of values written with commas between them: `50,200,1000`."""
+    """Return a parser of comma-separated values, such as `50,200,1000`."""
 
     def parse(text: str) -> Sequence[Item]:
         try:
@@ -114,16 +114,16 @@ def comma_list(kind: Callable[[str], Item]) -> Callable[[str], Sequence[Item]]:
 
 
 def read_more_settings(given: Sequence[str] | None) -> dict[str, object]:
-    """Return the settings written as NAME=VALUE; a value is read as TOML reads it, or is text.
+    """Return the settings given as NAME=VALUE; a value is parsed as TOML, or kept as text.
 
     Raises:
-        SettingsError: One is not written so.
+        SettingsError: A setting does not have this form.
     """
     settings: dict[str, object] = {}
     for text in given or ():
         name, equals, value = text.partition("=")
         if not (name.strip() and equals and value.strip()):
-            raise SettingsError(f"--set wants NAME=VALUE, such as nsp=false, not {text!r}")
+            raise SettingsError(f"--set needs NAME=VALUE, such as nsp=false, got {text!r}")
         try:
             settings[name.strip().replace("-", "_")] = tomllib.loads(f"x = {value}")["x"]
         except tomllib.TOMLDecodeError:
@@ -135,7 +135,7 @@ _TIMES = {"k": 1e3, "m": 1e6, "b": 1e9}
 
 
 def _tokens(text: str) -> int:
-    """Read a number of tokens: 50000000, or 50M."""
+    """Parse a number of tokens, such as 50000000 or 50M."""
     last = text[-1:].lower()
     try:
         return round(float(text[:-1]) * _TIMES[last]) if last in _TIMES else int(text)
@@ -155,7 +155,7 @@ Size = Annotated[
     typer.Option(
         "--size",
         metavar="SIZE",
-        help="tiny, mini, small, medium or base; for word2vec and glove small, else mini.",
+        help="tiny, mini, small, medium or base. Default: small for word2vec and glove, else mini.",
     ),
 ]
 Epochs = Annotated[
@@ -163,7 +163,7 @@ Epochs = Annotated[
     typer.Option(
         "--epochs",
         metavar="N",
-        help="Passes over the corpus; where no limit is given, of word2vec 5, of glove 25.",
+        help="Epochs over the corpus.",
     ),
 ]
 Minutes = Annotated[
@@ -171,20 +171,22 @@ Minutes = Annotated[
     typer.Option(
         "--minutes",
         metavar="N",
-        help="Minutes of training, all of them on a small text, too; where no limit is given, 20 "
-        "for cove and models.",
+        help="Minutes of training, used in full even on a small corpus.",
     ),
 ]
 Tokens = Annotated[
     int | None,
     typer.Option(
-        "--tokens", metavar="N", parser=_tokens, help="Tokens to read, such as 5000000 or 5M."
+        "--tokens", metavar="N", parser=_tokens, help="Tokens to train on, such as 5000000 or 5M."
     ),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", metavar="N", min=1, help="Threads; with 1 the result is always the same."
+        "--threads",
+        metavar="N",
+        min=1,
+        help="Threads; with 1, results are reproducible. Default: all cores.",
     ),
 ]
 MoreSettings = Annotated[
@@ -192,12 +194,14 @@ MoreSettings = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A setting of the method, such as nsp=false or learning_rate=5e-4; may be repeated.",
+        help="Setting of the method, such as nsp=false or learning_rate=5e-4; may be repeated.",
     ),
 ]
 Track = Annotated[
     Path | None,
-    typer.Option("--track", metavar="DIR", help="Write TensorBoard's files (extra 'track')."),
+    typer.Option(
+        "--track", metavar="DIR", help="Write TensorBoard logs (needs the extra 'track')."
+    ),
 ]
 SaveMinutes = Annotated[
     float, typer.Option("--save-minutes", metavar="N", help="Minutes between checkpoints.")
@@ -208,7 +212,7 @@ SkipBadBatches = Annotated[
         "--skip-bad-batches",
         metavar="N",
         min=0,
-        help="Leave out so many batches whose loss is not finite, or far above the others'.",
+        help="Skip up to N batches whose loss is not finite or far above previous ones.",
     ),
 ]
 AllowDrift = Annotated[
@@ -216,17 +220,18 @@ AllowDrift = Annotated[
     typer.Option(
         "--allow-drift",
         metavar="KEY",
-        help="What may differ from the run that goes on: budget.minutes, ..; may be repeated.",
+        help="Setting that may differ from that of the resumed run, such as budget.minutes; may be "
+        "repeated.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="Where the model is saved.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder to save the model in.")]
 Encoder = Annotated[
     str | None,
     typer.Option(
         metavar="PATH",
-        help="Saved encoder, published file or id on the hub, for methods that use one.",
+        help="Encoder, for transfers that use one: saved folder, published file or Hub id.",
     ),
 ]
 Config = Annotated[
@@ -236,7 +241,7 @@ Config = Annotated[
         metavar="FILE",
         is_eager=True,
         callback=_read_config,
-        help="TOML file with any of these options; what is typed wins.",
+        help="TOML file with any of these options; the command line takes precedence.",
     ),
 ]
 TextColumn = Annotated[
@@ -244,7 +249,7 @@ TextColumn = Annotated[
     typer.Option(
         "--text-column",
         metavar="NAME",
-        help="Column that holds the text, also of a --corpus, or the words.",
+        help="Column of the text, also in a --corpus, or of the words for taggers.",
     ),
 ]
 PairColumns = Annotated[
@@ -253,17 +258,18 @@ PairColumns = Annotated[
         "--pair-columns",
         metavar="A,B",
         parser=comma_list(str),
-        help="Columns that hold the two texts of a pair.",
+        help="Columns of the two texts of a pair.",
     ),
 ]
 Symmetric = Annotated[
-    bool, typer.Option("--symmetric", help="Neither text of a pair comes first, as in paraphrases.")
+    bool,
+    typer.Option(
+        "--symmetric", help="The order of the two texts does not matter, as in paraphrases."
+    ),
 ]
 LabelColumn = Annotated[
     str | None,
-    typer.Option(
-        "--label-column", metavar="NAME", help="Column that holds the label, or the tags."
-    ),
+    typer.Option("--label-column", metavar="NAME", help="Column of the label, or of the tags."),
 ]
 MaxBadRows = Annotated[
     int,
@@ -271,8 +277,7 @@ MaxBadRows = Annotated[
         "--max-bad-rows",
         metavar="N",
         min=0,
-        help="Leave out, and report, so many rows of a file that cannot be read or have no label; "
-        "one more stops.",
+        help="Skip and report up to N unreadable or unlabeled rows per file; more are an error.",
     ),
 ]
 LabelSeparator = Annotated[
@@ -280,7 +285,7 @@ LabelSeparator = Annotated[
     typer.Option(
         "--label-separator",
         metavar="TEXT",
-        help="What stands between several labels of a text in CSV, such as |.",
+        help="Separator between several labels of a text in CSV, such as |.",
     ),
 ]
 Device = Annotated[
@@ -288,7 +293,7 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="cpu, cuda for a GPU, or cuda:1; for gpt, bert, and what is fitted to such models.",
+        help="cpu, cuda (GPU) or cuda:N; GPUs are for gpt, bert, and models fitted to them.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Where randomness starts.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Random seed.")]

@@ -1,4 +1,4 @@
-"""`headstart plan`: what a pretraining will take and reach, before it is begun."""
+"""`headstart plan`: estimate the cost and loss of a pretraining run before starting it."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -32,28 +32,28 @@ def plan(
     corpus: Corpus = None,
     parallel: Annotated[
         list[Path] | None,
-        typer.Option("--parallel", metavar="PATH", help="For cove: a TSV, or its two files."),
+        typer.Option("--parallel", metavar="PATH", help="For cove: one TSV, or two aligned files."),
     ] = None,
     size: Size = None,
     tokens: Tokens = None,
     epochs: Epochs = None,
     minutes: Annotated[
-        float | None, typer.Option(metavar="N", help="What fits into so many minutes.")
+        float | None, typer.Option(metavar="N", help="Estimate for N minutes of training.")
     ] = None,
     more: MoreSettings = None,
     text_column: TextColumn = None,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads; by default all cores.")
+        int | None, typer.Option(metavar="N", min=1, help="Threads. Default: all cores.")
     ] = None,
     device: Device = "cpu",
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Tell what a pretraining will take on this machine, and what loss it will reach.
+    """Estimate the time, memory and loss of a pretraining run.
 
-    The model is trained for some seconds on your text, or, for --tokens without one, on text
-    that is made up; what that took is kept.
+    Trains the model for a few seconds on your text, or on generated text if only --tokens is given.
+    The timing is cached.
 
     For example:
 
@@ -85,7 +85,7 @@ def plan(
     used = "the GPU" if found.gpu_bytes else threads_used
     say(
         f"{found.method} {found.size}: {found.parameters:,} parameters, "
-        f"{found.tokens_per_second:,.0f} tokens a second on {used}",
+        f"{found.tokens_per_second:,.0f} tokens per second on {used}",
         "",
     )
     print_table([_row(found, course) for course in found.courses])
@@ -93,9 +93,9 @@ def plan(
         "",
         *([f"GPU: {_megabytes(found.gpu_bytes)} at most"] if found.gpu_bytes else []),
         f"memory: {_megabytes(found.memory_bytes)} at {'most' if found.whole else 'least'}; "
-        f"disk: {_megabytes(found.disk_bytes)} meanwhile, "
+        f"disk: {_megabytes(found.disk_bytes)} during training, "
         f"{_megabytes(found.encoder_bytes)} for the encoder",
-        f"in the hours: {found.preparation_seconds:.0f} s of reading and encoding",
+        f"the hours include {found.preparation_seconds:.0f} s of reading and encoding",
         *found.notes,
     )
 

@@ -1,4 +1,4 @@
-"""`headstart predict`: labels for texts nobody has labelled, a few or more than memory holds."""
+"""`headstart predict`: labels for new texts, from a few to more than fit in memory."""
 
 import sys
 from collections.abc import Mapping
@@ -31,22 +31,25 @@ def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.")],
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="INPUT", help="File of texts; - for standard input, one a line."),
+        typer.Argument(
+            metavar="INPUT", help="File of texts, or - for standard input, one per line."
+        ),
     ] = None,
     *,
     text: Annotated[
-        list[str] | None, typer.Option("--text", metavar="TEXT", help="A text; may be repeated.")
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="Text to predict; may be repeated."),
     ] = None,
     text_b: Annotated[
         list[str] | None,
-        typer.Option("--text-b", metavar="TEXT", help="The second text of a pair, after --text."),
+        typer.Option("--text-b", metavar="TEXT", help="Second text of a pair, for each --text."),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             metavar="FILE",
-            help="A .csv, .tsv, .jsonl or .parquet to write; of tags, .conll or .jsonl.",
+            help="Output file: .csv, .tsv, .jsonl or .parquet; for tags, .conll or .jsonl.",
         ),
     ] = None,
     text_column: TextColumn = None,
@@ -57,25 +60,27 @@ def predict(
     ] = 1024,
     bf16: Annotated[
         bool,
-        typer.Option("--bf16", help="Multiply in bfloat16: faster, and a thousandth less exact."),
+        typer.Option("--bf16", help="Use bfloat16: faster, with errors of about 0.1%."),
     ] = False,
     device: Device = "cpu",
     config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Predict labels with their probabilities, or numbers: for texts typed here, or a file's.
+    """Predict labels, numbers or tags for new texts.
 
-    Without --out the predictions of a file go to standard output: CSV, or JSON lines with --json.
-    A tagger reads columns, a word a line, or JSONL with tokens, and writes columns or JSONL; of a
-    text typed here the words stand between spaces.
-    Several labels of a text are a list in JSON and Parquet, and have a | between them in CSV.
+    Takes texts from --text or a file. Without --out, predictions for a file go to standard output
+    as CSV, or as JSON Lines with --json. Labels come with their probabilities; several labels per
+    text are a list in JSON and Parquet, and separated by | in CSV.
+
+    A tagger reads and writes columns (one word per line) or JSONL with tokens. In --text, words are
+    separated by spaces.
 
     For example:
 
         headstart predict runs/compare/best --text "Shares fell again."
 
-        headstart predict runs/compare/best reviews.csv --out labelled.parquet
+        headstart predict runs/compare/best reviews.csv --out labeled.parquet
 
         headstart predict runs/pairs --text "A dog runs." --text-b "An animal moves."
     """
@@ -96,9 +101,9 @@ def predict(
     loaded = load_model(model, device=device, progress=bars)
     check_columns(model, loaded, text_column, pair_columns, label_separator)
     if text_b and not isinstance(loaded, PairEstimator):
-        raise SettingsError("the model takes single texts; --text-b is for models of pairs")
+        raise SettingsError("the model takes single texts; --text-b is for models of text pairs")
     if bf16 and not has_fast_bf16(torch.device(device)):
-        bars.note("this processor does not multiply bfloat16, so that --bf16 changes nothing")
+        bars.note("the device has no hardware support for bfloat16; --bf16 is ignored")
     with quick_reading() if bf16 else nullcontext():
         if isinstance(loaded, TokenTagger):
             settings = {"word_column": text_column, "batch_size": batch_size, "progress": bars}
@@ -120,7 +125,7 @@ def predict(
                 predictor.check_separator(loaded, separator)
             kind, write = predictor.kind_of(loaded), None
             for predictions in predictor.predict(loaded, texts):
-                if write is None:  # no head of a table before a first row is read
+                if write is None:  # write no header before the first row is read
                     write = (
                         predictor.write_jsonl(sys.stdout)
                         if as_json
@@ -148,25 +153,25 @@ def _check_asked(
     *,
     named: bool,
 ) -> None:
-    """Refuse what does not go together; `named` is whether columns are.
+    """Reject combinations that make no sense; `named` is whether column options are given.
 
     Raises:
-        SettingsError: Something does not.
+        SettingsError: There is such a combination.
     """
     if source is None and not text:
-        raise SettingsError("nothing to predict; give a file of texts, or --text")
+        raise SettingsError("nothing to predict; give a file of texts or --text")
     if source is not None and text:
-        raise SettingsError("give either a file of texts or --text, and not both")
+        raise SettingsError("give either a file of texts or --text, not both")
     if source is not None and text_b:
-        raise SettingsError("--text-b goes with --text; name the columns of pairs in a file")
+        raise SettingsError("--text-b goes with --text; for a file of pairs, use --pair-columns")
     if source is None and out is not None:
-        raise SettingsError("--out takes the predictions of a file; print those of --text instead")
+        raise SettingsError("--out is for the predictions of a file; those of --text are printed")
     if source is None and named:
-        raise SettingsError("columns are those of a file; name none for --text")
+        raise SettingsError("column options are for files; remove them for --text")
 
 
 def _joined(row: Mapping[str, object]) -> dict[str, object]:
-    """Return a row of the table that is printed: several labels in one cell, with their shares."""
+    """Return a row of the printed table, with several labels and probabilities in one cell."""
     if not isinstance(row.get("label"), list):
         return dict(row)
     shares = zip(row["label"], row["probability"], strict=True)  # type: ignore[call-overload]
@@ -176,10 +181,10 @@ def _joined(row: Mapping[str, object]) -> dict[str, object]:
 def _typed(
     model: "TextClassifier | TextRegressor", texts: list[str], seconds: list[str]
 ) -> list[Any]:
-    """Return what was typed as the model takes it: texts, or pairs of them.
+    """Return the --text and --text-b values as model inputs: texts or pairs.
 
     Raises:
-        SettingsError: A model of pairs lacks second texts, or has too many.
+        SettingsError: For a model of pairs, their counts differ.
     """
     from headstart.transfer.pairs import PairEstimator
 
@@ -187,7 +192,7 @@ def _typed(
         return texts
     if len(texts) != len(seconds):
         raise SettingsError(
-            f"the model takes pairs of texts: give a --text-b for every --text ({len(texts)} "
+            f"the model takes pairs of texts; give a --text-b for every --text ({len(texts)} "
             f"--text, {len(seconds)} --text-b)"
         )
     return list(zip(texts, seconds, strict=True))

@@ -1,4 +1,4 @@
-"""`headstart pretrain`: a representation learned from unlabelled text."""
+"""`headstart pretrain`: learn a representation from unlabeled text."""
 
 from pathlib import Path
 from typing import Annotated
@@ -39,26 +39,26 @@ def pretrain(
         typer.Option(
             "--parallel",
             metavar="PATH",
-            help="For cove: a TSV of source and target, or twice: the source's file, the target's.",
+            help="For cove: one TSV (source, target), or give it twice: source file, target file.",
         ),
     ] = None,
     vectors: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="For cove: the word vectors it reads; by default GloVe is trained."
+            metavar="PATH", help="For cove: its word vectors. Default: train GloVe first."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder is saved.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to save the encoder in.")],
     size: Size = None,
     epochs: Epochs = None,
     minutes: Minutes = None,
     tokens: Tokens = None,
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Updates of the weights, for cove, elmo, gpt and bert."),
+        typer.Option(metavar="N", help="Weight updates, for cove, elmo, gpt and bert."),
     ] = None,
     cbow: Annotated[
-        bool, typer.Option("--cbow", help="word2vec by CBOW instead of skip-gram.")
+        bool, typer.Option("--cbow", help="Train word2vec with CBOW instead of skip-gram.")
     ] = False,
     tokenizer: Annotated[
         str | None,
@@ -68,7 +68,7 @@ def pretrain(
     ] = None,
     min_count: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Rarer words get no vector; 5, for cove 2."),
+        typer.Option(metavar="N", min=1, help="Minimum count of a word. Default: 5; for cove 2."),
     ] = None,
     more: MoreSettings = None,
     text_column: TextColumn = None,
@@ -83,10 +83,11 @@ def pretrain(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Pretrain an encoder on unlabelled text, or cove on translations.
+    """Pretrain an encoder on unlabeled text (cove: translations).
 
-    A run that was stopped goes on with the same command. Under torchrun the same command trains
-    cove, elmo, gpt and bert on several processes.
+    Without --epochs, --minutes, --tokens or --steps, word2vec trains for 5 epochs, glove for 25,
+    and the others for 20 minutes. Rerun the same command to resume a stopped run. Under torchrun,
+    the same command trains cove, elmo, gpt and bert on several processes.
 
     For example:
 

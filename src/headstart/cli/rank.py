@@ -1,4 +1,4 @@
-"""`headstart rank`: which encoder to try first, told in seconds from frozen features."""
+"""`headstart rank`: which encoder to try first, estimated in seconds from frozen features."""
 
 import re
 import shlex
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 
 def rank(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled data.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labeled data.")],
     *,
     encoders: Annotated[
         Sequence[str],
         typer.Option(
             parser=comma_list(str),
             metavar="A,B,..",
-            help="Encoders: file, folder or hub id, also NAME=SOURCE.",
+            help="Encoders: file, folder, Hub id or NAME=SOURCE.",
         ),
     ],
     labels: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Labelled examples to read, a stratified part."),
+        typer.Option(metavar="N", min=1, help="Labeled examples to use, a stratified sample."),
     ] = 200,
     task: Annotated[
         str, typer.Option("--task", metavar="TASK", help="classification, pair or tagging.")
@@ -53,10 +53,10 @@ def rank(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Tell which encoder, and which layer of it, suits the labels best, before training anything.
+    """Rank encoders and their layers for a task before fine-tuning.
 
-    LogME, the H-score and a cross-validated linear probe on frozen features of every layer, each
-    with its 95 % interval; by falling LogME.
+    Computes LogME, the H-score and a cross-validated linear probe on the frozen features of every
+    layer, each with a 95% interval. The result is sorted by LogME, highest first.
 
     For example:
 
@@ -88,7 +88,7 @@ def rank(
     say(f"{found.results['labels']:,} {what}, {found.results['seconds']:.1f} s; next:")
     name = found.order[0]
     source = found.results["sources"][name]
-    encoder = f"{re.sub('[+=]', '-', name)}={source}"  # of a method's name, both are signs
+    encoder = f"{re.sub('[+=]', '-', name)}={source}"  # both have a meaning in a method's name
     methods = join_commas(["scratch", f"{encoder}:probe", f"{encoder}:finetune"])
     given = {
         "--task": None if task == "classification" else task,
@@ -103,7 +103,7 @@ def rank(
 
 
 def _rows(found: "Ranking") -> list[dict[str, str]]:
-    """Return the table as it is printed: each estimate with its interval."""
+    """Return the rows of the printed table, each estimate with its interval."""
     from headstart.compare.ranking import ESTIMATES
 
     return [

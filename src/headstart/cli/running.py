@@ -1,4 +1,4 @@
-"""What `pretrain` and `adapt` share: where a run is kept until it is an encoder."""
+"""Code shared by `pretrain` and `adapt`: the run folder, resuming, and saving the encoder."""
 
 import os
 import shutil
@@ -17,15 +17,15 @@ _LOG = "log.jsonl"
 
 
 def run_folder(out: Path) -> Path:
-    """Return where checkpoints and log are kept until the encoder is saved in `out`."""
+    """Return the folder for checkpoints and log until the encoder is saved in `out`."""
     return out.with_name(f"{out.name}.run")
 
 
 @contextmanager
 def resumable(out: Path) -> Iterator[None]:
-    """Let a signal that comes before the first step, or after the last, end in the same way.
+    """Make an interrupt before the first step or after the last one resumable, too.
 
-    Between them the run answers it. A second signal stops at once, as it would any program.
+    During training, the run itself handles the signal. A second signal stops at once.
     """
     try:
         yield
@@ -33,14 +33,14 @@ def resumable(out: Path) -> Iterator[None]:
         if SECOND in getattr(stop, "__notes__", ()):
             raise
         raise InterruptedRunError(
-            f"stopped while nothing was trained; the same command goes on from {run_folder(out)}"
+            f"stopped outside of training; rerun the same command to resume from {run_folder(out)}"
         ) from None
 
 
 def keep_run(encoder: Pretrained, out: Path, context: typer.Context) -> bool:
     """Save the encoder with the run's log and settings, and remove the checkpoints.
 
-    Of several processes the first one does, and only for it is the answer true.
+    With several processes, only the first one does so and returns true.
     """
     if int(os.environ.get("RANK", "0")):
         return False
@@ -54,7 +54,7 @@ def keep_run(encoder: Pretrained, out: Path, context: typer.Context) -> bool:
 
 
 def told(encoder: Pretrained) -> list[str]:
-    """Return the lines that say what a run of a model reached on the held-out documents."""
+    """Return the lines with a run's scores on the held-out documents."""
     found = encoder.lineage.get("validation")
     if not found:
         return []

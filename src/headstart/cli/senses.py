@@ -1,4 +1,4 @@
-"""What `inspect` says of a word in a corpus: its occurrences, and their nearest ones."""
+"""What `inspect` prints about a word in a corpus: its occurrences and their nearest ones."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from headstart.transfer.loading import load
 from headstart.transfer.regressor import TextRegressor
 from headstart.transfer.token_tagger import TokenTagger
 
-_LINES = 12  # occurrences of a word that are printed; --json and --out have all
+_LINES = 12  # occurrences that are printed; --json and --out have all
 
 
 def compare_senses(
@@ -31,26 +31,26 @@ def compare_senses(
     page: Path | None,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Look at a word with several encoders, and write the page if one is wanted.
+    """Compare the occurrences of a word under several encoders, and write the page if requested.
 
     Args:
-        loaded: What is loaded already, by where it came from.
-        beside: Where the others are.
-        corpus: Where the word is looked for.
-        word: The word; one that shows much if None.
+        loaded: The models that are already loaded, by source.
+        beside: The sources of the other encoders.
+        corpus: The corpus to search.
+        word: The word; None chooses one with varied uses.
         text_column: The column of a table that holds the text.
-        page: Where the page goes.
-        progress: Where progress goes.
+        page: The HTML file to write, if any.
+        progress: Receives progress reports.
 
     Raises:
-        SettingsError: A fitted model has no vectors of words, or an encoder is given twice.
-        DataError: The corpus is empty or holds no such word.
-        ExistsError: A file is where the page's folder shall be.
-        StorageError: Nothing can be written there.
+        SettingsError: A fitted model has no word vectors, or an encoder is given twice.
+        DataError: The corpus is empty or does not contain the word.
+        ExistsError: The page's folder is a file.
+        StorageError: The page cannot be written.
     """
     sources = [*loaded, *beside]
     if len(set(sources)) < len(sources):
-        raise SettingsError("--beside names an encoder a second time; give each once")
+        raise SettingsError("--beside repeats an encoder; give each one once")
     if page is not None:
         check_can_be_folder(page.parent)
     text = read_corpus(corpus, text_column=text_column)
@@ -70,23 +70,23 @@ def compare_senses(
 
 
 def show_senses(found: Mapping[str, Any]) -> None:
-    """Print the word's occurrences with the nearest ones of each encoder."""
+    """Print the word's occurrences, each with its nearest one under every encoder."""
     occurrences, looks = found["occurrences"], found["encoders"]
     left_out = f", {found['left_out']:,} left out" if found["left_out"] else ""
     say(
-        f"{found['word']}: {found['total']:,} occurrences, {len(occurrences):,} of them drawn "
-        f"evenly, each of another sentence{left_out}",
+        f"{found['word']}: {found['total']:,} occurrences, {len(occurrences):,} of them sampled "
+        f"evenly, each from a different sentence{left_out}",
         "",
     )
     print_table(
         [
             {
                 "encoder": look["name"],
-                "different vectors": look["distinct"],
-                "cosine of any two": look["similarity"],
-                "contexts of nearest, times as alike": look["times"],
+                "distinct vectors": look["distinct"],
+                "mean cosine": look["similarity"],
+                "context ratio": look["times"],
                 "untrained": look["untrained"],
-                "by chance up to": look["chance"] if look["contextual"] else None,
+                "chance level": look["chance"] if look["contextual"] else None,
                 "groups": _groups(look),
             }
             for look in looks
@@ -94,7 +94,7 @@ def show_senses(found: Mapping[str, Any]) -> None:
     )
     for look in looks:
         if not look["contextual"]:
-            alike = ", so that none is nearer than another" if look["distinct"] == 1 else ""
+            alike = ", so no occurrence is nearer than another" if look["distinct"] == 1 else ""
             say("", f"{look['name']}: {look['vector']}{alike}")
     lines = [
         f"{each['before']}[{each['word']}]{each['after']}" for each in map(excerpt, occurrences)
@@ -106,7 +106,7 @@ def show_senses(found: Mapping[str, Any]) -> None:
             if near := look["nearest"][at]:
                 say(f"    {look['name']} {near[1]:.4f}: {lines[near[0]]}")
             elif look["distinct"] > 1:
-                say(f"    {look['name']}: several are as near")
+                say(f"    {look['name']}: several are equally near")
 
 
 def _groups(look: Mapping[str, Any]) -> str:
@@ -124,6 +124,6 @@ def _encoder(
     vectors = word_vectors(model)
     if vectors is None:
         raise SettingsError(
-            f"{source}: is a fitted model without word vectors; give the encoder that it came from"
+            f"{source}: is a fitted model without word vectors; give its encoder instead"
         )
     return vectors

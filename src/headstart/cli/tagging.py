@@ -1,4 +1,4 @@
-"""What the commands do with taggers: `headstart fit tagging`, and predict and evaluate for them."""
+"""The commands for taggers: `headstart fit tagging`, and their part of predict and evaluate."""
 
 import sys
 from dataclasses import asdict
@@ -41,21 +41,21 @@ def tagging(
         str,
         typer.Option(
             metavar="NAME",
-            help="probe, frozen, finetune, gradual or lora of an encoder; or scratch, majority. "
-            "auto: finetune with an encoder, scratch without.",
+            help="With an encoder: probe, frozen, finetune, gradual or lora. Without: scratch or "
+            "majority. auto: finetune with an encoder, scratch without.",
         ),
     ] = "auto",
     scheme: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="BIO, IOB1, BIOES or plain; auto: as the tags are written."
+            metavar="NAME", help="Tag scheme: BIO, IOB1, BIOES or plain; auto: detect it."
         ),
     ] = "auto",
     repair: Annotated[
-        bool, typer.Option("--repair", help="Read illegal tags as conlleval reads them.")
+        bool, typer.Option("--repair", help="Interpret illegal tags as conlleval does.")
     ] = False,
     linear: Annotated[
-        bool, typer.Option("--linear", help="Score each word's tag by itself, without a CRF.")
+        bool, typer.Option("--linear", help="Predict each tag independently, without a CRF.")
     ] = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -66,10 +66,10 @@ def tagging(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Fit a tagger of words: spans such as names, or plain tags such as parts of speech.
+    """Fit a word tagger, for named entities or parts of speech.
 
-    Columns are numbered from 1 at the left or -1 at the right; by default words stand in the first
-    and tags in the last. In JSONL and Parquet they are tokens and tags.
+    Columns are numbered from 1 at the left, or from -1 at the right. By default words are in the
+    first column and tags in the last. In JSONL and Parquet the columns are tokens and tags.
 
     For example:
 
@@ -98,7 +98,9 @@ def tagging(
     check_legal(dataset.tags, written, dataset.place, repair=repair)
     loaded = load_encoder(encoder, device=device, progress=bars)
     if loaded is not None and transfer == "majority":
-        raise SettingsError("the transfer 'majority' uses no encoder; leave one of the two out")
+        raise SettingsError(
+            "the transfer 'majority' uses no encoder; remove --encoder or --transfer"
+        )
     tagger = TokenTagger(
         loaded, transfer, scheme=written, repair=repair, crf=not linear, random_state=seed
     )
@@ -108,9 +110,9 @@ def tagging(
         return
     report = tagger.fit_report_
     say(f"scheme         {written}, {len(tagger.tags_)} tags")
-    say(f"validation     {report['validation_accuracy']:.3f} of the words of a part are right")
+    say(f"validation     word accuracy {report['validation_accuracy']:.3f} on held-out sentences")
     if report["validation_tags"] == 1:
-        say("               every word got the same tag: it has learned nothing; try another seed")
+        say("               every word got the same tag: it learned nothing; try another seed")
     say(f"model          {out}")
 
 
@@ -123,14 +125,14 @@ def tag_texts(
     as_json: bool,
     settings: dict[str, Any],
 ) -> None:
-    """Tag texts typed, or a file's sentences, on standard output or into a file."""
+    """Tag --text values or the sentences of a file; print the tags or write them to a file."""
     from headstart.data.tagged import read_sentences
     from headstart.serve import tagging
 
     if out is not None and source is not None:
         count = tagging.tag_file(tagger, source, out, **settings)
         result = {"sentences": count, "out": str(out)}
-        print_json(result) if as_json else say(f"the tags of {count:,} sentences in {out}")
+        print_json(result) if as_json else say(f"{count:,} tagged sentences in {out}")
         return
     typed = [text.split() for text in texts or ()]
     batches = [typed] if source is None else read_sentences(source, **settings)
@@ -140,7 +142,7 @@ def tag_texts(
 
 
 def show_tag_scores(found: "TagScores", sentences: int, *, as_json: bool) -> None:
-    """Print how good a tagger is on so many sentences."""
+    """Print the scores of a tagger on a number of sentences."""
     if as_json:
         print_json({"sentences": sentences, **asdict(found)})
         return

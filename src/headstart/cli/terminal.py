@@ -1,6 +1,6 @@
-"""What a person or a program reads: text, tables and JSON on standard output, the rest on error.
+"""Output: results as text, tables or JSON on standard output; notes and errors on standard error.
 
-Labels and texts come from files nobody has checked, so nothing of theirs may steer the terminal.
+Labels and texts come from untrusted files, so control characters in them are escaped.
 """
 
 import json
@@ -15,28 +15,28 @@ _FIGURES = {
     "accuracy": "accuracy",
     "micro_f1": "micro-F1",
     "macro_f1": "macro-F1",
-    "subset_accuracy": "all labels right",
+    "subset_accuracy": "subset accuracy",
     "calibration_error": "calibration error",
     "r2": "R^2",
     "pearson": "Pearson",
     "spearman": "Spearman",
     "rmse": "RMSE",
 }
-_NEVER_CUT = 100_000  # columns: a wide table wraps in the window and stays whole in a file
+_NEVER_CUT = 100_000  # columns: a wide table wraps in a window but is not truncated in a file
 
 
 def printable(text: str) -> str:
-    r"""Return `text` with what would steer a terminal written as an escape (`\x1b`)."""
+    r"""Return `text` with terminal control characters written as escapes (`\x1b`)."""
     return _STEERING.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def shown_label(label: str) -> str:
-    """Return a label for a table; in quotes if white space, which nobody sees there, is around."""
+    """Return a label for a table; quoted if it has leading or trailing white space."""
     return label if label == label.strip() else repr(label)
 
 
 def one_line(text: str) -> str:
-    """Return a message as the one line an error is."""
+    """Return a message on one line, as errors are printed."""
     return printable(re.sub(r"\s*\n\s*", " ", text.strip()))
 
 
@@ -47,28 +47,28 @@ def say(*lines: str) -> None:
 
 
 def tell(message: str) -> None:
-    """Print one line beside the result: a note or an error."""
+    """Print one line on standard error: a note or an error."""
     print(one_line(message), file=sys.stderr, flush=True)
 
 
 def figures(scores: Mapping[str, object]) -> str:
-    """Return those of the scores that sum a model up, on one line."""
+    """Return the summary scores of a model on one line."""
     return ", ".join(f"{name} {scores[key]:.3f}" for key, name in _FIGURES.items() if key in scores)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document; text stays as it is, so that it reads back exactly."""
+    """Print one JSON document; its text reads back exactly."""
     print(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False))
 
 
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print rows of the same keys as a table: the keys as its head, numbers to the right.
+    """Print rows with the same keys as a table, with the keys as header and numbers right-aligned.
 
-    Of no rows nothing is printed.
+    Prints nothing if there are no rows.
     """
     if not rows:
         return
-    from rich.console import Console  # rich takes a tenth of a second, which --help should not pay
+    from rich.console import Console  # late: rich takes 0.1 s to import
     from rich.table import Table
     from rich.text import Text
 

@@ -1,1 +1,1 @@
-"""Methods compared fairly, on the same labels, seeds and test rows, and what may be said of it."""
+"""Compare methods fairly, on the same labels, seeds and test rows, with valid statistics."""

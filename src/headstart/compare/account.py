@@ -1,4 +1,4 @@
-"""What a comparison tells besides its scores: settings, facts, proofs, and what went wrong."""
+"""What a comparison reports besides its scores: settings, facts, proofs and problems."""
 
 import importlib.metadata
 import platform
@@ -20,7 +20,7 @@ from headstart.transfer.methods import as_plain
 
 
 def details(terms: Terms, contestants: Sequence[Contestant], made: Encoders) -> dict[str, Any]:
-    """Return every setting that nobody typed: of the methods, and of encoders pretrained here.
+    """Return the settings the user did not type: of methods, and of encoders pretrained here.
 
     Methods with the same settings share an entry.
     """
@@ -43,10 +43,10 @@ def details(terms: Terms, contestants: Sequence[Contestant], made: Encoders) -> 
 def corpus_facts(
     corpus: Corpus | None, contestants: Sequence[Contestant], encoders: Mapping[str, Pretrained]
 ) -> dict[str, Any]:
-    """Return what text without labels was used, and how large if that was counted in pretraining.
+    """Return the unlabeled text that was used, with its size if pretraining counted it.
 
     Args:
-        corpus: The corpus, unless nothing was made of it.
+        corpus: The corpus; None if it was not used.
         contestants: The methods.
         encoders: Their encoders, by name.
     """
@@ -60,14 +60,14 @@ def corpus_facts(
             "bleu": told["bleu"]["beam"],
         }
     for one in contestants:
-        if one.base in WORD_VECTORS and not one.source:  # which count words, and no pieces of them
+        if one.base in WORD_VECTORS and not one.source:  # they count words, not subwords
             lineage = encoders[one.encoder].lineage
             return facts | {name: lineage[name] for name in ("documents", "words")}
     return facts
 
 
 def degenerate(summary: Sequence[Mapping[str, Any]], wording: Wording = TEXTS) -> list[str]:
-    """Say in a sentence a method which runs learned nothing."""
+    """Return a sentence for each method with runs that learned nothing."""
     found: dict[str, list[str]] = {}
     for row in summary:
         if row["degenerate"] and row["method"] != "majority":
@@ -79,29 +79,29 @@ def degenerate(summary: Sequence[Mapping[str, Any]], wording: Wording = TEXTS) -
 
 
 def truncated(cells: Sequence[Mapping[str, Any]], example: str = "text") -> list[str]:
-    """Say in a sentence that texts were cut, and by which methods, if any were."""
+    """Return a sentence that names the methods that truncated texts, if any did."""
     cut = [cell for cell in cells if cell["truncated"]]
     if not cut:
         return []
     most = max(cut, key=lambda cell: int(cell["truncated"]))
     methods = ", ".join(dict.fromkeys(cell["method"] for cell in cut))
     return [
-        f"Long {example}s are cut: of {most['method']} {most['truncated']:,} of {most['labels']:,} "
-        f"training {example}s of one run were, and their ends were not read; concerned are "
-        f"{methods}."
+        f"Long {example}s were truncated and their ends ignored: one run of {most['method']} "
+        f"truncated {most['truncated']:,} of {most['labels']:,} training {example}s. Affected "
+        f"methods: {methods}."
     ]
 
 
 def proofs(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return each method's proof at the largest budget it was run with, first seed."""
+    """Return each method's proof from its first seed at the largest budget it was run with."""
     first = [cell for cell in cells if cell["proof"] and cell["seed"] == 0]
-    return {cell["method"]: cell["proof"] for cell in first}  # budgets rise: the last one stays
+    return {cell["method"]: cell["proof"] for cell in first}  # budgets increase: the last one wins
 
 
 def layer_weights(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return how much each layer of an encoder counts for the task, by method and label budget.
+    """Return the weight of each encoder layer in the task, by method and label budget.
 
-    Each row holds the mean over the seeds, from the lowest layer up, and the smallest and largest.
+    Each row holds the mean, minimum and maximum over the seeds, from the lowest layer up.
     """
     found: dict[tuple[str, int], list[list[float]]] = {}
     for cell in cells:
@@ -122,7 +122,7 @@ def layer_weights(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computed the results."""
+    """Return the versions of the software that computed the results."""
     packages = ("torch", "numpy", "scikit-learn", "tokenizers", "numba")
     others = {name: importlib.metadata.version(name) for name in packages}
     return {"headstart": __version__, "python": platform.python_version(), **others}

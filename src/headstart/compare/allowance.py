@@ -1,4 +1,4 @@
-"""The time that a comparison may take, and how it is shared out."""
+"""The time that a comparison may take, and how it is divided."""
 
 import math
 import time
@@ -14,12 +14,12 @@ from headstart.hub.bundle import Pretrained
 from headstart.models.word_vectors import WordVectors
 from headstart.transfer.methods import Method, Training
 
-PRETRAIN_SHARE = 0.25  # of the time, for all models together; word vectors take seconds
-PRETRAIN_MINUTES = 5.0  # of each encoder, where no time is given
-_END_SHARE = 0.1  # for the intervals, the models that are kept, and the report
-_REPORT_SHARE = 0.03  # of it, what follows the models
+PRETRAIN_SHARE = 0.25  # of the time, for all models together; word vectors take only seconds
+PRETRAIN_MINUTES = 5.0  # for each encoder, if no time is given
+_END_SHARE = 0.1  # for the intervals, the saved models and the report
+_REPORT_SHARE = 0.03  # the part of it for what follows the models
 _TIMED_TEXTS = 24
-_STEP_AS_READINGS = 3  # a step's forward and backward pass, and its update
+_STEP_AS_READINGS = 3  # a step's forward pass, backward pass and update
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,18 @@ class Allowance:
     """The time a comparison may take.
 
     Attributes:
-        minutes: All of it; infinite if there is no limit.
-        started: When it began, on the clock of `time.time`.
+        minutes: The total; infinite if there is no limit.
+        started: When it began, in seconds as from `time.time`.
     """
 
     minutes: float
     started: float
 
     def pretraining(self, most: float | None, number: int) -> float:
-        """Return the minutes each encoder may be pretrained, or adapted.
+        """Return the minutes that each encoder may be pretrained or adapted.
 
         Args:
-            most: What the user allows, if that was said.
+            most: The user's limit, if given.
             number: How many models are pretrained or adapted here.
         """
         share = PRETRAIN_SHARE * self.minutes / max(1, number)
@@ -46,12 +46,12 @@ class Allowance:
 
     @property
     def cells_end(self) -> float:
-        """When the cells have to be finished."""
+        """When the cells must be finished."""
         return self.started + 60 * self.minutes * (1 - _END_SHARE)
 
     @property
     def models_end(self) -> float:
-        """When the models that are kept have to be fitted."""
+        """When the saved models must be fitted."""
         return self.started + 60 * self.minutes * (1 - _REPORT_SHARE)
 
 
@@ -66,18 +66,18 @@ def limits(
     unread: Mapping[str, str],
     by_word: bool = False,
 ) -> Limits:
-    """Return when cells have to end, and a guess of what those take that train an encoder.
+    """Return when cells must end, and time estimates for those that train an encoder.
 
     Args:
-        allowance: The time there is.
+        allowance: The time available.
         methods: The methods, with every setting filled in.
         encoders: The encoders, by name.
-        texts: Some texts, to measure how fast an encoder reads.
+        texts: Some texts, to measure the speed of an encoder.
         labels: The smallest number of labels.
         test_rows: How many texts a cell predicts.
-        unread: Why encoders could not read all texts, by name; their methods are left out, unless
-            there are no others.
-        by_word: Whether every word has an answer.
+        unread: Why some encoders could not encode all texts, by name; their methods are left out
+            unless there are no others.
+        by_word: Whether the task has a label for every word.
     """
     if math.isinf(allowance.minutes):
         return Limits()
@@ -101,7 +101,7 @@ def limits(
 
 
 def _readings(method: Method, labels: int) -> float:
-    """Return as how many readings of a text the steps of fitting to so few labels count."""
+    """Estimate the cost of fitting to so few labels, in forward passes over one text."""
     training = getattr(method, "training", None)
     if not isinstance(training, Training):
         return 0.0

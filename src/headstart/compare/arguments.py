@@ -1,4 +1,4 @@
-"""What a caller gives a comparison: checked, and made plain, where it comes in."""
+"""Check and normalize the arguments of a comparison."""
 
 import operator
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ Number = TypeVar("Number", int, float)
 
 
 def whole_number(name: str, value: object) -> int:
-    """Return a count, such as one of NumPy, as Python's own number.
+    """Return a count, such as a NumPy integer, as a Python integer.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: The value is not a whole number.
     """
     try:
         return operator.index(value)  # type: ignore[arg-type]
@@ -25,29 +25,29 @@ def whole_number(name: str, value: object) -> int:
 
 
 def whole_numbers(name: str, values: Iterable[object] | None) -> list[int] | None:
-    """Return a list of counts, if it is given.
+    """Return a list of counts, or None if `values` is None.
 
     Raises:
-        SettingsError: It is none, or one in it is none.
+        SettingsError: The values are not a list, there are none, or one is not a whole number.
     """
     found = as_list(name, values)
     return None if found is None else [whole_number(f"each of {name}", value) for value in found]
 
 
 def count(name: str, value: object | None) -> int | None:
-    """Return a whole number above 0, if one is given.
+    """Return a whole number above 0, or None if `value` is None.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: The value is not a whole number above 0.
     """
     return None if value is None else _above_zero(name, whole_number(name, value))
 
 
 def amount(name: str, value: object | None) -> float | None:
-    """Return a number above 0, such as one of NumPy, as Python's own, if one is given.
+    """Return a number above 0 as a Python number, or None if `value` is None.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: The value is not a number above 0.
     """
     if value is None:
         return None
@@ -63,10 +63,10 @@ def _above_zero(name: str, value: Number) -> Number:
 
 
 def as_list(name: str, values: Iterable[Item] | None) -> list[Item] | None:
-    """Return a list of what is given, if it is given.
+    """Return the values as a list, or None if `values` is None.
 
     Raises:
-        SettingsError: It is one text or number, or nothing is in it.
+        SettingsError: The values are a single string or number, or an empty list.
     """
     if values is None:
         return None
@@ -78,13 +78,13 @@ def as_list(name: str, values: Iterable[Item] | None) -> list[Item] | None:
         raise SettingsError(f"{name} must be a list, such as [{values!r}]")
     if not found:
         raise SettingsError(
-            f"{name} is an empty list; name some, or leave it out for the usual ones"
+            f"{name} is an empty list; give at least one item, or omit it to use the default"
         )
     return found
 
 
 def as_setting(source: object) -> str | list[str] | None:
-    """Return a file, or files, as a command would name them; what is in memory has no name."""
+    """Return a file, or files, as the command line names them; data in memory has no name."""
     if isinstance(source, list | tuple) and all(isinstance(one, Path) for one in source):
         return [str(one) for one in source]
     return str(source) if isinstance(source, str | Path) else None

@@ -1,6 +1,6 @@
-"""Cells of a comparison: one method, one label budget, one seed; run in parallel and cached.
+"""Cells of a comparison (one method, one label budget, one seed), run in parallel and cached.
 
-Every finished cell is a file, so that a stopped comparison goes on where it was.
+Every finished cell is a file, so a stopped comparison resumes where it was.
 """
 
 import importlib
@@ -46,31 +46,31 @@ from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.methods import Method, as_plain, method_of
 from headstart.transfer.token_tagger import TokenTagger
 
-_CODE = 11  # raise it when the same cell would come out differently
-_IMPORTED_LATE = (  # or the first cell of each process seems to take seconds longer than others
+_CODE = 11  # increase it when the same cell would give another result
+_IMPORTED_LATE = (  # imported at the start, or the first cell of each process seems seconds slower
     "sklearn.feature_extraction.text",
     "sklearn.linear_model",
     "sklearn.metrics",
 )
-_TIMED_TEXTS = 32  # that an encoder reads once more, to say how fast it is
+_TIMED_TEXTS = 32  # that an encoder encodes again to measure its speed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What all cells of a comparison have in common.
+    """What all cells of a comparison share.
 
     Attributes:
-        task: What is compared on.
-        train: Labelled rows to draw from.
+        task: The task of the comparison.
+        train: The labeled rows to draw from.
         test: The fixed test rows.
         data_print: The fingerprint of both.
         encoders: The folder of each encoder, by name.
         prints: The `identity` of each encoder, by name.
-        folder: Where finished cells are kept.
+        folder: Where finished cells are saved.
         widths: The width of each encoder that replaces the whole model, by name.
-        in_context: The encoders that replace the embedding layer and read words in context.
-        states: The file of what each encoder says of all texts, where some method needs it.
-        pair_states: That of what it says of all pairs, having read both texts at once.
+        in_context: The encoders that replace the embedding layer and encode words in context.
+        states: The file with each encoder's states of all texts, if some method needs them.
+        pair_states: The same for states of pairs whose two texts are encoded together.
     """
 
     task: ComparedTask = CLASSIFICATION
@@ -94,7 +94,7 @@ class Terms:
         )
 
     def path(self, contestant: Contestant, labels: int, seed: int) -> Path:
-        """Return the cell's file: its name changes with everything that decides its result."""
+        """Return the cell's file, whose name depends on everything that determines its result."""
         key = fingerprint(
             _CODE,
             __version__,
@@ -111,16 +111,16 @@ class Terms:
 
 
 class Model(NamedTuple):
-    """A model to fit and keep, unless it is not fitted by its deadline."""
+    """A model to fit and save, unless its deadline comes first."""
 
     folder: Path
     contestant: Contestant
     labels: int
-    deadline: float = math.inf  # on the clock of `time.time`
+    deadline: float = math.inf  # in seconds as from `time.time`
 
 
 class _Work(NamedTuple):
-    """What a process is given: a cell, or, with `save_to`, a model to fit and keep."""
+    """The work for a process: a cell or, with `save_to`, a model to fit and save."""
 
     job: Job
     deadline: float = math.inf
@@ -129,13 +129,13 @@ class _Work(NamedTuple):
 
 
 class Processes:
-    """The processes of a comparison: made when they are first needed, and gone at its end.
+    """The worker processes of a comparison, started when first needed and ended with it.
 
-    Work is handed out one piece at a time, and a process that is at work is ended with the run.
+    Work is handed out one piece at a time. If the run is interrupted, busy processes are killed.
 
     Attributes:
-        terms: What every process knows.
-        workers: How many there are at most.
+        terms: What all processes share.
+        workers: The maximum number of processes.
     """
 
     def __init__(self, terms: Terms, workers: int) -> None:
@@ -149,13 +149,13 @@ class Processes:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            end(self._pool)  # what runs is lost, and what is finished is on the disk
+            end(self._pool)  # running cells are lost; finished ones are on disk
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def do(
         self, work: Iterable[_Work], *, at_once: int | None = None
     ) -> Iterator[tuple[_Work, Spent | None]]:
-        """Do the work, yielding each part as it ends; each process keeps its own result.
+        """Do the work and yield each part as it ends; each process saves its own result.
 
         Raises:
             HeadstartError: A process was killed.
@@ -166,7 +166,7 @@ class Processes:
         try:
             while True:
                 while len(running) < (at_once or self.workers) and (part := next(waiting, None)):
-                    with for_new_processes():  # one may start
+                    with for_new_processes():  # submitting may start one
                         running[self._pool.submit(_do, part)] = part
                 if not running:
                     return
@@ -175,8 +175,8 @@ class Processes:
                     yield running.pop(future), future.result()
         except BrokenProcessPool:
             raise HeadstartError(
-                "a process of the comparison was killed, perhaps for want of memory; run the same "
-                "command again to go on, with fewer workers"
+                "a process of the comparison was killed, perhaps because memory ran out; run the "
+                "same command with fewer workers to resume"
             ) from None
 
 
@@ -189,10 +189,10 @@ def run_cells(
     progress: Progress,
     limits: Limits | None = None,
 ) -> tuple[list[dict[str, Any]], Schedule]:
-    """Run every cell that is not finished yet and that there is time for; a failing one ends all.
+    """Run every unfinished cell that there is time for; a failing cell ends the comparison.
 
     Returns:
-        The cells, and the schedule, which knows what was left out and what cells take.
+        The cells, and the schedule, which records what was left out and how long cells take.
     """
     terms = processes.terms
     every = [
@@ -211,7 +211,7 @@ def run_cells(
         known=known,
     )
     if known:
-        progress.note(f"finished before, and kept: {len(known)} of {len(every)} cells")
+        progress.note(f"already finished and reused: {len(known)} of {len(every)} cells")
     work = (_Work(job, schedule.deadline_of(job)) for job in schedule.jobs())
     with progress.stage("comparing", len(every), "cells") as advance:
         advance(len(known))
@@ -222,7 +222,7 @@ def run_cells(
     cells = []
     for job in schedule.finished:
         cell = read_json(terms.path(*job))
-        cells.append({**cell, "method": job.contestant.name})  # it may have had another name
+        cells.append({**cell, "method": job.contestant.name})  # the saved name may differ
     cells.sort(key=lambda cell: (order[cell["method"]], cell["labels"], cell["seed"]))
     return cells, schedule
 
@@ -230,13 +230,14 @@ def run_cells(
 def fit_models(processes: Processes, models: Sequence[Model], *, progress: Progress) -> list[Model]:
     """Fit each model and save it as a model folder; return those that were fitted in time.
 
-    What replaces the whole model takes longest, and is fitted first, by itself, on all cores.
+    Encoders that replace the whole model take longest. They are fitted first, one at a time, on
+    all cores.
     """
     saved: set[Path | None] = set()
     widths = processes.terms.widths
     whole = [model for model in models if widths.get(model.contestant.encoder)]
     others = [model for model in models if model not in whole]
-    with progress.stage("fitting what is kept", len(models), "models") as advance:
+    with progress.stage("fitting the models to keep", len(models), "models") as advance:
         for group, at_once in ((whole, 1), (others, processes.workers)):
             work = [
                 _Work(
@@ -255,7 +256,7 @@ def fit_models(processes: Processes, models: Sequence[Model], *, progress: Progr
 
 
 def _spent(path: Path) -> Spent | None:
-    """Return what a finished cell took, or None if it is not finished."""
+    """Return the time a finished cell took, or None if it is not finished."""
     try:
         cell = read_json(path)
         return Spent(*map(float, cell["spent"])) if "correct" in cell else None
@@ -263,13 +264,13 @@ def _spent(path: Path) -> Spent | None:
         return None
 
 
-_WORKER: dict[str, Terms] = {}  # what this process was started with
+_WORKER: dict[str, Terms] = {}  # filled when this process starts
 
 
 def _start_worker(terms: Terms) -> None:
     settle()
     _WORKER["terms"] = terms
-    if not terms.task.by_word:  # taggers have no use for it
+    if not terms.task.by_word:  # taggers do not need these modules
         for module in _IMPORTED_LATE:
             importlib.import_module(module)
 
@@ -296,7 +297,7 @@ class _OutOfTime(Exception):
 
 
 class _Until:
-    """Progress that ends the work when its time is up."""
+    """Progress that stops the work when its time is up."""
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
@@ -342,7 +343,7 @@ def _do(work: _Work) -> Spent | None:
 
 
 def _given(terms: Terms, labels: int, seed: int) -> Examples:
-    """Return the labelled rows of a budget: all, or a stratified part of them."""
+    """Return the labeled rows of a budget: all of them, or a stratified sample."""
     if labels == len(terms.train):
         return terms.train
     return _subset(terms, labels, seed)
@@ -372,8 +373,8 @@ def run_cell(
 ) -> dict[str, Any]:
     """Fit one method to one label budget and test it; return the cell as plain values.
 
-    What a whole model predicts, it predicts in bfloat16 where the machine is faster with it. Where
-    the encoder's states were known beforehand, the time to read the texts is measured and added.
+    A whole model predicts in bfloat16 if the machine is faster with it. If the encoder's states
+    were precomputed, the time to encode the texts is measured and added.
     """
     started = time.perf_counter()
     given = _subset(terms, labels, seed)
@@ -400,14 +401,14 @@ def run_cell(
         "predictions_per_second": len(predicted) / seconds,
         "megabytes": model.megabytes,
         "chosen": {name: report[name] for name in _CHOSEN if name in report},
-        "truncated": report.get("truncated", 0),  # taggers read long sentences in windows
+        "truncated": report.get("truncated", 0),  # taggers encode long sentences in windows
         "proof": asdict(model.proof_) if model.proof_ else None,
         "spent": [fitted - started, time.perf_counter() - fitted],
     }
 
 
 def _reading(terms: Terms, contestant: Contestant, encoder: Pretrained | None) -> float:
-    """Return the seconds an example that the encoder saved by having read all beforehand."""
+    """Return the seconds per example that precomputed encoder states saved."""
     at_once = terms.task.pairs is not None and reads_at_once(contestant, encoder)
     files = terms.pair_states if at_once else terms.states
     known = contestant.encoder in files and reads_frozen(
@@ -417,7 +418,7 @@ def _reading(terms: Terms, contestant: Contestant, encoder: Pretrained | None) -
 
 
 _CHOSEN = ("steps", "strength", "layer_weights", "output_layer_weights")
-_SPEEDS: dict[str, float] = {}  # seconds a text, by the encoder's fingerprint, in this process
+_SPEEDS: dict[str, float] = {}  # seconds per text, by encoder fingerprint, in this process
 
 
 def _seconds_a_text(encoder: Pretrained, terms: Terms) -> float:

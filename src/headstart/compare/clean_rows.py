@@ -1,4 +1,4 @@
-"""Clean test rows: those that no method has seen before the test, as far as one can look."""
+"""Clean test rows: those that, as far as can be checked, no method saw before the test."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -14,7 +14,7 @@ from headstart.data.contamination import Examples, SeenRows, find_seen, too_few_
 from headstart.data.corpora import Corpus
 from headstart.progress import Progress
 
-_MOST_PAIRS = 3  # that a warning names
+_MOST_PAIRS = 3  # listed in a warning
 
 
 def look_for_seen(
@@ -26,7 +26,10 @@ def look_for_seen(
     symmetric: bool = False,
     progress: Progress,
 ) -> SeenRows:
-    """Find the test rows that were seen before; in the corpus only if a method learns from it."""
+    """Find test rows that were seen before the test.
+
+    The corpus is searched only if a method learns from it.
+    """
     learns = learns_from_corpus(contestants)
     looked_at = corpus if learns else None
     return find_seen(train, test, looked_at, symmetric=symmetric, progress=progress)
@@ -42,7 +45,7 @@ def _is_made_of_corpus(one: Contestant) -> bool:
 
 
 def clean_facts(seen: SeenRows, contestants: Sequence[Contestant]) -> dict[str, Any]:
-    """Return what a report tells about clean rows, and which they are."""
+    """Return the report's facts about clean rows, including which rows are clean."""
     elsewhere = [one.base for one in contestants if one.encoder and not _is_made_of_corpus(one)]
     facts: dict[str, Any] = {
         "rows": seen.num_clean,
@@ -61,11 +64,16 @@ def _sentence(facts: dict[str, Any]) -> str:
     looked, short = facts["in_corpus"] is not None, facts["too_short"]
     corpus = f"the corpus; {too_few_words(short)}." if short else "the corpus."
     if facts["rows"] == facts["test_rows"] == 1:
-        said = "The one test row is clean: it is no training row, nor nearly"
+        said = (
+            "The only test row is clean: it is neither a training row nor nearly identical to one"
+        )
         overlap = "is not known to overlap" if short else "does not overlap"
         said += f", and {overlap} with {corpus}" if looked else "."
     elif facts["rows"] == facts["test_rows"]:
-        said = f"All {facts['rows']:,} test rows are clean: none is a training row, or nearly"
+        said = (
+            f"All {facts['rows']:,} test rows are clean: none is a training row or nearly "
+            "identical to one"
+        )
         overlap = "none is known to overlap" if short else "none overlaps"
         said += f", and {overlap} with {corpus}" if looked else "."
     else:
@@ -74,17 +82,18 @@ def _sentence(facts: dict[str, Any]) -> str:
         overlap = "overlaps" if facts["in_corpus"] == 1 else "overlap"
         said = (
             f"{facts['rows']:,} of {several(facts['test_rows'], 'test row')} {are} clean: "
-            f"{facts['leaked']:,} {are_training_rows}, {facts['nearly_leaked']:,} nearly"
+            f"{facts['leaked']:,} {are_training_rows}, {facts['nearly_leaked']:,} nearly "
+            "identical to one"
         )
         said += f", and {facts['in_corpus']:,} {overlap} with {corpus}" if looked else "."
     if facts["unknown"]:
         names = ", ".join(facts["unknown"])
-        said += f" What else {names} learned from is not known here: it may hold clean rows too."
+        said += f" What else {names} learned from was not searched and may contain clean rows."
     return said
 
 
 def clean_value(cell: Mapping[str, Any], clean: Sequence[bool]) -> float | None:
-    """Return a cell's score on the clean rows alone; None if there is no such row."""
+    """Return a cell's score on the clean rows alone, or None if there are none."""
     if not any(clean):
         return None
     total = [cell["total"]] if "total" in cell else None
@@ -95,12 +104,12 @@ def clean_value(cell: Mapping[str, Any], clean: Sequence[bool]) -> float | None:
 def changed_rankings(
     changes: Sequence[Mapping[str, Any]], num_clean: int, *, wording: Wording = TEXTS
 ) -> list[str]:
-    """Say where the ranking of methods changes on clean rows, a sentence a number of labels.
+    """Return a sentence for each number of labels whose ranking of methods changes on clean rows.
 
     Args:
-        changes: What `ranking_changes` returns.
+        changes: The result of `ranking_changes`.
         num_clean: How many rows are clean.
-        wording: What budgets count.
+        wording: The terms of the task.
     """
     found = []
     for labels, group in groupby(changes, key=lambda row: row["labels"]):
@@ -109,7 +118,7 @@ def changed_rankings(
         rest = len(rows) - _MOST_PAIRS
         more = f"; and {several(rest, 'more pair')}" if rest > 0 else ""
         found.append(
-            f"With {labels:,} {wording.labels} the ranking changes on the "
+            f"With {labels:,} {wording.labels}, the ranking changes on the "
             f"{several(num_clean, 'clean test row')}: {pairs}{more}."
         )
     return found
@@ -118,6 +127,6 @@ def changed_rankings(
 def _pair(row: Mapping[str, Any]) -> str:
     return (
         f"{row['above']} is ahead of {row['below']} on all rows, "
-        f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], and behind on clean "
-        f"ones, {row['clean_difference']:+.3f} [{row['clean_low']:+.3f}, {row['clean_high']:+.3f}]"
+        f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], but behind on clean "
+        f"rows, {row['clean_difference']:+.3f} [{row['clean_low']:+.3f}, {row['clean_high']:+.3f}]"
     )

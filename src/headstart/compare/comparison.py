@@ -1,4 +1,4 @@
-"""What a comparison found: its numbers, its sentence, its files."""
+"""The results of a comparison: its numbers, headline and files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ from headstart.storage import write_json, write_text
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found; the same as its folder's `results.json`.
+    """The results of a comparison, the same as in its folder's `results.json`.
 
     Attributes:
         results: Everything, as plain values: `cells`, `summary`, `best`, `headline`, ..
-        folder: Where results, report, cells and the winner are.
+        folder: The folder with the results, the report, the cells and the winner.
     """
 
     results: dict[str, Any]
@@ -33,14 +33,14 @@ class Comparison:
     def table(self) -> list[dict[str, Any]]:
         """One row for each method and label budget: mean, interval, difference, head start.
 
-        `clean_mean` and its interval are of the test rows that were not seen before.
+        `clean_mean` and its interval cover only the test rows that were not seen before the test.
         """
         rows: list[dict[str, Any]] = self.results["summary"]
         return rows
 
     @property
     def head_starts(self) -> dict[tuple[str, int], HeadStart | None]:
-        """The head start of each method at each label budget, None where there is no scratch."""
+        """The head start of each method at each label budget; None for scratch, or without it."""
         return {(row["method"], row["labels"]): HeadStart.of(row) for row in self.table}
 
     @property
@@ -50,18 +50,18 @@ class Comparison:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The winner: its method, why, and its model folder."""
+        """The winner: its method, the reason and its model folder."""
         best: dict[str, Any] = self.results["best"]
         return best
 
     def save_report(self, path: str | Path) -> Path:
-        """Write the report as one HTML file that opens offline."""
+        """Write the report as one HTML file that works offline."""
         write_text(Path(path), render_report(self.results))
         return Path(path)
 
 
 def write_comparison(found: Comparison) -> None:
-    """Write what was found to its folder: JSON, a table of the cells, the report, the picture."""
+    """Write the results to their folder: JSON, a table of the cells, the report and the picture."""
     results, folder = found.results, found.folder
     write_json(folder / "results.json", results)
     dropped = ("correct", "total", "types", "proof", "chosen", "spent")

@@ -1,4 +1,4 @@
-"""The encoders of a comparison: loaded, or pretrained or adapted on its corpus, once for all."""
+"""The encoders of a comparison: loaded, or pretrained or adapted once on its corpus."""
 
 import math
 import shutil
@@ -20,18 +20,18 @@ from headstart.progress import Progress
 from headstart.storage import cache_folder, fingerprint, folder_lock
 
 PRETRAIN_EPOCHS = {"word2vec": 30, "glove": 50}
-MIN_COUNT = 3  # corpora of a task are small
-_CODE = 6  # raise it when the same corpus and limits would give another encoder
+MIN_COUNT = 3  # a task's corpus is small
+_CODE = 6  # increase it when the same corpus and limits would give another encoder
 
 
 @dataclass(frozen=True)
 class Encoders:
-    """The encoders of a comparison, by the names that its methods have for them.
+    """The encoders of a comparison, by the names that its methods use.
 
     Attributes:
-        folders: Where each is kept.
-        loaded: Each, as loaded from there.
-        notes: What had to be decided while they were made, a sentence each.
+        folders: The folder of each encoder.
+        loaded: Each encoder, loaded from its folder.
+        notes: Decisions that were made on the way, one sentence each.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Encoders:
 
 
 def num_pretrained(contestants: Sequence[Contestant]) -> int:
-    """Return how many models are pretrained or adapted here; word vectors take seconds."""
+    """Return how many models are pretrained or adapted here, not counting word vectors."""
     return len(_pretrained_here(contestants))
 
 
@@ -55,16 +55,20 @@ def _pretrained_here(contestants: Sequence[Contestant]) -> set[str]:
 
 
 def notes_of_unread(contestants: Sequence[Contestant], settings: Mapping[str, Any]) -> list[str]:
-    """Return a note of each setting of pretraining that is given, and that no method reads."""
+    """Return a note for each given pretraining setting that no method uses."""
     here = [one for one in contestants if one.base and not one.source]
     readers = {
         "pretrain_minutes": [*here, *(one for one in contestants if one.is_adapted)],
         "pretrain_size": [one for one in here if one.base not in WORD_VECTORS],
         "parallel": [one for one in here if _is_cove(one)],
     }
-    what = {"pretrain_size": "CoVe, ELMo, BERT or GPT", "parallel": "CoVe"}
+    use = {
+        "pretrain_minutes": "pretrains or adapts an encoder",
+        "pretrain_size": "pretrains CoVe, ELMo, BERT or GPT",
+        "parallel": "pretrains CoVe",
+    }
     return [
-        f"{name} changes nothing: no method asked for pretrains {what.get(name, 'an encoder')}"
+        f"{name} has no effect: no method in this comparison {use[name]}"
         for name, reads in readers.items()
         if settings.get(name) is not None and not reads
     ]
@@ -79,30 +83,29 @@ def make_encoders(
     size: str,
     progress: Progress,
 ) -> Encoders:
-    """Return every encoder and the folder it is kept in; pretraining is done once, ever.
+    """Return every encoder and its folder; pretrained encoders are cached for all later calls.
 
     Args:
-        contestants: The methods that need them.
-        corpus: What is pretrained and adapted on.
-        parallel: What CoVe learns to translate.
-        minutes: The most that each pretraining, and each adapting, may take; infinite only where
-            word vectors alone are made, which end with their epochs.
-        size: Of CoVe, ELMo, BERT and GPT, where they are pretrained here.
-        progress: Where progress goes.
+        contestants: The methods that use them.
+        corpus: The corpus to pretrain and adapt on.
+        parallel: The translations that CoVe learns from.
+        minutes: The limit for each pretraining and each adaptation; infinite only if nothing but
+            word vectors is pretrained, because these end after their epochs.
+        size: The size of CoVe, ELMo, BERT and GPT, if they are pretrained here.
+        progress: Where progress is reported.
 
     Raises:
-        SettingsError: An encoder does not fit the transfer it is named with, or there is nothing
-            for CoVe to learn from.
-        InterruptedRunError: Stopped in pretraining; the same call goes on.
+        SettingsError: An encoder does not fit its transfer, or there are no translations for CoVe.
+        InterruptedRunError: Pretraining was stopped; the same call resumes it.
     """
     if parallel is None and any(map(_is_cove, contestants)):
         raise SettingsError(
-            "cove learns from translations: give them with --parallel (two aligned files or a "
-            "TSV, the language of the texts first), or a CoVe that exists, as cove=FOLDER"
+            "cove: no translations to learn from; give them with --parallel (two aligned files or "
+            "a TSV, the language of the texts first), or load an existing CoVe with cove=FOLDER"
         )
     made = Encoders()
     text = _Text(corpus, parallel)
-    for one in sorted(contestants, key=_is_cove):  # which reads GloVe's vectors, if there are any
+    for one in sorted(contestants, key=_is_cove):  # CoVe last: it uses GloVe's vectors, if any
         if not one.encoder:
             continue
         if one.base not in made.loaded:
@@ -115,7 +118,7 @@ def make_encoders(
 
 @dataclass(frozen=True)
 class _Text:
-    """What encoders are pretrained on."""
+    """The text that encoders are pretrained on."""
 
     corpus: Corpus
     parallel: ParallelText | None
@@ -138,7 +141,7 @@ def _add(
     if one.source:
         encoder = load_encoder(one.source, progress=progress)
         folder = Path(one.source)
-        if not folder.is_dir():  # a folder is faster to read, for every process of the cells
+        if not folder.is_dir():  # every worker process loads a folder faster
             folder = _kept(f"{encoder.kind}-{encoder.identity}")
             with _made_once(folder) as missing:
                 if missing:
@@ -155,7 +158,7 @@ def _add(
     else:
         limits |= {"size": size}
     key = fingerprint(_CODE, corpus.fingerprint(), limits, __version__)
-    make, what = partial(pretrain, name, corpus, **limits), f"{name} on the corpus"
+    make, what = partial(pretrain, name, corpus, **limits), f"pretraining {name} on the corpus"
     try:
         _make(made, name, _kept(f"{name}-{key}"), make, progress, what=what)
     except DataError as error:
@@ -168,26 +171,26 @@ def _add(
 def _add_cove(
     made: Encoders, parallel: ParallelText, minutes: float, size: str, progress: Progress
 ) -> None:
-    """Pretrain CoVe on parallel text, with the vectors that go by the name of GloVe here."""
+    """Pretrain CoVe on parallel text, with the word vectors that are named `glove` here."""
     glove = made.loaded.get("glove")
     vectors = glove if isinstance(glove, PretrainedWordVectors) else None
     read = None if vectors is None else vectors.fingerprint
     limits: dict[str, Any] = {"minutes": minutes, "size": size}
     key = fingerprint(_CODE, parallel.fingerprint(), read, limits, __version__)
     make = partial(pretrain, "cove", parallel=parallel, vectors=vectors, **limits)
-    what = f"cove on {len(parallel):,} translations"
+    what = f"pretraining cove on {len(parallel):,} translations"
     _make(made, "cove", _kept(f"cove-{key}"), make, progress, what=what)
 
 
 def _add_adapted(
     made: Encoders, one: Contestant, corpus: Corpus, minutes: float, progress: Progress
 ) -> None:
-    """Go on with the encoder's pretraining on the corpus."""
+    """Continue the encoder's pretraining on the corpus."""
     before = made.loaded[one.base]
     limits: dict[str, Any] = {"minutes": minutes}
     key = fingerprint(_CODE, before.identity, corpus.fingerprint(), limits, __version__)
     folder, make = _kept(f"{before.kind}-adapted-{key}"), partial(adapt, before, corpus, **limits)
-    _make(made, one.encoder, folder, make, progress, what=f"{one.base} goes on, on the corpus")
+    _make(made, one.encoder, folder, make, progress, what=f"adapting {one.base} to the corpus")
 
 
 def _make(
@@ -199,7 +202,7 @@ def _make(
     *,
     what: str,
 ) -> None:
-    """Make the encoder unless it is kept already; a run that is stopped goes on the next time.
+    """Make the encoder unless it is cached; a stopped run is resumed the next time.
 
     `make` takes `options`, a `run_folder` and `progress`, as `pretrain` and `adapt` do.
     """
@@ -208,7 +211,7 @@ def _make(
             run = folder.with_name(f"{folder.name}.run")
             try:
                 encoder = make(options={}, run_folder=run, progress=progress)
-            except DataError as error:  # NSP wants a second sentence, and a second document
+            except DataError as error:  # NSP needs a second sentence and a second document
                 if name != "bert":
                     raise
                 run = folder.with_name(f"{folder.name}.run-without-nsp")
@@ -220,10 +223,10 @@ def _make(
             for leftover in folder.parent.glob(f"{folder.name}.run*"):
                 shutil.rmtree(leftover, ignore_errors=True)
     encoder = load_encoder(folder)
-    if encoder.config.get("nsp") is False:  # which no adapted one tells
+    if encoder.config.get("nsp") is False:  # an adapted encoder does not record it
         made.notes.append(
-            f"{name} was pretrained on masked words alone: the corpus has too few documents of "
-            "several sentences to tell the next sentence from another."
+            f"{name} was pretrained without next-sentence prediction: the corpus has too few "
+            "documents with several sentences."
         )
     made.folders[name], made.loaded[name] = folder, encoder
 
@@ -234,7 +237,7 @@ def _kept(name: str) -> Path:
 
 @contextmanager
 def _made_once(folder: Path) -> Iterator[bool]:
-    """Say whether the folder has to be made; who else wants it meanwhile waits."""
+    """Yield whether the folder must be made; other processes that need it wait."""
     if folder.exists():
         yield False
         return

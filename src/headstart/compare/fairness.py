@@ -1,4 +1,4 @@
-"""What all methods share, and what still differs between them and is printed above the scores."""
+"""How the methods still differ, and what in the data may mislead: printed above the scores."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -31,12 +31,12 @@ def differences(
     *,
     labels: int = 0,
 ) -> list[str]:
-    """Say in sentences what is not equal between the methods.
+    """Return a sentence for each remaining difference between the methods.
 
     Args:
         methods: Each contestant's method, with every setting filled in.
-        encoders: The encoders, by name; those that no method has are passed over.
-        labels: The most that a method is given.
+        encoders: The encoders, by name; those that no method uses are ignored.
+        labels: The largest number of labels that a method is given.
     """
     found = []
     encoders = {name: each for name, each in encoders.items() if _used(name, methods)}
@@ -47,24 +47,24 @@ def differences(
         widths["scratch"] = Scratch().width
     if len(set(widths.values())) > 1:
         each = ", ".join(f"{name} {width}" for name, width in widths.items())
-        found.append(f"Widths differ: {each} numbers a word.")
+        found.append(f"Widths differ (numbers per word): {each}.")
     if whole:
         sizes = {name: _size(encoder) for name, encoder in whole.items()}
         one = len(sizes) == 1
         each = ", ".join(size if one else f"{name} {size}" for name, size in sizes.items())
         small = "; word vectors and scratch share one small pipeline" if widths else ""
         found.append(
-            f"{_listed(sizes)} replace{'s' if one else ''} the whole model, of {each} "
-            f"weights{small}."
+            f"{_listed(sizes)} replace{'s' if one else ''} the whole model (number of weights: "
+            f"{each}){small}."
         )
     found += [_origin(name, encoders[name], methods) for name in encoders]
     linear = [c.name for c in methods if c.transfer in ("tfidf", "probe")]
     neural = [c.name for c in methods if c.transfer not in ("majority", "tfidf", "probe")]
     if linear and neural:
         found.append(
-            f"The validation part chooses one of four regularization strengths for "
+            f"The validation set selects one of four regularization strengths for "
             f"{', '.join(linear)}, and the number of training steps for {', '.join(neural)}; all "
-            "are then fitted anew to all the labels given."
+            "are then refitted on all the labels they are given."
         )
     if len(rates := _learning_rates(methods)) > 1:
         found.append(f"Learning rates differ, each chosen for its transfer: {', '.join(rates)}.")
@@ -73,8 +73,9 @@ def differences(
         one.transfer in pipeline and one.encoder not in whole for one in methods
     ):
         found.append(
-            f"Rates of what replaces the embedding layer are those of up to {FEW_LABELS} labels; "
-            "above, they fall with the root of their number."
+            f"With more than {FEW_LABELS} labels, the shared pipeline's learning rates fall with "
+            "the square root of the number of labels: that of the word vectors for scratch, that "
+            "of the LSTM and the classifier for frozen and finetune."
         )
     return found
 
@@ -84,18 +85,18 @@ def _used(name: str, methods: Iterable[Contestant]) -> bool:
 
 
 def _origin(name: str, encoder: Pretrained, methods: Iterable[Contestant]) -> str:
-    """Say where an encoder comes from, what text it saw, and for how long."""
+    """Return where an encoder comes from, what text it saw, and for how long."""
     lineage = encoder.lineage
     source = next(one.source for one in methods if name in (one.encoder, one.base))
     if "words" not in lineage:
         return (
-            f"{name} was pretrained by others, on text and with a budget of theirs; "
-            f"loaded from {Path(source).name}."
+            f"{name} was pretrained by others, on their own text and budget, and loaded from "
+            f"{Path(source).name}."
         )
     saw = f"{lineage['corpus']}: {lineage['words']:,} words, {lineage['seconds']:.0f} s"
     if name.endswith(ADAPTED):
         return f"{name} is {name.removesuffix(ADAPTED)} pretrained further here, on {saw}."
-    where = f"before, and loaded from {source}; it saw" if source else "here, on"
+    where = f"earlier and loaded from {source}; it saw" if source else "here, on"
     return f"{name} was pretrained {where} {saw}."
 
 
@@ -109,16 +110,16 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _learning_rates(methods: Mapping[Contestant, Method]) -> list[str]:
-    """Return the rates of each neural transfer, of the classifier and of the vectors below it."""
+    """Return each neural transfer's rates, for the classifier and for the layers below it."""
     rates: dict[str, list[str]] = {}
     for one, method in methods.items():
         match method:
             case Scratch(learning_rate=head, embedding_rate=vectors) if not one.encoder:
-                rate = f"{head:g} and {vectors:g} for its vectors"
+                rate = f"{head:g} (word vectors: {vectors:g})"
             case FineTune(learning_rate=head, encoder_rate=vectors) if vectors is not None:
-                rate = f"{head:g} and {vectors:g} for its vectors"
+                rate = f"{head:g} (encoder: {vectors:g})"
             case FineTune() | GradualUnfreeze():
-                rate = f"{method.learning_rate:g} at its top"
+                rate = f"{method.learning_rate:g} at the top layer"
             case Scratch() | Features() | LowRank():
                 rate = f"{method.learning_rate:g}"
             case _:
@@ -128,7 +129,7 @@ def _learning_rates(methods: Mapping[Contestant, Method]) -> list[str]:
 
 
 def warnings(train: Dataset, seen: SeenRows) -> list[str]:
-    """Say what in the data could make the scores misleading: repeated, conflicting, seen rows."""
+    """Return warnings about rows that could make scores misleading: repeated, conflicting, seen."""
     duplicates, conflicts = find_repeats(train)
     overlap = seen.overlap
     counts: list[tuple[int, object]] = [
@@ -141,12 +142,12 @@ def warnings(train: Dataset, seen: SeenRows) -> list[str]:
     found = [str(finding) for count, finding in counts if count]
     found += note_unspaced(train.texts)
     if not seen.num_clean:
-        found.append("No test row is clean: every score is of rows that were seen before the test.")
+        found.append("No test row is clean: all scores are on rows that were seen before the test.")
     return found
 
 
 def shared_texts(task: ComparedTask, train: Examples, test: Examples, seen: SeenRows) -> list[str]:
-    """Say how many test pairs are not in training, but one of their texts, or each of them, is."""
+    """Return how many test pairs are not training pairs but share one text, or both, with some."""
     if task.pairs is None:
         return []
     known, leaked = set(map(text_key, task.texts(train.texts))), set(seen.leaks.test_indices)
@@ -154,11 +155,11 @@ def shared_texts(task: ComparedTask, train: Examples, test: Examples, seen: Seen
         row not in leaked and any(text_key(text) in known for text in pair)
         for row, pair in enumerate(test.texts)
     )
-    return [f"test pairs with a text of other training pairs: {shared:,}"] if shared else []
+    return [f"test pairs that share a text with other training pairs: {shared:,}"] if shared else []
 
 
 def data_facts(task: ComparedTask, train: Examples, test: Examples) -> dict[str, Any]:
-    """Return what a report tells about the labelled data."""
+    """Return the report's facts about the labeled data."""
     counts = dict(sorted(Counter(task.kinds(train)).items()))
     return {
         "source": train.source,

@@ -1,7 +1,7 @@
-"""The report's plots as plotly reads them.
+"""The report's plots in plotly's format.
 
-Colors are tokens such as "@tone-3" or "@tone-3/0.15"; the page turns them into colors of its light
-or dark theme. The panels of one kind share their scales.
+Colors are tokens such as "@tone-3" or "@tone-3/0.15", which the page replaces with the colors of
+its light or dark theme. Panels of one kind share their scales.
 """
 
 import html
@@ -20,15 +20,15 @@ Parts = dict[str, Any]
 FONT = '-apple-system, "Segoe UI", Inter, Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif'
 COSTS = {
     "seconds": "Seconds to fit",
-    "megabytes": "Megabytes to keep",
+    "megabytes": "Megabytes to store",
     "predictions_per_second": "Predictions per second",
 }
 
 
 class Figure(NamedTuple):
-    """One plot: its name on the page, its title, the methods to name beside it, and the plot.
+    """One plot: its name on the page, its title, the methods named beside it, and the plot.
 
-    Traces of a method have its place among the methods as `meta`, so that the page can hide them.
+    The traces of a method carry its index among the methods as `meta`, so the page can hide them.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Figure(NamedTuple):
 def curve_panels(rows: Sequence[Row]) -> dict[str, list[str]]:
     """Return the methods of each panel of learning curves: one encoder's, then the references.
 
-    What was adapted stands beside what it was before.
+    An adapted encoder shares a panel with the original.
     """
     methods = list(dict.fromkeys(row["method"] for row in rows))
     references = [method for method in (REFERENCE, "majority") if method in methods]
@@ -53,10 +53,10 @@ def curve_panels(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def side_by_side(methods: Sequence[str]) -> dict[str, float]:
-    """Return where methods stand in a panel of one label count, so that none hides another.
+    """Return an offset for each method in a panel of one label count, so that none hides another.
 
-    Places are shares of the label axis, from its middle; `majority`, a line over all of it, has
-    none.
+    Offsets are shares of the label axis, from its middle; `majority`, a line across the whole axis,
+    has none.
     """
     points = [method for method in methods if method != "majority"]
     step = min(_APART, 0.8 / max(len(points), 1))
@@ -64,7 +64,7 @@ def side_by_side(methods: Sequence[str]) -> dict[str, float]:
 
 
 def learning_curves(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Figure]:
-    """Draw score against labels, one panel an encoder, with the references in each."""
+    """Draw score against labels, one panel per encoder, with the references in each."""
     layout = _layout(
         xaxis=_label_axis(rows, wording), yaxis=score_axis(rows), hovermode=_hover(rows)
     )
@@ -77,7 +77,7 @@ def learning_curves(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Fi
 def head_start_gap(
     rows: Sequence[Row], headline: Mapping[str, Any], *, wording: Wording = TEXTS
 ) -> Figure | None:
-    """Draw the quoted head start as what it is: the sideways gap between two learning curves."""
+    """Draw the quoted head start as the horizontal gap between two learning curves."""
     method, labels = headline.get("method"), headline.get("labels")
     pair = [row for row in rows if row["method"] in (method, REFERENCE)]
     quoted = [row for row in pair if row["method"] == method and row["labels"] == labels]
@@ -107,7 +107,7 @@ def head_start_gap(
 
 
 def head_start_bars(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Figure]:
-    """Draw the head starts, one panel a label budget, but for budgets where none can be seen."""
+    """Draw the head starts, one panel per label budget, without budgets where none can be seen."""
     started = [row for row in rows if row["head_start"] is not None and row["method"] != "majority"]
     if not started:
         return []
@@ -116,7 +116,7 @@ def head_start_bars(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Fi
         math.log2(row[name]) for row in started for name in ("head_start_low", "head_start_high")
     ]
     low, high = math.floor(min(*ends, 0)), math.ceil(max(*ends, 1))
-    step = math.ceil((high - low) / 5)  # as many as stand side by side
+    step = math.ceil((high - low) / 5)  # as many ticks as fit
     powers = [power for power in range(low, high + 1) if power % step == 0]
     axis = {
         **_AXIS,
@@ -131,7 +131,7 @@ def head_start_bars(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Fi
     for labels in sorted({row["labels"] for row in started}):
         panel = [row for row in started if row["labels"] == labels]
         if all(row["head_start"] <= 1 and row["head_start_bound"] == ">" for row in panel):
-            continue  # scratch has no more labels than these
+            continue  # scratch was not run with more labels
         layout = _layout(
             margin={"l": 8, "r": 64, "t": 10, "b": 34},
             height=62 + 27 * len(panel),
@@ -151,7 +151,7 @@ def cost_against_quality(rows: Sequence[Row], look: Mapping[str, Style]) -> list
 
     Args:
         rows: The rows.
-        look: The style of each method on the page: of these rows alone it could be another.
+        look: The style of each method on the page; from these rows alone it could differ.
     """
     figures = []
     for name, title in COSTS.items():
@@ -174,7 +174,7 @@ def cost_against_quality(rows: Sequence[Row], look: Mapping[str, Style]) -> list
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the indices of the points `(cost, score)` that no other is as good as in both."""
+    """Return the indices of the points `(cost, score)` that no other point dominates."""
     return [
         index
         for index, (cost, score) in enumerate(points)
@@ -186,7 +186,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def head_start_text(row: Row, *, interval: bool = False) -> str | None:
-    """Return "8.2×", on request with " [5.1, > 20]", or None if the row has no head start."""
+    """Return "8.2×", or "8.2× [5.1, > 20]" with the interval; None without a head start."""
     start = HeadStart.of(row)
     if start is None:
         return None
@@ -194,8 +194,8 @@ def head_start_text(row: Row, *, interval: bool = False) -> str | None:
 
 
 def score_axis(rows: Sequence[Row]) -> Parts:
-    """Return the scores' axis: all that is drawn, from a round number on."""
-    low = min(row["mean" if row["method"] == "majority" else "low"] for row in rows)  # a line
+    """Return the score axis, which spans everything that is drawn and starts at a round number."""
+    low = min(row["mean" if row["method"] == "majority" else "low"] for row in rows)  # no band
     high = max(row["high"] for row in rows)
     step = next(step for step in (0.02, 0.05, 0.1, 0.2, 1.0) if high - low <= 5 * step)
     return {
@@ -207,11 +207,11 @@ def score_axis(rows: Sequence[Row]) -> Parts:
 
 
 def plot_text(text: str) -> str:
-    """Return `text` for plotly, which reads a little HTML in every label."""
+    """Escape `text` for plotly, which interprets some HTML in labels."""
     return html.escape(visible(text), quote=False)
 
 
-_APART = 0.04  # of the label axis, some 10 pixels
+_APART = 0.04  # of the label axis, about 10 pixels
 _AXIS = {"gridcolor": "@line", "linecolor": "@line", "zeroline": False}
 
 

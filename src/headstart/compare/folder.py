@@ -1,4 +1,4 @@
-"""The folder that a comparison writes: it replaces its own, and nothing else."""
+"""The output folder of a comparison, which replaces only what a comparison wrote."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from headstart.errors import SettingsError
 from headstart.storage import MANIFEST, check_can_be_folder, read_json
 
 _RESULTS = "results.json"
-_OTHERS = (  # written when all cells are finished, beside the results
+_OTHERS = (  # written beside the results when all cells are finished
     *("best", "inspected", "report.html", "learning_curves.svg"),
     *("results.parquet", "settings.toml"),
 )
@@ -17,15 +17,15 @@ _ELSEWHERE = "choose another folder (--out)"
 
 
 def check_that_it_is_ours(folder: Path) -> None:
-    """Refuse a folder in which something would be replaced that no comparison wrote.
+    """Check that only files that a comparison wrote would be replaced in the folder.
 
-    A comparison that was stopped is known by its cells; it may have a winner, and no results yet.
+    A stopped comparison is recognized by its cells; it may have a winner but no results yet.
 
     Raises:
-        SettingsError: It is such a folder.
-        ExistsError: It is a file, or below one.
+        SettingsError: Something else would be replaced, or the folder holds a model.
+        ExistsError: The path is a file, or below one.
         StorageError: Nothing can be written there.
-        FormatError: Its results cannot be read.
+        FormatError: The results in the folder cannot be read.
     """
     check_can_be_folder(folder)
     if (folder / MANIFEST).exists():
@@ -34,31 +34,31 @@ def check_that_it_is_ours(folder: Path) -> None:
     if path.exists():
         if "title" not in read_json(path):
             raise SettingsError(
-                f"{path}: no comparison wrote it, and one would replace it; {_ELSEWHERE}, or move "
-                "it away"
+                f"{path}: not written by a comparison, but would be replaced; {_ELSEWHERE}, or "
+                "move it away"
             )
     elif not any((folder / "cells").glob("*.json")):
         for name in _OTHERS:
             if (folder / name).exists():
                 raise SettingsError(
-                    f"{folder / name}: no comparison wrote it, for there is no {_RESULTS} beside "
-                    f"it, and one would replace it; {_ELSEWHERE}, or move it away"
+                    f"{folder / name}: not written by a comparison (there is no {_RESULTS} beside "
+                    f"it), but would be replaced; {_ELSEWHERE}, or move it away"
                 )
     for name in _MODELS:
         if _is_no_model(folder / name):
             raise SettingsError(
-                f"{folder / name}: is no model, and one would be kept there; {_ELSEWHERE}, or move "
-                "it away"
+                f"{folder / name}: not a model, but a model would be saved there; {_ELSEWHERE}, or "
+                "move it away"
             )
 
 
 def check_that_it_is_the_same(
     folder: Path, title: str, task: ComparedTask, train: Examples, data_print: str
 ) -> None:
-    """Refuse the folder of a comparison on something else: it would be lost.
+    """Check that the folder does not hold a different comparison, which would be lost.
 
     Raises:
-        SettingsError: It is such a folder.
+        SettingsError: It does.
     """
     path = folder / _RESULTS
     if not path.exists():
@@ -71,13 +71,13 @@ def check_that_it_is_the_same(
         kinds and kinds.isdisjoint(map(str, task.kinds(train)))
     ):
         raise SettingsError(
-            f"{path} holds a comparison of {title!r} by other labels, or of another task; "
+            f"{path} holds a comparison of {title!r} with other labels or for another task; "
             f"{_ELSEWHERE}, or remove it"
         )
     if before.get("data_print", data_print) != data_print:
         raise SettingsError(
             f"{path} holds a comparison of {title!r} on other rows: a file of the same name has "
-            "changed since, or the test rows or the data in memory are others; "
+            "changed since, or the test rows or the data in memory differ; "
             f"{_ELSEWHERE}, or remove it"
         )
 
@@ -89,7 +89,7 @@ def _is_no_model(path: Path) -> bool:
 
 
 def _kinds(before: dict[str, Any]) -> set[str]:
-    """Return the classes of a comparison, or its types of spans, as its results have them."""
+    """Return the classes, or types of spans, of a comparison from its results."""
     data = before.get("data")
     classes = data.get("classes") if isinstance(data, dict) else None
     found = classes if isinstance(classes, list) else ()

@@ -1,4 +1,4 @@
-"""Could the winner have been known beforehand? Estimates from a few labels, held against scores."""
+"""Could the winner have been predicted? Estimates from a few labels, checked against the scores."""
 
 import math
 import time
@@ -15,7 +15,7 @@ from headstart.progress import Progress
 Row = Mapping[str, Any]
 
 _MOST_TEXTS = 200
-_FEWEST_ENCODERS = 4  # to correlate their orders
+_FEWEST_ENCODERS = 4  # for a rank correlation
 
 
 def forecast(
@@ -27,22 +27,22 @@ def forecast(
     task: ComparedTask = CLASSIFICATION,
     progress: Progress,
 ) -> dict[str, Any] | None:
-    """Rank the encoders of a comparison by what their frozen features tell of a few labels.
+    """Rank the encoders of a comparison by how well their frozen features suit a few labels.
 
-    These are the training labels of the middle budget and the first seed, 200 of them at most; or
-    two for each class, where that is more. Copies among them are not read.
+    These are the training labels of the middle budget and the first seed, at most 200, or two for
+    each class if that is more. Duplicates among them are removed.
 
     Args:
         contestants: The methods.
-        encoders: Those that may be read, by name.
-        train: The labelled rows.
-        budgets: The label budgets, rising.
-        task: What is compared on.
-        progress: Where progress goes.
+        encoders: The encoders to rank, by name.
+        train: The labeled rows.
+        budgets: The label budgets, in increasing order.
+        task: The task of the comparison.
+        progress: Where progress is reported.
 
     Returns:
-        As `rank_encoders`, and the `seconds` it took; None if there is nothing to choose between,
-        or too few labels.
+        The result of `rank_encoders`, and the `seconds` it took; None if there are fewer than two
+        encoders, or too few labels.
     """
     names = dict.fromkeys(_encoders(contestants).values())
     chosen = [(name, encoders[name]) for name in names if name in encoders]
@@ -63,18 +63,18 @@ def forecast(
 def hold_against(
     found: Mapping[str, Any], contestants: Sequence[Contestant], summary: Sequence[Row]
 ) -> dict[str, Any]:
-    """Return a forecast with what came of it.
+    """Return a forecast together with the actual scores.
 
     Args:
-        found: What `forecast` returned.
+        found: The result of `forecast`.
         contestants: The methods.
         summary: The table of the comparison.
 
     Returns:
         The forecast; `reached`: the best method of each encoder at each budget, and its score; and
-        `judged`: by estimate and budget, the order foretold and found, Kendall's tau (None for
-        fewer than four encoders, or if one of the two is no order), and the regret: the best score
-        less that of the encoder foretold to be the best.
+        `judged`: by estimate and budget, the predicted and the actual order, Kendall's tau (None
+        for fewer than four encoders, or if it is undefined), and the regret: the best score minus
+        that of the encoder that was predicted to be the best.
     """
     encoder_of = _encoders(contestants)
     reached: list[dict[str, Any]] = []
@@ -97,14 +97,14 @@ def hold_against(
 
 
 def _encoders(contestants: Sequence[Contestant]) -> dict[str, str]:
-    """Return the encoder of each method that carries one over."""
+    """Return the encoder of each method that transfers one."""
     return {
         one.name: one.encoder for one in contestants if one.encoder and one.transfer != "scratch"
     }
 
 
 def _judge(encoders: Sequence[Row], reached: Sequence[Row], estimate: str) -> dict[str, Any] | None:
-    """Hold the order by one estimate against the scores at one budget."""
+    """Compare the order by one estimate with the scores at one budget."""
     scores = {row["encoder"]: row["mean"] for row in reached}
     told = {row["encoder"]: row[estimate]["value"] for row in encoders if row["encoder"] in scores}
     if len(told) < 2:
@@ -113,7 +113,7 @@ def _judge(encoders: Sequence[Row], reached: Sequence[Row], estimate: str) -> di
     order = sorted(told, key=lambda name: -scores[name])
     tau = math.nan
     if len(told) >= _FEWEST_ENCODERS:
-        from scipy.stats import kendalltau  # late: it takes a second before anything is read
+        from scipy.stats import kendalltau  # late: the import takes a second
 
         tau = float(
             kendalltau([told[name] for name in order], [scores[n] for n in order]).statistic

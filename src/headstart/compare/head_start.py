@@ -1,9 +1,9 @@
-"""The number on the cover: how many times fewer labels a method needs than training from scratch.
+"""The headline number: how many times fewer labels a method needs than training from scratch.
 
-A learning curve is the mean score at each label budget, made non-decreasing; between budgets
-scratch's is drawn straight on a logarithmic label axis. The head start at budget b is the label
-count where scratch reaches the method's score at b, divided by b; where that lies beyond scratch's
-curve it is a bound.
+A learning curve is the mean score at each label budget, made non-decreasing. Between budgets,
+scratch's curve is interpolated linearly on a logarithmic label axis. The head start at budget b is
+the label count at which scratch reaches the method's score at b, divided by b. If that count lies
+beyond scratch's curve, the head start is a bound.
 """
 
 from collections import Counter
@@ -22,12 +22,12 @@ from headstart.compare.wording import TEXTS, Wording, together
 from headstart.errors import DataError
 
 REFERENCE = "scratch"
-BASELINES = ("majority", "tfidf")  # nothing is pretrained, and nothing like scratch is trained
+BASELINES = ("majority", "tfidf")  # neither pretrained nor trained like scratch
 
 
 @dataclass(frozen=True)
 class Multiple:
-    """A number of times, or a bound on it: "8.2", "> 20", "< 0.50"."""
+    """A factor, or a bound on it: "8.2", "> 20", "< 0.50"."""
 
     value: float
     bound: Literal["<", ">"] | None = None
@@ -39,7 +39,7 @@ class Multiple:
 
 @dataclass(frozen=True)
 class HeadStart:
-    """Labels scratch needs for a method's score, divided by the labels the method used."""
+    """The labels that scratch needs for a method's score, divided by the method's labels."""
 
     labels: int
     factor: Multiple
@@ -51,12 +51,12 @@ class HeadStart:
 
     @property
     def interval(self) -> str:
-        """The interval as "[5.1, > 20]"; empty where nothing but one bound is known."""
+        """The interval as "[5.1, > 20]"; empty if only a single bound is known."""
         return "" if self.factor == self.low == self.high else f"[{self.low}, {self.high}]"
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "HeadStart | None":
-        """Return the head start that a row of the summary holds, if it holds one."""
+        """Return the head start in a row of the summary, or None if it has none."""
         if row["head_start"] is None:
             return None
         names = ("head_start", "head_start_low", "head_start_high")
@@ -73,21 +73,21 @@ def head_starts(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[HeadStart]:
-    """Return the head start of a method at every label budget, each with its bootstrap interval.
+    """Return the head start of a method at every label budget, with its bootstrap interval.
 
     Args:
         method: The method's 0/1 answers, or tallies, `[budgets, S, R]`.
-        scratch: The answers of training from scratch: same seeds and test rows.
-        budgets: The method's label counts, rising.
-        scratch_budgets: Those of scratch, if it was run with others; the curve that a method is
-            held against is all there is of scratch's, however few counts the method was run with.
-        level: The share of intervals that cover the true factor.
-        resamples: Draws of seeds and test rows, the same for both curves and all budgets.
-        seed: Another seed gives other draws.
+        scratch: The answers of training from scratch, for the same seeds and test rows.
+        budgets: The method's label counts, in increasing order.
+        scratch_budgets: The label counts of scratch, if they differ. A method is compared with
+            scratch's whole curve, even if it was run with fewer label counts.
+        level: The confidence level: the share of intervals that cover the true factor.
+        resamples: Bootstrap draws of seeds and test rows, shared by both curves and all budgets.
+        seed: The random seed of the draws.
 
     Raises:
-        DataError: The answers are not zeros and ones, or tallies, of one shape, or the budgets do
-            not rise.
+        DataError: The answers are not 0/1 answers, or tallies, of one shape, or the budgets do not
+            increase.
     """
     others = budgets if scratch_budgets is None else scratch_budgets
     both = [_checked(method, budgets), _checked(scratch, others)]
@@ -102,7 +102,7 @@ def head_starts(
     estimate = _log_factors(scores, budgets, others)
     drawn = _log_factors((scores[:, None] + moved).T, budgets, others)
     tails = [(1 - level) / 2, (1 + level) / 2]
-    limits = np.quantile(drawn, tails, axis=0, method="inverted_cdf")  # averages no infinities
+    limits = np.quantile(drawn, tails, axis=0, method="inverted_cdf")  # never averages infinities
     return [
         HeadStart(labels, *(_multiple(factor, labels, others) for factor in factors))
         for labels, factors in zip(budgets, np.stack([estimate, *limits]).T, strict=True)
@@ -110,11 +110,11 @@ def head_starts(
 
 
 def isotonic(scores: Array) -> Array:
-    """Return the non-decreasing curves nearest to `scores` `[..., B]` in least squares.
+    """Return the non-decreasing curves closest to `scores` `[..., B]` in least squares.
 
-    More labels do not teach less: a fall between budgets is noise, and is averaged away, where a
-    running maximum would keep every lucky peak. By the max-min formula (Barlow et al., 1972) point
-    i is the greatest over j <= i of the least over k >= i of mean(scores[j..k]).
+    More labels should not lower a score. A drop between budgets is noise, and is averaged out; a
+    running maximum would keep every lucky peak. By the max-min formula (Barlow et al., 1972), point
+    i is the maximum over j <= i of the minimum over k >= i of mean(scores[j..k]).
     """
     num_points = scores.shape[-1]
     sums = np.concatenate([np.zeros((*scores.shape[:-1], 1)), scores.cumsum(-1)], axis=-1)
@@ -129,12 +129,13 @@ def isotonic(scores: Array) -> Array:
 def _log_factors(scores: Array, budgets: Sequence[int], others: Sequence[int]) -> Array:
     """Return the log head starts `[..., B]` for the method's and scratch's scores `[..., B + O]`.
 
-    Infinite beyond scratch's curve. Where scratch is flat at the method's score, many label counts
-    reach it, and the one nearest to the method's counts: scratch has no head start on itself.
+    They are infinite beyond scratch's curve. Where scratch is flat at the method's score, many
+    label counts reach that score; the one nearest to the method's count is used, so scratch has no
+    head start over itself.
     """
     own, logs = np.log(budgets), np.log(others)
     halves = scores[..., : len(budgets)], scores[..., len(budgets) :]
-    method, scratch = (isotonic(half).round(9) for half in halves)  # equal curves are drawn equal
+    method, scratch = (isotonic(half).round(9) for half in halves)  # equal curves stay equal
     below = (scratch[..., None, :] < method[..., :, None]).sum(-1)
     reached = (scratch[..., None, :] <= method[..., :, None]).sum(-1)
     first, last = (_crossing(method, scratch, logs, index) for index in (below, reached))
@@ -146,7 +147,7 @@ def _log_factors(scores: Array, budgets: Sequence[int], others: Sequence[int]) -
 def _crossing(target: Array, curve: Array, logs: Array, index: NDArray[np.int64]) -> Array:
     """Return the log labels at which `curve` meets `target` between points `index - 1` and `index`.
 
-    Before the first point it is the first point's, after the last one the last's.
+    Before the first point, it is the first point's count; after the last, the last point's.
     """
     right = np.clip(index, 1, max(len(logs) - 1, 1)) % len(logs)
     low = np.take_along_axis(curve, right - 1, axis=-1)
@@ -171,33 +172,37 @@ def _checked(correct: ArrayLike | Tallies, budgets: Sequence[int]) -> Tallies:
         shape = list(tallies.shape)
         raise DataError(f"answers have shape {shape}, expected [{len(budgets)}, seeds, rows]")
     if budgets[0] < 1 or any(labels >= more for labels, more in pairwise(budgets)):
-        raise DataError(f"label budgets must rise from 1 or more, got {list(budgets)}")
+        raise DataError(f"label budgets must be increasing and at least 1, got {list(budgets)}")
     return tallies
 
 
 def transfers(method: str) -> bool:
-    """Whether a method, by its name, carries something pretrained over to the task."""
+    """Whether a method, judged by its name, transfers something pretrained to the task."""
     return method not in (REFERENCE, *BASELINES) and not method.endswith(f":{REFERENCE}")
 
 
 def headline(rows: Sequence[Mapping[str, Any]], *, wording: Wording = TEXTS) -> dict[str, Any]:
     """Return the head start to quote and the sentence a manager reads first.
 
-    The rule, fixed before any result, so that nothing is picked for its luck: quoted is the largest
-    label count that is at most a tenth of the largest compared, where a head start of ten can
-    still be seen, or else the smallest; of the pretrained methods that were run with it, the one of
-    best validation score at the largest label count that all of them were run with speaks for all,
-    for few labels have too few validation rows to choose by; and a head start is claimed if it
-    beats scratch with p below 0.05, the whole interval lies above 1, and the table's scores do not
-    contradict it. Test rows choose nothing, so this is one test, and uncorrected.
+    The rule was fixed before any result was known, so nothing is selected by luck:
+
+    * The label count is the largest that is at most a tenth of the largest compared, where a head
+      start of ten can still be seen, or else the smallest.
+    * The method is, of the pretrained methods that were run with that count, the one with the best
+      validation score at the largest label count that all of them were run with, because few
+      labels leave too few validation rows to select by.
+    * A head start is claimed if the method beats scratch with p below 0.05, the whole interval lies
+      above 1, and the table's scores do not contradict it.
+
+    Test rows select nothing, so this is a single test, and p is not corrected.
 
     Args:
         rows: The summary that `summarize` returns.
-        wording: What budgets count.
+        wording: The terms of the task.
 
     Returns:
         `sentence`, and `method`, `labels`, `factor`, `low`, `high`, `bound`, `low_bound` and
-        `high_bound`, all None if there is no head start to quote.
+        `high_bound`, which are all None if there is no head start to quote.
     """
     labels = quoted_labels([row["labels"] for row in rows])
     pretrained = [row for row in rows if row["labels"] == labels and transfers(row["method"])]
@@ -220,7 +225,7 @@ def quoted_labels(budgets: Sequence[int]) -> int:
 def _chosen(
     quoted: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """Return the one of the quoted rows whose method validation chooses: see `headline`."""
+    """Return the quoted row whose method is selected by validation score: see `headline`."""
     own = {row["method"]: row for row in quoted}
     others = [row for row in rows if row["method"] in own]
     runs = Counter(row["labels"] for row in others)
@@ -254,11 +259,11 @@ def _is_claim(row: Mapping[str, Any]) -> bool:
 def _refuting(
     row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any] | None:
-    """Return where scratch scores as much as a method that is said to outdo its whole curve.
+    """Return a row in which scratch scores as well as a method said to exceed its whole curve.
 
-    With the fewest of such labels; None if there are none. Curves are made non-decreasing: that of
-    a method which scored more with fewer labels lies above its score, that of scratch below its
-    own where it falls later.
+    It is the one with the fewest labels; None if there is none. Such rows exist because curves are
+    made non-decreasing: the curve of a method that scored higher with fewer labels lies above its
+    score, and scratch's curve lies below its score where it drops later.
     """
     if row["head_start_bound"] is None:
         return None
@@ -279,7 +284,7 @@ def _claim(row: Mapping[str, Any], wording: Wording) -> str:
         gain = f"scores higher than training from scratch with {needed:,.0f}"
     else:
         gain = f"scores as well as training from scratch with about {float(f'{needed:.2g}'):,.0f}"
-    between = "" if low == factor == high else f" (95% interval: {low} to {high})"
+    between = "" if low == factor == high else f" (95% confidence interval: {low} to {high})"
     return (
         f"With {row['labels']:,} {wording.labels}, {row['method']} {gain}: a head start of "
         f"{factor}{between}."
@@ -299,8 +304,8 @@ def _better_baseline(
     if rival is None or rival["mean"] < best["mean"]:
         return ""
     return (
-        f" But {rival['method']}, which needs no pretraining, does at least as well with the same "
-        f"{wording.labels}: {rival['mean']:.3f} against {best['mean']:.3f}."
+        f" However, {rival['method']}, which needs no pretraining, scores at least as well with "
+        f"the same {wording.labels}: {rival['mean']:.3f} versus {best['mean']:.3f}."
     )
 
 
@@ -313,18 +318,18 @@ def _no_head_start(
     refuting = _refuting(best, rows) if _is_claim(best) else None
     falls = later = ""
     if refuting is not None:
-        falls = f", less than with fewer {wording.labels}" if _fell(best, rows) else ""
+        falls = f" (lower than with fewer {wording.labels})" if _fell(best, rows) else ""
         later = f", and {refuting['mean']:.3f} with {refuting['labels']:,}"
     return (
-        f"With {best['labels']:,} {wording.labels} there is no head start to claim: "
-        f"{best['method']}, the pretrained method that validation chooses, scores "
-        f"{best['mean']:.3f}{falls}, training from scratch {scratch:.3f}{later}. "
+        f"With {best['labels']:,} {wording.labels}, no head start can be claimed: "
+        f"{best['method']}, the pretrained method selected by validation score, scores "
+        f"{best['mean']:.3f}{falls}; training from scratch scores {scratch:.3f}{later}. "
         f"{_highest(rows, wording)}"
     )
 
 
 def _fell(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a method scored more with fewer labels."""
+    """Whether a method scored higher with fewer labels."""
     return any(
         each["method"] == row["method"]
         and each["labels"] < row["labels"]
@@ -343,13 +348,13 @@ def _not_measured(rows: Sequence[Mapping[str, Any]], labels: int, wording: Wordi
         missing = "no pretrained method was compared"
         ran = any(map(transfers, at_all))
     where = f" with {labels:,} {wording.labels}" if ran else ""
-    return f"No head start was measured, for {missing}{where}. {_highest(rows, wording)}"
+    return f"No head start was measured because {missing}{where}. {_highest(rows, wording)}"
 
 
 def _highest(rows: Sequence[Mapping[str, Any]], wording: Wording) -> str:
     most = max(row["labels"] for row in rows)
     there = [row for row in rows if row["labels"] == most]
     best = max(row["mean"] for row in there)
-    methods = [row["method"] for row in there if row["mean"] > best - 1e-9]  # rounding is no merit
+    methods = [row["method"] for row in there if row["mean"] > best - 1e-9]  # ties up to rounding
     score = "scores" if len(methods) == 1 else "score"
-    return f"With {most:,} {wording.labels} {together(methods)} {score} best: {best:.3f}."
+    return f"With {most:,} {wording.labels}, {together(methods)} {score} best: {best:.3f}."

@@ -1,4 +1,4 @@
-"""The learning curves as a still picture: an SVG for a README or a slide, light and dark."""
+"""The learning curves as a static SVG for a README or a slide, in light and dark."""
 
 import math
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from headstart.pages import colors, template_environment, visible
 
 _FOLDER = Path(__file__).parent
 _COLUMNS = 3
-_WIDTH, _HEIGHT = 312, 300  # of a panel; higher where the legend is long
-_PLOT = 162  # the least height of the plot in it
+_WIDTH, _HEIGHT = 312, 300  # of a panel; taller if the legend is long
+_PLOT = 162  # the minimum height of the plot in a panel
 _LEFT, _RIGHT, _BOTTOM = 34, 12, 34  # around the plot in a panel
 _LEGEND_LINE = 17
-_MARGIN, _SAMPLE = 14, 32  # before an entry of the legend, and of its line before its name
+_MARGIN, _SAMPLE = 14, 32  # before a legend entry, and for the line before its name
 _BETWEEN_COUNTS = 6
 _TITLE_SCALE = 13 / 11 * 1.06  # larger and bold
 
@@ -28,14 +28,14 @@ def learning_curves_svg(
     labels: str = "labels",
     left_out: Sequence[Row] = (),
 ) -> str:
-    """Return the learning curves of a summary as SVG: one panel an encoder, 95% bands.
+    """Return the learning curves of a summary as SVG: one panel per encoder, 95% bands.
 
     Args:
         rows: The summary that `summarize` returns.
         metric: The name of the score.
         labels: What budgets count.
-        left_out: The `method` and `labels` of what was not run; the legend says how far a method
-            got instead.
+        left_out: The `method` and `labels` of what was not run; the legend then shows the largest
+            label count that the method was run with.
     """
     panels = curve_panels(rows)
     names = _names(rows, left_out)
@@ -67,9 +67,9 @@ def learning_curves_svg(
 
 
 def _names(rows: Sequence[Row], left_out: Sequence[Row]) -> dict[str, str]:
-    """Return what the legend calls each method, with the most labels it had time for."""
+    """Return each method's name in the legend, with its largest label count if time ran out."""
     stopped = {row["method"] for row in left_out}
-    most = {row["method"]: row["labels"] for row in rows}  # budgets rise
+    most = {row["method"]: row["labels"] for row in rows}  # budgets increase
     return {
         method: f"{method} to {labels:,}" if method in stopped else method
         for method, labels in most.items()
@@ -154,7 +154,7 @@ def _room_for_name(beside: int) -> int:
 
 
 def _readable(counts: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    """Return the counts below the plot without the text of those that would touch another's.
+    """Return the counts below the plot, with empty text for those that would touch another.
 
     The largest keeps its text.
     """
@@ -168,7 +168,7 @@ def _readable(counts: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
 
 
 def _fitted(text: str, room: float) -> str:
-    """Return a text with as much of its middle left out as makes it fit."""
+    """Return the text, shortened in the middle until it fits."""
     return next(
         short
         for most in range(len(text), -1, -1)
@@ -177,7 +177,7 @@ def _fitted(text: str, room: float) -> str:
 
 
 def _width(text: str) -> float:
-    """Return about how many pixels a text takes, in fonts nobody knows: rather too many."""
+    """Return about how many pixels a text takes: an overestimate, as the font is unknown."""
     return sum(map(_letter_width, visible(text)))
 
 

@@ -1,7 +1,7 @@
-"""Processes for cells: of one thread each, deaf to Ctrl-C, and gone when their parent is.
+"""Worker processes for cells: single-threaded, immune to Ctrl-C, and ended with their parent.
 
-With a thread for each process the cores are shared out, and never fought over; where one is given
-several, those that wait sleep.
+With one thread per process, the cores are shared without contention. If a process is given several
+threads, those that wait sleep.
 """
 
 import atexit
@@ -26,29 +26,29 @@ _PATIENCE_SECONDS = 0.5
 
 @contextmanager
 def for_new_processes() -> Iterator[None]:
-    """Start processes with one thread each, deaf to Ctrl-C."""
+    """Make processes that start meanwhile use one thread each and ignore Ctrl-C."""
     asleep = _environment(asleep_while_waiting())
     with one_thread_each(), asleep, _without_main(), _deaf_to_interrupts():
         yield
 
 
 def start_tracker() -> None:
-    """Start the process that clears up after all others, deaf to a terminal that closes as they."""
+    """Start the process that cleans up after all others; it ignores the same signals as they do."""
     with _deaf_to_interrupts():
         resource_tracker.ensure_running()
 
 
 def settle() -> None:
-    """Finish that setup inside a new process."""
+    """Finish the setup inside a new process."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    atexit.register(gc.freeze)  # or it ends half a second later, having looked through all of torch
+    atexit.register(gc.freeze)  # or exit takes half a second longer, to collect all of torch
 
 
 def end(pool: ProcessPoolExecutor) -> None:
-    """End the processes of a pool at once; those that are about to end may do so."""
+    """Kill the processes of a pool, after a short wait for those that are about to end."""
     for process in list((pool._processes or {}).values()):
         process.join(_PATIENCE_SECONDS)
         process.kill()
@@ -56,7 +56,7 @@ def end(pool: ProcessPoolExecutor) -> None:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Let processes that start meanwhile use one thread for their matrix products."""
+    """Make processes that start meanwhile use one thread for matrix products."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     with _environment(dict.fromkeys(names, "1")):
         yield
@@ -64,7 +64,7 @@ def one_thread_each() -> Iterator[None]:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Let processes that start meanwhile have these in their environment."""
+    """Set environment variables for processes that start meanwhile."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -79,9 +79,9 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Start processes that never notice Ctrl-C: when to stop is the parent's to decide.
+    """Make processes that start meanwhile ignore Ctrl-C: the parent decides when to stop.
 
-    Nor do they notice that their terminal closes.
+    They also ignore that their terminal closes.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
@@ -92,7 +92,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Start processes that do not run the caller's script again, so that it needs no guard."""
+    """Keep processes that start meanwhile from rerunning the caller's script; it needs no guard."""
     main = sys.modules["__main__"].__dict__
     hidden: dict[str, Any] = {
         name: main.pop(name) for name in ("__file__", "__spec__") if name in main
@@ -105,7 +105,7 @@ def _without_main() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent has ended, even by a kill: nobody waits for it any more."""
+    """End this process when its parent has ended, even if it was killed."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Which encoder to try first: what frozen features tell before anything is trained on them."""
+"""Which encoder to try first: how well frozen features suit a task, before any training."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,14 +32,14 @@ Row = Mapping[str, Any]
 Source = str | Path | Pretrained
 
 ESTIMATES = {"logme": "LogME", "h_score": "H-score", "probe": "probe"}
-LABELS = 200  # that suffice to tell encoders apart, in seconds
+LABELS = 200  # enough to tell encoders apart, within seconds
 _MOST_WORDS = 2000  # of tagged sentences
 _DECIDES = "logme"
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What the frozen features of some encoders tell of a task.
+    """How well the frozen features of some encoders suit a task.
 
     Attributes:
         results: Everything, as plain values: `rows`, `encoders`, `first`, `sentence`, ..
@@ -49,18 +49,18 @@ class Ranking:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """One row for each layer of each encoder, by falling LogME, with intervals."""
+        """One row for each layer of each encoder, by decreasing LogME, with intervals."""
         rows: list[dict[str, Any]] = self.results["rows"]
         return rows
 
     @property
     def order(self) -> list[str]:
-        """The encoders, the one to try first in front."""
+        """The encoders, in the order in which to try them."""
         return [row["encoder"] for row in self.results["encoders"]]
 
     @property
     def sentence(self) -> str:
-        """What to try first, and how sure that is."""
+        """What to try first, and how certain that is."""
         return str(self.results["sentence"])
 
 
@@ -77,27 +77,26 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Ranking:
-    """Rank encoders, and their layers, by what their frozen features tell of the labels.
+    """Rank encoders, and their layers, by how well their frozen features suit the labels.
 
     Args:
-        data: Labelled texts, pairs of them, or tagged sentences.
-        encoders: Files, folders and hub ids, also as `NAME=SOURCE`, or encoders that are loaded:
-            one of these or several, or any of them by their names.
-        labels: How many different labelled texts, pairs or sentences are read, a stratified part of
-            them; all if there are fewer.
+        data: Labeled texts, text pairs or tagged sentences.
+        encoders: One or several files, folders or Hub ids, also as `NAME=SOURCE`, or loaded
+            encoders; or a mapping from names to any of these.
+        labels: How many distinct labeled texts, pairs or sentences to use, as a stratified sample;
+            all of them if there are fewer.
         task: `classification`, `pair` or `tagging`.
         pair_columns: The two columns of a pair's texts.
         text_column: The column of the texts, or words.
         label_column: The column of the labels, or tags.
-        max_bad_rows: How many rows may be left out that cannot be read as they are, or have no
-            label.
-        seed: Which texts these are, and everything else that is drawn.
-        progress: Where progress goes.
+        max_bad_rows: How many malformed or unlabeled rows may be skipped.
+        seed: The random seed of the sample and of everything else that is drawn.
+        progress: Where progress is reported.
 
     Raises:
-        DataError: The data cannot be used as they are.
+        DataError: The data cannot be used.
         SettingsError: There is no encoder, two have the same name, or there are too few labels.
-        FormatError: An encoder cannot be read; it is named.
+        FormatError: An encoder, named in the message, cannot be read.
     """
     started = time.perf_counter()
     labels = whole_number("labels", labels)
@@ -112,8 +111,8 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     if labels < fewest_labels(kinds):
         wording = chosen_task.wording
         raise SettingsError(
-            f"{labels} {wording.labels} are too few to tell {kinds} {wording.kinds} apart; take "
-            f"two for each {wording.kind}, {fewest_labels(kinds)}, or more"
+            f"{labels} is too few {wording.labels} to tell {kinds} {wording.kinds} apart; use at "
+            f"least two for each {wording.kind}, {fewest_labels(kinds)} in all"
         )
     chosen = given
     if labels < len(given):
@@ -136,9 +135,9 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
 
 
 def without_copies(task: ComparedTask, given: Examples) -> Examples:
-    """Return the examples, each once: a probe that was fitted to one's copy would be right of it.
+    """Return the examples without duplicates, which a probe fitted to a copy would get right.
 
-    A text that has several labels stays with each.
+    A text with several labels is kept once with each.
     """
     texts = task.as_texts(given)
     keys = zip(map(text_key, texts.texts), texts.labels, strict=True)
@@ -146,15 +145,15 @@ def without_copies(task: ComparedTask, given: Examples) -> Examples:
 
 
 def fewest_labels(kinds: int) -> int:
-    """Return how many labels tell so many kinds apart: one of each to learn, one to be asked."""
+    """Return the minimum number of labels for so many kinds: one of each to fit, one to test."""
     return 2 * kinds
 
 
 def _by_name(encoders: Source | Sequence[Source] | Mapping[str, Source]) -> dict[str, Source]:
-    """Return the sources by the names that the table has for them.
+    """Return the sources by their names in the table.
 
     Raises:
-        SettingsError: There are none, or two of one name.
+        SettingsError: There are none, or two have the same name.
     """
     if isinstance(encoders, Mapping):
         found = dict(encoders)
@@ -164,7 +163,7 @@ def _by_name(encoders: Source | Sequence[Source] | Mapping[str, Source]) -> dict
             name, source = _named(each)
             if name in found:
                 raise SettingsError(
-                    f"two encoders are called {name!r}; name one differently, as NAME=SOURCE"
+                    f"two encoders are called {name!r}; rename one with NAME=SOURCE"
                 )
             found[name] = source
     if not found:
@@ -179,12 +178,14 @@ def _named(source: Source) -> tuple[str, Source]:
     if not equals or Path(source).exists():
         return Path(source).name, source
     if not (name and rest):
-        raise SettingsError(f"the encoder {str(source)!r} lacks a name or a source around its '='")
+        raise SettingsError(
+            f"encoder {str(source)!r}: write a name before '=' and a source after it"
+        )
     return name, rest
 
 
 def _load(sources: Mapping[str, Source], progress: Progress) -> Iterator[tuple[str, Pretrained]]:
-    """Yield the encoders, each loaded when its turn comes, so that memory holds one."""
+    """Yield the encoders, each loaded when its turn comes, so only one is in memory."""
     for name, source in sources.items():
         if isinstance(source, Pretrained):
             yield name, source
@@ -205,23 +206,24 @@ def rank_encoders(
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Estimate how well every layer of some encoders suits the labels of some texts, pairs, words.
+    """Estimate how well every layer of some encoders suits the labels of texts, pairs or words.
 
-    The features of a pair are those that a probe combines of both its texts, each read by itself.
-    Of tagged sentences some thousands of words are looked at, and intervals draw whole sentences.
+    The features of a pair are those that a probe combines from both texts, encoded separately. Of
+    tagged sentences, at most 2000 words are used, and intervals resample whole sentences.
 
     Args:
         encoders: Names and encoders.
         given: The texts and labels.
-        task: What the labels are of.
+        task: The task of the labels.
         total: The number of encoders.
-        seed: Of folds and intervals.
-        progress: Where progress goes.
+        seed: The random seed of folds and intervals.
+        progress: Where progress is reported.
 
     Returns:
-        As plain values `labels`, their number; `rows`, one for each layer, and `encoders`, the best
-        layer of each by each estimate, both by falling LogME; and `first`: by each estimate, the
-        encoder to try first, the second, and the probability that the first is better.
+        As plain values: `labels`, their number; `rows`, one for each layer, and `encoders`, the
+        best layer of each by each estimate, both by decreasing LogME; and `first`: by each
+        estimate, the encoder to try first, the second, and the probability that the first is
+        better.
     """
     words = _some_words(given, seed) if isinstance(given, TaggedSentences) else None
     _, labels_N = encode_labels(given.labels if words is None else words.tags)
@@ -241,8 +243,8 @@ def rank_encoders(
                 for layer, pooling, features in layers:
                     if not np.isfinite(features).all():
                         raise NonFiniteError(
-                            f"encoder {name!r}: layer {layer} says infinite or undefined numbers; "
-                            "its weights are damaged"
+                            f"encoder {name!r}: layer {layer} outputs infinite values or NaN; its "
+                            "weights are corrupted"
                         )
                     x = combined(features, task.pairs) if words is None else features[words.rows]
                     found = transferability(x.astype(np.float64), labels_N, seed=seed)
@@ -275,13 +277,13 @@ def rank_encoders(
 
 @dataclass(frozen=True)
 class _Words:
-    """Some words of sentences.
+    """A sample of the words of some sentences.
 
     Attributes:
-        rows: Their numbers, all sentences end to end.
-        tags: The tag of each.
-        sentence_N: The number of each one's sentence.
-        sentences: How many sentences there are.
+        rows: The words' indices in all sentences, concatenated.
+        tags: The tag of each word.
+        sentence_N: The index of each word's sentence.
+        sentences: The number of sentences.
     """
 
     rows: Rows
@@ -290,7 +292,7 @@ class _Words:
     sentences: int
 
     def by_sentence(self, estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
-        """Return estimates with what each sentence adds to them, the sum of its words."""
+        """Return estimates with the contribution of each sentence: the sum over its words."""
         share = self.sentences / len(self.rows)
         found = {}
         for name, (value, added_N) in estimates.items():
@@ -300,7 +302,7 @@ class _Words:
 
 
 def _some_words(given: TaggedSentences, seed: int) -> _Words:
-    """Return all words, or of many a stratified part."""
+    """Return all words, or a stratified sample if there are many."""
     tags = list(chain.from_iterable(given.tags))
     rows = np.arange(len(tags))
     if len(tags) > _MOST_WORDS:
@@ -319,7 +321,7 @@ def _add_intervals(
 ) -> Array:
     """Add an estimate's value and interval to each row; return its bootstrap draws `[rows, draws]`.
 
-    The texts drawn are the same for all rows and estimates.
+    All rows and estimates use the same draws of texts.
     """
     values = np.array([each.value for each in estimates])
     influence = np.stack([each.influence_N for each in estimates])
@@ -328,7 +330,7 @@ def _add_intervals(
     times = random.multinomial(num_texts, np.full(num_texts, 1 / num_texts), RESAMPLES)
     draws: Array = values[:, None] + influence @ (times.T / num_texts)
     low, high = np.quantile(draws, [0.025, 0.975], axis=1)
-    if name == "probe" and not by_word:  # an accuracy, and perhaps 1: as those of a comparison
+    if name == "probe" and not by_word:  # an accuracy, possibly 1: as in a comparison's table
         right = np.round(values[:, None] + influence)
         _, low, high = interval(right[:, None, :], seed=seed)
     for row, value, lowest, highest in zip(rows, values, low, high, strict=True):
@@ -339,7 +341,7 @@ def _add_intervals(
 def _best_layers(rows: Sequence[Row], name: str) -> dict[str, int]:
     """Return the row of each encoder's best layer by an estimate, the best encoder first.
 
-    LogME decides between layers, and encoders, that are equally good.
+    LogME breaks ties between layers and between encoders.
     """
     order = sorted(range(len(rows)), key=lambda at: (-rows[at][name], -rows[at][_DECIDES]))
     best: dict[str, int] = {}
@@ -349,7 +351,7 @@ def _best_layers(rows: Sequence[Row], name: str) -> dict[str, int]:
 
 
 def _told(row: Row, name: str) -> dict[str, Any]:
-    """Return what a row says of one estimate."""
+    """Return one estimate from a row."""
     return {
         "value": row[name],
         "low": row[f"{name}_low"],
@@ -361,7 +363,7 @@ def _told(row: Row, name: str) -> dict[str, Any]:
 
 
 def _first(rows: Sequence[Row], best: Mapping[str, int], draws: Array) -> dict[str, Any]:
-    """Return the best encoder by an estimate, the second, and how sure their order is."""
+    """Return the best encoder by an estimate, the second, and how certain their order is."""
     first, *others = best.values()
     if not others:
         return {"encoder": rows[first]["encoder"], "second": None, "probability": None}
@@ -374,7 +376,7 @@ def _first(rows: Sequence[Row], best: Mapping[str, int], draws: Array) -> dict[s
 
 
 def _sentence(encoders: Sequence[Row], first: Row) -> str:
-    """Say which encoder to try first."""
+    """Return a sentence that says which encoder to try first."""
     told = encoders[0][_DECIDES]
     name = first["encoder"]
     what = (
@@ -384,8 +386,8 @@ def _sentence(encoders: Sequence[Row], first: Row) -> str:
     if told["of"]:
         what += f", at layer {told['layer']} of {told['of']}"
     if first["second"] is None:
-        return f"Of {name}, {what}."
+        return f"{name}: {what}."
     return (
-        f"Try {name} first, as {name}:probe: its {what}, and above that of {first['second']} "
+        f"Try {name} first, as {name}:probe: its {what}, and exceeds that of {first['second']} "
         f"with probability {first['probability']:.2f}."
     )

@@ -1,6 +1,6 @@
-"""Every text read once by each encoder, for all cells: what is frozen is the same in all of them.
+"""Encode every text once with each encoder: frozen states are the same in all cells.
 
-The states lie in a file of the comparison's folder, which every process maps into its memory.
+The states are stored in a file in the comparison's folder, which every process memory-maps.
 """
 
 import math
@@ -45,10 +45,10 @@ from headstart.transfer.token_states import (
     token_states,
 )
 
-MAX_TOKENS = 512  # of a text, as `TextClassifier` reads by default
-MOST_BYTES = 4_000_000_000  # of what an encoder says of all texts
-_TIMED_TEXTS = 24  # that tell how long all will take
-_CODE = 2  # raise it when the same encoder would say something else of the same text
+MAX_TOKENS = 512  # per text, the default of `TextClassifier`
+MOST_BYTES = 4_000_000_000  # of one encoder's states of all texts
+_TIMED_TEXTS = 24  # from which the time for all texts is estimated
+_CODE = 2  # increase it when the same encoder would give other states for the same text
 _CPU = torch.device("cpu")
 
 
@@ -58,9 +58,9 @@ class Texts:
 
     Attributes:
         texts: Each text once.
-        pairs: Each pair once, of a task that is about pairs: some encoders read both texts at once.
-            Of symmetric ones each is there in both orders.
-        sentences: The words of each text, of a task that is about words.
+        pairs: Each pair once, for a pair task: some encoders encode both texts together. Symmetric
+            pairs are included in both orders.
+        sentences: The words of each text, for a word-level task.
         print: The fingerprint of all.
     """
 
@@ -71,7 +71,7 @@ class Texts:
 
     @classmethod
     def of(cls, train: Examples, test: Examples, *, symmetric: bool = False) -> "Texts":
-        """Collect the texts of both parts; `symmetric` pairs in both orders."""
+        """Collect the texts of both parts, with `symmetric` pairs in both orders."""
         both: list[Any] = [*train.texts, *test.texts]
         if isinstance(train, TaggedSentences):
             sentences = tuple(dict.fromkeys(map(tuple, both)))
@@ -85,11 +85,11 @@ class Texts:
 
 
 def reads_frozen(one: Contestant, encoder: Pretrained | None, *, by_word: bool = False) -> bool:
-    """Whether a method asks what its encoder, as it was pretrained, says of the texts.
+    """Whether a method uses the states of its encoder as it was pretrained.
 
-    Fine-tuning starts from a linear layer on it, but for GPT: its start and its end of a text are
-    new tokens, which differ from seed to seed. Of words (`by_word`) it starts so for GPT, too. What
-    reads words in context is brought to scale by what it says before it is fine-tuned.
+    Fine-tuning starts from a linear layer on these states. For GPT, it does so only in word-level
+    tasks (`by_word`), because its start and end tokens of a text are new and differ between seeds.
+    Encoders of words in context are scaled by these states before they are fine-tuned.
     """
     if reads_in_context(encoder):
         return True
@@ -99,7 +99,7 @@ def reads_frozen(one: Contestant, encoder: Pretrained | None, *, by_word: bool =
 
 
 def reads_at_once(one: Contestant, encoder: Pretrained | None) -> bool:
-    """Whether a method's encoder reads both texts of a pair at once, and not each by itself."""
+    """Whether a method's encoder encodes both texts of a pair together, not separately."""
     if encoder is None or not whole_model_width(encoder) or one.transfer == "probe":
         return False
     return one.transfer != "frozen" or reads_pairs_at_once(encoder)
@@ -107,12 +107,12 @@ def reads_at_once(one: Contestant, encoder: Pretrained | None) -> bool:
 
 @dataclass(frozen=True)
 class Read:
-    """What became of reading all texts.
+    """The result of encoding all texts.
 
     Attributes:
-        files: The file of each encoder's states of texts, by the encoder's name.
-        pair_files: Those of its states of pairs that it read at once.
-        unread: Why there are none, of those that would have taken too long.
+        files: The file of each encoder's text states, by the encoder's name.
+        pair_files: The same for states of pairs that are encoded together.
+        unread: Why an encoder has no states, for those that would have taken too long.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -130,18 +130,19 @@ def read_texts(
     most_bytes: int | None = None,
     progress: Progress,
 ) -> Read:
-    """Let every encoder that some method reads frozen read all texts, small encoders first.
+    """Encode all texts with every encoder that some method uses frozen, small encoders first.
 
     Args:
         texts: The texts.
         contestants: The methods.
         encoders: The encoders, by name.
-        folder: Where the states are kept.
-        deadline: On the clock of `time.time`; no reading may take more than half of what is left.
-        most_bytes: What the states of one encoder may take, in memory and on the disk: word states
-            are kept as far as they fit; text states are kept whole or not at all. What is not kept
-            is computed anew.
-        progress: Where progress goes.
+        folder: Where the states are stored.
+        deadline: In seconds as from `time.time`; no encoder may take more than half of the time
+            that is left.
+        most_bytes: The limit for the states of one encoder, in memory and on disk. Word states are
+            stored as far as they fit; text states are stored completely or not at all. The rest is
+            recomputed when needed.
+        progress: Where progress is reported.
     """
     most_bytes = MOST_BYTES if most_bytes is None else most_bytes
     asked = {
@@ -158,8 +159,8 @@ def read_texts(
             needed = _bytes_of_texts(encoder, texts, at_once=at_once)
             if needed > most_bytes:
                 progress.note(
-                    f"{name}: what it says of all texts takes {needed / 1e9:.1f} GB, more than "
-                    f"{most_bytes / 1e9:.1f} (--max-memory); every cell reads its texts anew"
+                    f"{name}: the states of all texts take {needed / 1e9:.1f} GB, more than "
+                    f"{most_bytes / 1e9:.1f} (--max-memory); every cell encodes its texts again"
                 )
                 continue
             if not math.isinf(deadline):
@@ -167,17 +168,17 @@ def read_texts(
                 took = seconds_a_text(encoder, read[:_TIMED_TEXTS]) * len(read)
                 if took > (deadline - time.time()) / 2:
                     found.unread[name] = (
-                        f"to read all texts once, {name} would have taken about {spoken(took)}"
+                        f"encoding all texts once with {name} would have taken about {spoken(took)}"
                     )
                     continue
-            with progress.stage(f"{name} reads all {'pairs' if at_once else 'texts'}"):
+            with progress.stage(f"{name}: encoding all {'pairs' if at_once else 'texts'}"):
                 _read_all(encoder, texts, file, most_bytes, progress, at_once=at_once)
         (found.pair_files if at_once else found.files)[name] = file
     return found
 
 
 def _bytes_of_texts(encoder: Pretrained, texts: Texts, *, at_once: bool) -> int:
-    """Return what the states of texts take; 0 of those of words, of which some may be kept."""
+    """Return the size of all text states; 0 for word states, which may be stored in part."""
     if reads_in_context(encoder) or texts.sentences:
         return 0
     rows = len(texts.pairs if at_once else texts.texts)
@@ -219,7 +220,7 @@ def _read_words(
     most_bytes: int,
     progress: Progress,
 ) -> None:
-    """Keep what a tagger asks of an encoder: all layers of words in context, or the last one."""
+    """Store the states that a tagger needs: all layers of words in context, or the last layer."""
     offsets = np.cumsum([0, *map(len, sentences)])
     layers, width = task_shape(encoder.model)
     if reads_in_context(encoder):
@@ -234,7 +235,7 @@ def _read_words(
 
 
 def _known(offsets: NDArray[np.int64], word_bytes: int, most_bytes: int) -> int:
-    """Return how many texts' words are kept; of the others they are computed anew."""
+    """Return for how many texts the word states are stored; the others are recomputed."""
     return int(np.searchsorted(offsets, most_bytes // word_bytes, "right")) - 1
 
 
@@ -244,7 +245,7 @@ def num_weights(encoder: Pretrained) -> int:
 
 
 def remember(encoder: Pretrained, texts: Texts, file: Path) -> None:
-    """Let what asks the encoder for states of these texts look up what it said of them."""
+    """Make the encoder look up its states of these texts instead of computing them."""
     if texts.sentences:
         vars(encoder)["word_memory"] = TokenMemory.load(file, texts.sentences, MAX_TOKENS)
         return
@@ -255,7 +256,7 @@ def remember(encoder: Pretrained, texts: Texts, file: Path) -> None:
 
 
 def remember_pairs(encoder: Pretrained, texts: Texts, file: Path) -> None:
-    """Let `text_states` look up what the encoder said of the pairs that it read at once."""
+    """Make `text_states` look up the states of pairs that are encoded together."""
     vars(encoder)["pair_memory"] = _states_memory(texts.pairs, file)
 
 
@@ -265,10 +266,10 @@ def _states_memory(read: Sequence[str] | Sequence[Pair], file: Path) -> StatesMe
 
 
 def seconds_a_text(encoder: Pretrained, texts: Sequence[str]) -> float:
-    """Measure how long the encoder takes to read a text, with the threads this process has.
+    """Measure the seconds per text that the encoder takes, with the threads of this process.
 
-    The texts are read twice, and the second time counts: what a library prepares when it first
-    meets a shape is no part of the speed.
+    The texts are encoded twice and only the second time counts, because the first includes
+    one-time preparations of libraries for each shape.
     """
     known = vars(encoder).pop("memory", None)
     try:

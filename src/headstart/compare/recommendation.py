@@ -1,4 +1,4 @@
-"""Which method to use: validation scores choose, and the test rows only say how good the choice is.
+"""Which method to use: validation scores choose; the test rows only measure the choice.
 
 Rows are those of `summarize`: one for each method and label budget.
 """
@@ -13,10 +13,10 @@ Row = Mapping[str, Any]
 
 
 def best_by_validation(rows: Sequence[Row]) -> Row:
-    """Return the row of best validation score; of equals, the one of lowest validation loss.
+    """Return the row with the best validation score; ties go to the lowest validation loss.
 
-    What gives no probabilities has no loss, and comes after its equals. Means that differ by their
-    rounding alone are equal.
+    A method without probabilities has no loss and comes last in a tie. Means that differ only by
+    rounding are ties.
     """
 
     def place(row: Row) -> tuple[float, float]:
@@ -33,20 +33,20 @@ def _score(row: Row) -> float:
 def recommend(
     rows: Sequence[Row], *, labels: int, left_out: Sequence[Row] = (), wording: Wording = TEXTS
 ) -> dict[str, Any]:
-    """Say what to use with so many labels, why, and what to use with any fewer.
+    """Return what to use with so many labels, why, and what to use with each compared count.
 
-    The label count that was compared and is nearest to `labels`, on a logarithmic axis, decides,
-    among the methods that were run with it; those that were not are named.
+    The choice is made at the compared label count that is nearest to `labels` on a logarithmic
+    axis, among the methods that were run with it. Methods that were not run with it are named.
 
     Args:
         rows: The summary.
-        labels: The labels there are.
+        labels: The number of labels available.
         left_out: The `method` and `labels` of what was not run.
-        wording: What the things of the task are called.
+        wording: The terms of the task.
 
     Returns:
-        `method`, `labels` (the count that decides), `given` (the user's), `why` in sentences, and
-        `by_labels`: the row of the chosen method at every label count.
+        `method`, `labels` (the count that decides), `given` (the user's count), `why` in sentences,
+        and `by_labels`: the row of the chosen method at every label count.
     """
     budgets = sorted({row["labels"] for row in rows})
     choices = [best_by_validation([r for r in rows if r["labels"] == budget]) for budget in budgets]
@@ -72,7 +72,7 @@ def _not_run(left_out: Sequence[Row], labels: int, wording: Wording) -> list[str
     if not methods:
         return []
     return [
-        f"With {labels:,} {wording.labels} there was no time for {', '.join(methods)}, which may "
+        f"With {labels:,} {wording.labels}, there was no time for {', '.join(methods)}, which may "
         "be better."
     ]
 
@@ -80,19 +80,19 @@ def _not_run(left_out: Sequence[Row], labels: int, wording: Wording) -> list[str
 def _scores(best: Row, rivals: Sequence[Row], labels: int, wording: Wording) -> str:
     given = f"You have {labels:,} {wording.labels}"
     if best["labels"] != labels:
-        given += f", and {best['labels']:,} is the nearest count compared"
+        given += f"; the nearest count compared is {best['labels']:,}"
     chosen = (
-        f"it has the best validation score ({best['validation']:.3f}, mean over seeds"
+        f"{best['method']} has the best validation score ({best['validation']:.3f}, mean over seeds"
         f"{_next_best(best, rivals)})"
     )
     if not best["validation"]:
         chosen = (
-            "no method scores above 0 on validation, so that the lowest loss chose, which says "
-            f"little: more {wording.labels} are needed"
+            f"no method has a validation score above 0; {best['method']} has the lowest validation "
+            f"loss, which is weak evidence: more {wording.labels} are needed"
         )
     return (
-        f"{given}: there {chosen}. On the test rows, which had no say, it scores "
-        f"{best['mean']:.3f} [{best['low']:.3f}, {best['high']:.3f}]."
+        f"{given}. At this count, {chosen}. On the test rows, which played no part in the choice, "
+        f"it scores {best['mean']:.3f} [{best['low']:.3f}, {best['high']:.3f}]."
     )
 
 
@@ -102,11 +102,11 @@ def _next_best(best: Row, rivals: Sequence[Row]) -> str:
     equals = [row["method"] for row in rivals if _score(row) == _score(best)]
     if equals:
         have = "has" if len(equals) == 1 else "have"
-        return f"; {together(equals)} {have} the same, and no lower loss"
+        return f"; {together(equals)} {have} the same score and no lower loss"
     rival = best_by_validation(rivals)
     score = f"{rival['validation']:.3f}"
     looks_equal = score == f"{best['validation']:.3f}"
-    return f"; next is {rival['method']} with {'a little less' if looks_equal else score}"
+    return f"; the next best is {rival['method']} with {'slightly less' if looks_equal else score}"
 
 
 def _cost(best: Row, wording: Wording) -> list[str]:
@@ -115,6 +115,6 @@ def _cost(best: Row, wording: Wording) -> list[str]:
         return []
     seconds, megabytes, speed = costs
     return [
-        f"It fits in {brief(seconds, 2)} s, keeps {brief(megabytes, 2)} MB and predicts "
-        f"{speed:,.0f} {wording.example}s a second on one core."
+        f"It takes {brief(seconds, 2)} s to fit and {brief(megabytes, 2)} MB to store, and "
+        f"predicts {speed:,.0f} {wording.example}s per second on one core."
     ]

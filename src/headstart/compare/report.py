@@ -1,8 +1,8 @@
-"""One HTML file that tells what a comparison found, to a manager first and to an engineer after.
+"""The report of a comparison as one HTML file, for a manager first and then for an engineer.
 
-The file holds everything it needs and asks the network for nothing. Users' texts are escaped by the
-template; the plots' data lie in a script element that is never run; a content security policy
-admits only the inline blocks whose hashes it names.
+The file is self-contained and makes no network requests. The template escapes users' texts; the
+plots' data are in a script element that is never run; a content security policy allows only the
+inline blocks whose hashes it lists.
 """
 
 import json
@@ -32,7 +32,7 @@ from headstart.pages import csp_hash, page_style
 from headstart.pages import template_environment as plain_environment
 
 FOLDER = Path(__file__).parent
-# Plotly adds the style sheet of its maps, unless there is an element with the sheet's id already.
+# Plotly adds the style sheet of its maps unless an element with the sheet's id already exists.
 _MAP_STYLES = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
 _OPTIONAL = (
     *("data", "clean", "differences", "proofs", "layers", "knowledge", "command", "seconds"),
@@ -41,8 +41,8 @@ _OPTIONAL = (
 _SHOWN_OCCURRENCES = 6
 _NOT_FOUND = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 _ONE_SEED = (
-    "One seed was run: intervals and p-values speak for other test rows, not for other seeds or "
-    "other choices of the labels."
+    "Only one seed was run: intervals and p-values reflect the choice of test rows, but not other "
+    "seeds or other choices of the labels."
 )
 
 
@@ -50,11 +50,11 @@ def render_report(result: Mapping[str, Any]) -> str:
     """Return the report as one HTML page.
 
     Args:
-        result: A comparison's results as JSON holds them. `summary`, the rows of `summarize`, is
-            needed; `title`, `metric`, `wording`, `data`, `clean`, `cells`, `headline`, `best`,
+        result: A comparison's results, as stored in JSON. `summary`, the rows of `summarize`, is
+            required; `title`, `metric`, `wording`, `data`, `clean`, `cells`, `headline`, `best`,
             `recommendation`, `left_out`, `gains`, `differences`, `warnings`, `proofs`, `layers`,
             `forecast`, `knowledge`, `senses`, `settings`, `command`, `versions` and `seconds` are
-            shown where they are given.
+            shown if they are given.
     """
     style = page_style(FOLDER / "tones.css", FOLDER / "report.css")
     scripts = [get_plotlyjs(), (FOLDER / "report.js").read_text("utf-8")]
@@ -66,21 +66,21 @@ def render_report(result: Mapping[str, Any]) -> str:
             style=style,
             scripts=scripts,
             script_hashes=[csp_hash(script) for script in scripts],
-            style_hashes=[csp_hash(style), csp_hash("")],  # plotly fills an empty one of its own
+            style_hashes=[csp_hash(style), csp_hash("")],  # plotly adds an empty one and fills it
             unwanted_styles=_MAP_STYLES.findall(scripts[0]),
         )
     )
 
 
 def template_environment() -> Environment:
-    """Return the environment of all pages, with the report's ways to write numbers."""
+    """Return the template environment of all pages, with the report's number formats."""
     environment = plain_environment(FOLDER)
     environment.filters.update(_FORMATS)
     return environment
 
 
 def _view(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names the template uses; what the result lacks is None or empty."""
+    """Return the names the template uses; missing parts of the result are None or empty."""
     rows: Sequence[Row] = result["summary"]
     headline = result.get("headline") or {"sentence": ""}
     recommended = result.get("recommendation")
@@ -141,7 +141,7 @@ def _view(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _forecast(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what was foretold of each encoder beside what it reached at each label budget."""
+    """Return each encoder's estimates beside the scores it reached at each label budget."""
     if found is None:
         return None
     budgets = list(dict.fromkeys(row["labels"] for row in found["reached"]))
@@ -164,7 +164,7 @@ def _forecast(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _senses(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the pictures of a word's occurrences, and some of them with their nearest ones."""
+    """Return the pictures of a word's occurrences, and some occurrences with their nearest ones."""
     if found is None:
         return None
     drawn = picture(found)
@@ -176,9 +176,9 @@ def _senses(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _quoted(headline: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return the head start in large type, or None if there is none to quote.
+    """Return the head start to show in large type, or None if none is quoted.
 
-    With its interval, which is empty where all three are the same bound, as in `headline`.
+    Its interval is empty if all three numbers are the same bound, as in `headline`.
     """
     if headline.get("factor") is None:
         return None
@@ -194,13 +194,13 @@ def _fitted_to(best: Mapping[str, Any], data: Mapping[str, Any], wording: Wordin
     labels = best.get("fitted_labels")
     if labels is None or labels == data.get("train_rows"):
         return f"all {wording.labels}"
-    return f"{labels:,} {wording.labels}, as there was no time for all,"
+    return f"{labels:,} {wording.labels} (there was no time for all)"
 
 
 def _types(
     cells: Sequence[Row], recommended: Mapping[str, Any] | None
 ) -> list[dict[str, str | float]]:
-    """Return how well the recommended method does on each type: the mean over its seeds."""
+    """Return the recommended method's scores for each type, as means over its seeds."""
     if recommended is None:
         return []
     chosen = recommended["method"], recommended["labels"]
@@ -218,7 +218,7 @@ def _types(
 
 
 def _left_out(left_out: Sequence[Row]) -> Iterator[dict[str, Any]]:
-    """Yield what was left out, methods of the same labels and reason together.
+    """Yield what was left out, with methods of the same labels and reason grouped.
 
     The reason is that of a method's smallest budget.
     """
@@ -232,7 +232,7 @@ def _left_out(left_out: Sequence[Row]) -> Iterator[dict[str, Any]]:
 
 
 def _most_labels(rows: Sequence[Row], left_out: Sequence[Row]) -> dict[str, int]:
-    """Return the largest budget of the methods that there was no time for with all of them."""
+    """Return the largest budget that was run, for each method that had no time for all budgets."""
     stopped = {row["method"] for row in left_out}
     return {row["method"]: row["labels"] for row in rows if row["method"] in stopped}
 
@@ -240,13 +240,13 @@ def _most_labels(rows: Sequence[Row], left_out: Sequence[Row]) -> dict[str, int]
 def _tables(
     rows: Sequence[Row], left_out: Sequence[Row], opened: set[int | None]
 ) -> Iterator[dict[str, Any]]:
-    """Yield a table for each label budget; the interval has its place in a strip 100 wide."""
+    """Yield a table for each label budget, with the intervals placed in a strip 100 wide."""
     lowest = min(row["low"] for row in rows)
     width = max(row["high"] for row in rows) - lowest or 1
     for labels in sorted({row["labels"] for row in rows}):
         of_budget = [row for row in rows if row["labels"] == labels]
         most = max(row["mean"] for row in of_budget)
-        best = [row for row in of_budget if row["mean"] > most - 1e-9]  # rounding is no merit
+        best = [row for row in of_budget if row["mean"] > most - 1e-9]  # ties up to rounding
         yield {
             "labels": labels,
             "open": labels in opened,
@@ -313,7 +313,7 @@ def _duration(seconds: float) -> str:
 
 
 def _capitalize(text: str) -> str:
-    return text[:1].upper() + text[1:]  # jinja's own makes "Span f1" of span F1
+    return text[:1].upper() + text[1:]  # jinja's own turns "span F1" into "Span f1"
 
 
 _FORMATS: dict[str, Callable[..., str]] = {

@@ -1,10 +1,11 @@
-"""The labelled rows of a comparison: read, checked, parted; and how many have labels."""
+"""The labeled rows of a comparison, read, checked and split, and its label budgets."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from headstart.compare.tasks import TASKS, Columns, ComparedTask, Examples, settled
+from headstart.data.columns import several
 from headstart.data.overlap import text_key
 from headstart.data.splits import split_test
 from headstart.data.tagged import TaggedSentences
@@ -14,14 +15,14 @@ from headstart.tasks.tagging import note_of_plain
 
 BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
 QUICK_BUDGETS = (10, 25, 250)
-SENTENCES = (50, 100, 250, 1000, 2500, 10_000)  # few sentences hold few spans
+SENTENCES = (50, 100, 250, 1000, 2500, 10_000)  # fewer sentences would contain too few spans
 QUICK_SENTENCES = (100, 400)
-_MOST_LABELS = 1000  # that a ladder ends with, where they are all there are
-_WORTH = 1.5  # times the last rung, and all the rows are one more
+_MOST_LABELS = 1000  # up to so many training rows, all of them can be one more default budget,
+_WORTH = 1.5  # if they are at least so many times the last one
 _TEST_SHARE = 0.3
 _SPLIT_SEED = 0
-_SHARED = 0.5  # of the rows, and intervals over seeds are too narrow for other choices of labels
-_FEWEST = 2  # that one can learn from and validate by
+_SHARED = 0.5  # from this share of the rows on, intervals understate the choice of labels
+_FEWEST = 2  # one to learn from and one to validate on
 
 
 def read_rows(
@@ -31,17 +32,20 @@ def read_rows(
     columns: Columns,
     progress: Progress,
 ) -> tuple[ComparedTask, Examples, Examples]:
-    """Return the task as the data have it, the training rows and the test rows.
+    """Return the task as determined by the data, the training rows and the test rows.
 
     Raises:
-        DataError: The data cannot be used as they are.
-        SettingsError: They are of another task.
+        DataError: The data cannot be used.
+        SettingsError: They are for another task.
     """
     task, given = read_examples(task, data, columns, progress)
     if test is not None:
         return task, given, _read(task, test, columns, progress)
     train, held_out = split_test(task.strata(given), test_share=_TEST_SHARE, seed=_SPLIT_SEED)
-    note = f"No test file was given: {len(held_out):,} of {len(given):,} rows are kept to test on."
+    note = (
+        f"No test file was given: {len(held_out):,} of {len(given):,} rows are held out as the "
+        "test set."
+    )
     kept = replace(given.select(train), notes=(*given.notes, note))
     return task, kept, given.select(held_out)
 
@@ -49,11 +53,11 @@ def read_rows(
 def read_examples(
     task: ComparedTask, data: str | Path | Examples, columns: Columns, progress: Progress
 ) -> tuple[ComparedTask, Examples]:
-    """Return the task as the data have it, and the labelled examples.
+    """Return the task as determined by the data, and the labeled examples.
 
     Raises:
-        DataError: The data cannot be used as they are.
-        SettingsError: They are of another task.
+        DataError: The data cannot be used.
+        SettingsError: They are for another task.
     """
     given = _read(task, data, columns, progress)
     task = settled(task, given)
@@ -75,22 +79,22 @@ def _read(
         if fitting is None:
             kind = task.dataset
             raise SettingsError(
-                f"labelled data are a path, or a {kind.__name__} in memory, and no "
-                f"{type(source).__name__}; {kind.__module__}.{kind.__name__}(texts, labels) makes "
-                "one of two lists"
+                f"labeled data must be a path, or a {kind.__name__} in memory, not "
+                f"{type(source).__name__}; make one from two lists with "
+                f"{kind.__module__}.{kind.__name__}(texts, labels)"
             )
         raise SettingsError(
-            f"{source.source}: is a {type(source).__name__}, and the task is {task.name!r}; "
+            f"{source.source}: this is a {type(source).__name__}, but the task is {task.name!r}; "
             f"compare with task={fitting!r}"
         )
     return source
 
 
 def without_leaks(task: ComparedTask, train: Examples, test: Examples) -> Examples:
-    """Return the training rows that are no test rows, with a note that says how many were.
+    """Return the training rows that are not test rows, with a note of how many were removed.
 
     Raises:
-        DataError: What is left cannot be trained on.
+        DataError: The remaining rows cannot be trained on.
     """
     asked = set(map(text_key, task.as_texts(test).texts))
     texts = task.as_texts(train).texts
@@ -98,8 +102,8 @@ def without_leaks(task: ComparedTask, train: Examples, test: Examples) -> Exampl
     if len(kept) == len(train):
         return train
     if not kept:
-        raise DataError(f"{train.source}: every training row is a test row, too")
-    note = f"Training rows that are test rows, too, and are left out: {len(train) - len(kept):,}."
+        raise DataError(f"{train.source}: every training row is also a test row; use other data")
+    note = f"Training rows removed because they are also test rows: {len(train) - len(kept):,}."
     found = replace(train.select(kept), notes=(*train.notes, note))
     task.check(found)
     return found
@@ -108,9 +112,9 @@ def without_leaks(task: ComparedTask, train: Examples, test: Examples) -> Exampl
 def choose_budgets(
     asked: Sequence[int] | None, task: ComparedTask, train: Examples, *, quick: bool
 ) -> tuple[int, ...]:
-    """Return the label budgets, rising: those that are asked for, or the usual ones that there are.
+    """Return the label budgets in increasing order: those requested, or the defaults that fit.
 
-    The usual ones end with all training rows, where these are many more than the last of them and
+    The defaults end with all training rows if these are clearly more than the last default but
     still few.
 
     Raises:
@@ -127,27 +131,27 @@ def choose_budgets(
         return (*fitting, len(train)) if worth else fitting
     if over := [labels for labels in asked if labels > len(train)]:
         raise SettingsError(
-            f"a budget of {over[0]:,} {wording.labels} is above the {len(train):,} training rows "
+            f"a budget of {over[0]:,} {wording.labels} exceeds the {len(train):,} training rows "
             f"of {train.source}; choose smaller budgets or give more data"
         )
     if task.by_word and min(asked) < _FEWEST:
         raise SettingsError(
-            f"a budget of {min(asked)} {wording.labels} is below {_FEWEST}: one to learn from and "
-            "one to validate by"
+            f"a budget of {min(asked)} is below {_FEWEST} {wording.labels}; use at least one to "
+            "learn from and one to validate on"
         )
     if not task.by_word and min(asked) < strata:
         raise SettingsError(
-            f"a budget of {min(asked)} labels is below the {strata} classes of {train.source}; "
-            "each class needs one label"
+            f"a budget of {several(min(asked), 'label')} is below the {strata} classes of "
+            f"{train.source}; each class needs at least one label"
         )
     return tuple(sorted(set(asked)))
 
 
 def without_validation(task: ComparedTask, train: Examples, budgets: Sequence[int]) -> list[int]:
-    """Return the budgets of which no row is left to validate on: each class has one label.
+    """Return the budgets that leave no row for validation: each class has one label.
 
-    All its rows are then fitted, and the same rows validate. (So they are where each class has but
-    copies of one text, which is not looked for here.)
+    All rows are then used for training, and the same rows for validation. (This also happens if
+    each class has only copies of one text, which is not checked here.)
     """
     strata = len(set(task.strata(train)))
     return [labels for labels in budgets if labels == strata and not task.by_word]
@@ -161,28 +165,28 @@ def warn_of(
     seeds: int,
     num_rows: int,
 ) -> list[str]:
-    """Say at which budgets no row is left to validate on, and from which on seeds share labels.
+    """Return warnings of budgets without validation rows, and of budgets whose seeds share labels.
 
     Args:
-        unvalidated: Those that `without_validation` returns.
+        unvalidated: The budgets that `without_validation` returns.
         task: The task.
-        budgets: All budgets, rising.
-        seeds: How many seeds are run.
-        num_rows: How many training rows there are.
+        budgets: All budgets, in increasing order.
+        seeds: The number of seeds.
+        num_rows: The number of training rows.
     """
     found = [
-        f"With {labels:,} labels no row is left to validate on, for each {task.wording.kind} has "
-        "one: validation scores there are of the rows that were fitted. The recommendation and the "
-        "head start on the cover pass over that count where others were run."
+        f"With {labels:,} labels, no row is left for validation because each {task.wording.kind} "
+        "has one: validation scores there are on the training rows. The recommendation and the "
+        "headline skip that count if others were run."
         for labels in unvalidated
     ]
     shared = [labels for labels in budgets if labels >= _SHARED * num_rows]
     if shared and seeds > 1:
         rows, is_all = f"{shared[0]:,} of {num_rows:,} training rows", shared[0] == num_rows
-        where = f"With {rows}" if is_all else f"From {rows} on"
-        how_many = "all of their labels" if is_all else "half of their labels or more"
+        where = f"With {rows}" if is_all else f"With {rows} or more"
+        how_many = "all of their labels" if is_all else "at least half of their labels"
         found.append(
-            f"{where}, seeds share {how_many}: intervals and p-values there speak for other test "
-            "rows, and say little of other choices of the labels."
+            f"{where}, seeds share {how_many}: intervals and p-values there reflect the choice of "
+            "test rows, but hardly other choices of the labels."
         )
     return found

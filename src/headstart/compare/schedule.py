@@ -1,10 +1,10 @@
-"""Which cells run, and in what order, so that a comparison ends within the time it may take.
+"""Which cells run, and in what order, so that a comparison ends within its time limit.
 
-Cells come in blocks: one method, one label budget, all seeds. A block is started only if, by what
-the method's finished cells took, it ends in time; else it is left out, and so are the method's
-larger budgets. What is cheap goes first, and few labels before many. Cheap methods, which train no
-whole model, stand or fall together: a budget has either all cheap methods or none, so none wins for
-lack of rivals.
+Cells come in blocks: one method, one label budget, all seeds. A block is started only if, judging
+by the method's finished cells, it ends in time. Otherwise it is left out, as are the method's
+larger budgets. Cheap methods go first, and few labels before many. Cheap methods, which train no
+encoder other than word vectors, are run or left out together: a budget has either all cheap methods
+or none, so none wins for lack of rivals.
 """
 
 import heapq
@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from headstart.compare.contestants import Contestant
 
-# How the time to fit grows with the labels, as a power of their number: between that of steps,
-# whose number stops growing soon, and that of passes over all labels. Far ahead, what was measured
-# last says little.
+# How the time to fit grows with the labels, as a power of their number. The power lies between that
+# of steps, whose number soon stops growing, and that of epochs over all labels. Far beyond the last
+# measurement, the measured power is not reliable.
 _USUAL_POWER, _LEAST_POWER, _MOST_POWER = 0.5, 0.3, 0.7
 _FAR = 5  # times as many labels
 
@@ -40,21 +40,22 @@ class Block(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What a cell took, in seconds."""
+    """The time a cell took, in seconds."""
 
     fit: float
-    rest: float  # prediction, and what it takes to measure
+    rest: float  # prediction and measurement
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When cells have to end, and what is guessed of methods that have no finished cell yet.
+    """When cells must end, and estimates for methods that have no finished cell yet.
 
     Attributes:
-        deadline: On the clock of `time.time`; infinite if there is none.
-        guesses: Seconds of a cell with the fewest labels, by method; what is not in it, costs 0.
-        ranks: The order of the methods with encoders that are trained, cheap ones first; methods
-            that are not in it come before all of these.
+        deadline: In seconds as from `time.time`; infinite if there is none.
+        guesses: The estimated seconds of a cell with the fewest labels, by method; methods that are
+            not listed cost 0.
+        ranks: The order of the methods that train an encoder, cheap ones first; methods that are
+            not listed come before all of these.
         barred: Why methods cannot run at all, by method.
     """
 
@@ -65,15 +66,15 @@ class Limits:
 
 
 class Schedule:
-    """Hands out cells, and leaves out those there is no time for.
+    """Hands out cells, and leaves out those that there is no time for.
 
     Args:
         contestants: The methods.
-        budgets: The numbers of labels, rising.
-        seeds: How many seeds.
+        budgets: The numbers of labels, in increasing order.
+        seeds: The number of seeds.
         workers: How many cells run at once.
-        limits: When all has to end.
-        known: What cells took that are finished already.
+        limits: When the cells must end.
+        known: The times of cells that are already finished.
     """
 
     def __init__(
@@ -113,12 +114,12 @@ class Schedule:
         ]
 
     def deadline_of(self, job: Job) -> float:
-        """Return when a cell has to be finished; never, if there is no comparison without it."""
+        """Return when a cell must be finished; infinity if the comparison needs it."""
         essential = Block(job.contestant, job.labels) in self._essential
         return math.inf if essential else self.limits.deadline
 
     def jobs(self) -> Iterator[Job]:
-        """Yield the cells to run, each when the one before it has been started.
+        """Yield the cells to run, each once the previous one has been started.
 
         Whether a block fits is decided when its first cell is due.
         """
@@ -133,17 +134,17 @@ class Schedule:
                 yield job
 
     def note(self, job: Job, spent: Spent | None) -> None:
-        """Take note that a cell ended; without `spent`, that its time was up."""
+        """Record that a cell ended or, without `spent`, that its time was up."""
         self._running.pop(job, None)
         if spent is not None:
             self._spent[job] = spent
         else:
             block = Block(job.contestant, job.labels)
             group = next(group for group in self._groups if block in group)
-            self._leave_out(group, "begun, and stopped when the time was up")
+            self._leave_out(group, "started, but stopped when the time was up")
 
     def seconds(self, contestant: Contestant, labels: int) -> float:
-        """Estimate what a cell takes, by the cells of its method that are finished."""
+        """Estimate the seconds a cell takes from the finished cells of its method."""
         by_labels: dict[int, list[Spent]] = {}
         for job, spent in self._spent.items():
             if job.contestant == contestant:
@@ -164,7 +165,7 @@ class Schedule:
         return [Job(block.contestant, block.labels, seed) for seed in range(self._seeds)]
 
     def _together(self, block: Block) -> object:
-        """Return what blocks that stand or fall together have in common."""
+        """Return the key of blocks that are run or left out together."""
         cheap = block.contestant.name not in self.limits.ranks
         return block.labels if cheap else block
 
@@ -181,13 +182,13 @@ class Schedule:
         left = max(0.0, self.limits.deadline - now)
         self._leave_out(
             group,
-            f"it would have taken about {spoken(end - now)} more, and {spoken(left)} of the time "
-            "for cells was left",
+            f"it would have taken about {spoken(end - now)} more, but only {spoken(left)} of the "
+            "time for cells was left",
         )
         return False
 
     def _projected_end(self, now: float, costs: Sequence[float]) -> float:
-        """Return when more cells of these costs would be done, behind those that are running."""
+        """Return when more cells of these costs would be done, after those that are running."""
         free = [
             now + max(0.0, self.seconds(job.contestant, job.labels) - (now - began))
             for job, began in self._running.items()
@@ -202,7 +203,7 @@ class Schedule:
         return max(ends)
 
     def _leave_out(self, group: Sequence[Block], why: str) -> None:
-        """Leave out a trained method's block, or all cheap ones of a budget; and what is larger."""
+        """Leave out a trained method's block, or all cheap ones of a budget, and larger budgets."""
         self.left_out.update((block, why) for block in group if block not in self.left_out)
         first = group[0]
         cheap = self._together(first) != first
@@ -212,14 +213,16 @@ class Schedule:
             if cheap and other.labels >= first.labels:
                 reason = f"not even the cheap methods had time for {first.labels:,} labels"
             elif same and unfinished:
-                reason = f"takes longer than {first.labels:,} labels, which took too long"
+                reason = (
+                    f"it takes longer than {first.labels:,} labels, which already took too long"
+                )
             else:
                 continue
             self.left_out.setdefault(other, reason)
 
 
 def _longest_first(block: Block) -> tuple[bool, int]:
-    """Return the turn of a block where time has no end: so no core waits at the end."""
+    """Return a block's turn if time is unlimited: long blocks first, to keep all cores busy."""
     return not block.contestant.trains_encoder, -block.labels
 
 
@@ -232,7 +235,7 @@ def report_left_out(left_out: Collection[tuple[Block, str]]) -> list[dict[str, o
 
 
 def _power(fits: Mapping[int, float], labels: int) -> float:
-    """Return the power of the labels by which the time to fit grew up to here."""
+    """Return the power of the label count with which the time to fit grew up to here."""
     before = [count for count in fits if count < labels]
     if not before:
         return _USUAL_POWER
@@ -246,5 +249,5 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def spoken(seconds: float) -> str:
-    """Return a duration as one says it."""
+    """Return a duration as "42 s" or "3 min"."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -1,4 +1,4 @@
-"""What a method's answers to the test rows are worth: right ones of all, and each kind's share."""
+"""Score a method's answers on the test rows: the share that is correct, and each kind by itself."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -14,14 +14,14 @@ Tagged = Sequence[Tags]
 
 
 class Scored(NamedTuple):
-    """How good answers are.
+    """The scores of a method's answers.
 
     Attributes:
-        correct: How many answers to each row are right.
-        total: How many there are; None if each row has one.
+        correct: How many answers are correct, for each row.
+        total: How many answers there are, for each row; None if each row has one.
         macro_f1: The unweighted mean of every kind's F1.
-        degenerate: Why they show that nothing was learned, or None.
-        types: The scores of each type of spans or tags; none of classes.
+        degenerate: Why the answers show that nothing was learned, or None.
+        types: The scores of each type of span or tag; empty for classes.
     """
 
     correct: list[int]
@@ -31,7 +31,7 @@ class Scored(NamedTuple):
     types: tuple[TypeScores, ...] = ()
 
     def as_cell(self) -> dict[str, Any]:
-        """Return them as plain values, and `value`, the score: right answers over all answers."""
+        """Return plain values, with the score as `value`: correct answers over all answers."""
         total = len(self.correct) if self.total is None else sum(self.total)
         return {
             "value": sum(self.correct) / total if total else 0.0,
@@ -47,16 +47,16 @@ Score = Callable[[Any, Any], Scored]
 
 
 def score_classes(truth: Sequence[str], answers: Sequence[str]) -> Scored:
-    """Score one class a row, by accuracy."""
+    """Score one class per row by accuracy."""
     predicted = np.asarray(answers)
     correct = (predicted == np.array(truth)).astype(int).tolist()
     return Scored(correct, None, macro_f1(truth, predicted), degenerate(predicted.tolist(), truth))
 
 
 def score_spans(truth: Tagged, answers: Tagged) -> Scored:
-    """Score the spans of sentences by strict F1: twice the right ones over the true and the found.
+    """Score the spans of sentences by strict F1: twice the correct over true plus predicted spans.
 
-    Tags of any scheme of spans are read, as `conlleval` reads them.
+    Tags of any span scheme are accepted, and interpreted as in `conlleval`.
     """
     both = [(set(spans(gold)), set(spans(its))) for gold, its in zip(truth, answers, strict=True)]
     correct = [2 * len(gold & found) for gold, found in both]
@@ -65,14 +65,16 @@ def score_spans(truth: Tagged, answers: Tagged) -> Scored:
     if not any(correct) and any(gold for gold, _ in both):
         given = sum(len(found) for _, found in both)
         why = (
-            f"none of {given:,} spans is right" if given else f"answers {OUTSIDE!r} for every word"
+            f"no predicted span is correct (of {given:,})"
+            if given
+            else f"predicts {OUTSIDE!r} for every word"
         )
     types = score_tags(truth, answers, "IOB2").types
     return Scored(correct, total, _macro(types), why, types)
 
 
 def score_words(truth: Tagged, answers: Tagged) -> Scored:
-    """Score the plain tags of words by their accuracy."""
+    """Score the plain tags of words by accuracy."""
     correct = [sum(map(str.__eq__, gold, its)) for gold, its in zip(truth, answers, strict=True)]
     types = score_tags(truth, answers, "plain").types
     flat = ([tag for tags in some for tag in tags] for some in (answers, truth))

@@ -1,4 +1,4 @@
-"""Tagged sentences as a comparison sees them: what stands in each, and what may not."""
+"""Tagged sentences in a comparison: their types, their strata and checks."""
 
 from collections import Counter
 
@@ -18,7 +18,7 @@ from headstart.tasks.tagging import (
 
 
 def types_of(tags: Tags, *, plain: bool) -> list[str]:
-    """Return the types of a sentence's spans, or its plain tags, one a word."""
+    """Return the types of a sentence's spans, or its plain tags, one per word."""
     return list(tags) if plain else [kind for _, _, kind in spans(tags)]
 
 
@@ -28,9 +28,9 @@ def kinds(dataset: TaggedSentences, *, plain: bool) -> list[str]:
 
 
 def strata(dataset: TaggedSentences, *, plain: bool) -> list[str]:
-    """Return what each sentence counts as where sentences are drawn: its rarest type, or none.
+    """Return the stratum of each sentence for sampling: its rarest type, or `O` if it has none.
 
-    So a few sentences, drawn from all strata alike, hold every type that they can.
+    A small stratified sample then contains as many types as possible.
     """
     counts = Counter(kinds(dataset, plain=plain))
     return [
@@ -40,15 +40,15 @@ def strata(dataset: TaggedSentences, *, plain: bool) -> list[str]:
 
 
 def check_taggable(dataset: TaggedSentences) -> None:
-    """Refuse sentences that no tagger can be trained on.
+    """Check that a tagger can be trained on the sentences.
 
     Raises:
-        DataError: All words have the same tag, or a tag is not legal where it stands.
+        DataError: All words have the same tag, or a tag is not legal at its position.
     """
     tags = {tag for its in dataset.tags for tag in its}
     if len(tags) < 2:
         found = f"only the tag {next(iter(tags))!r}" if tags else "no words"
-        raise DataError(f"{dataset.source}: holds {found}; a tagger needs two tags or more")
+        raise DataError(f"{dataset.source}: contains {found}; a tagger needs at least two tags")
     check_legal(dataset.tags, detect_scheme(dataset.tags), dataset.place)
 
 
@@ -59,11 +59,11 @@ def check_known_tags(
     *,
     scheme: Scheme,
 ) -> tuple[str, ...]:
-    """Refuse test sentences that a tagger cannot be scored on; note what it cannot get right.
+    """Check that a tagger can be scored on the test sentences; note what it cannot get right.
 
     Raises:
-        DataError: A type was not there in training, and such are refused, a tag is not legal, or
-            there is no span.
+        DataError: A type does not occur in training and such types are refused, a tag is not legal,
+            or there is no span.
     """
     plain = scheme == "plain"
     known = {tag for tags in train.tags for tag in tags} | (set() if plain else {OUTSIDE})
@@ -82,5 +82,5 @@ def check_known_tags(
         return notes
     check_legal(test.tags, detect_scheme(test.tags), test.place)
     if not any(map(spans, test.tags)):
-        raise DataError(f"{test.source}: holds no span to score; give test sentences with spans")
+        raise DataError(f"{test.source}: contains no span to score; use test sentences with spans")
     return notes

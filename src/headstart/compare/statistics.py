@@ -1,20 +1,20 @@
-"""What a comparison may claim: intervals and tests over answers `[..., S, R]`.
+"""Confidence intervals and paired tests over answers `[..., S, R]`.
 
 Legend: S seeds (label subset, order, initial weights), R test rows, the same for all methods;
-leading dimensions `...` are methods, budgets or whole simulations, all treated at once.
+leading dimensions `...` are methods, budgets or whole simulations, all processed at once.
 
-A score moves when other seeds are drawn and when other test rows are drawn. With answers
-`y_sr = mean + seed_s + row_r + rest_sr`, the variance of their mean is, by the two-way analysis of
-variance and without bias, `(MS_seeds + MS_rows - MS_rest) / (S R)`. Seeds are few, so their part is
-Student's and not Gauss's. With one seed only the rows can speak, and an interval says nothing
-about other seeds. By simulation (`tests/compare/test_statistics.py`) intervals of 95 % cover 92 to
-98 % with three seeds and more; with two they are wider than need be, and where 97 % of the answers
-are right and the seeds alone scatter, a skewed case, they cover about 91 %.
+A score changes when other seeds or other test rows are drawn. With answers
+`y_sr = mean + seed_s + row_r + rest_sr`, two-way analysis of variance gives an unbiased estimate of
+the variance of their mean, `(MS_seeds + MS_rows - MS_rest) / (S R)`. Seeds are few, so their part
+follows Student's t instead of a normal distribution. With one seed, an interval reflects the rows
+only, and says nothing about other seeds. In simulations (`tests/compare/test_statistics.py`), 95%
+intervals cover 92 to 98% with three or more seeds. With two seeds they are wider than necessary.
+If 97% of the answers are right and only the seeds vary, a skewed case, they cover about 91%.
 
 A row holds one answer, right (1) or wrong (0), or `Tallies` of several, as a sentence of tokens or
-spans does. Then a score is a ratio of sums, whose linear part (`Tallies.values`) is treated as
-answers are, so that rows are drawn whole; simulated intervals of span F1
-(`tests/compare/test_tallies.py`) cover as well.
+spans does. A score is then a ratio of sums. Its linear part (`Tallies.values`) is treated like
+answers, so rows are resampled whole. Simulated intervals of span F1
+(`tests/compare/test_tallies.py`) cover equally well.
 """
 
 from collections import Counter
@@ -33,11 +33,11 @@ from headstart.seeds import generator
 from headstart.tasks.classification import macro_f1
 
 RESAMPLES = 5000
-_FLIPS = 10_000  # assignments of signs that are drawn where they cannot all be counted
+_FLIPS = 10_000  # sign assignments to draw if they cannot all be counted
 
 
 class Interval(NamedTuple):
-    """A value and the limits of the interval that covers the true one, each `[...]`."""
+    """A value and the limits of its confidence interval, each `[...]`."""
 
     value: Array
     low: Array
@@ -49,15 +49,16 @@ def interval(
 ) -> Interval:
     """Return the mean score over seeds and its bootstrap interval within [0, 1].
 
-    Near 0 and 1 the scatter of a few wrong answers misleads, so two right and two wrong ones are
-    added, counted in independent answers (Agresti and Coull, 1998; Korn and Graubard, 1998).
+    Near 0 and 1, the variance of a few wrong answers is misleading. Two right and two wrong ones
+    are therefore added, counted in independent answers (Agresti and Coull, 1998; Korn and Graubard,
+    1998).
 
     Raises:
-        DataError: The answers are not zeros and ones `[..., seeds, rows]`, nor tallies.
+        DataError: The answers are neither zeros and ones `[..., seeds, rows]` nor tallies.
     """
     tallies = as_tallies(correct)
     values = tallies.values()
-    square = values.mean((-2, -1))  # that of a 0/1 answer is the answer
+    square = values.mean((-2, -1))  # the square of a 0/1 answer is the answer
     limits = _limits(values, square, tallies.total, (0, 0, 1, 1), level, resamples, seed)
     value, low, high = limits
     return Interval(value, np.clip(low, 0, value), np.clip(high, value, 1))
@@ -73,16 +74,16 @@ def paired_difference(
 ) -> Interval:
     """Return mean(a) - mean(b) over the same seeds and rows and its bootstrap interval in [-1, 1].
 
-    One answer that only a got right and one that only b did are added (Bonett and Price, 2012). Of
-    rows with several answers it is known how many more a got right, and not which, so that fewer
-    than all that differ are counted, and the interval is a little wider for it.
+    One answer that only a got right and one that only b got right are added (Bonett and Price,
+    2012). For rows with several answers, it is known how many more a got right, but not which ones.
+    Fewer differing answers are then counted than there are, and the interval is slightly wider.
 
     Raises:
         DataError: The answers are not zeros and ones or tallies, or differ in seeds or rows.
     """
     a, b = _pair(correct_a, correct_b)
     gains = a.values() - b.values()
-    square = np.abs(gains).mean((-2, -1))  # that of a gain of -1, 0 or 1 is its size
+    square = np.abs(gains).mean((-2, -1))  # the square of a gain of -1, 0 or 1 is its size
     limits = _limits(gains, square, a.total + b.total, (-1, 1), level, resamples, seed)
     return Interval(limits.value, limits.low.clip(-1, 1), limits.high.clip(-1, 1))
 
@@ -90,26 +91,26 @@ def paired_difference(
 def paired_test(correct_a: ArrayLike | Tallies, correct_b: ArrayLike | Tallies) -> Array:
     """Return two-sided p-values `[...]` of "a and b are equally good" over the same seeds and rows.
 
-    Under that hypothesis a and b might as well have swapped their answers to a row, and its total
-    gain had the other sign: what all 2^R assignments give is counted exactly, or for tallies drawn
-    (Yeh, 2000). The seeds' own scatter is added to it as Student's t with S - 1 degrees of freedom.
-    With one seed, or where all happen to gain the same, this is the sign-flip test, for 0/1 answers
-    McNemar's. No p-value is 0.
+    Under this hypothesis, a and b could have swapped their answers to a row, which flips the sign
+    of its total gain. The distribution over all 2^R assignments is counted exactly, or sampled for
+    tallies (Yeh, 2000). The variance between seeds is added as Student's t with S - 1 degrees of
+    freedom. With one seed, or if all seeds gain the same, this is the sign-flip test; with one seed
+    of 0/1 answers, that is McNemar's test. No p-value is 0.
 
     Raises:
         DataError: The answers are not zeros and ones or tallies, or differ in seeds or rows.
     """
     a, b = _pair(correct_a, correct_b)
-    both = Tallies((a.correct + b.correct) / 2, (a.total + b.total) / 2)  # as it is when they swap
+    both = Tallies((a.correct + b.correct) / 2, (a.total + b.total) / 2)  # unchanged by a swap
     gains = a.values(about=both) - b.values(about=both)
     num_seeds, num_rows = gains.shape[-2:]
     num_answers = num_seeds * num_rows
     rows = gains.sum(-2)
     totals, chances = _count_flips(rows) if (rows == np.rint(rows)).all() else _draw_flips(rows)
-    observed = np.abs(gains.sum((-2, -1)))[..., None] * (1 - 1e-9)  # a tie counts as reached
+    observed = np.abs(gains.sum((-2, -1)))[..., None] * (1 - 1e-9)  # ties count as reached
 
     parts = _analyze(gains)
-    about_zero = (rows**2).sum(-1) / num_answers  # MS_rows with the mean the hypothesis says
+    about_zero = (rows**2).sum(-1) / num_answers  # MS_rows with the mean under the hypothesis
     own = divide((about_zero - parts.rest).clip(0), about_zero, otherwise=1)
     flipped = np.sqrt(own)[..., None] * totals
     error = np.sqrt(parts.seeds * num_answers)[..., None]
@@ -123,7 +124,7 @@ def paired_test(correct_a: ArrayLike | Tallies, correct_b: ArrayLike | Tallies) 
 
 
 def _count_flips(rows: Array) -> tuple[Array, Array]:
-    """Return all totals of whole gains `[..., R]` of either sign, and their chances `[..., T]`.
+    """Return all totals of integer gains `[..., R]` of either sign, and their chances `[..., T]`.
 
     The distribution comes from its characteristic function, a product of cosines.
     """
@@ -140,7 +141,7 @@ def _count_flips(rows: Array) -> tuple[Array, Array]:
 def _draw_flips(rows: Array) -> tuple[Array, Array]:
     """Draw totals `[..., T]` of gains `[..., R]` of either sign, the same signs for all `...`.
 
-    The first draw flips nothing: so the test stays exact, and no p-value is 0 (Phipson and Smyth,
+    The first draw flips nothing, so the test stays exact and no p-value is 0 (Phipson and Smyth,
     2010).
     """
     random = generator(0, "flips")
@@ -151,7 +152,7 @@ def _draw_flips(rows: Array) -> tuple[Array, Array]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values corrected for their number by the step-down method of Holm (1979)."""
+    """Return the p-values, corrected for multiple testing by the method of Holm (1979)."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     corrected = np.empty_like(p)
@@ -160,20 +161,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def degenerate(predicted: Sequence[str], truth: Sequence[str]) -> str | None:
-    """Return why a run learned nothing: one answer for all rows, or no better than such a one.
+    """Return why a run learned nothing: one answer for all rows, or no better than one answer.
 
-    No better is no better by accuracy nor by macro F1, for what tells rare classes apart may well
-    pay for it in accuracy. Rows of one class show nothing either way.
+    A run is no better if neither its accuracy nor its macro F1 is better, because recognizing rare
+    classes may cost accuracy. Rows of a single class are never degenerate.
     """
     if len(set(truth)) == 1:
         return None
     if len(set(predicted)) == 1:
-        return f"answers {predicted[0]!r} for every row"
+        return f"predicts {predicted[0]!r} for every row"
     label, count = Counter(truth).most_common(1)[0]
     right = sum(answer == true for answer, true in zip(predicted, truth, strict=True))
     if right <= count and macro_f1(truth, predicted) <= macro_f1(truth, [label] * len(truth)):
         return (
-            f"accuracy {right / len(truth):.3f} is no better than always answering {label!r}: "
+            f"accuracy {right / len(truth):.3f} is no better than always predicting {label!r}: "
             f"{count / len(truth):.3f}"
         )
     return None
@@ -182,15 +183,16 @@ def degenerate(predicted: Sequence[str], truth: Sequence[str]) -> str | None:
 def deviations(values: Array, *, resamples: int = RESAMPLES, seed: int = 0) -> Array:
     """Draw how far the means of `values` `[..., J, S, R]` move with other seeds and test rows.
 
-    A multiplier bootstrap of both factors together. Each seed gets a random weight, Gaussian over a
-    chi that all share, so that a mean moves like Student's t with S - 1 degrees of freedom; to draw
-    five seeds with replacement instead would understate their variance by a fifth and ignore that
-    five estimate it badly. Rows get Gaussian weights; their sums are drawn at once, from their
-    covariance. The seeds' part holds the variance of the rest, so the rows' is freed of it;
-    resampling the table's rows and columns would count it three times (Owen and Eckles, 2012).
+    This is a multiplier bootstrap of both factors together. Each seed gets a random weight, normal
+    divided by a shared chi, so a mean moves like Student's t with S - 1 degrees of freedom. Drawing
+    five seeds with replacement would understate their variance by a fifth and ignore that five
+    seeds estimate it poorly. Rows get normal weights; their sums are drawn at once, from their
+    covariance. The seeds' part includes the residual variance, so that is subtracted from the rows'
+    part; resampling the rows and columns of the table would count it three times (Owen and Eckles,
+    2012).
 
     Returns:
-        `[..., J, resamples]`; the J means are moved by the same seeds and rows.
+        `[..., J, resamples]`; all J means move with the same seeds and rows.
     """
     num_means, num_seeds, num_rows = values.shape[-3:]
     parts = _analyze(values)
@@ -200,7 +202,7 @@ def deviations(values: Array, *, resamples: int = RESAMPLES, seed: int = 0) -> A
         freedom = (num_seeds - 1) * max(num_rows - 1, 1)
         covariance -= residual @ residual.mT / (num_seeds * num_rows * freedom)
     scales, axes = np.linalg.eigh(covariance)
-    scales = np.where(scales > 1e-12 * scales[..., -1:], scales, 0)  # not the rounding's root
+    scales = np.where(scales > 1e-12 * scales[..., -1:], scales, 0)  # drop rounding errors
     roots = axes * np.sqrt(scales.clip(0))[..., None, :]
 
     random = generator(seed, "resamples")
@@ -215,8 +217,8 @@ def deviations(values: Array, *, resamples: int = RESAMPLES, seed: int = 0) -> A
 class _Parts(NamedTuple):
     """Two-way analysis of variance of `[..., S, R]`: the effects and their mean squares `[...]`."""
 
-    seed_means: Array  # [..., S], less the mean of all
-    row_means: Array  # [..., R], less the mean of all
+    seed_means: Array  # [..., S], minus the overall mean
+    row_means: Array  # [..., R], minus the overall mean
     residual: Array  # [..., S, R]
     seeds: Array
     rows: Array
@@ -226,7 +228,7 @@ class _Parts(NamedTuple):
 def _analyze(values: Array) -> _Parts:
     num_seeds, num_rows = values.shape[-2:]
     total = values.sum((-2, -1))[..., None]
-    # From sums, whole numbers of 0/1 answers: seeds that answer alike differ by exactly 0.
+    # From sums, integers for 0/1 answers: seeds with the same answers differ by exactly 0.
     seed_means = (values.sum(-1) - total / num_seeds) / num_rows
     row_means = (values.sum(-2) - total / num_rows) / num_seeds
     mean = total[..., None] / (num_seeds * num_rows)
@@ -251,18 +253,19 @@ def _limits(
     resamples: int,
     seed: int,
 ) -> Interval:
-    """Return the means and their limits, once the `added` answers are counted in.
+    """Return the means and their limits, with the `added` answers included.
 
     Answers that share seeds and rows are worth `spread / variance` independent ones, where spread
-    is the variance of one answer, known from its mean `square`; if all are alike, as many as there
-    are rows, of equal weight (Kish, 1965), the weights being their `total` answers.
+    is the variance of one answer, known from its mean `square`. If all answers are the same, they
+    are worth as many as there are rows, counted as rows of equal weight (Kish, 1965); the weights
+    are the rows' `total` answers.
     """
     num_seeds, num_rows = values.shape[-2:]
     value = values.mean((-2, -1))
     spread = square - value**2
     parts = _analyze(values)
     variance = (parts.seeds + (parts.rows - parts.rest).clip(0)) / (num_seeds * num_rows)
-    variance = np.where(variance > 1e-24, variance, 0)  # not the rounding's
+    variance = np.where(variance > 1e-24, variance, 0)  # drop rounding errors
     moved = deviations(values[..., None, :, :], resamples=resamples, seed=seed)[..., 0, :]
     reach = np.quantile(np.abs(moved), level, axis=-1)
     gauss = NormalDist().inv_cdf((1 + level) / 2)

@@ -1,4 +1,4 @@
-"""A comparison from end to end: data, encoders, cells, statistics, winner, report."""
+"""Run a comparison from end to end: data, encoders, cells, statistics, winner, report."""
 
 import math
 import os
@@ -65,8 +65,8 @@ from headstart.transfer.token_states import reads_in_context
 
 SEEDS, QUICK_SEEDS = 5, 3
 DEMO_MINUTES, QUICK_DEMO_MINUTES = 20.0, 3.0
-PRETRAIN_SIZE = "tiny"  # of BERT and GPT: minutes on a task's own corpus teach no larger one
-_MOST_GIGABYTES = 1e9  # as good as no limit
+PRETRAIN_SIZE = "tiny"  # of BERT and GPT: minutes on a task's own corpus cannot train a larger one
+_MOST_GIGABYTES = 1e9  # in effect no limit
 _OCCURRENCES = 60  # of the word that the report shows
 
 
@@ -100,58 +100,58 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     """Compare methods on the same labels, test rows and seeds, and keep the winner.
 
     Args:
-        data: Labelled texts, pairs or tagged sentences; without them, the demo of the task (with
+        data: Labeled texts, pairs or tagged sentences; without them, the demo of the task (with
             GloVe 6B 50d and all-MiniLM-L6-v2).
-        test: Test rows; without them, a fixed stratified 30 % of `data`.
-        corpus: Unlabelled text to pretrain on: a file, folder or glob, a list of such paths, or a
-            list of documents; without it, the training texts without labels.
-        parallel: Translations for CoVe to learn from: two files of as many lines, the language of
-            the texts first, a TSV of the two, or a list of pairs.
+        test: Test rows; without them, a fixed stratified 30% of `data`.
+        corpus: Unlabeled text to pretrain on: a file, folder or glob, a list of such paths, or a
+            list of documents; without it, the training texts without their labels.
+        parallel: Translations for CoVe to learn from: two files with the same number of lines, the
+            language of the texts first, a TSV of both, or a list of pairs.
         methods: `NAME[+adapt][=SOURCE]:TRANSFER`; a good selection by default. CoVe, ELMo, BERT
-            and GPT take minutes of pretraining and more of training, so on your own data they are
-            named or not run: `bert:finetune`, and `bert:scratch` beside it.
-        label_budgets: Numbers of labels, or of tagged sentences; by default 10, 25, 50, 100, 250,
-            1000, 2500 and 10,000, of sentences from 50 on, that are two for each class at least and
-            no more than the training rows; and all of these, if they are half as many again as the
-            last one and at most 1000.
-        seeds: Runs of each method at each budget, each on other labels, as far as there are others;
-            5 by default.
-        out: The folder for results, report and winner. A comparison that was stopped goes on there.
-        quick: Budgets of 10, 25 and 250 labels, or 100 and 400 sentences, and three seeds, where
+            and GPT need minutes of pretraining and more of training, so on your own data they run
+            only if you name them: `bert:finetune`, and `bert:scratch` beside it.
+        label_budgets: Numbers of labels, or of tagged sentences. The defaults are those of 10, 25,
+            50, 100, 250, 1000, 2500 and 10,000 (sentences: from 50 on) that are at least two per
+            class and at most the number of training rows. All training rows are added if they are
+            at least half as many again as the last of these and at most 1000.
+        seeds: Runs of each method at each budget, each with other labels as far as possible; 5 by
+            default.
+        out: The folder for results, report and winner. A stopped comparison resumes there.
+        quick: Use budgets of 10, 25 and 250 labels, or 100 and 400 sentences, and three seeds, if
             none are given: a first look.
-        minutes: The time all of it may take, once the data are there; a quarter of it is for
-            pretraining. What there is no time for, the largest budgets of the slowest methods, is
-            left out, and shown as left out. 20 in the demo, or 3 if it is quick; without a limit on
-            your own data; `math.inf` for none.
-        pretrain_minutes: The most that each encoder may spend on pretraining, or on being adapted;
-            5 by default, and never more than its share of `minutes`.
-        pretrain_size: Of CoVe, ELMo, BERT and GPT, if they are pretrained here: `tiny` (the
-            default), `mini`, `small`, `medium` or `base`.
+        minutes: The time limit for everything once the data are loaded; a quarter of it is for
+            pretraining. Whatever there is no time for, the largest budgets of the slowest methods,
+            is left out and shown as left out. The default is 20 in the demo, 3 in the quick demo,
+            and no limit on your own data; `math.inf` means no limit.
+        pretrain_minutes: The limit for pretraining or adapting each encoder; 5 by default, and
+            never more than its share of `minutes`.
+        pretrain_size: The size of CoVe, ELMo, BERT and GPT, if they are pretrained here: `tiny`
+            (the default), `mini`, `small`, `medium` or `base`.
         task: `classification` (the default) of texts, `pair`: two texts and one label, or
             `tagging`: a tag for every word.
         demo: The task whose demo is run, instead of data.
-        symmetric: Of pairs: neither text comes first, as in paraphrases, and every method gives
-            the same answer if they change places.
-        drop_leaks: Leave out training rows that are test rows, too.
+        symmetric: For pairs: the order of the two texts does not matter, as in paraphrases, and
+            every method gives the same answer if they are swapped.
+        drop_leaks: Remove training rows that are also test rows.
         text_column: The column of the texts in `data` and `test`, and in the tables of a `corpus`
-            that have it (of pairs in the `corpus` alone); of tagged sentences that of the words.
+            that have it (for pairs: only in the `corpus`; for tagged sentences: of the words).
         pair_columns: The two columns of a pair's texts.
         label_column: The column of the labels, or of the tags.
-        max_bad_rows: How many rows of `data`, and of `test`, may be left out that cannot be read as
-            they are, or have no label; notes say how many and which.
-        unseen_labels: Whether test rows whose label was not there in training are refused, or kept
-            and `count-as-error` of every method; a note says how many. In macro F1 such a label is
-            a class with an F1 of 0, as scikit-learn has it; spans of such a type are missed.
-        workers: Processes; as many as cores by default.
-        max_memory: Gigabytes that what one encoder says of all texts may take where it is kept for
-            all cells; what does not fit is computed anew, and the results are the same.
-        progress: Where progress goes.
+        max_bad_rows: How many malformed or unlabeled rows of `data`, and of `test`, may be skipped;
+            notes say how many and which.
+        unseen_labels: Whether test rows whose label does not occur in training are refused, or kept
+            and `count-as-error` for every method; a note says how many. In macro F1, such a label
+            is a class with an F1 of 0, as in scikit-learn; spans of such a type are missed.
+        workers: The number of processes; by default, the number of cores.
+        max_memory: The limit, in gigabytes, for the states of all texts that are stored for one
+            encoder; the rest is recomputed when needed, and the results are the same.
+        progress: Where progress is reported.
 
     Raises:
-        DataError: The data cannot be used as they are.
+        DataError: The data cannot be used.
         SettingsError: A method, budget or number is impossible.
         LockedError: Another process is using `out`.
-        InterruptedRunError: Stopped by Ctrl-C; the same call goes on.
+        InterruptedRunError: Stopped by Ctrl-C; the same call resumes it.
     """
     methods, minutes = as_list("methods", methods), amount("minutes", minutes)
     label_budgets = whole_numbers("label_budgets", label_budgets)
@@ -189,7 +189,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     seeds = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
     size = PRETRAIN_SIZE if pretrain_size is None else pretrain_size
     if size not in SIZES:
-        raise SettingsError(f"no size {size!r} to pretrain; there are {', '.join(SIZES)}")
+        raise SettingsError(f"unknown pretrain_size {size!r}; choose from {', '.join(SIZES)}")
     check_that_it_is_ours(Path(out))
     chosen = choose_task(task, demo, has_data=data is not None, symmetric=symmetric)
     named = None if chosen.pairs and corpus is not None else text_column
@@ -210,13 +210,13 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         usual = QUICK_DEMO_MINUTES if quick else DEMO_MINUTES
     else:
         raise SettingsError(
-            "test rows, columns and bad rows belong to labelled data; give the data too, or "
-            "nothing at all for the demo"
+            "test rows, columns and bad rows need labeled data; give the data too, or leave all of "
+            "these out for the demo"
         )
     if corpus is not None:
         text = as_corpus(
             corpus,
-            text_column=None if chosen.by_word else text_column,  # of words, which no corpus has
+            text_column=None if chosen.by_word else text_column,  # no corpus has a column of words
             strict=bool(chosen.pairs),
         )
     if parallel is not None:
@@ -254,7 +254,7 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
             write_comparison(comparison)
     except KeyboardInterrupt:
         raise InterruptedRunError(
-            f"stopped; what was finished is kept in {out}: run the same again to go on"
+            f"stopped; finished work is kept in {out}: rerun the same command or call to resume"
         ) from None
     return comparison
 
@@ -267,7 +267,7 @@ class _Plan:
     task: ComparedTask
     train: Examples
     test: Examples
-    data_print: str  # of the rows as they were read
+    data_print: str  # of the rows before leaks are removed
     corpus: Corpus | None
     parallel: ParallelText | None
     contestants: Sequence[Contestant]
@@ -286,11 +286,11 @@ def _pretraining_minutes(plan: _Plan) -> float:
 
 
 def _check_that_pretraining_ends(plan: _Plan) -> None:
-    """Refuse infinite pretraining of what only minutes end: word vectors have their epochs."""
+    """Check that pretraining ends: word vectors end after their epochs, all others by minutes."""
     if num_pretrained(plan.contestants) and math.isinf(_pretraining_minutes(plan)):
         raise SettingsError(
-            "pretrain_minutes must be finite where CoVe, ELMo, BERT or GPT are pretrained or "
-            "adapted: nothing else ends it"
+            "pretrain_minutes must be finite if CoVe, ELMo, BERT or GPT is pretrained or adapted: "
+            "nothing else ends it"
         )
 
 
@@ -304,7 +304,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
     seen = look_for_seen(
         train,
         test,
-        plan.corpus if task.pairs else corpus,  # texts of training pairs are told of as such
+        plan.corpus if task.pairs else corpus,  # texts of training pairs are reported separately
         contestants,
         symmetric=task.pairs == "symmetric",
         progress=progress,
@@ -440,14 +440,14 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
 
 
 def _processor_seconds() -> float:
-    """Return what this process has used, and those that it started and that have ended."""
+    """Return the CPU time of this process and of its children that have ended."""
     return sum(os.times()[:4])
 
 
 def _forecast(
     plan: _Plan, made: Encoders, read: Read, texts: Texts, progress: Progress
 ) -> dict[str, Any] | None:
-    """Rank the encoders that can read so much in time, before any cell is run."""
+    """Rank the encoders that can encode all texts in time, before any cell is run."""
     for name, file in read.files.items():
         remember(made.loaded[name], texts, file)
     for name, file in read.pair_files.items():
@@ -461,16 +461,16 @@ def _forecast(
 def _senses(
     encoders: Mapping[str, Pretrained], corpus: Corpus, progress: Progress
 ) -> dict[str, Any] | None:
-    """Look at a word of the corpus where it stands: one vector, or one for each occurrence.
+    """Inspect a word of the corpus in its contexts: one vector, or one for each occurrence.
 
-    Of the encoders that have one vector for a word the first is shown, beside all others. None
-    where none reads context, or the corpus has no word that shows it.
+    Of the encoders with one vector per word, only the first is shown, beside all others. The result
+    is None if no encoder reads context, or no word of the corpus is suitable.
     """
     fixed = [name for name, encoder in encoders.items() if not reads_context(encoder)][:1]
     chosen = [*fixed, *(name for name in encoders if reads_context(encoders[name]))]
     if chosen == fixed:
         return None
-    from headstart.inspect.senses import word_senses  # late: it takes a second, and few need it
+    from headstart.inspect.senses import word_senses  # late: it takes a second and is rarely needed
 
     try:
         return word_senses(
@@ -517,7 +517,7 @@ def _limits(plan: _Plan, terms: Terms, made: Encoders, read: Read) -> Limits:
 
 
 def _all_texts(task: ComparedTask, examples: Examples) -> list[str]:
-    """Return the texts as a corpus; a text of several pairs is in it once."""
+    """Return the texts as a corpus; a text of several pairs is included once."""
     texts = task.texts(examples.texts)
     return texts if task.pairs is None else list(dict.fromkeys(texts))
 

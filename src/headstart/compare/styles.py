@@ -1,6 +1,7 @@
-"""How a report shows methods and texts, the same in every picture and table.
+"""How a report draws and names methods, the same in every plot and table.
 
-A method's encoder chooses its tone, a color of `tones.css`; its transfer chooses dash and symbol.
+A method's encoder determines its tone, a color of `tones.css`; its transfer determines dash and
+symbol.
 """
 
 from collections import Counter
@@ -11,8 +12,8 @@ from headstart.compare.contestants import ADAPTED
 from headstart.hub.kinds import PRETRAINABLE
 
 TONES = ("scratch", "majority", "tfidf", *PRETRAINABLE)
-SPARE_TONES = 3  # for encoders of other names
-_FOR_OTHERS = (*range(len(TONES), len(TONES) + SPARE_TONES), 5, 6, 7, 8, 4, 3)  # last, known names'
+SPARE_TONES = 3  # for encoders with other names
+_FOR_OTHERS = (*range(len(TONES), len(TONES) + SPARE_TONES), 5, 6, 7, 8, 4, 3)  # known names' last
 
 _SHAPES = {  # transfer: dash, symbol
     "probe": ("dot", "square"),
@@ -39,16 +40,16 @@ def split_method(method: str) -> tuple[str, str | None]:
 
 
 def family(method: str) -> str:
-    """Return the encoder that a method belongs to: one that was adapted, to what it was before."""
+    """Return the encoder that a method belongs to; an adapted one belongs to the original."""
     name, equals, source = split_method(method)[0].partition("=")
     return name.removesuffix(ADAPTED) + equals + source
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """Return each method's style, which depends on it and on the methods before it alone.
+    """Return each method's style, which depends only on it and on the methods before it.
 
-    Encoders of unknown or repeated names get tones that none before them has; where there are no
-    more, they share one, and the later one's symbols are open.
+    Encoders with unknown or repeated names get unused tones. If there are none left, they share
+    one, and the later encoder gets open symbols.
     """
     tones: dict[str, int] = {}
     kinds: dict[str, str] = {}
@@ -68,6 +69,6 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
 
 
 def shortened(method: str, *, most: int) -> str:
-    """Return a method's name with its middle left out if it has more than `most` letters."""
+    """Return a method's name, with its middle left out if it has more than `most` characters."""
     kept = (most - 1) // 2
     return method if len(method) <= most else f"{method[:kept]}…{method[-kept:]}"

@@ -29,19 +29,19 @@ def summarize(
     clean: Sequence[bool] | None = None,
     resamples: int = RESAMPLES,
 ) -> list[dict[str, Any]]:
-    """Return the table of a comparison: methods in the cells' order, label budgets rising.
+    """Return the table of a comparison: methods in the cells' order, label budgets increasing.
 
-    Everything is paired, so only the seeds that every method has finished at all its budgets
-    count. Differences, p-values and head starts are against `scratch`, and None without it; the
+    Everything is paired, so only seeds that every method has finished at all its budgets count.
+    Differences, p-values and head starts are relative to `scratch`, and None without it. The
     p-values are Holm-corrected over the whole table.
 
     Args:
         cells: Runs with `method`, `labels`, `seed`, `correct` (right answers for each test row),
-            `total` (all of them, if there can be more than one), `degenerate` (a reason or None)
+            `total` (all answers, if a row can have more than one), `degenerate` (a reason or None)
             and the measurements to average.
         clean: Whether each test row is clean; all are if None. `clean_mean`, `clean_low` and
-            `clean_high` are of the clean rows alone, and None without any.
-        resamples: Draws of seeds and test rows.
+            `clean_high` cover the clean rows only, and are None if there are none.
+        resamples: The number of bootstrap draws of seeds and test rows.
 
     Raises:
         DataError: No seed is common to all, or the cells differ in their number of test rows.
@@ -91,7 +91,7 @@ _AGAINST_REFERENCE = (
 def _of_clean_rows(
     tallies: Tallies, scores: Interval, clean: Sequence[bool] | None, resamples: int
 ) -> list[tuple[int, float | None, float | None, float | None]]:
-    """Return how many rows are clean and, of each group, mean and interval on them."""
+    """Return, for each group, how many rows are clean and the mean and interval on them."""
     count = tallies.shape[-1] if clean is None else sum(clean)
     if not count:
         return [(0, None, None, None)] * len(scores.value)
@@ -109,20 +109,20 @@ def ranking_changes(
     *,
     resamples: int = RESAMPLES,
 ) -> list[dict[str, Any]]:
-    """Return the pairs of methods whose order on all test rows is the reverse on the clean ones.
+    """Return the pairs of methods whose order on all test rows is reversed on the clean rows.
 
-    At each number of labels, a pair counts if the interval of its paired difference lies off zero
-    on all rows or on the clean ones: where neither does, no order was claimed that could change.
+    At each number of labels, a pair counts if the interval of its paired difference excludes zero
+    on all rows or on the clean rows. Otherwise, no order was claimed that could change.
 
     Args:
-        cells: As of `summarize`.
+        cells: As in `summarize`.
         clean: Whether each test row is clean.
-        resamples: Draws of seeds and test rows.
+        resamples: The number of bootstrap draws of seeds and test rows.
 
     Returns:
         A row for each pair: `labels`, `above`, the method that is ahead on all rows, `below`, and
         `difference`, `low`, `high`, `clean_difference`, `clean_low` and `clean_high`, of above
-        less below.
+        minus below.
     """
     groups = _paired(cells)
     tallies = _tallies(groups.values())
@@ -171,7 +171,7 @@ def _paired(cells: Sequence[Cell]) -> dict[Key, list[Cell]]:
 
 
 def _tallies(groups: Iterable[Sequence[Cell]]) -> Tallies:
-    """Return what the test rows count for, `[groups, seeds, rows]`."""
+    """Return the tallies of the test rows, `[groups, seeds, rows]`."""
     runs = list(groups)
     correct = [[cell["correct"] for cell in cells] for cells in runs]
     if not any("total" in cell for cells in runs for cell in cells):
@@ -213,16 +213,17 @@ def _add_head_starts(
 
 
 def gains(cells: Sequence[Cell], *, resamples: int = RESAMPLES) -> list[dict[str, Any]]:
-    """Return what pretraining and adaptation bought: the same model with and without, paired.
+    """Return the gains from pretraining and adaptation: the same model with and without, paired.
 
-    With pretraining and without are `bert:finetune` and `bert:scratch`; with adaptation and without
-    `bert+adapt:finetune` and `bert:finetune`. There is a row for each such pair at each number of
-    labels that both were run with: `of` (`pretraining` or `adaptation`), `method`, `without`,
-    `labels`, `difference`, `low`, `high`, `p`, and `p_holm`, corrected over these rows.
+    `bert:finetune` and `bert:scratch` are a model with and without pretraining;
+    `bert+adapt:finetune` and `bert:finetune` are one with and without adaptation. There is a row
+    for each such pair at each number of labels that both were run with: `of` (`pretraining` or
+    `adaptation`), `method`, `without`, `labels`, `difference`, `low`, `high`, `p`, and `p_holm`,
+    corrected over these rows.
 
     Args:
-        cells: As of `summarize`.
-        resamples: Draws of seeds and test rows.
+        cells: As in `summarize`.
+        resamples: The number of bootstrap draws of seeds and test rows.
     """
     groups = _paired(cells)
     pairs = [
@@ -261,7 +262,7 @@ def gains(cells: Sequence[Cell], *, resamples: int = RESAMPLES) -> list[dict[str
 
 
 def _without(method: str) -> list[tuple[str, str]]:
-    """Return what a method can be held against, to see what one thing bought."""
+    """Return what a method is compared with, to measure the gain from one thing."""
     encoder, _, transfer = method.rpartition(":")
     found = []
     if encoder.endswith(ADAPTED):

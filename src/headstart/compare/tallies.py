@@ -1,4 +1,4 @@
-"""What scores are made of: how many answers a test row holds, and how many of them are right.
+"""The basis of scores: how many answers each test row holds, and how many of them are right.
 
 Legend: S seeds, R test rows; leading dimensions `...` are methods, budgets or whole simulations.
 """
@@ -21,10 +21,10 @@ Index = int | slice | EllipsisType | NDArray[Any]
 class Tallies:
     """Right answers and all answers, `[..., S, R]`: a run's score is the ratio of their sums.
 
-    For accuracy a row holds one answer, for token accuracy as many as tokens. For span F1 the
-    answers are the spans, predicted and true ones, and those that are both are right, twice:
-    `2 true positives / (predicted + true)`. So their number can differ by seed and by method.
-    `as_tallies` makes and checks them.
+    For accuracy, a row holds one answer; for token accuracy, one per token. For span F1, the
+    answers are the predicted spans and the true spans, and a span that is both counts as two right
+    answers: `2 true positives / (predicted + true)`. Their number can therefore differ by seed and
+    by method. `as_tallies` makes and checks them.
     """
 
     correct: Array
@@ -32,7 +32,7 @@ class Tallies:
 
     @classmethod
     def stack(cls, parts: Iterable["Tallies"]) -> "Tallies":
-        """Return tallies with one more dimension, the first."""
+        """Return the tallies stacked along a new first dimension."""
         pairs = [(part.correct, part.total) for part in parts]
         return cls(*(np.stack(arrays) for arrays in zip(*pairs, strict=True)))
 
@@ -47,28 +47,28 @@ class Tallies:
     def values(self, about: "Tallies | None" = None) -> Array:
         """Return numbers `[..., S, R]` whose means over rows are the scores, and move like them.
 
-        With other rows a ratio moves, to first order, like the mean of
-        `score + (correct - score * total) / mean(total)` (Woodruff, 1971). Where rows hold one
-        answer these are the answers, to the last bit. A run without answers scores 0, as
-        `conlleval` has it.
+        With other rows, a ratio moves, to first order, like the mean of
+        `score + (correct - score * total) / mean(total)` (Woodruff, 1971). If rows hold one answer
+        each, these numbers are exactly the answers. A run without answers scores 0, as in
+        `conlleval`.
 
         Args:
-            about: Whose score and mean to take for each run's own, when several are linearized
-                about the same point.
+            about: The tallies whose scores and means replace each run's own, to linearize several
+                runs about the same point.
         """
         about = about or self
         score = divide(about.correct.sum(-1), about.total.sum(-1), otherwise=0)[..., None]
         mean = about.total.mean(-1)[..., None]
         values = score + divide(self.correct - score * self.total, mean, otherwise=0)
-        return values.round(12)  # what is equal is equal in spite of rounding
+        return values.round(12)  # equal values stay equal despite rounding errors
 
 
 def as_tallies(correct: ArrayLike | Tallies, total: ArrayLike | None = None) -> Tallies:
-    """Return tallies of `correct` answers of `total`, or of 0/1 answers, one a row.
+    """Return tallies of `correct` out of `total` answers, or of 0/1 answers, one per row.
 
     Raises:
-        DataError: They are not numbers `[..., seeds, rows]`, or a row has more right answers than
-            answers.
+        DataError: The answers are not numbers `[..., seeds, rows]`, or a row has more right answers
+            than answers.
     """
     if isinstance(correct, Tallies):
         return correct
@@ -76,17 +76,19 @@ def as_tallies(correct: ArrayLike | Tallies, total: ArrayLike | None = None) -> 
         right = np.asarray(correct, dtype=np.float64)
         every = np.ones_like(right) if total is None else np.asarray(total, dtype=np.float64)
     except ValueError:
-        raise DataError("answers differ in their number of seeds or rows; run them alike") from None
+        raise DataError(
+            "answers differ in their number of seeds or rows; every run needs the same"
+        ) from None
     if right.ndim < 2 or 0 in right.shape:
         raise DataError(
-            f"answers have shape {list(right.shape)}, expected [..., seeds, rows], none of them 0"
+            f"answers have shape {list(right.shape)}, expected [..., seeds, rows], all above 0"
         )
     if total is None and not np.isin(right, (0, 1)).all():
-        raise DataError("answers must be 1 where a row was classified correctly and 0 where not")
+        raise DataError("answers must be 1 for a correctly classified row and 0 for any other row")
     if right.shape != every.shape:
         raise DataError(
-            f"right answers have shape {list(right.shape)}, all answers {list(every.shape)}; "
-            "both need every seed and row"
+            f"right answers have shape {list(right.shape)}, but all answers have shape "
+            f"{list(every.shape)}; both need every seed and row"
         )
     if not ((right >= 0) & (right <= every) & np.isfinite(every)).all():
         raise DataError("a row's right answers must be between 0 and the number of its answers")
@@ -94,7 +96,7 @@ def as_tallies(correct: ArrayLike | Tallies, total: ArrayLike | None = None) -> 
 
 
 def divide(numerator: Array, denominator: Array, *, otherwise: float) -> Array:
-    """Divide, with `otherwise` where the denominator is 0."""
+    """Divide, and return `otherwise` where the denominator is 0."""
     shape = np.broadcast_shapes(np.shape(numerator), np.shape(denominator))
     result = np.full(shape, otherwise, dtype=np.float64)
     np.divide(numerator, denominator, out=result, where=np.broadcast_to(denominator > 0, shape))

@@ -1,4 +1,4 @@
-"""The tasks that can be compared, and what a comparison has to know of each."""
+"""The tasks that can be compared, and what a comparison must know about each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,7 @@ from headstart.transfer.token_tagger import TokenTagger
 
 
 class Columns(NamedTuple):
-    """The columns that were asked for, and how many rows of them may be bad."""
+    """The requested columns, and how many bad rows may be skipped."""
 
     text: str | None = None
     pair: Sequence[str] | None = None
@@ -38,28 +38,28 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedTask:
-    """A task as a comparison sees it.
+    """A task in a comparison.
 
     Attributes:
-        name: What it is called: `classification`, ..
-        metric: What a method is scored by.
-        wording: What a report calls its things.
-        pairs: How the texts of an example belong together, if it has two.
-        by_word: Whether every word has an answer, and not the text as a whole.
-        dataset: What labelled examples are, once they are read.
-        read: Reads them from a file.
-        check: Refuses those that cannot be trained on.
-        check_test: Refuses test examples that these training examples do not prepare for, or
-            returns notes of those whose labels count as errors.
+        name: The name of the task: `classification`, ..
+        metric: The name of the score.
+        wording: The terms that a report uses for the task.
+        pairs: How the two texts of an example are related, if it has two.
+        by_word: Whether every word has a label, instead of the whole text.
+        dataset: The type of labeled examples.
+        read: Reads labeled examples from a file.
+        check: Raises if labeled examples cannot be trained on.
+        check_test: Raises if test examples cannot be scored, such as for labels that are not in the
+            training examples, or returns notes of those labels that count as errors.
         kinds: What is counted in examples: classes, types of spans, ..
-        strata: What each example counts as where examples are drawn.
-        estimator: What is fitted to them.
-        settings: How the estimator is made, beside an encoder and a method.
+        strata: The stratum of each example, for sampling.
+        estimator: The class of model that is fitted.
+        settings: Further settings of the estimator, besides an encoder and a method.
         defaults: Fills in the settings that a method leaves open.
-        validation: The score in an estimator's report that chooses among methods.
-        score: Scores answers to the test examples.
-        texts: All texts of some examples, as an encoder reads them.
-        unfit: The methods that are not for this task, and why.
+        validation: The score in an estimator's report by which methods are selected.
+        score: Scores answers on the test examples.
+        texts: All texts of some examples, as an encoder gets them.
+        unfit: The methods that cannot be used for this task, and why.
     """
 
     name: str
@@ -82,7 +82,7 @@ class ComparedTask:
     unfit: Mapping[str, str] = field(default_factory=dict)
 
     def as_texts(self, examples: Examples) -> Dataset:
-        """Return each example as one text, as which it is looked for among others."""
+        """Return each example as one text, the form in which it is searched for."""
         if isinstance(examples, PairDataset):
             return examples.as_texts(symmetric=self.pairs == "symmetric")
         return examples.as_texts()
@@ -95,8 +95,8 @@ def _read_texts(path: str | Path, columns: Columns, progress: Progress) -> Datas
         for task, theirs in ((PAIR, ("text_a", "text_b")), (TAGGING, ("tokens", "tags"))):
             if "text" not in there and there.issuperset(theirs):
                 raise DataError(
-                    f"{path}: has columns {theirs[0]!r} and {theirs[1]!r}, as {task.name} data "
-                    f"have; compare with task={task.name!r} (--task {task.name}), or name one "
+                    f"{path}: columns {theirs[0]!r} and {theirs[1]!r} are those of {task.name} "
+                    f"data; compare with task={task.name!r} (--task {task.name}), or name one "
                     "column with text_column (--text-column)"
                 )
     return read_labelled(
@@ -126,8 +126,8 @@ def _read_sentences(path: str | Path, columns: Columns, progress: Progress) -> T
     _refuse_pairs(columns)
     if file_format(Path(path)) == "csv":
         raise DataError(
-            f"{path}: is a csv table, and the task is 'tagging'; give columns of words and tags as "
-            "in CoNLL, or JSONL or Parquet with tokens and tags"
+            f"{path}: a CSV table cannot be used for tagging; use columns of words and tags as in "
+            "CoNLL, or JSONL or Parquet with tokens and tags"
         )
     return read_tagged(
         path,
@@ -140,7 +140,9 @@ def _read_sentences(path: str | Path, columns: Columns, progress: Progress) -> T
 
 def _refuse_pairs(columns: Columns) -> None:
     if columns.pair is not None:
-        raise SettingsError("pair columns are for pairs; compare with task='pair' (--task pair)")
+        raise SettingsError(
+            "pair columns are only for pairs; compare with task='pair' (--task pair)"
+        )
 
 
 def _check_labels(
@@ -154,7 +156,7 @@ def _labels(examples: Dataset | PairDataset) -> list[str]:
 
 
 def sides(pairs: Sequence[Pair]) -> list[str]:
-    """Return all the first texts, and then all the second ones."""
+    """Return all first texts, followed by all second texts."""
     return [first for first, _ in pairs] + [second for _, second in pairs]
 
 
@@ -192,7 +194,7 @@ SYMMETRIC = replace(PAIR, pairs="symmetric", settings={"symmetric": True})
 
 
 def tagging(scheme: Scheme) -> ComparedTask:
-    """Return the task of tagging, with spans that are written in a scheme, or with plain tags."""
+    """Return the task of tagging, with spans in a tagging scheme, or with plain tags."""
     plain = scheme == "plain"
     return ComparedTask(
         name="tagging",
@@ -211,7 +213,7 @@ def tagging(scheme: Scheme) -> ComparedTask:
         validation="validation_score",
         score=score_words if plain else score_spans,
         texts=_joined,
-        unfit={"tfidf": "counts the words of a text, and gives no word a tag"},
+        unfit={"tfidf": "counts the words of a text, and cannot tag words"},
     )
 
 
@@ -226,25 +228,27 @@ def choose_task(
     has_data: bool = True,
     symmetric: bool = False,
 ) -> ComparedTask:
-    """Return the task that is asked for, by its name or that of its demo.
+    """Return the requested task, by its name or that of its demo.
 
     Raises:
-        SettingsError: There is no such task, or what is asked for does not go together.
+        SettingsError: There is no such task, or the arguments contradict each other.
     """
     if demo is not None and has_data:
-        raise SettingsError("a demo brings its own data; give data or a demo, not both")
+        raise SettingsError("a demo has its own data; give data or a demo, not both")
     if None not in (task, demo) and task != demo:
-        raise SettingsError(f"the demo {demo!r} is of another task than {task!r}; leave one out")
+        raise SettingsError(f"the demo {demo!r} is not for the task {task!r}; leave one out")
     name = task or demo or CLASSIFICATION.name
     if name not in TASKS:
-        raise SettingsError(f"no task {name!r} to compare; there are {', '.join(TASKS)}")
+        raise SettingsError(f"unknown task {name!r}; choose from {', '.join(TASKS)}")
     if symmetric and name != PAIR.name:
-        raise SettingsError(f"only pairs are symmetric, and the task is {name!r}; leave it out")
+        raise SettingsError(
+            f"symmetric is only for pairs, but the task is {name!r}; leave symmetric out"
+        )
     return SYMMETRIC if symmetric else TASKS[name]
 
 
 def settled(task: ComparedTask, given: Examples) -> ComparedTask:
-    """Return the task as the data have it: whether tags are spans or plain is seen in them."""
+    """Return the task as determined by the data, which show whether tags are spans or plain."""
     if isinstance(given, TaggedSentences):
         return tagging(detect_scheme(given.tags))
     return task

@@ -1,4 +1,4 @@
-"""What is compared where nobody says what: the usual methods, and those of the demos."""
+"""The default methods of a comparison, and those of the demos."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ _OF_THE_DEMO = (
 
 
 def usual_methods(task: ComparedTask) -> tuple[str, ...]:
-    """Return the methods that take seconds, for the task."""
+    """Return the default methods of the task, which take seconds."""
     return tuple(method for method in METHODS if method not in task.unfit)
 
 
@@ -38,8 +38,8 @@ def demo_methods(
 ) -> tuple[str, ...]:
     """Return the methods of a task's demo.
 
-    The quick one is without CoVe and ELMo: seconds of pretraining teach them nothing, and their
-    cells would only take the others' time.
+    The quick demo leaves out CoVe and ELMo: they learn nothing in seconds of pretraining, and their
+    cells would only take time from the others.
     """
     published = {"glove": demo.glove, "minilm": demo.minilm}
     dropped: tuple[str, ...] = () if translations else ("cove",)
@@ -50,10 +50,10 @@ def demo_methods(
 
 
 def parse_for(task: ComparedTask, methods: Sequence[str]) -> list[Contestant]:
-    """Read the methods of a comparison.
+    """Parse the methods of a comparison.
 
     Raises:
-        SettingsError: One cannot be read, or is not for the task.
+        SettingsError: One is invalid, or cannot be used for the task.
     """
     contestants = parse_all(methods)
     for one in contestants:

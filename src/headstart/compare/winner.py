@@ -1,4 +1,4 @@
-"""The winner, fitted to as many labels as there is time for, and what its words have learned."""
+"""Fit the winner to as many labels as there is time for, and inspect what its words learned."""
 
 import math
 import time
@@ -23,11 +23,11 @@ def affordable_labels(
     """Return how many labels the winner can be fitted to before `end`: all, or a budget.
 
     Args:
-        schedule: Knows what the winner's cells took.
+        schedule: The schedule, which knows how long the winner's cells took.
         winner: The method.
-        budgets: The numbers of labels it was run with, rising.
-        total: All labels.
-        end: On the clock of `time.time`.
+        budgets: The numbers of labels it was run with, in increasing order.
+        total: The number of all labels.
+        end: In seconds as from `time.time`.
     """
     left = end - time.time()
     for labels in (total, *reversed(budgets)):
@@ -47,12 +47,12 @@ def fit_and_inspect(
     end: float,
     progress: Progress,
 ) -> dict[str, Any] | None:
-    """Fit the winner; look at the words' neighbors in scratch, pretrained and tuned vectors.
+    """Fit the winner; inspect words' neighbors in scratch, pretrained and fine-tuned vectors.
 
-    Words are looked at where texts have labels: of a pair, no word by itself tells the label, and
-    of tags, each word has its own. Of the word vectors that are compared the winner's are looked
-    at, or else the first that are fine-tuned, or the first. What is fitted for that alone gets no
-    more labels than the winner, and is left out if it is not fitted by `end`.
+    Words are inspected only in text classification: in a pair, no single word determines the label,
+    and in tagging, each word has its own. The vectors are the winner's if it uses word vectors, or
+    else the first that are fine-tuned, or the first. Models that are fitted only for this get no
+    more labels than the winner, and are left out if they are not fitted by `end`.
     """
     terms = processes.terms
     order = sorted(
@@ -96,7 +96,7 @@ def fit_and_inspect(
 
 
 def _labels_for_all(schedule: Schedule, asked: Sequence[Contestant], most: int, end: float) -> int:
-    """Return how many labels each of some methods can be fitted to by `end`, beside the winner."""
+    """Return how many labels each of the methods can be fitted to by `end`, beside the winner."""
     budgets = sorted({block.labels for block in schedule.blocks if block.labels <= most})
     now = time.time()
     rounds = math.ceil((1 + len(asked)) / schedule.workers)

@@ -1,4 +1,4 @@
-"""What a report calls the things of a task: what has labels, what is counted, what is scored."""
+"""The terms that a report uses for a task: what has labels, what is counted, what is predicted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Wording:
-    """The words of a task.
+    """The terms of a task.
 
     Attributes:
         example: What has a label: a `text`, ..
         answer: What is predicted.
         labels: What a budget counts.
         kind: What an answer is one of: a `class`, ..
-        kinds: Several of them.
-        counted: What there are so many of in the data of each kind.
-        majority: What the method `majority` answers.
-        nothing: When a run has learned nothing.
+        kinds: The plural of `kind`.
+        counted: What is counted in the data for each kind.
+        majority: What the method `majority` predicts.
+        nothing: What runs that learned nothing predict.
     """
 
     example: str = "text"
@@ -26,20 +26,20 @@ class Wording:
     kinds: str = "classes"
     counted: str = "rows"
     majority: str = "always the most frequent class"
-    nothing: str = "one class only, or no better than always the most frequent one"
+    nothing: str = "only one class, or no better than always the most frequent class"
 
 
 TEXTS = Wording()
 PAIRS = Wording(example="pair", answer="pair’s label")
 _SENTENCES = {"example": "sentence", "answer": "word’s tag", "labels": "sentences"}
-_MAJORITY = "each word’s most frequent tag, and of unknown words the most frequent of all"
+_MAJORITY = "each word’s most frequent tag, or the most frequent tag of all for unknown words"
 SPANS = Wording(
     **_SENTENCES,
     kind="type",
     kinds="types of spans",
     counted="spans",
     majority=_MAJORITY,
-    nothing="no span that is right",
+    nothing="no correct span",
 )
 WORDS = Wording(
     **_SENTENCES,
@@ -47,12 +47,12 @@ WORDS = Wording(
     kinds="tags",
     counted="words",
     majority=_MAJORITY,
-    nothing="one tag only, or no better than always the most frequent one",
+    nothing="only one tag, or no better than always the most frequent tag",
 )
 
 
 def brief(number: float, digits: int = 3) -> str:
-    """Return a number with so many digits that count, and with all that a large one has."""
+    """Return a number with so many significant digits, but large numbers with all digits."""
     return f"{number:,.0f}" if number >= 10 ** (digits - 1) else f"{number:.{digits}g}"
 
 

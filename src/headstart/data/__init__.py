@@ -1,1 +1,1 @@
-"""Text to records: corpora, labelled data, splits and the demo, with file:line in every error."""
+"""Load corpora, labeled data, splits and the demo. Every error names the file and the line."""

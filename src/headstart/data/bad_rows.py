@@ -1,7 +1,7 @@
-"""Rows that cannot be read as they are: each an error, or counted and left out, up to a number.
+"""Bad rows: each one is an error, or is counted and skipped up to a limit.
 
-A reader gives the error of such a row to `BadRows.reject` and, where that returns, goes on with the
-next. What is wrong with a file as a whole is raised as ever.
+A reader passes the error of such a row to `BadRows.reject` and, if that returns, continues with the
+next row. A problem of the file as a whole is always raised.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,22 +11,22 @@ from headstart.errors import DataError, SettingsError
 
 Row = TypeVar("Row")
 Value = TypeVar("Value")
-_TOLD = 3  # bad rows that a note names
+_TOLD = 3  # bad rows that a note describes
 
 
 class BadRows:
-    """How many rows of a file may be left out, and what was wrong with those that are.
+    """How many rows of a file may be skipped, and what was wrong with the skipped ones.
 
     Attributes:
-        allowed: How many may be left out; with 0 the first one is an error.
-        count: How many are.
-        first: What is wrong with the first few of them, in the order they were found.
+        allowed: How many may be skipped; with 0 the first bad row is an error.
+        count: How many were skipped.
+        first: The errors of the first few, in the order they were found.
 
     Example:
         >>> bad = BadRows(2)
-        >>> bad.reject(DataError("a.csv line 3: 1 column, expected 2; use quotes"))
+        >>> bad.reject(DataError("a.csv line 3: found 1 column, expected 2; use quotes"))
         >>> bad.note("a.csv")
-        'a.csv: 1 row cannot be read and is left out (2 may be): line 3: 1 column, expected 2'
+        'a.csv: skipped 1 bad row (2 allowed): line 3: found 1 column, expected 2'
     """
 
     def __init__(self, allowed: int = 0) -> None:
@@ -37,40 +37,36 @@ class BadRows:
         self.first: list[DataError] = []
 
     def reject(self, error: DataError) -> None:
-        """Leave a row out.
+        """Skip a row.
 
         Raises:
-            DataError: It is one more than may be left out; of 0, the error itself.
+            DataError: More rows are bad than allowed; if none is allowed, the error itself.
         """
         if not self.allowed:
             raise error
         self.count += 1
         if self.count > self.allowed:
             raise DataError(
-                f"{error} ({self.count:,} rows cannot be read, and {self.allowed:,} may be left "
-                "out: max_bad_rows, --max-bad-rows)"
+                f"{error} ({self.count:,} bad rows so far, but only {self.allowed:,} may be "
+                "skipped; raise max_bad_rows or --max-bad-rows)"
             ) from None
         self.first += [error][: _TOLD - len(self.first)]
 
     def none_left(self, otherwise: str) -> DataError:
-        """Return the error of a file without a row: why the first was left out, or `otherwise`."""
+        """Return the error of a file without good rows: the first bad row's, or `otherwise`."""
         if not self.first:
             return DataError(otherwise)
         return DataError(f"{self.first[0]} (no row of the file can be read)")
 
     def note(self, source: str) -> str:
-        """Return a sentence on the rows that are left out: how many, and where the first are."""
-        rows = (
-            "1 row cannot be read and is"
-            if self.count == 1
-            else f"{self.count:,} rows cannot be read and are"
-        )
+        """Return a sentence about the skipped rows: how many, and what is wrong with the first."""
+        rows = "1 bad row" if self.count == 1 else f"{self.count:,} bad rows"
         told = [str(error).removeprefix(f"{source} ").partition("; ")[0] for error in self.first]
         more = "; .." if self.count > len(told) else ""
-        return f"{source}: {rows} left out ({self.allowed:,} may be): {'; '.join(told)}{more}"
+        return f"{source}: skipped {rows} ({self.allowed:,} allowed): {'; '.join(told)}{more}"
 
 
-REFUSED = BadRows()  # no row may be left out, so nothing is ever counted
+REFUSED = BadRows()  # no row may be skipped, so nothing is counted
 
 
 def readable(
@@ -79,16 +75,16 @@ def readable(
     value: Callable[[int, Row, str], Value],
     bad: BadRows,
 ) -> tuple[list[int], list[list[Value]]]:
-    """Return the numbers of the rows that can be read, and their values under each name.
+    """Return the numbers of the readable rows, and their values in each column.
 
     Args:
         rows: Each with its number.
         names: The columns.
-        value: Reads a row's value under a name.
-        bad: Takes the rows that cannot be read.
+        value: Reads a row's value in a column.
+        bad: Receives the bad rows.
 
     Raises:
-        DataError: They are too many.
+        DataError: There are more bad rows than allowed.
     """
     try:
         columns = [[value(number, row, name) for number, row in rows] for name in names]

@@ -1,4 +1,4 @@
-"""Everything that is worth knowing of a dataset before anything is trained on it."""
+"""Check a dataset before training: classes, lengths, duplicates, conflicts and leaks."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ class Balance:
 
     Attributes:
         num_classes: How many classes there are.
-        most_frequent: The class with most rows; of equals, the first by name.
-        most_share: Its part of all rows, the accuracy of always answering it.
-        rarest: The class with fewest rows; of equals, the first by name.
-        rarest_rows: How many it has.
-        classes: What classes are called.
-        row: What has a class.
+        most_frequent: The class with most rows; in a tie, the first by name.
+        most_share: Its share of all rows: the accuracy of always predicting it.
+        rarest: The class with fewest rows; in a tie, the first by name.
+        rarest_rows: Its number of rows.
+        classes: What classes are called in messages.
+        row: What rows are called in messages.
     """
 
     num_classes: int
@@ -47,13 +47,13 @@ class Balance:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How many words, with white space between, the texts have.
+    """The lengths of texts, in words separated by white space.
 
     Attributes:
-        shortest: The fewest.
-        median: The number that half of the texts do not exceed.
-        longest: The most.
-        num_empty: How many texts have none.
+        shortest: The fewest words.
+        median: The median number of words.
+        longest: The most words.
+        num_empty: How many texts have no words.
     """
 
     shortest: int
@@ -63,8 +63,8 @@ class Lengths:
 
     def __str__(self) -> str:
         return (
-            f"texts have {self.shortest:,} to {self.longest:,} words, {self.median:,.0f} in the "
-            f"middle; {self.num_empty:,} are empty"
+            f"texts have {self.shortest:,} to {self.longest:,} words, the median is "
+            f"{self.median:,.0f}; {self.num_empty:,} are empty"
         )
 
 
@@ -73,8 +73,8 @@ class Clean:
     """How many test rows were not seen before the test.
 
     Attributes:
-        num_rows: How many.
-        num_test_rows: Of how many.
+        num_rows: The number of these rows.
+        num_test_rows: The number of all test rows.
     """
 
     num_rows: int
@@ -91,15 +91,15 @@ def check_data(
     *,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Return what is found in a dataset of texts or pairs: findings that are sentences as text.
+    """Return the findings on a dataset of texts or pairs, by name; each converts to a sentence.
 
-    By name, they are `balance`, `lengths`, `duplicates` and `conflicts`; with test rows `leaks`,
-    `near_leaks` and `clean`; and with a corpus `corpus_overlap`, that of the test rows or, without
-    them, of the dataset.
+    They are `balance`, `lengths`, `duplicates` and `conflicts`. With test rows there are also
+    `leaks`, `near_leaks` and `clean`. With a corpus there is `corpus_overlap`, the overlap with the
+    test rows or, without them, with the dataset.
 
     Raises:
         DataError: No classifier can be trained on the dataset, the test rows have labels that it
-            lacks, or the corpus cannot be read as it is.
+            lacks, or the corpus cannot be read.
     """
     check_trainable(dataset)
     found: dict[str, Any] = {
@@ -118,15 +118,15 @@ def check_label_sets(
     *,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Return what `check_data` finds, of texts with any number of labels each.
+    """Return the same findings as `check_data` for texts with any number of labels each.
 
     Raises:
         DataError: No text has a label, the test rows have labels that the dataset lacks, or the
-            corpus cannot be read as it is.
+            corpus cannot be read.
     """
     labels = [label for each in dataset.labels for label in each]
     if not labels:
-        raise DataError(f"{dataset.source}: no text has a label; there is nothing to learn")
+        raise DataError(f"{dataset.source}: no text has a label, so nothing can be learned")
     found: dict[str, Any] = {
         "balance": class_balance(labels, classes="labels", num_rows=len(dataset)),
         "lengths": text_lengths(dataset.texts),
@@ -140,7 +140,7 @@ def check_label_sets(
 
 
 def _of_one_label(dataset: Labelled[str, list[str]]) -> Dataset:
-    """Return the texts with all of their labels as one: these are in conflict where they differ."""
+    """Return the texts with all labels of each joined to one, to find texts whose labels differ."""
     labels = [" | ".join(sorted(each)) for each in dataset.labels]
     return Dataset(dataset.texts, labels, dataset.source, dataset.lines, dataset.notes)
 
@@ -152,10 +152,10 @@ def look_for_repeats(
     *,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Return what examples of any task have in common with others, with test rows, and a corpus.
+    """Return the repeats within examples of any task, and their overlap with test rows and corpus.
 
     Raises:
-        DataError: The corpus cannot be read as it is.
+        DataError: The corpus cannot be read.
     """
     texts = dataset.as_texts()
     with progress.stage(f"looking for texts that repeat in {texts.source}"):
@@ -179,13 +179,13 @@ def class_balance(
     row: str = "row",
     num_rows: int | None = None,
 ) -> Balance:
-    """Return the most and the least frequent of labels, of which there are some.
+    """Return the most and the least frequent of one or more labels.
 
     Args:
         labels: The labels.
-        classes: What they are called.
-        row: What has one.
-        num_rows: How many there are, where they are not as many as labels.
+        classes: What labels are called in messages.
+        row: What rows are called in messages.
+        num_rows: The number of rows, if it is not the number of labels.
     """
     counts = sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0]))
     most, most_rows = counts[0]
@@ -196,6 +196,6 @@ def class_balance(
 
 
 def text_lengths(texts: Sequence[str]) -> Lengths:
-    """Return how long texts are, of which there are some."""
+    """Return the lengths of one or more texts."""
     words = [len(text.split()) for text in texts]
     return Lengths(min(words), float(median(words)), max(words), words.count(0))

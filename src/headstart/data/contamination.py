@@ -1,9 +1,9 @@
-"""Test rows that were seen before the test: in the training rows, or in the pretraining corpus.
+"""Find test rows seen before the test: in the training rows or in the pretraining corpus.
 
-A row overlaps with a corpus if a document has a run of its words (`word_runs`), across sentences
-and lines, or if it is nearly a sentence or a whole document (`near_duplicates`). Rows that are too
-short for a run are not looked for within longer texts. Of a pair, either text is looked for by
-itself. The corpus is read once, a batch at a time: what is kept in memory are the rows.
+A row overlaps with a corpus if a document contains a run of its words (`word_runs`), even across
+sentences and lines, or if the row is nearly a sentence or a whole document (`near_duplicates`).
+Rows too short for a run are not searched for inside longer texts. Each text of a pair is searched
+for by itself. The corpus is read once, in batches; only the rows are kept in memory.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,14 +22,14 @@ from headstart.data.word_runs import RUN, SHORTEST, Hits, index_runs, match_runs
 from headstart.progress import SILENT, Progress
 
 _BATCH_CHARACTERS = 1 << 20
-_LONGEST = 2  # times the longest row: a document beyond it is looked at by its sentences alone
+_LONGEST = 2  # times the longest row: of longer documents only the sentences are compared
 
 Examples = Dataset | PairDataset | TaggedSentences
 
 
 @dataclass(frozen=True)
 class NearExample:
-    """A test row and the training row that it is nearly the same as, with their lines."""
+    """A test row and the training row of which it is a near duplicate, with their lines."""
 
     text: str
     line: int
@@ -39,19 +39,19 @@ class NearExample:
 
     def __str__(self) -> str:
         return (
-            f"{shortened(self.text)} on line {self.line} is {self.likeness:.0%} like line "
+            f"{shortened(self.text)} on line {self.line} is {self.likeness:.0%} similar to line "
             f"{self.train_line} of the training rows"
         )
 
 
 @dataclass(frozen=True)
 class NearLeaks:
-    """Test rows that are nearly, but not to the letter, a training row.
+    """Test rows that are near duplicates of a training row, but not equal to one.
 
     Attributes:
-        num_test_rows: How many are.
-        share: Their part of all test rows.
-        test_indices: Which.
+        num_test_rows: How many there are.
+        share: Their share of all test rows.
+        test_indices: Their indices.
         examples: The first few.
     """
 
@@ -67,7 +67,7 @@ class NearLeaks:
 
 @dataclass(frozen=True)
 class CorpusExample:
-    """Words of a row, and the document that has them or nearly has them, counted from 1."""
+    """Words of a row, and the document (counted from 1) that contains or nearly contains them."""
 
     words: str
     line: int
@@ -79,18 +79,18 @@ class CorpusExample:
 
 @dataclass(frozen=True)
 class CorpusOverlap:
-    """Rows that a corpus holds, in part or nearly.
+    """Rows that a corpus contains, in part or nearly.
 
     Attributes:
         rows: What the rows are called: `test rows`, or just `rows`.
-        corpus: What the corpus is.
+        corpus: A description of the corpus.
         num_documents: How many documents it has.
         num_rows: How many rows overlap with it.
-        share: Their part of all rows.
-        num_run_rows: How many have a run of words in it: 13, or all of theirs if these are fewer.
-        num_near_rows: How many are nearly a sentence or a document of it.
-        num_short_rows: How many others have too few words to be looked for within longer texts.
-        indices: Which rows overlap.
+        share: Their share of all rows.
+        num_run_rows: How many share a run of words with it: 13, or all words of a shorter row.
+        num_near_rows: How many are near duplicates of a sentence or a document of it.
+        num_short_rows: How many others are too short to be searched for inside longer texts.
+        indices: The indices of the rows that overlap.
         examples: The first few.
     """
 
@@ -110,7 +110,7 @@ class CorpusOverlap:
         if self.num_rows:
             count += (
                 f", {self.share:.1%}: {self.num_run_rows:,} by {RUN} words in a row "
-                f"(rows of {SHORTEST} to {RUN - 1} words: by all), "
+                f"(or all words of a row of {SHORTEST} to {RUN - 1}), "
                 f"{self.num_near_rows:,} as near duplicates"
             )
         if self.num_short_rows:
@@ -119,20 +119,20 @@ class CorpusOverlap:
 
 
 def too_few_words(num_rows: int) -> str:
-    """Say of how many rows one cannot tell whether a corpus holds them within its texts."""
+    """Return a phrase on the rows that are too short to be searched for inside longer texts."""
     has = "has" if num_rows == 1 else "have"
-    return f"{num_rows:,} {has} too few words to be looked for within its texts"
+    return f"{num_rows:,} {has} too few words to be searched for inside longer texts"
 
 
 @dataclass(frozen=True)
 class SeenRows:
-    """What of the test rows may have been seen before the test.
+    """Test rows that may have been seen before the test.
 
     Attributes:
         leaks: Those that are training rows.
-        near_leaks: Those that are nearly training rows.
-        overlap: Those that overlap with the corpus; None if none was given.
-        clean: Whether a test row is none of these `[rows]`.
+        near_leaks: Those that are near duplicates of training rows.
+        overlap: Those that overlap with the corpus; None without a corpus.
+        clean: Whether each test row is none of these `[rows]`.
     """
 
     leaks: Leaks
@@ -142,12 +142,12 @@ class SeenRows:
 
     @property
     def num_clean(self) -> int:
-        """How many test rows were not seen before, as far as one looked."""
+        """The number of test rows that were not found in the training rows or the corpus."""
         return sum(self.clean)
 
 
 def texts_of(examples: Examples) -> list[str]:
-    """Return all texts of examples, in their order: one an example, or of pairs both."""
+    """Return all texts of examples in order: one per example, or both of each pair."""
     if isinstance(examples, PairDataset):
         return [text for pair in examples.texts for text in pair]
     return examples.as_texts().texts
@@ -161,17 +161,17 @@ def find_seen(
     symmetric: bool = False,
     progress: Progress = SILENT,
 ) -> SeenRows:
-    """Find the test rows that are in the training rows or in the corpus, or nearly are.
+    """Find the test rows that are in the training rows or in the corpus, exactly or nearly.
 
     Args:
         train: The training rows.
         test: The test rows.
-        corpus: What encoders learned from, if it is to be looked at.
-        symmetric: Of pairs, whether neither text comes first.
-        progress: Where progress goes.
+        corpus: The pretraining corpus, if it is to be searched.
+        symmetric: Whether the order of the texts in a pair is ignored.
+        progress: Receives progress.
 
     Raises:
-        DataError: The corpus cannot be read as it is.
+        DataError: The corpus cannot be read.
     """
     learnt, asked = (
         part.as_texts(symmetric=symmetric) if isinstance(part, PairDataset) else part.as_texts()
@@ -188,7 +188,7 @@ def find_seen(
 
 
 def _find_near_leaks(train: Dataset, test: Dataset, leaks: Leaks, progress: Progress) -> NearLeaks:
-    """Count the test rows that are nearly a training row, but for those that leaked as they are."""
+    """Count the test rows that are near duplicates of a training row, without the exact leaks."""
     leaked = set(leaks.test_indices)
     others = [row for row in range(len(test)) if row not in leaked]
     rows = index_rows([test.texts[row] for row in others])
@@ -221,11 +221,11 @@ def find_overlap(
     Args:
         corpus: The corpus.
         dataset: The rows.
-        rows: What they are called.
-        progress: Where progress goes.
+        rows: What the rows are called in messages.
+        progress: Receives progress.
 
     Raises:
-        DataError: The corpus cannot be read as it is.
+        DataError: The corpus cannot be read.
     """
     texts = texts_of(dataset)
     _, offsets = hash_words(encode(texts))
@@ -266,7 +266,7 @@ def find_overlap(
 
 
 def _shared(text: str, line: int, hits: Hits, near: Matches, at: int) -> CorpusExample:
-    """Return what a text, number `at` of those looked for, shares with a document."""
+    """Return what text number `at` shares with a document."""
     words, document = normal_words(text), near.numbers[at]
     if hits.numbers[at] >= 0:
         place, document = hits.places[at], hits.numbers[at]
@@ -275,7 +275,7 @@ def _shared(text: str, line: int, hits: Hits, near: Matches, at: int) -> CorpusE
 
 
 def _batches(documents: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
-    """Yield documents in lists that are large enough to be quick and small enough for memory."""
+    """Yield documents in lists large enough to be fast and small enough for memory."""
     batch: list[Sequence[str]] = []
     size = 0
     for document in documents:

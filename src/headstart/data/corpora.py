@@ -1,7 +1,7 @@
-"""Unlabelled text: a corpus is an iterable of documents, each a list of sentences.
+"""Unlabeled text: a corpus is an iterable of documents, each a list of sentences.
 
-A corpus streams from its files every time it is iterated, so it may be larger than memory, and it
-can be read as often as one likes. What had to be guessed about the files is said in its notes.
+A corpus is streamed from its files each time it is iterated. It may therefore be larger than
+memory, and can be read any number of times. Its notes say what was guessed about the files.
 """
 
 import glob
@@ -30,7 +30,7 @@ _TEXTS = "a list of texts or one column of them"
 
 @dataclass(frozen=True)
 class _Source:
-    """A file of a corpus and how it is read: text by its `documents`, a table by its `column`."""
+    """A file of a corpus and how to read it: text by its `documents`, a table by its `column`."""
 
     path: Path
     documents: Documents = "line"
@@ -51,7 +51,7 @@ class _Source:
 
 
 def _content(path: Path) -> str:
-    """Return what changes with a file's content: of a hub data set its name, as that is pinned."""
+    """Return what identifies a file's content: its hash, or the pinned name of a Hub dataset."""
     return str(path) if is_hub_data(path) else file_sha256(path)
 
 
@@ -61,15 +61,15 @@ def _has_text(line: str) -> bool:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Unlabelled text, streamed; made by `read_corpus`.
+    """Unlabeled text, streamed. Make one with `read_corpus`.
 
-    Iterating yields the documents in order, each as its sentences; blank documents are left out.
-    Memory is bounded by the largest document.
+    Iterating yields the documents in order, each as a list of sentences. Blank documents are
+    skipped. Memory is bounded by the largest document.
 
     Attributes:
-        description: What the corpus is, for people: its path, or how many texts or files.
-        size_bytes: Bytes of its files as stored, for progress; a data set of the hub counts none.
-        notes: What was guessed about the files, a sentence each.
+        description: The corpus for people to read: its path, or the number of texts or files.
+        size_bytes: Stored bytes of its files, for progress; a Hub dataset counts as 0.
+        notes: What was guessed about the files, one sentence each.
 
     Example:
         >>> corpus = read_corpus(texts=["It rains. It pours.", "The end."])
@@ -87,17 +87,17 @@ class Corpus:
         return map(split_sentences, self.texts())
 
     def texts(self) -> Iterator[str]:
-        """Yield every document as one string; where it has lines, they end its sentences.
+        """Yield every document as one string, in which line breaks end sentences.
 
         Raises:
-            DataError: A file cannot be read as it is; names the line.
+            DataError: A file cannot be read; names the line.
         """
         yield from filter(str.strip, self._memory)
         for source in self._sources:
             yield from filter(str.strip, source.texts())
 
     def fingerprint(self) -> str:
-        """Return a hash of the content: what the files hold, in order, and how they are read."""
+        """Return a hash of the content of the files, in order, and of how they are read."""
         files = [[_content(s.path), s.documents, s.column] for s in self._sources]
         return fingerprint(files, self._memory)
 
@@ -113,23 +113,23 @@ def read_corpus(
     """Open a corpus: text, CSV, TSV, JSONL or Parquet files, each also `.gz` or `.zst`, or a list.
 
     Args:
-        source: A file, a glob, a folder (every file below it in such a format, by name), a data set
-            of the hub (`hf:NAME`, see `hub_data`), or a list of these.
+        source: A file, a glob, a folder (every file below it in such a format, sorted by name), a
+            Hub dataset (`hf:NAME`, see `hub_data`), or a list of these.
         texts: Documents in memory, instead of `source`.
-        text_column: The column of tables that holds the text; guessed when unmistakable.
-        strict: Whether every table must have it; otherwise it is guessed for those that have not,
-            as where it is the name of a column of labelled data, too.
-        documents: What is a document of a text file: a `line`, a `paragraph` (lines up to a blank
-            one, each a sentence or more) or the whole `file`. By default several small files
-            (64 KiB or less on average) are a document each; else paragraphs, where blank lines part
-            groups of lines; else lines.
+        text_column: The column of tables that contains the text; guessed if unambiguous.
+        strict: Whether every table must have `text_column`. If not, a table without it has its own
+            guessed, for example where the name is also that of a column of labeled data.
+        documents: What counts as a document in a text file: a `line`, a `paragraph` (the lines up
+            to a blank line, each of one or more sentences) or the whole `file`. The default is
+            `file` for several small files (64 KiB or less on average), else `paragraph` if blank
+            lines separate groups of lines, else `line`.
 
     Raises:
-        DataError: There is no such file, it holds no text, or its text column is unclear.
+        DataError: There is no such file, it contains no text, or its text column is unclear.
         SettingsError: Neither or both of `source` and `texts` are given, or `documents` is unknown.
     """
     if (source is None) == (texts is None):
-        raise SettingsError("a corpus needs either files or texts, and not both")
+        raise SettingsError("a corpus needs either files or texts, not both")
     if documents not in {None, *get_args(Documents)}:
         raise SettingsError(f"documents must be line, paragraph or file, got {documents!r}")
     if texts is not None:
@@ -143,7 +143,7 @@ def read_corpus(
         description = f"{given[0]} and {len(given) - 1:,} more" if given[1:] else str(given[0])
         corpus = _from_files(description, paths, text_column, documents, strict=strict)
     if next(corpus.texts(), None) is None:
-        raise DataError(f"{corpus.description}: holds no text")
+        raise DataError(f"{corpus.description}: contains no text")
     return corpus
 
 
@@ -153,12 +153,12 @@ def as_corpus(
     text_column: str | None = None,
     strict: bool = True,
 ) -> Corpus:
-    """Return a corpus as it is; open a path, a list of paths, or a list of documents in memory.
+    """Return a corpus unchanged; open a path, a list of paths, or a list of documents in memory.
 
-    A list may be anything that yields its items in order, once: a column of a table, an iterator.
+    A list may also be an iterator or a column of a table.
 
     Raises:
-        DataError, SettingsError: As `read_corpus` does; or the documents are the names of files.
+        DataError, SettingsError: As in `read_corpus`, or the documents are names of files.
     """
     if isinstance(given, Corpus):
         return given
@@ -170,8 +170,8 @@ def as_corpus(
         return read_corpus(paths, text_column=text_column, strict=strict)
     if documents and all(map(_is_name, documents)):
         raise SettingsError(
-            f"a list of texts was given that are names of files, such as {str(documents[0])!r}; "
-            "give pathlib.Path objects to read the files"
+            f"the texts are names of files, such as {str(documents[0])!r}; "
+            "pass pathlib.Path objects to read the files"
         )
     return read_corpus(texts=documents)
 
@@ -180,22 +180,24 @@ def _is_name(document: object) -> bool:
     text = str(document) if isinstance(document, str | Path) else ""
     if len(text) > _LONGEST_NAME:
         return False
-    return is_hub_data(text) or os.path.isfile(text)  # where Path.is_file raises at some texts
+    return is_hub_data(text) or os.path.isfile(text)  # Path.is_file raises on some texts
 
 
 def _in_memory(texts: Iterable[str]) -> Corpus:
     if isinstance(texts, str):
-        raise SettingsError("texts is one string; give a list of documents")
+        raise SettingsError("texts is one string; pass a list of documents")
     kept: list[str] = []
     size_bytes = 0
     for index, text in enumerate(as_list(texts, expected=_TEXTS)):
         if not isinstance(text, str):
-            raise DataError(f"text {index} is a {type(text).__name__}; every text must be a string")
+            raise DataError(
+                f"text {index} is of type {type(text).__name__}; every text must be a string"
+            )
         try:
             size_bytes += len(text.encode())
         except UnicodeEncodeError:
             raise DataError(
-                f"text {index} holds half of a surrogate pair; mend or drop it"
+                f"text {index} contains an unpaired surrogate; fix or remove it"
             ) from None
         kept.append(str(text))
     return Corpus(f"{len(kept):,} texts in memory", size_bytes, _memory=tuple(kept))
@@ -219,7 +221,7 @@ def _find_files(path: Path) -> list[Path]:
     found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
     files = [file for file in found if file.is_file()]
     if not files:
-        raise DataError(f"{path}: no such file or folder, nor does it match any as a pattern")
+        raise DataError(f"{path}: no such file or folder, and no file matches it as a pattern")
     return files
 
 
@@ -261,12 +263,12 @@ def _is_plain_text(path: Path) -> bool:
 
 
 def _guess_documents(paths: list[Path]) -> tuple[Documents, str]:
-    """Return what a document is, and what it was guessed from ("" for the plain case)."""
+    """Return what counts as a document, and how it was guessed ("" if each line is one)."""
     mean_bytes = sum(path.stat().st_size for path in paths) / len(paths)
     if len(paths) > 1 and mean_bytes <= _SMALL_FILE_BYTES:
-        return "file", f"took each of {len(paths):,} small files as one document"
+        return "file", f"each of {len(paths):,} small files is read as one document"
     head = islice(read_lines(paths[0]), _LINES_TO_GUESS_FROM)
     lengths = [len(list(lines)) for has_text, lines in groupby(head, key=_has_text) if has_text]
     if len(lengths) > 1 and sum(length > 1 for length in lengths) > len(lengths) / 2:
-        return "paragraph", "took lines up to a blank one as a document"
+        return "paragraph", "each group of lines up to a blank line is read as one document"
     return "line", ""

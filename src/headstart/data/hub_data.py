@@ -1,9 +1,9 @@
-"""Data sets of the Hugging Face hub as tables: `hf:NAME[@REVISION][:[CONFIG:]SPLIT]`, streamed.
+"""Hugging Face Hub datasets as streamed tables: `hf:NAME[@REVISION][:[CONFIG:]SPLIT]`.
 
 `hf:fancyzhx/ag_news` is the split `train` of the newest commit; `hf:nyu-mll/glue:sst2:validation`
-names a configuration and a split. Whoever reads a data set pins it first: the name then holds the
-commit, so that whatever is read under that name later is the same. Reading is left to the library
-`datasets` (extra `hf`); none of its code for single data sets is run.
+names a configuration and a split. Readers pin a dataset first: its name then contains the commit,
+and later reads under that name return the same data. The library `datasets` (extra `hf`) does the
+reading; loading scripts of individual datasets are not run.
 """
 
 import importlib
@@ -36,7 +36,7 @@ _STRINGS = {"string", "large_string", "string_view"}
 
 
 class _Source(NamedTuple):
-    """What a name says: the data set, and which part of it."""
+    """A parsed name: the dataset, and which part of it."""
 
     name: str
     revision: str | None
@@ -45,19 +45,19 @@ class _Source(NamedTuple):
 
 
 def is_hub_data(path: str | Path) -> bool:
-    """Whether a path is no file but the name of a data set on the hub."""
+    """Return whether a path is the name of a Hub dataset rather than a file."""
     return str(path).startswith(_PREFIX)
 
 
 def pinned(path: Path) -> Path:
-    """Return the name of a hub data set with its commit in place of any other revision.
+    """Return the name of a Hub dataset with its commit in place of any other revision.
 
-    Any other path is returned as it is.
+    Any other path is returned unchanged.
 
     Raises:
-        DataError: It is no name of a data set.
+        DataError: It is not a valid dataset name.
         MissingExtraError: `datasets` is not installed.
-        NetworkError: The hub does not know it, or cannot be reached.
+        NetworkError: The Hub has no such dataset, or cannot be reached.
     """
     if not is_hub_data(path):
         return path
@@ -71,10 +71,10 @@ def pinned(path: Path) -> Path:
 
 
 def hub_columns(path: Path) -> dict[str, bool]:
-    """Return the names of the columns in order, and whether each holds text.
+    """Return the names of the columns in order, and whether each contains text.
 
     Raises:
-        DataError: The data set cannot be read, or has no rows.
+        DataError: The dataset cannot be read, or has no rows.
     """
     features, first = _described(path)
     if features is None:
@@ -83,10 +83,10 @@ def hub_columns(path: Path) -> dict[str, bool]:
 
 
 def hub_list_columns(path: Path) -> set[str]:
-    """Return the names of the columns that hold lists.
+    """Return the names of the columns that contain lists.
 
     Raises:
-        DataError: The data set cannot be read, or has no rows.
+        DataError: The dataset cannot be read, or has no rows.
     """
     features, first = _described(path)
     if features is None:
@@ -103,12 +103,12 @@ def hub_rows(
 ) -> Iterator[tuple[list[int], list[list[Any]]]]:
     """Yield the numbers of some rows, from 1, and the values of each named column.
 
-    A class that the data set has a name for becomes that name, and its `-1`, no class, an empty
-    text; whole numbers and truth values become their literal text. Columns hold lists or other
-    numbers only where `also` says "lists" or "numbers".
+    A class number becomes the name that the dataset gives it, and -1 (no class) an empty text.
+    Other integers and booleans become their literal text. Lists and other numbers are accepted
+    only in columns for which `also` says "lists" or "numbers".
 
     Raises:
-        DataError: Too many rows cannot be read as they are; names the row.
+        DataError: There are more bad rows than allowed; names the row.
     """
     with _hub_errors(path):
         stream = _opened(path)
@@ -127,14 +127,14 @@ def hub_rows(
 
 
 def _described(path: Path) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
-    """Return what the columns are said to hold or, where nothing is said, the first row."""
+    """Return the declared types of the columns or, if there are none, the first row."""
     with _hub_errors(path):
         stream = _opened(path)
         if stream.features is not None:
             return stream.features, {}
         first = next(iter(stream), None)
     if first is None:
-        raise DataError(f"{path}: the data set is empty")
+        raise DataError(f"{path}: the dataset is empty")
     return None, first
 
 
@@ -142,8 +142,8 @@ def _parsed(path: Path) -> _Source:
     match = _FORM.fullmatch(str(path))
     if match is None:
         raise DataError(
-            f"{path}: not the name of a data set on the hub; write hf:NAME, hf:NAME:SPLIT or "
-            "hf:NAME:CONFIG:SPLIT, and @REVISION after NAME for a certain one"
+            f"{path}: not a valid name of a Hub dataset; write hf:NAME, hf:NAME:SPLIT or "
+            "hf:NAME:CONFIG:SPLIT, with @REVISION after NAME to choose a revision"
         )
     return _Source(match["name"], match["revision"], match["config"], match["split"] or "train")
 
@@ -158,7 +158,7 @@ def _library(path: Path) -> Any:  # noqa: ANN401 - a module of an extra
 
 
 def _commit(path: Path, source: _Source) -> str:
-    """Ask the hub for the commit that a revision, or none, stands for."""
+    """Return the commit that a revision stands for; without one, the newest."""
     try:
         folder = snapshot(
             source.name,
@@ -166,13 +166,13 @@ def _commit(path: Path, source: _Source) -> str:
             repo_type="dataset",
             revision=source.revision,
             name=str(path),
-            unknown="no such data set on the hub",
+            unknown="no such dataset on the Hub",
         )
     except NetworkError:
         raise
     except OSError as error:
-        raise NetworkError(f"{path}: cannot ask the hub for it: {first_line(error)}") from error
-    return folder.name  # the hub's cache has a folder for each commit
+        raise NetworkError(f"{path}: cannot reach the Hub: {first_line(error)}") from error
+    return folder.name  # the Hub's cache has one folder per commit
 
 
 def _opened(path: Path) -> Any:  # noqa: ANN401 - of an extra
@@ -188,7 +188,7 @@ def _opened(path: Path) -> Any:  # noqa: ANN401 - of an extra
 
 @contextmanager
 def _hub_errors(path: Path) -> Iterator[None]:
-    """Turn the library's errors into one line."""
+    """Convert the library's errors to one-line errors of this package."""
     try:
         yield
     except HeadstartError:
@@ -223,6 +223,6 @@ def _text(place: str, row: Mapping[str, Any], name: str, classes: list[str] | No
     if isinstance(value, int):
         return json.dumps(value)  # true, not True
     if name not in row:
-        raise DataError(f"{place}: has no {name!r}; it has {listed(row)}")
-    kind = "null" if value is None else f"a {type(value).__name__}"
+        raise DataError(f"{place}: no field {name!r}; the row has {listed(row)}")
+    kind = "null" if value is None else f"of type {type(value).__name__}"
     raise DataError(f"{place}: {name!r} is {kind}; it must be a string")

@@ -1,4 +1,4 @@
-"""Files of models and data sets of the Hugging Face hub, brought into its cache."""
+"""Download files of models and datasets from the Hugging Face Hub to its cache."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -18,23 +18,23 @@ def snapshot(
     local_files_only: bool = False,
     advance: Advance | None = None,
 ) -> Path:
-    """Bring files into the hub's cache and return their folder there, named after their commit.
+    """Download files to the Hub's cache and return their folder there, which is named by commit.
 
     Args:
-        source: The id on the hub.
+        source: The id on the Hub.
         patterns: Which files.
-        repo_type: What the id is of.
-        revision: A branch, tag or commit; the main branch if None.
-        name: What errors call it.
-        unknown: What is said where the hub does not know it.
-        local_files_only: Take what the cache has and ask nobody.
-        advance: Is told of the bytes that arrive.
+        repo_type: Whether the id is that of a model or a dataset.
+        revision: A branch, tag or commit; None is the main branch.
+        name: The name to use in errors.
+        unknown: The error text if the Hub does not know the id.
+        local_files_only: Use only the cache, without any request.
+        advance: Called with the number of bytes that arrive.
 
     Raises:
-        NetworkError: The hub has no such files for us.
-        OSError: Neither the hub, if it was asked, nor its cache could be read.
+        NetworkError: The Hub does not have the files, or denies access.
+        OSError: Neither the Hub (if it may be asked) nor its cache could be read.
     """
-    import huggingface_hub  # a second to import, and seldom needed
+    import huggingface_hub  # takes a second to import, and is rarely needed
     from huggingface_hub import errors
 
     try:
@@ -49,19 +49,18 @@ def snapshot(
             )
         )
     except errors.RevisionNotFoundError:
-        raise NetworkError(f"{name}: has no revision {revision!r} on the hub") from None
+        raise NetworkError(f"{name}: the Hub has no revision {revision!r}") from None
     except errors.GatedRepoError:
         raise NetworkError(
-            f"{name}: its owner asks for consent; give it on the hub and log in with `hf auth "
-            "login`"
+            f"{name}: access is restricted; request it on the Hub and log in with `hf auth login`"
         ) from None
     except errors.RepositoryNotFoundError:
         raise NetworkError(f"{name}: {unknown}") from None
 
 
 def _silent_bar(advance: Advance | None) -> type:
-    """Return a class of progress bars that draw nothing and pass on the bytes that arrive."""
-    from tqdm import tqdm  # huggingface_hub brings it
+    """Return a class of progress bars that draw nothing and report the bytes that arrive."""
+    from tqdm import tqdm  # a dependency of huggingface_hub
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - theirs

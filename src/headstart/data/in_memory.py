@@ -1,6 +1,6 @@
-"""What is given in memory: texts, and sentences that are cut into words, as plain strings.
+"""Check texts and tokenized sentences in memory, and return them as plain strings.
 
-What is none is refused with its position, before anything is made of it.
+Invalid items are rejected with their position before anything is computed.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
@@ -13,11 +13,11 @@ Words = Sequence[Sequence[str]]
 
 
 def as_list(given: Iterable[Item], *, expected: str) -> list[Item]:
-    """Return what is given as a list, which can be read more than once.
+    """Return the input as a list, which can be read more than once.
 
     Args:
         given: A list, an iterator, or one column of a table.
-        expected: What it should be, for the message.
+        expected: A description of what it should be, for the message.
 
     Raises:
         DataError: It has no order, or more than one dimension.
@@ -34,10 +34,10 @@ def as_texts(X: Collection[Any]) -> list[str]:
     """Return the texts as plain strings.
 
     Raises:
-        DataError: `X` is no list, array or column of texts; the message has the position.
+        DataError: `X` is not a list, array or column of texts; names the position.
     """
     if isinstance(X, str | bytes):
-        raise DataError("one string was given where a list of texts is expected; write [text]")
+        raise DataError("expected a list of texts, got one string; write [text]")
     dimensions = getattr(X, "ndim", 1)
     if isinstance(X, Mapping | Set) or dimensions != 1 or not hasattr(X, "__len__"):
         of = "" if dimensions == 1 else f" of {dimensions} dimensions"
@@ -49,10 +49,10 @@ def as_text(text: object, place: str) -> str:
     """Return a text as a plain string.
 
     Raises:
-        DataError: It is none; the message begins with `place`.
+        DataError: It is not a string, or not valid Unicode; the message begins with `place`.
     """
     if not isinstance(text, str):
-        raise DataError(f"{place} is a {type(text).__name__}, not a string: {text!r:.40}")
+        raise DataError(f"{place} is of type {type(text).__name__}, not a string: {text!r:.40}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -64,7 +64,7 @@ def as_sentences(X: Collection[Any], *, what: str = "word") -> list[list[str]]:
     """Return sentences as lists of plain strings.
 
     Raises:
-        DataError: `X` is no list of lists of strings; names the sentence and the word.
+        DataError: `X` is not a list of lists of strings; names the sentence and the word.
     """
     if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
         raise DataError(f"sentences must be a list of lists of {what}s, got a {type(X).__name__}")
@@ -72,12 +72,13 @@ def as_sentences(X: Collection[Any], *, what: str = "word") -> list[list[str]]:
     for row, words in enumerate(X):
         if isinstance(words, str | bytes | Mapping | Set) or not hasattr(words, "__len__"):
             raise DataError(
-                f"sentence {row} is a {type(words).__name__}, not a list of {what}s: {words!r:.40}"
+                f"sentence {row} is of type {type(words).__name__}, not a list of {what}s: "
+                f"{words!r:.40}"
             )
         for place, word in enumerate(words):
             if not isinstance(word, str):
                 raise DataError(
-                    f"sentence {row}, word {place}: the {what} is a {type(word).__name__}, "
+                    f"sentence {row}, word {place}: the {what} is of type {type(word).__name__}, "
                     f"not a string: {word!r:.40}"
                 )
             try:

@@ -1,4 +1,4 @@
-"""Texts with several labels each, or none: lists in JSONL and Parquet, one cell in CSV and TSV."""
+"""Texts with any number of labels: lists in JSONL and Parquet, one cell in CSV and TSV."""
 
 from dataclasses import replace
 from functools import partial
@@ -23,10 +23,10 @@ from headstart.progress import SILENT, Progress
 def holds_lists(
     path: str | Path, text_column: str | None, label_column: str | None, max_bad_rows: int = 0
 ) -> bool:
-    """Say whether the labels of a table are lists, by its schema or its first rows.
+    """Return whether the labels of a table are lists, by its schema or first rows.
 
     Raises:
-        DataError: The file cannot be read, or it has no such columns.
+        DataError: The file cannot be read, or has no such columns.
     """
     path = Path(path)
     lists = list_columns(path, max_bad_rows)
@@ -42,19 +42,19 @@ def read_label_sets(
     max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> Labelled[str, list[str]]:
-    """Read texts with any number of labels each, as `read_labelled` reads those with one.
+    """Read texts with any number of labels each; `read_labelled` reads texts with one label.
 
-    A list of JSONL or Parquet is the labels, and an empty one is none. A string is split at
-    `separator`, and an empty one is no labels; nothing else is guessed, and labels stay as they
-    stand there, blanks and all. A label that a text has twice it has once.
+    In JSONL and Parquet, a list contains the labels; it may be empty. A string is split at
+    `separator`; an empty string means no labels. Nothing else is guessed, and labels are kept
+    unchanged, with their spaces. Repeated labels of a text count once.
 
     Raises:
-        DataError: The file cannot be read exactly as it is, a label is blank, or a string is to be
-            split and there is no separator; names the line. Or there are too many labels.
+        DataError: The file cannot be read, a label is blank, or a label cell is a string and there
+            is no separator (each names the line); or there are too many different labels.
         SettingsError: The separator is empty, or `max_bad_rows` is below 0.
     """
     if separator == "":
-        raise SettingsError("label_separator must hold a character, such as |")
+        raise SettingsError("label_separator must not be empty; use a character such as |")
     path, bad = pinned(Path(path)), BadRows(max_bad_rows)
     text, label, notes = choose_columns(path, text_column, label_column, max_bad_rows)
     (texts,), cells, lines = read_columns(
@@ -70,10 +70,10 @@ def read_label_sets(
 def _several(column: str, separator: str | None, cell: str | list[str]) -> list[str]:
     if isinstance(cell, str) and separator is None:
         raise DataError(
-            f"{column!r} is one text, not a list of labels; say what stands between the labels of "
-            "a text with label_separator (--label-separator)"
+            f"{column!r} is a string, not a list of labels; name the character between "
+            "labels with label_separator (--label-separator)"
         )
     found = cell if isinstance(cell, list) else cell.split(separator) if cell else []
     if not all(map(str.strip, found)):
-        raise DataError(f"{column!r} has a blank label among {found}")
+        raise DataError(f"{column!r} contains a blank label: {found}")
     return list(dict.fromkeys(found))

@@ -1,6 +1,6 @@
-"""Labelled examples: texts and their labels, each with its line in the file.
+"""Labeled examples: texts and their labels, each with its line in the file.
 
-Labels are strings, byte for byte: `1`, `01`, `1.0` and `True` are four classes.
+Labels are strings and are never converted: `1`, `01`, `1.0` and `True` are four classes.
 """
 
 import sys
@@ -30,14 +30,14 @@ _MAX_CLASSES = 10_000
 
 @dataclass(frozen=True)
 class Labelled(Generic[Text, Label]):
-    """Texts, or pairs of them, with what is to be predicted of them.
+    """Texts, or pairs of texts, with the target of each.
 
     Attributes:
-        texts: One text an example, or two; may be empty.
-        labels: The answer for each: a class, a list of labels, or a number.
-        source: Where they come from: a path, or what they are.
-        lines: The line of each example in its file (of Parquet and in memory: its number from 1).
-        notes: What was guessed in reading them, and what was left out, a sentence each.
+        texts: One text per example, or two; may be empty.
+        labels: The target of each: a class, a list of labels, or a number.
+        source: Where they come from: a path or a description.
+        lines: The line of each example in its file (Parquet and data in memory: its number from 1).
+        notes: What was guessed or skipped while reading, one sentence each.
     """
 
     texts: list[Text]
@@ -69,7 +69,7 @@ class Labelled(Generic[Text, Label]):
 
 
 class Dataset(Labelled[str, str]):
-    """Labelled texts of a classification task: one class each.
+    """Labeled texts of a classification task: one class each.
 
     Example:
         >>> data = Dataset(["good", "bad", "fine"], ["pos", "neg", "pos"])
@@ -83,7 +83,7 @@ class Dataset(Labelled[str, str]):
         return sorted(set(self.labels))
 
     def as_texts(self) -> Self:
-        """Return the texts as they are: pairs and tagged sentences have to become such."""
+        """Return the dataset itself; pairs and tagged sentences are converted to texts."""
         return self
 
 
@@ -95,24 +95,24 @@ def read_labelled(
     max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> Dataset:
-    """Read labelled texts from a CSV, TSV, JSONL or Parquet file, also `.gz` or `.zst`.
+    """Read labeled texts from a CSV, TSV, JSONL or Parquet file, also `.gz` or `.zst`.
 
-    `hf:NAME` reads a data set of the hub (`hub_data`); the dataset's source names its commit.
+    `hf:NAME` reads a dataset of the Hub (see `hub_data`); the result's source names its commit.
 
-    The columns are called `text` and `label` unless named here; other names are guessed only when
-    unmistakable, and the dataset's notes say so.
+    The columns are `text` and `label` unless named here. Other names are guessed only if they are
+    unambiguous, and the dataset's notes report the guess.
 
     Args:
         path: The file.
         text_column: The column of the texts.
         label_column: The column of the labels.
-        max_bad_rows: How many rows may be left out that cannot be read as they are, or have no
-            label; the dataset's notes say how many and which. What is wrong with the file as a
-            whole, such as a quote that never closes or bytes that are not UTF-8, always refuses it.
-        progress: Where progress goes.
+        max_bad_rows: How many rows that are unreadable or have no label may be skipped; the
+            dataset's notes say how many were, and which. A problem of the file as a whole, such as
+            a quote that is never closed or bytes that are not UTF-8, is always an error.
+        progress: Receives progress.
 
     Raises:
-        DataError: The file cannot be read exactly as it is; names the line.
+        DataError: The file cannot be read; names the line.
         SettingsError: `max_bad_rows` is below 0.
     """
     path, bad = pinned(Path(path)), BadRows(max_bad_rows)
@@ -124,16 +124,16 @@ def read_labelled(
 def choose_columns(
     path: Path, text_column: str | None, label_column: str | None, max_bad_rows: int = 0
 ) -> tuple[str, str, tuple[str, ...]]:
-    """Return the columns of texts and of labels, and what was guessed about them.
+    """Return the columns of texts and labels, and notes on what was guessed.
 
     Raises:
-        DataError: There are no such columns, or several could be meant.
+        DataError: There are no such columns, or several are possible.
     """
     columns = table_columns(path, max_bad_rows)
     label, label_notes = choose_label(path, columns, label_column, text=text_column)
     text, text_notes = choose_text(path, columns, text_column, label=label)
     if text == label:
-        raise DataError(f"{path}: column {text!r} cannot hold both the texts and the labels")
+        raise DataError(f"{path}: column {text!r} cannot be both the text and the label")
     return text, label, (*label_notes, *text_notes)
 
 
@@ -146,18 +146,18 @@ def read_columns(
     bad: BadRows = REFUSED,
     progress: Progress = SILENT,
 ) -> tuple[list[list[str]], list[Any], list[int]]:
-    """Return a table's columns of texts, the labels as they stand there, and the line of each row.
+    """Return a table's text columns, the labels as they are in the file, and the line of each row.
 
     Args:
         path: The table.
         texts: The columns of texts.
         label: The column of labels.
-        also: What a label may be beside a string.
-        bad: Takes the rows that cannot be read as they are.
-        progress: Where progress goes.
+        also: What a label may be besides a string.
+        bad: Receives the bad rows.
+        progress: Receives progress.
 
     Raises:
-        DataError: Too many rows cannot be read as they are, or there is none; names the line.
+        DataError: There are more bad rows than allowed, or no rows; names the line.
     """
     columns: list[list[str]] = [[] for _ in texts]
     labels: list[Any] = []
@@ -172,34 +172,34 @@ def read_columns(
             lines += rows.lines
             advance(len(rows.lines))
     if not lines:
-        raise bad.none_left(f"{path}: holds column names and no rows")
+        raise bad.none_left(f"{path}: has column names but no rows")
     return columns, labels, lines
 
 
 def with_labels(dataset: LabelledRows, column: str, bad: BadRows) -> LabelledRows:
-    """Return the rows that have a label, with a note of those that were left out.
+    """Return the rows that have a label, with a note on the skipped ones.
 
     Args:
-        dataset: Labels are strings.
-        column: Where they stand, for messages.
-        bad: Takes the rows without one, and knows what was left out before.
+        dataset: Its labels are strings.
+        column: The label column, for messages.
+        bad: Receives the rows without a label; has counted the rows skipped before.
 
     Raises:
-        DataError: Too many rows have no label; names the line.
+        DataError: More rows have no label than allowed; names the line.
     """
     blank = {label for label in set(dataset.labels) if not label.strip()}
     if not blank:
         return noted(_with_look_alikes(dataset), bad)
     missing = [row for row, label in enumerate(dataset.labels) if label in blank]
     how_many = f" ({len(missing):,} of {len(dataset):,} rows have none)"
-    option = ", or leave them out: max_bad_rows, --max-bad-rows"
-    if bad.allowed:  # it tells both once
+    option = ", or skip them with max_bad_rows (--max-bad-rows)"
+    if bad.allowed:  # the error of `bad` says both
         how_many = option = ""
     for row in missing:
         bad.reject(
             DataError(
                 f"{dataset.source} line {dataset.lines[row]}: no label in column {column!r}"
-                f"{how_many}; label these rows or remove them{option}"
+                f"{how_many}; label or remove these rows{option}"
             )
         )
     kept = (row for row, label in enumerate(dataset.labels) if label not in blank)
@@ -207,7 +207,7 @@ def with_labels(dataset: LabelledRows, column: str, bad: BadRows) -> LabelledRow
 
 
 def _with_look_alikes(dataset: LabelledRows) -> LabelledRows:
-    """Return the dataset with notes of what looks the same in it and is not."""
+    """Return the dataset with notes on misleading labels and texts (see `look_alikes`)."""
     texts = (text for each in dataset.texts for text in ([each] if isinstance(each, str) else each))
     labels = dataset.labels
     notes = (*note_labels(labels), *note_several(labels), *note_texts(texts))
@@ -217,19 +217,19 @@ def _with_look_alikes(dataset: LabelledRows) -> LabelledRows:
 def convert_labels(
     dataset: Labelled[Text, Any], convert: Callable[[Any], Label], bad: BadRows
 ) -> Labelled[Text, Label]:
-    """Return the rows with their labels converted, and a note of those that were left out.
+    """Return the rows with converted labels, and a note on the skipped ones.
 
     Args:
-        dataset: Labels are as they stand in the file.
-        convert: Converts one, or raises a `DataError` without a place.
-        bad: Takes the rows whose label it refuses, and knows what was left out before.
+        dataset: Its labels are as they are in the file.
+        convert: Converts a label, or raises a `DataError` that names no place.
+        bad: Receives the rows whose label is rejected; has counted the rows skipped before.
 
     Raises:
-        DataError: It refuses too many; names the line.
+        DataError: More labels are rejected than allowed; names the line.
     """
     try:
         labels = [convert(label) for label in dataset.labels]
-    except DataError:  # of one row or more, which is seldom: look at each by itself
+    except DataError:  # rare: try each label by itself
         kept, labels = [], []
         for row, label in enumerate(dataset.labels):
             try:
@@ -243,7 +243,7 @@ def convert_labels(
 
 
 def noted(dataset: LabelledRows, bad: BadRows) -> LabelledRows:
-    """Return a dataset with a note of the rows that were left out, if any were.
+    """Return a dataset with a note on the skipped rows, if there are any.
 
     Raises:
         DataError: No row is left.
@@ -256,20 +256,20 @@ def noted(dataset: LabelledRows, bad: BadRows) -> LabelledRows:
 
 
 def check_trainable(dataset: Labelled[Any, str]) -> None:
-    """Refuse a dataset that no classifier can be trained and validated on.
+    """Reject a dataset on which no classifier can be trained and validated.
 
     Raises:
-        DataError: No rows, fewer than two classes, a class with one example, or so many classes
-            that the column cannot be one of labels.
+        DataError: There are no rows, fewer than two classes, a class with one example, or too many
+            classes for a column of labels.
     """
     counts = Counter(dataset.labels)
     if len(counts) < 2:
         found = f"one class, {dataset.labels[0]!r}" if counts else "no rows"
-        raise DataError(f"{dataset.source}: holds {found}; a classifier needs two classes or more")
+        raise DataError(f"{dataset.source}: has {found}; a classifier needs at least two classes")
     check_number_of_classes(dataset.source, len(counts))
     if single := {label for label, count in counts.items() if count == 1}:
         first = next(i for i, label in enumerate(dataset.labels) if label in single)
-        others = f" (and {len(single) - 1:,} more classes)" if len(single) > 1 else ""
+        others = f" (classes with one example: {len(single):,})" if len(single) > 1 else ""
         raise DataError(
             f"{dataset.source} line {dataset.lines[first]}: the only example of class "
             f"{dataset.labels[first]!r}{others}; add examples, or merge or remove the class"
@@ -277,15 +277,15 @@ def check_trainable(dataset: Labelled[Any, str]) -> None:
 
 
 def check_number_of_classes(source: str | Path, number: int) -> None:
-    """Refuse a column of labels with so many different ones that it must be another.
+    """Reject a column with too many different values to be one of labels.
 
     Raises:
         DataError: There are too many.
     """
     if number > _MAX_CLASSES:
         raise DataError(
-            f"{source}: {number:,} different labels; above {_MAX_CLASSES:,} they are "
-            "taken for numbers or texts; choose another column with label_column"
+            f"{source}: {number:,} different labels, above the limit of {_MAX_CLASSES:,}; the "
+            "column seems to contain numbers or texts, choose another with label_column"
         )
 
 
@@ -294,12 +294,12 @@ def check_known_labels(
     classes: Collection[str],
     unseen_labels: UnseenLabels = "refuse",
 ) -> tuple[str, ...]:
-    """Refuse labels that a trained classifier cannot give, or return a note of them.
+    """Reject labels that a trained classifier cannot predict, or return a note on them.
 
-    An example may have one, or a list of them.
+    An example may have one label or a list of labels.
 
     Raises:
-        DataError: A label is not among `classes`, and such are refused; names the line.
+        DataError: A label is not among `classes` and `unseen_labels` is "refuse"; names the line.
     """
     known = set(classes)
     unseen = [
@@ -312,13 +312,13 @@ def check_known_labels(
 
 
 def check_unnamed(path: Path, column: object | None) -> None:
-    """Refuse the name of a column for plain text, which has none.
+    """Reject a column name for plain text, which has no columns.
 
     Raises:
-        SettingsError: There is one.
+        SettingsError: A column is named.
     """
     if column is not None:
-        raise SettingsError(f"{path}: is read as plain text, which has no columns; name none")
+        raise SettingsError(f"{path}: plain text has no columns; do not name any")
 
 
 def read_texts(
@@ -328,13 +328,13 @@ def read_texts(
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> Iterator[list[str]]:
-    """Yield the texts of a file of any size, `batch_size` at a time, in their order.
+    """Yield the texts of a file of any size in order, `batch_size` at a time.
 
     Tables are read as by `read_labelled`, without labels. Any other file, and `-` for standard
-    input, holds one text a line; an empty line is an empty text.
+    input, contains one text per line; an empty line is an empty text.
 
     Raises:
-        DataError: The file cannot be read exactly as it is, or holds no text; names the line.
+        DataError: The file cannot be read, or contains no text; names the line.
         SettingsError: A column of plain text is named, or `batch_size` is below 1.
     """
     if batch_size < 1:
@@ -349,4 +349,4 @@ def read_texts(
         for note in notes:
             progress.note(note)
         batches = (rows.columns[0] for rows in read_rows(path, [column], batch_size=batch_size))
-    yield from not_all_blank(batches, lambda text: not text.strip(), f"{path}: holds no text")
+    yield from not_all_blank(batches, lambda text: not text.strip(), f"{path}: contains no text")

@@ -1,7 +1,7 @@
-"""Files to lines of text: decompressed by their first bytes, decoded strictly, counted from 1.
+"""Read text files line by line: automatic decompression, strict UTF-8, lines counted from 1.
 
-Every text file of the package is opened here, so that the rules hold everywhere: UTF-8 and nothing
-else, a byte-order mark dropped, NUL refused, and only a line feed ends a line.
+Every text file of the package is opened here, and the same rules hold everywhere: only UTF-8 is
+accepted, a byte-order mark is dropped, NUL is rejected, and only a line feed ends a line.
 """
 
 import io
@@ -17,11 +17,11 @@ from headstart.errors import DataError, StorageError
 
 Item = TypeVar("Item")
 STDIN = Path("-")
-MAX_LINE_BYTES = 128 << 20  # text8, one line of 100 MB, is a corpus people have
+MAX_LINE_BYTES = 128 << 20  # text8, a common corpus, is a single line of 100 MB
 _BLOCK_BYTES = 1 << 20
 _MOST_WAITING = 64  # batches
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_MAX_RATIO = 200  # text shrinks 3 to 10 times; what grows 200 times when opened is a bomb
+_MAX_RATIO = 200  # text compresses 3 to 10 times; a file that expands 200 times is a bomb
 _RATIO_EXEMPT_BYTES = 64 << 20
 
 
@@ -30,10 +30,10 @@ def not_all_blank(
 ) -> Iterator[list[Item]]:
     """Yield the batches unchanged, but raise before the first of them if every item is blank.
 
-    Where very many blank batches come first, some are yielded all the same: memory is bounded.
+    To bound memory, at most 64 blank batches are held back; they are then yielded anyway.
 
     Raises:
-        DataError: All are blank; `otherwise` says so.
+        DataError: All items are blank; `otherwise` is the message.
     """
     found, waiting = False, []
     for batch in batches:
@@ -47,28 +47,28 @@ def not_all_blank(
 
 
 def check_that_it_stays(path: Path, what: str) -> None:
-    """Refuse a pipe, or a device, for what is read more than once: nothing would come again.
+    """Reject a pipe or a device where the input is read more than once.
 
     Raises:
-        DataError: It is one.
+        DataError: `path` is a pipe or a device.
     """
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         kind = "a pipe" if path.is_fifo() else "neither a file nor a folder"
-        raise DataError(f"{path}: is {kind}, and {what} is read several times; write it to a file")
+        raise DataError(f"{path}: is {kind}, but {what} is read several times; save it as a file")
 
 
 def max_decoded_bytes(stored_bytes: int) -> int:
-    """Return how many bytes a compressed file of `stored_bytes` may grow to."""
+    """Return how many bytes a compressed file of `stored_bytes` may expand to."""
     return max(_RATIO_EXEMPT_BYTES, _MAX_RATIO * stored_bytes)
 
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a file, or standard input for `-`; gzip and zstd are known by their first bytes.
+    """Open a file, or standard input for `-`; gzip and zstd are detected by their first bytes.
 
     Raises:
-        DataError: The file is missing or unreadable, or (while reading) its compression is damaged.
-        StorageError: The disk cannot give back what it holds.
+        DataError: The file is missing or unreadable, or (while reading) corrupted.
+        StorageError: The disk fails.
     """
     if path == STDIN and sys.stdin is None:
         raise DataError(f"{path}: standard input is closed")
@@ -100,7 +100,7 @@ def _read_errors(path: Path) -> Iterator[None]:
 
 
 class _Decompressed(io.RawIOBase):
-    """What a compressed file holds; refuses a damaged file and a decompression bomb."""
+    """The content of a compressed file; rejects corrupted files and decompression bombs."""
 
     def __init__(self, path: Path, file: BinaryIO, codec: str) -> None:
         import pyarrow as pa  # late: most files are not compressed
@@ -108,7 +108,7 @@ class _Decompressed(io.RawIOBase):
         self._path = path
         self._codec = codec
         self._stream: Any = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec)
-        # What comes from a pipe has no size to compare with, and is never held whole.
+        # Standard input has no size to compare with, and is never in memory as a whole.
         self._bytes_left = math.inf if path == STDIN else max_decoded_bytes(path.stat().st_size)
 
     def readable(self) -> bool:
@@ -118,25 +118,26 @@ class _Decompressed(io.RawIOBase):
         try:
             data = self._stream.read(len(buffer))
         except OSError as error:
-            raise DataError(f"{self._path}: damaged {self._codec} file: {error}") from None
+            raise DataError(f"{self._path}: corrupted {self._codec} file: {error}") from None
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             raise DataError(
                 f"{self._path}: grows more than {_MAX_RATIO} times when decompressed; "
-                "if that is as it should be, decompress it first"
+                "if this is expected, decompress it first"
             )
         buffer[: len(data)] = data
         return len(data)
 
 
 def read_blocks(path: Path) -> Iterator[str]:
-    """Yield the text of a file in blocks of whole lines, line ends as they are in the file.
+    """Yield the text of a file in blocks of whole lines; line ends are kept.
 
     Memory is bounded by the longest line.
 
     Raises:
-        DataError: Not UTF-8, a NUL, or a line above `MAX_LINE_BYTES`; names the line and byte.
-        StorageError: The disk cannot give back what it holds.
+        DataError: The file is not UTF-8, contains a NUL, or has a line above `MAX_LINE_BYTES`;
+            names the line and byte.
+        StorageError: The disk fails.
     """
     line = 1
     with open_bytes(path) as file:
@@ -160,7 +161,7 @@ def _whole_lines(path: Path, file: io.BufferedReader) -> Iterator[bytes]:
         if size > MAX_LINE_BYTES:
             raise DataError(
                 f"{path} line {line}: longer than {MAX_LINE_BYTES >> 20} MiB; "
-                "put each document on a line of its own"
+                "put each document on its own line"
             )
         if b"\0" in tail:  # a hole in a sparse file is one endless line of NULs
             break
@@ -177,14 +178,14 @@ def _decode(path: Path, first_line: int, block: bytes) -> str:
     if (at := block.find(b"\0")) >= 0:
         hint = "the file looks like UTF-16; " if first_line == 1 and at < 4 else ""
         place = _place(path, first_line, block, at)
-        raise DataError(f"{place}: a NUL; {hint}save it as plain UTF-8 text")
+        raise DataError(f"{place}: NUL character; {hint}save the file as UTF-8 text")
     try:
         return block.decode()
     except UnicodeDecodeError as error:
         place = _place(path, first_line, block, error.start)
         raise DataError(
-            f"{place}: 0x{block[error.start]:02x} is not UTF-8; "
-            "convert the file (for instance: iconv -f WINDOWS-1252 -t UTF-8)"
+            f"{place}: 0x{block[error.start]:02x} is not valid UTF-8; "
+            "convert the file (for example: iconv -f WINDOWS-1252 -t UTF-8)"
         ) from None
 
 
@@ -195,7 +196,7 @@ def _place(path: Path, first_line: int, block: bytes, at: int) -> str:
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file without their ends, LF or CRLF."""
+    """Yield the lines of a file without their line ends (LF or CRLF)."""
     for block in read_blocks(path):
         lines = (block.replace("\r\n", "\n") if "\r" in block else block).split("\n")
         if not lines[-1]:

@@ -1,4 +1,4 @@
-"""What is not what it seems, noted: labels that look alike or are several, split letters, HTML."""
+"""Notes on misleading data: labels that look alike or are joined, decomposed letters, HTML."""
 
 import re
 from collections import Counter
@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from itertools import chain
 from unicodedata import is_normalized, normalize
 
-_SHOWN = 3  # groups of labels
+_SHOWN = 3  # groups of labels in a note
 _HTML = re.compile(r"&(amp|lt|gt|quot|nbsp|#\d+);|</?(br|p|div|span|a|b|i)\b[^<>]*>", re.IGNORECASE)
 _MUCH = 0.01  # of the texts
-_BETWEEN = "|;,"  # labels in one cell
+_BETWEEN = "|;,"  # separators of several labels in one cell
 
 
 def note_labels(labels: Iterable[str]) -> list[str]:
-    """Return a note of the labels that differ in nothing one sees, as classes that they are.
+    """Return a note on labels that look the same but are different classes.
 
-    They do where Unicode's compatible forms, case and spaces are left out.
+    They are equal after NFKC normalization and case folding, and without extra spaces.
     """
     alike: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
@@ -24,16 +24,16 @@ def note_labels(labels: Iterable[str]) -> list[str]:
     if not groups:
         return []
     return [
-        f"{'; '.join(groups[:_SHOWN])}{_more(len(groups) - _SHOWN)}: several classes, though they "
-        "differ only in case, spaces or Unicode's forms; make them one if they are one"
+        f"{'; '.join(groups[:_SHOWN])}{_more(len(groups) - _SHOWN)}: separate classes that "
+        "differ only in case, spaces or Unicode form; merge them if they are the same"
     ]
 
 
 def note_several(labels: Iterable[str]) -> list[str]:
-    """Return a note of labels that seem to be several of one text, in one cell.
+    """Return a note on labels that seem to join several labels of one text in one cell.
 
-    Each of their parts is a label by itself, or a part of another one; of a single such label, all
-    are labels.
+    Each of their parts is also a label, or a part of another label. If there is only one joined
+    label, all of its parts must be labels.
     """
     names = set(labels)
     for mark in _BETWEEN:
@@ -46,15 +46,15 @@ def note_several(labels: Iterable[str]) -> list[str]:
         )
         if len(several) > 1 or any(names.issuperset(parts[name]) for name in several):
             return [
-                f"{' and '.join(map(repr, several[:2]))}{_more(len(several) - 2)}: several labels "
-                f"of a text? they are read as classes of their own; for {mark!r} between labels "
-                f"give label_separator (--label-separator {mark!r})"
+                f"{' and '.join(map(repr, several[:2]))}{_more(len(several) - 2)}: each is read "
+                f"as one class, but looks like several labels joined by {mark!r}; to split them "
+                f"set label_separator (--label-separator {mark!r})"
             ]
     return []
 
 
 def note_texts(texts: Iterable[str]) -> list[str]:
-    """Return notes of texts with letters in parts (e and an accent for é), and of much HTML."""
+    """Return notes on texts with decomposed letters (e plus an accent for é), and on much HTML."""
     total = in_parts = marked_up = 0
     for text in texts:
         total += 1
@@ -71,8 +71,8 @@ def _note_html(count: int, total: int) -> list[str]:
     if count < 2 or count < _MUCH * total:
         return []
     return [
-        f"{count:,} of the texts hold HTML, such as &amp; or <br>, of which each part is read as a "
-        "word: unescape it, with html.unescape(text), and take tags out"
+        f"HTML in {count:,} of the texts, such as &amp; or <br>, is read as words: "
+        "unescape it with html.unescape(text), and remove tags"
     ]
 
 
@@ -80,8 +80,8 @@ def _note_parts(count: int) -> list[str]:
     if not count:
         return []
     return [
-        f"{count:,} of the texts have letters in parts (e and an accent for é), which make other "
-        "words than letters in one: compose them, with unicodedata.normalize('NFC', text)"
+        f"letters in {count:,} of the texts are decomposed (e plus an accent for é) and do not "
+        "match composed ones: compose them with unicodedata.normalize('NFC', text)"
     ]
 
 

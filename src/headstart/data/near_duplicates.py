@@ -1,9 +1,9 @@
-"""Texts that are nearly the same: they share four fifths of their runs of five characters.
+"""Find near duplicates: texts that share at least 4/5 of their runs of five characters.
 
-The likeness of two normal texts is the Jaccard index of their sets of shingles, which are runs of
-`SHINGLE` characters (Broder, 1997). What is at least 4/5 alike is found without any approximation
-and without looking at every pair. By prefix filtering (Chaudhuri et al., 2006; Bayardo et al.,
-2007), with one order of all shingles, the rarest first, sets a and b are not that much alike unless
+The similarity of two normalized texts is the Jaccard index of their sets of shingles, which are
+runs of `SHINGLE` characters (Broder, 1997). Pairs with a similarity of at least 4/5 are found
+exactly, without comparing every pair, by prefix filtering (Chaudhuri et al., 2006; Bayardo et al.,
+2007). With all shingles in one order, the rarest first, sets a and b cannot be that similar unless
 the first |a| - ceil(4/5 |a|) + 1 shingles of a and the first |b| - ceil(4/5 |b|) + 1 of b have one
 in common.
 """
@@ -18,24 +18,24 @@ from headstart.data.normal_text import Encoded, Lookup, compiled, encode, find, 
 
 SHINGLE = 5  # characters
 LIKENESS = 0.8
-_PART, _WHOLE = 4, 5  # the same as a fraction, so that no rounding decides
+_PART, _WHOLE = 4, 5  # the same as a fraction, to avoid rounding
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts to look for.
+    """Texts to search for.
 
-    Shingles have numbers, the lowest that of the rarest one; row r has the numbers
-    `shingles[offsets[r] : offsets[r + 1]]`, rising.
+    Shingles are numbered, the rarest first. Row r has the numbers
+    `shingles[offsets[r] : offsets[r + 1]]`, ascending.
 
     Attributes:
-        numbers: From the hash of a shingle to its number.
+        numbers: Maps the hash of a shingle to its number.
         shingles: The numbers of each row's shingles, row after row.
-        offsets: Where each row's begin, and the end `[rows + 1]`.
-        holders: The rows that have a shingle among their first ones, shingle after shingle.
-        holder_offsets: Where each shingle's begin, and the end `[shingles + 1]`.
+        offsets: Where the shingles of each row begin, and the end `[rows + 1]`.
+        holders: The rows that have each shingle among their first ones, shingle after shingle.
+        holder_offsets: Where the rows of each shingle begin, and the end `[shingles + 1]`.
     """
 
     numbers: Lookup
@@ -47,11 +47,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Matches:
-    """What was found so far, which `match` adds to.
+    """The matches so far; `match` adds to them.
 
     Attributes:
-        numbers: The number of the first text that is nearly the row, or -1 `[rows]`.
-        likeness: How much alike they are `[rows]`.
+        numbers: The number of the first text that is a near duplicate of the row, or -1 `[rows]`.
+        likeness: Their similarity `[rows]`.
     """
 
     numbers: Ints
@@ -59,12 +59,12 @@ class Matches:
 
     @classmethod
     def none(cls, num_rows: int) -> "Matches":
-        """Return the state before any text."""
+        """Return the matches before any text is searched."""
         return cls(np.full(num_rows, -1, np.int64), np.zeros(num_rows))
 
 
 def index_rows(texts: Sequence[str]) -> Rows:
-    """Prepare texts to be looked for; one without a letter or digit is never found."""
+    """Index texts to search for; a text without a letter or digit is never found."""
     encoded = encode(texts)
     hashes = np.empty(len(encoded.codes), np.uint64)
     rows = np.empty(len(encoded.codes), np.int64)
@@ -72,7 +72,7 @@ def index_rows(texts: Sequence[str]) -> Rows:
     distinct, shingles, frequency = np.unique(
         hashes[:count], return_inverse=True, return_counts=True
     )
-    order = np.argsort(frequency, kind="stable")  # equally rare ones stay in the hashes' order
+    order = np.argsort(frequency, kind="stable")  # ties stay in the order of the hashes
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     pairs = np.sort(rows[:count] * max(len(distinct), 1) + rank[shingles])
@@ -97,14 +97,14 @@ def index_rows(texts: Sequence[str]) -> Rows:
 def match(
     rows: Rows, texts: Encoded, numbers: Ints, found: Matches, *, longest: int | None = None
 ) -> None:
-    """Note for each row not found yet the first of `texts` that is nearly the row.
+    """Record, for each row without a match, the first of `texts` that is a near duplicate of it.
 
     Args:
-        rows: What is looked for.
-        texts: Where it is looked for.
-        numbers: What each text is called in `found` `[texts]`, 0 or more.
-        found: Where it is noted.
-        longest: Texts of more normal characters are passed over.
+        rows: The rows to search for.
+        texts: The texts to search.
+        numbers: The number of each text, to be stored in `found` `[texts]`, 0 or more.
+        found: Updated with the matches.
+        longest: Texts with more normalized characters are skipped.
     """
     starts, ends = texts.offsets[:-1], texts.offsets[1:]
     if longest is not None:
@@ -122,13 +122,13 @@ def match(
 
 
 def _least_common(size: Ints) -> Ints:
-    """Return how many shingles a set of `size` has at least in common with one as much alike."""
+    """Return the least number of shingles that a set of `size` shares with one 4/5 similar."""
     return (size * _PART + _WHOLE - 1) // _WHOLE
 
 
 @compiled
 def _num_shingles(start, end):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Return how many shingles a text has, its last space left out; a shorter one is its own."""
+    """Return the number of shingles of a text without its last space; a short text is one."""
     characters = end - start - 1
     return max(characters - SHINGLE + 1, min(characters, 1))
 
@@ -150,7 +150,7 @@ def _match(codes, spans, numbers, table, own, held, found):  # type: ignore[no-u
     starts, ends = spans
     shingles, offsets = own
     holders, holder_offsets = held
-    in_text = np.full(len(holder_offsets), -1)  # the last text that each shingle was seen in
+    in_text = np.full(len(holder_offsets), -1)  # the last text in which each shingle occurred
     looked_at = np.full(len(offsets), -1)  # the last text that each row was compared with
     longest = (ends - starts).max() if len(starts) else 0
     known, strange = np.empty(longest, np.int64), np.empty(longest, np.uint64)
@@ -167,7 +167,7 @@ def _match(codes, spans, numbers, table, own, held, found):  # type: ignore[no-u
                 in_text[shingle] = text
                 known[num_known] = shingle
                 num_known += 1
-        num_strange = _num_distinct(strange[:num_strange])  # the rarest, for no row has them
+        num_strange = _num_distinct(strange[:num_strange])  # the rarest, because no row has them
         size = num_known + num_strange
         first = size - (size * _PART + _WHOLE - 1) // _WHOLE + 1 - num_strange
         if num_known == 0 or first <= 0:
@@ -188,12 +188,12 @@ def _match(codes, spans, numbers, table, own, held, found):  # type: ignore[no-u
 
 @compiled
 def _num_common(of_row, in_text, text, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Return how many shingles a row shares with a text of `size`; 0 once they are too few."""
+    """Return how many shingles a row shares with a text of `size`; 0 if there are too few."""
     least = (_PART * (len(of_row) + size) + _PART + _WHOLE - 1) // (_PART + _WHOLE)
     spare = len(of_row) - least
     if least > size:
         return 0
-    for shingle in of_row:  # the rarest first, which tell most rows at once
+    for shingle in of_row:  # the rarest first, which rule out most rows early
         spare -= in_text[shingle] != text
         if spare < 0:
             return 0

@@ -1,10 +1,10 @@
-"""Texts in the form in which they are compared: normal words with one space between them.
+"""Texts in the form in which they are compared: normalized words separated by single spaces.
 
-Normal is what NFKC and case folding leave of letters, marks and digits; whatever else stands in a
-text only separates words. In scripts without spaces between words, Han and kana, each character is
-a word of its own. Runs of words or characters are compared by hashes of 64 bits, which are the same
-on every machine: the chance that any of a million runs shares its hash with one of a thousand
-million others is below one in ten thousand.
+Normalized words are the letters, marks and digits left by NFKC and case folding; everything else
+only separates words. In scripts without spaces between words (Han and kana), each character is a
+word. Runs of words or characters are compared by 64-bit hashes, which are the same on every
+machine. The chance that any of a million runs shares its hash with any of a billion others is below
+one in ten thousand.
 """
 
 from collections.abc import Sequence
@@ -23,16 +23,16 @@ _WORDS_OF_ONE = (
 )
 _SPACE = 32
 _APART, _INSIDE, _ALONE = 0, 1, 2  # between words, in a word, a word of its own
-_BASE = 0x9E3779B97F4A7C15  # odd, so that no power of it loses a bit
+_BASE = 0x9E3779B97F4A7C15  # odd, so no power of it loses a bit
 
 
 class Encoded(NamedTuple):
-    """Normal texts as code points, end to end, a space after every word.
+    """Normalized texts as code points, end to end, with a space after every word.
 
     Attributes:
-        codes: The code points of all.
-        offsets: Where each text begins, and the end of the last `[texts + 1]`; texts that follow
-            one another are together what they would be as one.
+        codes: The code points of all texts.
+        offsets: Where each text begins, and the end of the last `[texts + 1]`; consecutive texts
+            can be treated as one text.
     """
 
     codes: NDArray[np.uint32]
@@ -40,14 +40,14 @@ class Encoded(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """A hash table from keys to their numbers, half empty or more, for compiled code."""
+    """A hash table from keys to numbers for compiled code; at least half of it is empty."""
 
     keys: NDArray[np.uint64]
     numbers: NDArray[np.int64]
 
 
 def encode(texts: Sequence[str]) -> Encoded:
-    """Return texts in their normal form."""
+    """Return texts in normalized form."""
     folded = [normalize("NFKC", text).casefold() for text in texts]
     raw = np.frombuffer("".join(folded).encode("utf-32-le", "surrogatepass"), np.uint32)
     ends = np.cumsum([len(text) for text in folded], dtype=np.int64)
@@ -58,7 +58,7 @@ def encode(texts: Sequence[str]) -> Encoded:
 
 
 def normal_words(text: str) -> list[str]:
-    """Return the normal words of a text.
+    """Return the normalized words of a text.
 
     Example:
         >>> normal_words("The Café’s no. 1: 東京!")
@@ -76,7 +76,7 @@ def hash_words(encoded: Encoded) -> tuple[NDArray[np.uint64], NDArray[np.int64]]
 
 
 def lookup(keys: NDArray[np.uint64]) -> Lookup:
-    """Return the table of distinct keys, each with its index as its number."""
+    """Return a table of distinct keys, in which the number of a key is its index."""
     slots = 1 << max(2 * len(keys), 2).bit_length()
     table = Lookup(np.zeros(slots, np.uint64), np.full(slots, -1, np.int64))
     _fill(keys, *table)
@@ -85,7 +85,7 @@ def lookup(keys: NDArray[np.uint64]) -> Lookup:
 
 @cache
 def _kinds() -> NDArray[np.uint8]:
-    """Return what each code point is in a text."""
+    """Return the kind of each code point: between words, in a word, or a word of its own."""
     kinds = np.zeros(_PLANES_WITH_LETTERS, np.uint8)
     kinds[[code for code in range(len(kinds)) if category(chr(code))[0] in "LMN"]] = _INSIDE
     for first, end in _WORDS_OF_ONE:
@@ -98,7 +98,7 @@ compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 @compiled
 def mix(value):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Let every bit of a hash depend on all (the finalizer of SplitMix64, Steele et al., 2014)."""
+    """Mix a hash until every bit depends on all (SplitMix64 finalizer, Steele et al., 2014)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))

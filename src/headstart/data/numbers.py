@@ -1,4 +1,4 @@
-"""Texts, or pairs of them, with a number each."""
+"""Texts, or pairs of texts, with a number each."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from headstart.data.parallel import Pair
 from headstart.errors import DataError
 from headstart.progress import SILENT, Progress
 
-_FEW = 10  # different numbers, up to which they may well be grades
+_FEW = 10  # different numbers; up to this many may be grades
 
 
 def read_numbers(
@@ -30,11 +30,10 @@ def read_numbers(
     max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> Labelled[str, float]:
-    """Read texts with a number each, as `read_labelled` reads those with a label.
+    """Read texts with a number each; `read_labelled` reads texts with a label.
 
     Raises:
-        DataError: The file cannot be read exactly as it is, or a label is no finite number; names
-            the line.
+        DataError: The file cannot be read, or a label is not a finite number; names the line.
         SettingsError: `max_bad_rows` is below 0.
     """
     path, bad = pinned(Path(path)), BadRows(max_bad_rows)
@@ -54,11 +53,10 @@ def read_pair_numbers(
     max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> Labelled[Pair, float]:
-    """Read pairs with a number each, as `read_labelled_pairs` reads those with a label.
+    """Read pairs with a number each; `read_labelled_pairs` reads pairs with a label.
 
     Raises:
-        DataError: The file cannot be read exactly as it is, or a label is no finite number; names
-            the line.
+        DataError: The file cannot be read, or a label is not a finite number; names the line.
         SettingsError: `pair_columns` are not two, or `max_bad_rows` is below 0.
     """
     path, bad = pinned(Path(path)), BadRows(max_bad_rows)
@@ -72,27 +70,27 @@ def read_pair_numbers(
 
 
 def note_of_numbers(dataset: Dataset | PairDataset) -> str | None:
-    """Return a sentence for those who give numbers as labels; None where there is no such doubt."""
+    """Return a note if all labels look like numbers and there are more than 10; None otherwise."""
     classes = dataset.classes
     if len(classes) <= _FEW or any(_number(label) is None for label in classes):
         return None
     command = "pair --numbers" if isinstance(dataset, PairDataset) else "regression"
     return (
-        f"{dataset.source}: the labels look like numbers and are read as {len(classes):,} classes; "
-        f"for numbers use headstart fit {command}"
+        f"{dataset.source}: the labels look like numbers but are read as {len(classes):,} classes; "
+        f"to predict numbers use headstart fit {command}"
     )
 
 
 def _finite(column: str, cell: str) -> float:
     if (number := _number(cell)) is None:
         comma = _number(cell.replace(",", ".", 1)) is not None
-        hint = "; decimals have a point, and thousands nothing" if comma else ""
+        hint = "; write decimals with a point, without a thousands separator" if comma else ""
         raise DataError(f"{column!r} is {cell!r:.40}, not a finite number{hint}")
     return number
 
 
 def _number(text: str) -> float | None:
-    if not text.isascii() or "_" in text:  # digits of other scripts and 1_000 are Python's
+    if not text.isascii() or "_" in text:  # Python also accepts other scripts' digits and 1_000
         return None
     try:
         number = float(text)

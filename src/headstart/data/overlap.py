@@ -1,7 +1,7 @@
-"""The same text twice: within a dataset, with two labels, or in training and test alike.
+"""Find repeated texts: within a dataset, with different labels, or in both training and test rows.
 
-Texts are the same when they are after Unicode composition (NFC) and with any run of white space
-folded to one space. Everything here takes linear time.
+Two texts are the same if they are equal after Unicode composition (NFC) and after each run of
+white space is replaced with one space. All functions take linear time.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -19,7 +19,7 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class Example:
-    """A text that occurs more than once, with the lines it stands on."""
+    """A text that occurs more than once, with its lines."""
 
     text: str
     lines: tuple[int, ...]
@@ -32,12 +32,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Rows whose text stands in an earlier row too.
+    """Rows whose text also occurs in an earlier row.
 
     Attributes:
         source: The dataset.
         num_rows: How many rows repeat an earlier one.
-        examples: The first few texts that do.
+        examples: The first few repeated texts.
     """
 
     source: str
@@ -56,9 +56,9 @@ class Conflicts:
     Attributes:
         source: The dataset.
         num_texts: How many different texts do.
-        num_rows: How many rows hold them.
+        num_rows: How many rows contain them.
         examples: The first few.
-        what: What they have.
+        what: What is wrong with their labels, for the message.
     """
 
     source: str
@@ -74,13 +74,13 @@ class Conflicts:
 
 @dataclass(frozen=True)
 class Leaks:
-    """Test rows whose text is in the training rows too.
+    """Test rows whose text also occurs in the training rows.
 
     Attributes:
-        num_test_rows: How many test rows a model has seen in training.
-        share: Their part of all test rows.
-        test_indices: Which.
-        train_indices: The training rows to drop so that none is left.
+        num_test_rows: How many test rows do.
+        share: Their share of all test rows.
+        test_indices: Their indices.
+        train_indices: The training rows to drop to remove every leak.
         examples: The first few, with their lines in the test data.
     """
 
@@ -91,29 +91,27 @@ class Leaks:
     examples: tuple[Example, ...]
 
     def __str__(self) -> str:
-        count = (
-            f"test rows that are in the training rows too: {self.num_test_rows:,}, {self.share:.1%}"
-        )
+        count = f"test rows that are also training rows: {self.num_test_rows:,}, {self.share:.1%}"
         return sentence(count, self.examples)
 
 
 def sentence(count: str, examples: Sequence[object]) -> str:
-    """Return what a count and the first of its examples say together."""
+    """Return a count with the first of its examples, for a report."""
     return f"{count} (for instance {examples[0]})" if examples else count
 
 
 def shortened(text: str) -> str:
-    """Return a text in quotes, at most a line of it, with hidden characters shown as such."""
+    """Return a text quoted, shortened to one line, with hidden characters escaped."""
     return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:57] + "...")
 
 
 def text_key(text: str) -> str:
-    """Return what two texts have in common when they count as the same."""
+    """Return the normal form of a text; two texts with the same key count as the same."""
     return normalize("NFC", " ".join(text.split()))
 
 
 def first_occurrences(keys: Iterable[Hashable]) -> list[int]:
-    """Return the indices of the rows whose key stands in no earlier row."""
+    """Return the indices of the rows whose key occurs in no earlier row."""
     first: dict[Hashable, int] = {}
     for index, key in enumerate(keys):
         first.setdefault(key, index)
@@ -121,7 +119,7 @@ def first_occurrences(keys: Iterable[Hashable]) -> list[int]:
 
 
 def numbered(keys: Iterable[Hashable]) -> NDArray[np.int64]:
-    """Return the number of each row's key `[rows]`, from 0 in the order in which keys first stand.
+    """Return the number of each row's key `[rows]`, from 0 in order of first occurrence.
 
     Example:
         >>> numbered(["a", "b", "a", "c"]).tolist()
@@ -147,7 +145,7 @@ def _examples(dataset: Dataset, groups: Sequence[Sequence[int]]) -> tuple[Exampl
 
 
 def find_repeats(dataset: Dataset) -> tuple[Duplicates, Conflicts]:
-    """Find duplicates and conflicts at once, in the time of one."""
+    """Find duplicates and conflicts in one step, which takes no longer than either."""
     groups = _repeated(dataset.texts)
     num_rows = sum(len(indices) - 1 for indices in groups)
     duplicates = Duplicates(dataset.source, num_rows, _examples(dataset, groups))
@@ -164,12 +162,12 @@ def find_duplicates(dataset: Dataset) -> Duplicates:
 
 
 def find_conflicts(dataset: Dataset) -> Conflicts:
-    """Count the texts that the dataset gives more than one label."""
+    """Count the texts that occur with more than one label."""
     return find_repeats(dataset)[1]
 
 
 def find_leaks(train: Dataset, test: Dataset) -> Leaks:
-    """Count the test rows whose text is among the training rows, and name those."""
+    """Count the test rows whose text is also in the training rows, and return their indices."""
     test_keys = [text_key(text) for text in test.texts]
     train_keys = [text_key(text) for text in train.texts]
     shared = set(test_keys).intersection(train_keys)

@@ -1,6 +1,6 @@
-"""Labelled sentence pairs: two texts and the label of both, each with its line in the file.
+"""Labeled sentence pairs: two texts and the label of both, each with its line in the file.
 
-A side may be empty: such pairs are kept, and counted. Labels are strings, byte for byte.
+A side may be empty: such pairs are kept, and counted. Labels are strings, never converted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ from headstart.progress import SILENT, Progress
 
 
 class PairDataset(Labelled[Pair, str]):
-    """Labelled pairs of texts: one class each.
+    """Labeled pairs of texts: one class each.
 
     Example:
         >>> data = PairDataset([("a dog", "an animal"), ("a dog", "a cat")], ["yes", "no"])
@@ -43,10 +43,10 @@ class PairDataset(Labelled[Pair, str]):
         return sorted(set(self.labels))
 
     def as_texts(self, *, symmetric: bool = False) -> Dataset:
-        """Return each pair as one text, as which it is looked for among others.
+        """Return each pair as one text, for comparison with others.
 
         Args:
-            symmetric: Whether neither text comes first: both orders then give one text.
+            symmetric: Whether the order of the texts is ignored: both orders give the same text.
         """
         pairs = [sorted(pair, key=text_key) for pair in self.texts] if symmetric else self.texts
         texts = list(map(" | ".join, pairs))
@@ -61,14 +61,14 @@ def read_labelled_pairs(
     max_bad_rows: int = 0,
     progress: Progress = SILENT,
 ) -> PairDataset:
-    """Read labelled pairs from a CSV, TSV, JSONL or Parquet file, also `.gz` or `.zst`.
+    """Read labeled pairs from a CSV, TSV, JSONL or Parquet file, also `.gz` or `.zst`.
 
-    The columns are called `text_a`, `text_b` and `label` unless named here; other names are guessed
-    only when unmistakable, and the dataset's notes say so. Up to `max_bad_rows` bad rows are left
-    out as by `read_labelled`; a side that is missing makes a row bad, and one that is empty not.
+    The columns are `text_a`, `text_b` and `label` unless named here. Other names are guessed only
+    if they are unambiguous, and the dataset's notes report the guess. Up to `max_bad_rows` bad rows
+    are skipped, as by `read_labelled`. A row with a missing side is bad; an empty side is allowed.
 
     Raises:
-        DataError: The file cannot be read exactly as it is; names the line.
+        DataError: The file cannot be read; names the line.
         SettingsError: `pair_columns` are not two, or `max_bad_rows` is below 0.
     """
     path, bad = pinned(Path(path)), BadRows(max_bad_rows)
@@ -84,17 +84,17 @@ def choose_pair_columns(
     label_column: str | None,
     max_bad_rows: int = 0,
 ) -> tuple[Pair, str, tuple[str, ...]]:
-    """Return the columns of both texts and of labels, and what was guessed about them.
+    """Return the columns of both texts and of the labels, and notes on what was guessed.
 
     Raises:
-        DataError: There are no such columns, or several could be meant.
+        DataError: There are no such columns, or several are possible.
         SettingsError: `pair_columns` are not two.
     """
     columns = table_columns(path, max_bad_rows)
     pair, pair_notes = choose_pair(path, columns, pair_columns, label=label_column)
     if label_column in pair:
         raise DataError(
-            f"{path}: column {label_column!r} cannot hold both a text of the pair and the labels"
+            f"{path}: column {label_column!r} cannot be both a text of the pair and the label"
         )
     others = {name: is_text for name, is_text in columns.items() if name not in pair}
     label, label_notes = choose_label(path, others, label_column)
@@ -102,11 +102,11 @@ def choose_pair_columns(
 
 
 def with_empty_sides_noted(dataset: LabelledRows) -> LabelledRows:
-    """Return pairs as they are, with a note if a side of some is empty."""
+    """Return the pairs unchanged, with a note if some have an empty side."""
     empty = [row for row, pair in enumerate(dataset.texts) if not all(map(str.strip, pair))]
     if not empty:
         return dataset
-    told = f"a side is empty, as in {len(empty):,} of {len(dataset):,} pairs; kept"
+    told = f"a side is empty, as in {len(empty):,} of {len(dataset):,} pairs; they are kept"
     note = f"{dataset.source} line {dataset.lines[empty[0]]}: {told}"
     return replace(dataset, notes=(*dataset.notes, note))
 
@@ -118,13 +118,13 @@ def read_pairs(
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> Iterator[list[Pair]]:
-    """Yield the pairs of a file of any size, `batch_size` at a time, in their order.
+    """Yield the pairs of a file of any size in order, `batch_size` at a time.
 
     Tables are read as by `read_labelled_pairs`, without labels. Any other file, and `-` for
-    standard input, holds one pair a line, with a tab between its texts.
+    standard input, contains one pair per line, with a tab between its texts.
 
     Raises:
-        DataError: The file cannot be read exactly as it is, or holds no text; names the line.
+        DataError: The file cannot be read, or contains no text; names the line.
         SettingsError: Columns of plain text are named, or `batch_size` is below 1.
     """
     if batch_size < 1:
@@ -141,7 +141,7 @@ def read_pairs(
         tables = read_rows(path, list(names), batch_size=batch_size)
         batches = (list(zip(*rows.columns, strict=True)) for rows in tables)
     yield from not_all_blank(
-        batches, lambda pair: not any(map(str.strip, pair)), f"{path}: holds no text"
+        batches, lambda pair: not any(map(str.strip, pair)), f"{path}: contains no text"
     )
 
 
@@ -150,7 +150,7 @@ def _split_lines(path: Path) -> Iterator[Pair]:
         sides = line.split("\t")
         if len(sides) != 2:
             raise DataError(
-                f"{path} line {number:,}: holds {len(sides) - 1} tabs; a pair is two texts with "
-                "one tab between them"
+                f"{path} line {number:,}: found {len(sides) - 1} tabs, expected 1; write both "
+                "texts of a pair on one line, with a tab between them"
             )
         yield sides[0], sides[1]

@@ -1,8 +1,8 @@
 """Parallel text: sentences with their translations, the source first.
 
-Two files of as many lines, or one file with a tab between the sides. Nothing is guessed: the first
-file, or the first column, is the source. A file that ends before the other is an error, for nobody
-knows which of its lines is missing; a pair with an empty side says nothing, is left out, and told.
+It is read from two files with the same number of lines, or from one file with a tab between the
+sides. Nothing is guessed: the first file or column is the source. Files of different lengths are an
+error, because the missing line is unknown. Pairs with an empty side are skipped and noted.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,13 +20,13 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class ParallelText:
-    """Sentence pairs, in their order.
+    """Sentence pairs, in order.
 
     Attributes:
-        description: What they are, for people.
+        description: The source of the pairs, for people to read.
         sources: The sentences.
         targets: The translation of each.
-        notes: What was left out, a sentence each.
+        notes: What was skipped, one sentence each.
 
     Example:
         >>> text = as_parallel([("a dog", "ein Hund"), ("two dogs", "zwei Hunde")])
@@ -50,15 +50,15 @@ class ParallelText:
 def as_parallel(
     given: str | Path | Iterable[str | Path] | Iterable[Pair] | ParallelText,
 ) -> ParallelText:
-    """Return parallel text as it is; read two aligned files or one TSV; or take pairs in memory.
+    """Return parallel text unchanged; read two aligned files or one TSV; or take pairs in memory.
 
     Args:
-        given: The path of a TSV, a list with that path or with those of two files (source, target),
-            each also `.gz` or `.zst`; or a list or iterator of pairs (source, target).
+        given: The path of a TSV, a list with that path or with the paths of two files (source,
+            target), each also `.gz` or `.zst`; or a list or iterator of pairs (source, target).
 
     Raises:
-        DataError: A file cannot be read as it is, one ends before the other, a line of a TSV has
-            another number of columns than the first, or no pair has two sides.
+        DataError: A file cannot be read, the files differ in length, a line of a TSV differs in
+            its number of columns from the first, or every pair has an empty side.
         SettingsError: Neither one path nor two are given.
     """
     if isinstance(given, ParallelText):
@@ -71,7 +71,7 @@ def as_parallel(
         return _in_memory([each for each in items if not isinstance(each, str | Path)])
     if len(paths) != len(items) or len(paths) > 2:
         raise SettingsError(
-            f"parallel text is one TSV or two files, source and target; {len(items)} are given"
+            f"parallel text must be one TSV or two files, source and target; got {len(items)} items"
         )
     if len(paths) == 1:
         return _keep_pairs(str(paths[0]), str(paths[0]), _read_columns(paths[0]))
@@ -80,7 +80,7 @@ def as_parallel(
 
 
 def _align(source: Path, target: Path) -> Iterator[Pair]:
-    """Yield line by line; an end before the other's is an error that says where."""
+    """Yield the lines side by side; raise an error with the place if one file is shorter."""
     counts = [0, 0]
     for lines in zip_longest(read_lines(source), read_lines(target)):
         for side, line in enumerate(lines):
@@ -91,24 +91,24 @@ def _align(source: Path, target: Path) -> Iterator[Pair]:
         longer, line = (source if counts[0] > counts[1] else target), min(counts) + 1
         raise DataError(
             f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; "
-            f"the first without a partner is {longer} line {line:,}"
+            f"{longer} line {line:,} is the first without a partner"
         )
 
 
 def _read_columns(path: Path) -> Iterator[Pair]:
-    """Yield the first two columns; every line must have as many as the first."""
+    """Yield the first two columns; every line must have as many columns as the first."""
     expected = 0
     for number, line in enumerate(read_lines(path), start=1):
         columns = line.split("\t")
         expected = expected or len(columns)
         if len(columns) < 2:
             raise DataError(
-                f"{path} line {number:,}: has no tab; a pair is source, tab, target "
-                "(or give two files of as many lines)"
+                f"{path} line {number:,}: no tab; write source, tab, target on each line "
+                "(or use two files with the same number of lines)"
             )
         if len(columns) != expected:
             raise DataError(
-                f"{path} line {number:,}: {len(columns)} columns, where line 1 has {expected}"
+                f"{path} line {number:,}: found {len(columns)} columns, but line 1 has {expected}"
             )
         yield columns[0], columns[1]
 
@@ -125,7 +125,7 @@ def _in_memory(pairs: Sequence[Pair]) -> ParallelText:
 
 
 def _keep_pairs(description: str, place: str, pairs: Iterator[Pair]) -> ParallelText:
-    """Take the pairs that have two sides; note where the first without one is."""
+    """Keep the pairs with text on both sides, and note where the first other pair is."""
     kept: list[Pair] = []
     empty: list[int] = []
     for number, (source, target) in enumerate(pairs, start=1):
@@ -134,10 +134,10 @@ def _keep_pairs(description: str, place: str, pairs: Iterator[Pair]) -> Parallel
         else:
             empty.append(number)
     if not kept:
-        raise DataError(f"{description}: holds no pair of two sides")
+        raise DataError(f"{description}: no pair has text on both sides")
     notes: tuple[str, ...] = ()
     if empty:
         where = f"{place} line {empty[0]:,}" if place else f"pair {empty[0] - 1:,}"
-        notes = (f"{where}: a side is empty; {len(empty):,} such pairs are left out",)
+        notes = (f"{where}: a side is empty; skipped {len(empty):,} such pairs",)
     sources, targets = zip(*kept, strict=True)
     return ParallelText(description, sources, targets, notes)

@@ -1,4 +1,4 @@
-"""Parquet to columns of strings: by name, a few rows at a time, each with its number."""
+"""Stream Parquet files as columns of strings, a few rows at a time, each row with its number."""
 
 import shutil
 import tempfile
@@ -20,20 +20,20 @@ Column = list[str] | list[list[str]]
 
 
 def parquet_columns(path: Path) -> tuple[list[str], list[bool]]:
-    """Return the names of a file's columns in order, and whether each holds text.
+    """Return the names of a file's columns in order, and whether each contains text.
 
     Raises:
-        DataError: The file is damaged.
+        DataError: The file is corrupted.
     """
     with _open(path) as file:
         return file.schema_arrow.names, [_is_string(field.type) for field in file.schema_arrow]
 
 
 def parquet_list_columns(path: Path) -> set[str]:
-    """Return the names of a file's columns that hold lists.
+    """Return the names of a file's columns that contain lists.
 
     Raises:
-        DataError: The file is damaged.
+        DataError: The file is corrupted.
     """
     with _open(path) as file:
         return {field.name for field in file.schema_arrow if _is_list(field.type)}
@@ -49,7 +49,7 @@ def parquet_rows(
     """Yield the named columns of a file, as `read_rows` does, with the number of each row.
 
     Raises:
-        DataError: Too many rows cannot be read as they are; names the row.
+        DataError: There are more bad rows than allowed; names the row.
     """
     row, decoded = 1, 0
     with _open(path) as file:
@@ -60,7 +60,7 @@ def parquet_rows(
         for batch in file.iter_batches(batch_size, columns=names, use_threads=False):
             decoded += batch.nbytes
             if decoded > limit:
-                raise DataError(f"{path}: grows to over {limit >> 20} MiB when read; not read on")
+                raise DataError(f"{path}: expands to over {limit >> 20} MiB; reading stopped")
             nulls = _nulls(path, row, names, batch)
             for _, error in sorted(nulls.items()):
                 bad.reject(error)
@@ -76,7 +76,7 @@ def parquet_rows(
 
 @contextmanager
 def _open(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file; a compressed one is unpacked to a temporary file first."""
+    """Open a Parquet file; a compressed one is first decompressed to a temporary file."""
     with open_bytes(path) as stored, tempfile.NamedTemporaryFile() as unpacked:
         plain = str(path)
         if not stored.seekable():
@@ -84,12 +84,12 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
             unpacked.flush()
             plain = unpacked.name
         try:
-            # Mapped, for pages are read into as much memory as their headers say, true or not.
+            # Mapped, because pages are read into as much memory as their headers claim.
             with pa.memory_map(plain) as source, pq.ParquetFile(source, pre_buffer=False) as file:
                 yield file
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # of a column's name
             reason = str(error).splitlines()[0]
-            raise DataError(f"{path}: not a whole Parquet file: {reason}") from None
+            raise DataError(f"{path}: not a valid Parquet file: {reason}") from None
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -111,13 +111,13 @@ def _check_type(path: Path, name: str, kind: pa.DataType, also: str | None) -> N
         kind = kind.value_type
     literal = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
     if not (literal or _is_string(kind)):
-        raise DataError(f"{path}: column {name!r} holds {kind}; it must hold strings")
+        raise DataError(f"{path}: column {name!r} has the type {kind}; it must contain strings")
 
 
 def _nulls(
     path: Path, first_row: int, names: list[str], batch: pa.RecordBatch
 ) -> dict[int, DataError]:
-    """Return what is wrong with each row that is null in a column, or has a list with a null."""
+    """Return the error of each row that has a null in a column or in a list."""
     found: dict[int, DataError] = {}
     for name in names:
         column = batch.column(name)
@@ -128,7 +128,7 @@ def _nulls(
         if _is_list(column.type) and (items := column.flatten()).null_count:
             lists = pc.list_parent_indices(column)
             for row in (first_row + lists[at].as_py() for at in _where_null(items)):
-                reason = f"{name!r} holds a null; its items must be strings"
+                reason = f"{name!r} contains a null; its items must be strings"
                 found.setdefault(row, DataError(f"{path} row {row}: {reason}"))
     return found
 
@@ -138,7 +138,7 @@ def _where_null(values: pa.Array) -> list[int]:
 
 
 def _values(path: Path, first_row: int, name: str, column: pa.Array) -> Column:
-    """Return a column's values; those of a row with a null are of no use."""
+    """Return a column's values; those of rows with a null are meaningless."""
     if not _is_list(column.type):
         return _texts(path, first_row, name, column)
     texts = iter(_texts(path, first_row, name, column.flatten()))
@@ -152,4 +152,4 @@ def _texts(path: Path, first_row: int, name: str, column: pa.Array) -> list[str]
         return cast(list[str], column.cast(pa.large_string()).to_pylist())
     except (pa.ArrowInvalid, UnicodeDecodeError):
         last = first_row + len(column) - 1
-        raise DataError(f"{path} rows {first_row} to {last}: {name!r} is not UTF-8") from None
+        raise DataError(f"{path} rows {first_row} to {last}: {name!r} is not valid UTF-8") from None

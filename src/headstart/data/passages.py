@@ -11,18 +11,18 @@ SAME, OTHER = "same", "other"
 def pair_passages(
     documents: Sequence[str], topics: Sequence[str], *, num_words: int, seed: int
 ) -> PairDataset:
-    """Pair the beginning of each document with the passage at its own middle, or at another's.
+    """Pair the beginning of each document with the middle passage of the same or another document.
 
-    Every document has one passage on either side of one pair. In each topic half of the documents,
-    drawn at random, go with themselves, and each of the others with the next of them: so no text
-    by itself, and no topic, tells the label. A topic with one document left over has it go with
-    itself. Documents of fewer than two passages are left out.
+    Each document's beginning and middle are used once each. In each topic, a random half of the
+    documents is paired with one another, and the rest with themselves. The label therefore cannot
+    be told from either text alone or from the topic. If only one document of a topic is left to
+    pair with another, it is paired with itself. Documents shorter than two passages are left out.
 
     Args:
         documents: The texts, without headlines.
         topics: The topic of each.
-        num_words: Of a passage.
-        seed: Another seed pairs otherwise.
+        num_words: Words per passage.
+        seed: Determines the pairs.
     """
     random = generator(seed, "passages")
     words = [document.split() for document in documents]

@@ -1,10 +1,10 @@
-"""A text to its sentences, by rule: where a sentence may end, and what only looks like an end."""
+"""Split texts into sentences by rule, with exceptions such as abbreviations and initials."""
 
 import re
 from itertools import pairwise
 
-_END = re.compile(  # a run of marks is taken whole or not at all, which keeps the search linear
-    r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+\s++(?=\S)"""  # marks, what closes, space, more text
+_END = re.compile(  # possessive: a run of marks matches whole or not at all, in linear time
+    r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+\s++(?=\S)"""  # marks, closing marks, space, more text
     r"""|(?<![。！？])[。！？]++["”’」』）]*+\s*+(?=\S)"""  # Chinese and Japanese need no space
 )
 _OPENING = "\"'“‘«([¿¡-–—"
@@ -20,7 +20,7 @@ _ABBREVIATION = re.compile(
 def split_sentences(text: str) -> list[str]:
     """Split a text into sentences; a line break always ends one.
 
-    A full stop ends none after an abbreviation or an initial, nor before a small letter.
+    A period ends no sentence after an abbreviation or initial, or before a lowercase letter.
 
     Example:
         >>> split_sentences('Dr. Who paid $3.50. "Really?" she asked. Yes!')
@@ -30,7 +30,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def split_with_space(text: str) -> list[str]:
-    r"""Split a text into sentences, each with the white space before it; joined, they are the text.
+    r"""Split a text into sentences with their leading white space; joined, they are the text.
 
     Example:
         >>> split_with_space("It rains. It pours.\nThe end.\n")

@@ -1,8 +1,8 @@
-"""CSV, TSV, JSONL, Parquet and hub data to columns of strings, streamed, each row with its line.
+"""Stream CSV, TSV, JSONL, Parquet and Hub data as columns of strings, each row with its line.
 
-Nothing is inferred: `1`, `01`, `1.0` and `True` stay what the file says. A row counts by the
-physical line it starts on, also where quoted fields hold line breaks; a row of Parquet or of a data
-set of the hub by its number.
+Nothing is inferred: `1`, `01`, `1.0` and `True` stay as written. A row is identified by the
+physical line it starts on, even where quoted fields contain line breaks. Rows of Parquet files and
+of Hub datasets are identified by their number.
 """
 
 import csv
@@ -25,7 +25,7 @@ from headstart.data.lines import check_that_it_stays, read_blocks, read_lines
 from headstart.errors import DataError
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "text", "hub"]
-Also = Literal["lists", "numbers"]  # what a column may hold beside strings
+Also = Literal["lists", "numbers"]  # what a column may contain besides strings
 ENDINGS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -36,28 +36,29 @@ ENDINGS: dict[str, Format] = {
     ".txt": "text",
     ".text": "text",
 }
-_NO_TABLES = {  # what they are instead
-    ".conll": "sentences with tags are for the task tagging",
-    ".conllu": "sentences with tags are for the task tagging",
-    ".ods": "save it as CSV in UTF-8, with commas",
-    ".xls": "save it as CSV in UTF-8, with commas",
-    ".xlsx": "save it as CSV in UTF-8, with commas",
+_NO_TABLES = {  # advice on files that are not tables
+    ".conll": "for tagged sentences, use the task tagging",
+    ".conllu": "for tagged sentences, use the task tagging",
+    ".ods": "save it as comma-separated CSV in UTF-8",
+    ".xls": "save it as comma-separated CSV in UTF-8",
+    ".xlsx": "save it as comma-separated CSV in UTF-8",
 }
 _COMPRESSED = {".gz", ".zst"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
-_BATCH_ROWS = 256  # few enough to be freed before Python's garbage collector looks at them
-_MOST_LOOKED_AT = 1000  # rows of JSON, to see what its columns are
-_MAX_FIELD_CHARACTERS = 16 << 20  # where the search for a missing closing quote ends
+_JSON_TYPES = {type(None): "null", dict: "an object", list: "an array", float: "a number"}
+_BATCH_ROWS = 256  # few enough to be freed before Python's garbage collector scans them
+_MOST_LOOKED_AT = 1000  # JSON rows that are read to find the columns
+_MAX_FIELD_CHARACTERS = 16 << 20  # limits the search for a missing closing quote
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a table, in file order.
+    """A batch of rows of a table, in file order.
 
     Attributes:
         lines: The line each row starts on.
-        columns: One list of values for each column that was asked for: strings, and lists of
-            strings where they were asked for, too.
+        columns: One list of values for each requested column: strings, or lists of strings where
+            the caller allowed them.
     """
 
     lines: list[int]
@@ -65,9 +66,9 @@ class Rows:
 
 
 def file_format(path: Path) -> Format | None:
-    """Return the format a file's ending stands for, below `.gz` or `.zst`; None if unknown.
+    """Return the format that a file name stands for, ignoring `.gz` and `.zst`; None if unknown.
 
-    What begins with `hf:` is no file but a data set of the hub.
+    A name that begins with `hf:` is a Hub dataset, not a file.
     """
     if is_hub_data(path):
         return "hub"
@@ -76,12 +77,12 @@ def file_format(path: Path) -> Format | None:
 
 
 def table_columns(path: Path, max_bad_rows: int = 0) -> dict[str, bool]:
-    """Return the names of a table's columns in order, and whether each holds text.
+    """Return the names of a table's columns in order, and whether each contains text.
 
-    Those of JSON are seen in its first row or, where rows may be bad, in the first few.
+    For JSON, they come from the first row or, if bad rows are allowed, from the first few.
 
     Raises:
-        DataError: The file is empty, damaged, a pipe, or names a column twice.
+        DataError: The file is empty, corrupted or a pipe, or two columns have the same name.
     """
     check_that_it_stays(path, "a table")
     match file_format(path):
@@ -91,7 +92,7 @@ def table_columns(path: Path, max_bad_rows: int = 0) -> dict[str, bool]:
         case "jsonl":
             return {name: kind is str for name, kind in _json_kinds(path, max_bad_rows).items()}
         case "parquet":
-            from headstart.data.parquet import parquet_columns  # late: a fifth of a second
+            from headstart.data.parquet import parquet_columns  # late: takes 0.2 s to import
 
             names, holds_text = parquet_columns(path)
         case "hub":
@@ -100,7 +101,7 @@ def table_columns(path: Path, max_bad_rows: int = 0) -> dict[str, bool]:
             known = ", ".join(end for end, kind in ENDINGS.items() if kind != "text")
             else_ = _NO_TABLES.get(path.suffix.lower())
             raise DataError(
-                f"{path}: not a table; a table's name ends in {known} (or .gz, .zst)"
+                f"{path}: not a table; its name must end in {known} (or .gz, .zst if compressed)"
                 + (f"; {else_}" if else_ else "")
             )
     name, count = Counter(names).most_common(1)[0] if names else ("", 1)
@@ -110,10 +111,10 @@ def table_columns(path: Path, max_bad_rows: int = 0) -> dict[str, bool]:
 
 
 def list_columns(path: Path, max_bad_rows: int = 0) -> set[str]:
-    """Return the names of a table's columns that hold lists, by its schema or its first rows.
+    """Return the names of a table's columns that contain lists, by its schema or first rows.
 
     Raises:
-        DataError: The file is empty, damaged, or a pipe.
+        DataError: The file is empty, corrupted, or a pipe.
     """
     check_that_it_stays(path, "a table")
     match file_format(path):
@@ -138,19 +139,19 @@ def read_rows(
 ) -> Iterator[Rows]:
     """Yield the named columns of a table, at most `batch_size` rows at a time.
 
-    Integers and truth values of JSON, Parquet and the hub become their literal text; every other
-    value that is not a string is refused, unless it is asked for: then a list is a list of strings,
-    and a number the text that reads back as it.
+    Integers and booleans of JSON, Parquet and the Hub become their literal text. Every other value
+    that is not a string is rejected, unless `also` allows it: a list then becomes a list of
+    strings, and a number becomes text that parses to the same number.
 
     Args:
         path: The table.
         names: The columns.
-        also: What some of the columns may hold beside strings.
+        also: What some columns may contain besides strings.
         batch_size: Rows at a time.
-        bad: Takes the rows that cannot be read as they are.
+        bad: Receives the bad rows.
 
     Raises:
-        DataError: Too many rows cannot be read as they are; names the line.
+        DataError: There are more bad rows than allowed; names the line.
     """
     match file_format(path):
         case "csv" | "tsv":
@@ -180,7 +181,7 @@ def _csv_rows(path: Path, names: list[str], batch_size: int, bad: BadRows) -> It
 def _csv_records(path: Path, bad: BadRows = REFUSED) -> Iterator[tuple[int, list[str]]]:
     """Yield every record, the header first, with the line it starts on."""
     delimiter = _DELIMITERS[str(file_format(path))]
-    # A setting of the whole process, so it is only ever raised; its default refuses 128 KiB.
+    # The limit is process-wide, so it is only raised; the default rejects fields above 128 KiB.
     csv.field_size_limit(max(_MAX_FIELD_CHARACTERS, csv.field_size_limit()))
     record_lines: list[str] = []
 
@@ -213,14 +214,14 @@ def _csv_records(path: Path, bad: BadRows = REFUSED) -> Iterator[tuple[int, list
 def _ragged(path: Path, line: int, record: list[str], header: list[str]) -> DataError:
     column = min(len(record), len(header)) + 1
     return DataError(
-        f"{path} line {line}, column {column}: {len(record)} column{'s' * (len(record) != 1)}, "
-        f"expected {len(header)} ({listed(header)}); "
-        "a text that holds the separator or a line break must stand in quotes"
+        f"{path} line {line}, column {column}: found {len(record)} "
+        f"column{'s' * (len(record) != 1)}, expected {len(header)} ({listed(header)}); "
+        "quote text that contains the separator or a line break"
     )
 
 
 def _malformed(path: Path, line: int, record: str, delimiter: str, reason: str) -> DataError:
-    """Say what is wrong with the record that starts on `line`, and where its bad field starts."""
+    """Return the error for the record that starts on `line`, with the place of its bad field."""
     whole_field = re.compile(
         rf'(?:"(?:[^"]|"")*+"|[^"{delimiter}\r\n][^{delimiter}\r\n]*|){delimiter}'
     )
@@ -230,18 +231,18 @@ def _malformed(path: Path, line: int, record: str, delimiter: str, reason: str) 
     place = f"{path} line {line + record.count(chr(10), 0, start)}, column {column}"
     if record.startswith('"', start):
         return DataError(
-            f"{place}: the quote that opens here does not close where the text ends; "
-            'close it, and write a quote inside a quoted text as ""'
+            f"{place}: unclosed or unescaped quote; "
+            'end the field with a quote, and double any quote inside its text ("")'
         )
     if "new-line character" in reason:
         return DataError(
-            f"{place}: a lone carriage return; end lines with a line feed, "
-            "and put a text that holds line breaks in quotes"
+            f"{place}: lone carriage return (CR); end lines with LF or CRLF, "
+            "and quote text that contains line breaks"
         )
     return DataError(f"{place}: {reason}")
 
 
-# JSONL: an object a line.
+# JSONL: one object per line.
 
 
 def _json_rows(
@@ -253,10 +254,10 @@ def _json_rows(
 
 
 def json_records(path: Path, bad: BadRows = REFUSED) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the object on each line, with the number of the line.
+    """Yield the object on each line, with the line number.
 
     Raises:
-        DataError: Too many lines are no such object, or all; names the line.
+        DataError: More lines than allowed are not JSON objects, or none is; names the line.
     """
     decode = json.JSONDecoder(
         object_pairs_hook=_distinct_keys, parse_float=_finite, parse_constant=_finite
@@ -273,7 +274,7 @@ def json_records(path: Path, bad: BadRows = REFUSED) -> Iterator[tuple[int, dict
             bad.reject(_no_json(f"{path} line {line}", error))
             continue
         if not isinstance(record, dict):
-            reason = "not an object; put one JSON object on each line"
+            reason = "not a JSON object; put one JSON object on each line"
             bad.reject(DataError(f"{path} line {line}: {reason}"))
             continue
         yield line, record
@@ -283,22 +284,22 @@ def json_records(path: Path, bad: BadRows = REFUSED) -> Iterator[tuple[int, dict
 
 
 def _no_json(place: str, error: Exception) -> DataError:
-    """Say why a line cannot be decoded."""
+    """Return the error for a line that cannot be decoded."""
     match error:
         case json.JSONDecodeError():
             return DataError(f"{place}, character {error.pos + 1}: not valid JSON: {error.msg}")
         case RecursionError():
-            return DataError(f"{place}: nested too deeply")
+            return DataError(f"{place}: nested too deeply; flatten the object")
         case UnicodeEncodeError():
-            return DataError(f"{place}: half of a surrogate pair is no text")
+            return DataError(f"{place}: unpaired surrogate, which is not valid text; remove it")
     return DataError(f"{place}: {error}")
 
 
 def _json_kinds(path: Path, max_bad_rows: int) -> dict[str, type]:
-    """Return the names in the first rows, and of what type most values of each are there.
+    """Return the names in the first rows, and the most common type of each one's values.
 
-    One row tells where none may be bad, and otherwise so many that good ones are the most, up to
-    a thousand.
+    One row is enough if no row may be bad. Otherwise enough rows are read, up to 1000, for the
+    good ones to be the majority.
     """
     kinds: dict[str, Counter[type]] = {}
     records = json_records(path, BadRows(max_bad_rows))
@@ -319,7 +320,7 @@ def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _finite(literal: str) -> float:
     if not math.isfinite(value := float(literal)):
-        raise ValueError(f"{literal} is not a finite number; JSON has none other")
+        raise ValueError(f"{literal} is not a finite number; JSON allows no other numbers")
     return value
 
 
@@ -342,6 +343,6 @@ def _json_text(path: Path, line: int, record: dict[str, Any], name: str) -> str:
     if isinstance(value, int):
         return json.dumps(value)  # true, not True
     if name not in record:
-        raise DataError(f"{path} line {line}: has no {name!r}; it has {listed(record)}")
-    kind = "null" if value is None else f"a JSON {type(value).__name__}"
+        raise DataError(f"{path} line {line}: no field {name!r}; the object has {listed(record)}")
+    kind = _JSON_TYPES[type(value)]
     raise DataError(f"{path} line {line}: {name!r} is {kind}; it must be a string")

@@ -1,8 +1,8 @@
-"""Sentences and their tags: columns as in CoNLL's shared tasks, JSON or tables, each with its line.
+"""Read tagged sentences: CoNLL columns, JSON or tables, each sentence with its line.
 
-In columns a word stands on a line with its tag, and a blank line ends a sentence. In JSONL a line
-is a sentence: `{"tokens": ["Mary", "left"], "tags": ["B-PER", "O"]}`; in Parquet and on the hub a
-row is one, with the same two lists. Words and tags are strings, byte for byte.
+In column files each line has a word and its tag, and a blank line ends a sentence. In JSONL each
+line is a sentence: `{"tokens": ["Mary", "left"], "tags": ["B-PER", "O"]}`. In Parquet and on the
+Hub each row is a sentence with the same two lists. Words and tags are strings, never converted.
 """
 
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from headstart.data.bad_rows import REFUSED, BadRows
-from headstart.data.columns import listed
+from headstart.data.columns import listed, several
 from headstart.data.hub_data import pinned
 from headstart.data.labelled import Dataset, Labelled, noted
 from headstart.data.lines import STDIN, not_all_blank, read_lines
@@ -24,23 +24,23 @@ from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
 Column = int | str | None
-DOCUMENT = re.compile(r"-DOCSTART-(?:[ \t].*)?", re.DOTALL)  # a line that is no word
+DOCUMENT = re.compile(r"-DOCSTART-(?:[ \t].*)?", re.DOTALL)  # marks a document, is not a word
 _SPACES = re.compile(" +")
 _WORD, _TAG = "tokens", "tags"  # keys in JSON and tables
 _OF_LISTS = ("jsonl", "parquet", "hub")
 _CONLLU_WORD, _CONLLU_TAG = 2, 4  # the form and the universal part of speech
-_CONLLU_NO_WORD = re.compile(r"\d+[-.]\d+\t")  # two words written as one, and what is not written
+_CONLLU_NO_WORD = re.compile(r"\d+[-.]\d+\t")  # multiword tokens and empty nodes
 
 
 @dataclass(frozen=True)
 class TaggedSentences(Labelled[list[str], list[str]]):
-    """Sentences as lists of words, and the tags of their words.
+    """Sentences as lists of words, with a tag for each word.
 
     Attributes:
-        texts: The words of each; none is empty.
-        labels: As many tags.
+        texts: The words of each sentence; none is empty.
+        labels: The tags of each sentence, one per word.
         lines: The line of each sentence's first word (in memory: its number from 1).
-        line_a_word: Whether each word stands on a line of its own.
+        line_a_word: Whether each word is on its own line.
 
     Example:
         >>> data = TaggedSentences([["Mary", "left"], ["So", "what"]], [["P", "O"], ["O", "O"]])
@@ -53,8 +53,7 @@ class TaggedSentences(Labelled[list[str], list[str]]):
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.labels):
             raise DataError(
-                f"{self.source}: {len(self.texts):,} sentences, "
-                f"but the tags of {len(self.labels):,}"
+                f"{self.source}: {len(self.texts):,} sentences, but tags for {len(self.labels):,}"
             )
         super().__post_init__()
 
@@ -70,17 +69,17 @@ class TaggedSentences(Labelled[list[str], list[str]]):
 
     @property
     def words(self) -> int:
-        """How many words there are."""
+        """The number of words."""
         return sum(map(len, self.texts))
 
     def place(self, row: int, word: int) -> str:
-        """Say where a word of a sentence stands, for messages."""
+        """Return the place of a word, for messages."""
         if self.line_a_word:
             return f"{self.source} line {self.lines[row] + word}"
         return f"{self.source} line {self.lines[row]}, word {word + 1}"
 
     def as_texts(self) -> Dataset:
-        """Return each sentence as one text, labelled by its tags: to be looked for among others."""
+        """Return each sentence as one text, labeled with its tags, for comparison with others."""
         texts, labels = (list(map(" ".join, lists)) for lists in (self.sentences, self.tags))
         return Dataset(texts, labels, self.source, self.lines, self.notes)
 
@@ -95,22 +94,22 @@ def read_tagged(
 ) -> TaggedSentences:
     """Read sentences and their tags from columns, JSONL or Parquet, also `.gz` or `.zst`.
 
-    What is named `.jsonl`, `.ndjson` or `.json` is read as JSON, `.parquet` and `hf:` as a table
-    with two columns of lists, `.conllu` as CoNLL-U, and any other file as columns, between which
-    all stand tabs or all stand spaces.
+    Files named `.jsonl`, `.ndjson` or `.json` are read as JSON, `.parquet` and `hf:` as tables with
+    two columns of lists, and `.conllu` as CoNLL-U. All other files are read as columns, which must
+    be separated either by tabs or by spaces throughout.
 
     Args:
         path: The file.
-        word_column: The number of the words' column, from 1 at the left or -1 at the right; the
-            first by default. In JSON a key and in a table a name, `tokens` by default.
-        tag_column: That of the tags; the last by default. In JSON and tables `tags`.
-        max_bad_rows: How many sentences of JSON and tables may be left out that cannot be read as
-            they are, as by `read_labelled`. Columns that are wrong somewhere are always refused:
-            where one is missing, nobody knows which.
-        progress: Where progress goes.
+        word_column: The number of the word column, from 1 at the left or -1 at the right; the first
+            by default. In JSON it is a key and in tables a column name, `tokens` by default.
+        tag_column: The same for the tags; the last by default. In JSON and tables `tags`.
+        max_bad_rows: How many bad sentences of JSON and tables may be skipped, as by
+            `read_labelled`. An error in a column file is always raised: if a column is missing,
+            nothing tells which one.
+        progress: Receives progress.
 
     Raises:
-        DataError: The file cannot be read exactly as it is; names the line.
+        DataError: The file cannot be read; names the line.
         SettingsError: There is no such column, or `max_bad_rows` is below 0.
     """
     path, bad = pinned(Path(path)), BadRows(max_bad_rows)
@@ -124,7 +123,7 @@ def read_tagged(
             lines.append(line)
             advance(1)
     if not sentences:
-        raise bad.none_left(f"{path}: holds no sentence")
+        raise bad.none_left(f"{path}: contains no sentence")
     columns = file_format(path) not in _OF_LISTS and not _is_conllu(path)
     return noted(TaggedSentences(sentences, tags, str(path), lines, line_a_word=columns), bad)
 
@@ -136,13 +135,13 @@ def read_sentences(
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> Iterator[list[list[str]]]:
-    """Yield the sentences of a file of any size, `batch_size` at a time, in their order.
+    """Yield the sentences of a file of any size in order, `batch_size` at a time.
 
-    Files are read as by `read_tagged`, without tags: a word a line is enough. `-` is standard
-    input, in columns.
+    Files are read as by `read_tagged`, without tags; a file with one word per line is enough. `-`
+    is standard input, in columns.
 
     Raises:
-        DataError: The file cannot be read exactly as it is, or holds no word; names the line.
+        DataError: The file cannot be read, or contains no word; names the line.
     """
     if batch_size < 1:
         raise SettingsError(f"batch_size must be 1 or more, got {batch_size}")
@@ -150,7 +149,7 @@ def read_sentences(
     read = (words for _, (words,) in _read(path, (word_column,)))
     with progress.stage(f"reading {path}", unit="sentences") as advance:
         batches = iter(lambda: list(islice(read, batch_size)), [])
-        for batch in not_all_blank(batches, not_, f"{path}: holds no sentence"):
+        for batch in not_all_blank(batches, not_, f"{path}: contains no sentence"):
             yield batch
             advance(len(batch))
 
@@ -158,7 +157,7 @@ def read_sentences(
 def _read(
     path: Path, asked: tuple[Column, ...], bad: BadRows = REFUSED
 ) -> Iterator[tuple[int, tuple[list[str], ...]]]:
-    """Yield each sentence's line, its words and, if two columns are asked for, its tags."""
+    """Yield each sentence's line, its words and, if two columns are requested, its tags."""
     kind = None if path == STDIN else file_format(path)
     if kind in _OF_LISTS:
         usual_keys = zip(asked, (_WORD, _TAG), strict=False)
@@ -184,7 +183,7 @@ def _number(path: Path, asked: Column, usual: int) -> int:
         number = 0
     if not number:
         raise SettingsError(
-            f"{path}: columns have numbers, from 1 at the left or -1 at the right, not {asked!r}"
+            f"{path}: columns are numbers, from 1 at the left or -1 at the right, not {asked!r}"
         )
     return number
 
@@ -192,9 +191,9 @@ def _number(path: Path, asked: Column, usual: int) -> int:
 def _read_columns(
     path: Path, numbers: tuple[int, ...], *, conllu: bool, unnamed: bool
 ) -> Iterator[tuple[int, tuple[list[str], ...]]]:
-    """Yield the asked columns of each sentence, and the line of its first word.
+    """Yield the requested columns of each sentence, and the line of its first word.
 
-    Where nobody named the column of words, lines of several might be whole sentences.
+    If the caller did not name the word column, lines with several columns may be whole sentences.
     """
     columns: tuple[list[str], ...] = tuple([] for _ in numbers)
     first = sentences = 0
@@ -217,23 +216,23 @@ def _read_columns(
             column.append(value)
     if unnamed and layout and layout.width > 2 and not sentences and len(columns[0]) > 1:
         raise DataError(
-            f"{path}: {layout.width} columns and no blank line, as of sentences, one a line; write "
-            "a word a line and a blank line after each sentence, or, if these are columns, name "
-            "that of the words (word_column=1, --text-column 1)"
+            f"{path}: {layout.width} columns but no blank line, so each line may be a sentence; "
+            "write one word per line and a blank line after each sentence or, if these are "
+            "columns, name that of the words (word_column=1, --text-column 1)"
         )
-    if columns[0]:  # a file whose last sentence has no blank line after it
+    if columns[0]:  # the last sentence has no blank line after it
         yield first, columns
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a file's lines are cut, as its first one shows."""
+    """How a file's lines are split into columns, according to its first line."""
 
     path: Path
     tab: bool
     width: int
     chosen: tuple[int, ...]
-    hint: str  # where the first line looks like no word
+    hint: str  # set if the first line does not look like a word
 
     @classmethod
     def of(cls, path: Path, line: int, text: str, numbers: tuple[int, ...]) -> Self:
@@ -241,16 +240,19 @@ class _Layout:
         width = len(_cut(text, tab=tab))
         if len(numbers) == 2 and width < 2:
             raise DataError(
-                f"{path} line {line}: one column, expected a word and its tag; "
-                "put a space or a tab between them"
+                f"{path} line {line}: found one column, expected a word and its tag; "
+                "put a tab or a space between them"
             )
         chosen = tuple(number - 1 if number > 0 else width + number for number in numbers)
         for number, at in zip(numbers, chosen, strict=True):
             if not 0 <= at < width:
-                raise DataError(f"{path} line {line}: {width} columns, and none {number}")
+                raise DataError(
+                    f"{path} line {line}: found {several(width, 'column')}, but column {number} "
+                    "was requested"
+                )
         if len(set(chosen)) < len(chosen):
-            raise SettingsError(f"{path}: one column cannot hold both the words and the tags")
-        comment = f"; line {line} seems to be a comment: remove it" if text.startswith("#") else ""
+            raise SettingsError(f"{path}: a column cannot be both the words and the tags")
+        comment = f"; if line {line} is a comment, remove it" if text.startswith("#") else ""
         return cls(path, tab, width, chosen, comment)
 
     def cut(self, line: int, text: str) -> list[str]:
@@ -260,16 +262,16 @@ class _Layout:
         mixed = ("\t" in text) != self.tab and len(_cut(text, tab=not self.tab)) > 1
         if mixed:
             raise DataError(
-                f"{self.path} line {line}: columns are cut by {own} above and by {other} here; "
-                f"use one of the two{self.hint}"
+                f"{self.path} line {line}: columns are separated by {own} above but by {other} "
+                f"here; use only one of them{self.hint}"
             )
         if len(parts) != self.width:
             raise DataError(
-                f"{self.path} line {line}: {len(parts)} columns, expected {self.width}; "
-                f"give every word as many, its tag among them{self.hint}"
+                f"{self.path} line {line}: found {several(len(parts), 'column')}, expected "
+                f"{self.width}; every line with a word needs all columns{self.hint}"
             )
         if not all(parts[at] for at in self.chosen):
-            raise DataError(f"{self.path} line {line}: an empty column where a word or tag stands")
+            raise DataError(f"{self.path} line {line}: the column of the word or the tag is empty")
         return [parts[at] for at in self.chosen]
 
 
@@ -282,17 +284,21 @@ def _cut(text: str, *, tab: bool) -> list[str]:
 def _equally_long(
     path: Path, rows: Iterator[tuple[int, tuple[list[str], ...]]], bad: BadRows
 ) -> Iterator[tuple[int, tuple[list[str], ...]]]:
-    """Yield the rows, all of which have a tag for each word, if they have tags."""
+    """Yield the rows, after checking that rows with tags have one for each word."""
     for line, lists in rows:
         words, *tags = map(len, lists)
         if tags and tags != [words]:
-            bad.reject(DataError(f"{path} line {line}: {words} words but {tags[0]} tags"))
+            bad.reject(
+                DataError(
+                    f"{path} line {line}: {several(words, 'word')} but {several(tags[0], 'tag')}"
+                )
+            )
         elif tags and not words:
-            bad.reject(DataError(f"{path} line {line}: a sentence without a word; remove it"))
+            bad.reject(DataError(f"{path} line {line}: sentence without words; remove it"))
         elif tags and not all(map(str.strip, lists[1])):
             word = next(at for at, tag in enumerate(lists[1], start=1) if not tag.strip())
             bad.reject(
-                DataError(f"{path} line {line}, word {word}: no tag; give it one, or remove all")
+                DataError(f"{path} line {line}, word {word}: no tag; add it or remove the sentence")
             )
         else:
             yield line, lists
@@ -306,8 +312,8 @@ def _table_lists(
     options = ("--text-column", "--label-column")
     for key, option in zip(keys, options, strict=False):
         if key not in there:
-            lists = f"those with lists are {listed(there)}" if there else "no column holds lists"
-            raise DataError(f"{path}: has no column {key!r} of lists; {lists} ({option})")
+            lists = f"columns of lists are {listed(there)}" if there else "no column contains lists"
+            raise DataError(f"{path}: no column {key!r} of lists; {lists} ({option})")
     also: dict[str, Also] = dict.fromkeys(keys, "lists")
     for rows in read_rows(path, keys, also=also, bad=bad):
         yield from zip(rows.lines, zip(*rows.columns, strict=True), strict=True)
@@ -316,7 +322,7 @@ def _table_lists(
 def _json_lists(
     path: Path, keys: list[str], bad: BadRows
 ) -> Iterator[tuple[int, tuple[list[str], ...]]]:
-    """Yield the lists of each line of JSON."""
+    """Yield the lists of each JSON line, and its number."""
     for line, record in json_records(path, bad):
         try:
             lists = tuple(_strings(path, line, record, key) for key in keys)
@@ -328,13 +334,13 @@ def _json_lists(
 
 def _strings(path: Path, line: int, record: dict[str, Any], key: str) -> list[str]:
     if key not in record:
-        raise DataError(f"{path} line {line}: has no {key!r}; it has {listed(record)}")
+        raise DataError(f"{path} line {line}: no field {key!r}; the object has {listed(record)}")
     values = record[key]
     if not isinstance(values, list):
         raise DataError(f"{path} line {line}: {key!r} must be a list of strings")
     for place, value in enumerate(values, start=1):
         if not isinstance(value, str):
             raise DataError(
-                f"{path} line {line}: {key!r} holds {value!r:.40} at {place}, no string"
+                f"{path} line {line}: {key!r} contains {value!r:.40} at {place}, not a string"
             )
     return values

@@ -1,4 +1,4 @@
-"""Tweets with names in them, after Ritter et al. 2011, parted into those to learn and to test."""
+"""Tweets with tagged names (Ritter et al. 2011), split into training and test parts."""
 
 from collections import Counter
 
@@ -10,14 +10,15 @@ from headstart.data.tagged import TaggedSentences
 def part_tweets(
     tweets: TaggedSentences, *, test_share: float, seed: int
 ) -> tuple[TaggedSentences, TaggedSentences]:
-    """Return the tweets to learn from and those to test on; of equal ones the first is kept.
+    """Return the training tweets and the test tweets, without duplicates.
 
-    They are stratified by the rarest tag of each, so that both parts have names of every type.
+    The split is stratified by each tweet's rarest tag, which puts names of every type in both
+    parts.
 
     Args:
         tweets: All tweets.
-        test_share: The part to test on.
-        seed: Another seed parts otherwise.
+        test_share: The share of test tweets.
+        seed: Determines the split.
     """
     kept = tweets.select(first_occurrences(map(" ".join, tweets.sentences)))
     counts = Counter(tag for tags in kept.tags for tag in tags)

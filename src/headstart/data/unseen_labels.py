@@ -1,4 +1,4 @@
-"""Labels that were not there in training: they refuse the test rows, or count as errors."""
+"""Labels that do not occur in the training data: rejected, or counted as errors."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -18,31 +18,31 @@ def settle_unseen(
     of: str = "row",
     counts_as: str = "an error",
 ) -> tuple[str, ...]:
-    """Refuse labels that were not there in training, or return a note of them.
+    """Reject labels that do not occur in the training data, or return a note on them.
 
     Args:
-        unseen: Where each of them stands, and the label.
-        unseen_labels: What becomes of them.
-        training: What training had instead, as the message goes on.
+        unseen: The place and the label of each.
+        unseen_labels: What to do with them.
+        training: What the training data has instead, as the message continues.
         what: What labels are called.
-        of: What has one.
-        counts_as: What they count as where they are not refused.
+        of: What has a label.
+        counts_as: What they count as if they are not rejected.
 
     Raises:
-        DataError: There are some, and they are refused; names the first.
-        SettingsError: `unseen_labels` is neither.
+        DataError: There are unseen labels and they are rejected; names the first.
+        SettingsError: `unseen_labels` is unknown.
     """
     if unseen_labels not in get_args(UnseenLabels):
         known = " or ".join(map(repr, get_args(UnseenLabels)))
-        raise SettingsError(f"unseen_labels must be {known}, not {unseen_labels!r}")
+        raise SettingsError(f"unseen_labels must be {known}, got {unseen_labels!r}")
     if not unseen:
         return ()
     place, label = unseen[0]
     number = len({place for place, _ in unseen})
     rows = several(number, of)
-    said = f"{place}: {what} {label!r} was not there in training"
+    said = f"{place}: {what} {label!r} is not in the training data"
     if unseen_labels == "refuse":
         have = f"has such a {what}" if number == 1 else f"have such {what}s"
         raise DataError(f"{said}, {training} ({rows} {have})")
     kinds = listed(sorted({label for _, label in unseen}))
-    return (f"{said}, and counts as {counts_as}; such {what}s: {kinds} ({rows})",)
+    return (f"{said} and counts as {counts_as}; such {what}s: {kinds} ({rows})",)

@@ -1,21 +1,21 @@
-"""Scripts without spaces between words, of which what reads words takes a clause for a word."""
+"""Scripts without spaces between words, where word-level methods mistake a clause for a word."""
 
 import re
 from collections.abc import Iterable
 from itertools import islice
 
-WITHOUT_SPACES = (  # between words, as a range of re: Thai and Lao, Burmese, Khmer, kana, Han
+WITHOUT_SPACES = (  # a range for re: Thai and Lao, Burmese, Khmer, kana, Han
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff"
 )
 _LONG_RUN = re.compile(f"[{WITHOUT_SPACES}]{{5,}}")
-_SOME = 1000  # texts that show how words are written
-_BEGINNING = 10_000  # characters of a text that do
+_SOME = 1000  # texts to look at
+_BEGINNING = 10_000  # characters of each text to look at
 
 
 def parts_words_by_spaces(texts: Iterable[str]) -> bool:
-    """Say whether most of the texts, by letters, have spaces between words.
+    """Return whether most of the texts, by letters, have spaces between words.
 
-    Chinese, Japanese and Thai do not: cut at spaces, they fall into clauses.
+    Chinese, Japanese and Thai do not: split at spaces, they fall into clauses.
     """
     without = 0
     for text in texts:
@@ -24,9 +24,9 @@ def parts_words_by_spaces(texts: Iterable[str]) -> bool:
 
 
 def note_unspaced(texts: Iterable[str | tuple[str, ...]]) -> list[str]:
-    """Return a note of texts, or pairs, without spaces between words: the first thousand show it.
+    """Return a note if texts, or pairs of texts, have no spaces between words.
 
-    Others are not looked at, nor the rest of a long one.
+    Only the beginnings of the first thousand texts are examined.
     """
     some = (
         part[:_BEGINNING]
@@ -36,7 +36,7 @@ def note_unspaced(texts: Iterable[str | tuple[str, ...]]) -> list[str]:
     if parts_words_by_spaces(some):
         return []
     return [
-        "The texts have no spaces between words: methods that read words (tfidf, scratch, word "
-        "vectors, CoVe, ELMo) take a clause for a word. Encoders that read pieces do not; or "
-        "part the words beforehand."
+        "The texts have no spaces between words: word-level methods (tfidf, scratch, word "
+        "vectors, CoVe, ELMo) treat a clause as one word. Use an encoder with subwords, or "
+        "segment the words first."
     ]

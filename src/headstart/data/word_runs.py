@@ -1,8 +1,8 @@
-"""Runs of words that texts have in common: 13 words in a row, in the manner of GPT-3's authors.
+"""Find runs of words that texts share: 13 words in a row, as for GPT-3 (Brown et al., 2020).
 
-A text is recognized by each of its runs of `RUN` normal words or, if it has fewer words, by all of
-them in a row (Brown et al., 2020, appendix C). A text of fewer than `SHORTEST` words, their least
-length, too, has no run: anything so short is found in a large corpus by chance.
+A text is recognized by any of its runs of `RUN` normalized words or, if it has fewer words, by all
+of them in a row (appendix C). A text of fewer than `SHORTEST` words, also the paper's minimum, has
+no run: such short texts occur in a large corpus by chance.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from headstart.data.normal_text import (
 
 RUN = 13
 SHORTEST = 8
-_BASE = 0xD1342543DE82EF95  # odd, so that no power of it loses a bit
+_BASE = 0xD1342543DE82EF95  # odd, so no power of it loses a bit
 
 Ints = NDArray[np.int64]
 
@@ -34,12 +34,12 @@ class Runs:
     """The runs of some rows.
 
     Attributes:
-        sizes: How many words runs have, rising.
+        sizes: The lengths of the runs in words, ascending.
         powers: `_BASE` to these powers.
-        numbers: From the hash of a run to its number.
+        numbers: Maps the hash of a run to its number.
         offsets: Where the holders of each run begin, and the end `[runs + 1]`.
-        rows: The rows that hold a run, run after run.
-        places: The word of the row at which the run begins there.
+        rows: The rows that contain each run, in the order of the runs.
+        places: The word at which the run begins in each of these rows.
     """
 
     sizes: Ints
@@ -52,10 +52,10 @@ class Runs:
 
 @dataclass(frozen=True)
 class Hits:
-    """What was found so far, which `match_runs` adds to.
+    """The matches so far; `match_runs` adds to them.
 
     Attributes:
-        numbers: The number of the first text that has a run of the row, or -1 `[rows]`.
+        numbers: The number of the first text that contains a run of the row, or -1 `[rows]`.
         places: The word of the row at which that run begins `[rows]`.
     """
 
@@ -64,12 +64,12 @@ class Hits:
 
     @classmethod
     def none(cls, num_rows: int) -> "Hits":
-        """Return the state before any text."""
+        """Return the matches before any text is searched."""
         return cls(np.full(num_rows, -1, np.int64), np.zeros(num_rows, np.int64))
 
 
 def index_runs(texts: Sequence[str]) -> Runs:
-    """Prepare texts to be looked for by their runs."""
+    """Index the runs of texts to search for."""
     words, offsets = hash_words(encode(texts))
     lengths = np.diff(offsets)
     size_of = np.minimum(lengths, RUN)
@@ -91,13 +91,13 @@ def index_runs(texts: Sequence[str]) -> Runs:
 
 
 def match_runs(runs: Runs, texts: Encoded, numbers: Ints, hits: Hits) -> None:
-    """Note for each row without a hit the first of `texts` that has one of its runs.
+    """Record, for each row without a match, the first of `texts` that contains one of its runs.
 
     Args:
-        runs: What is looked for.
-        texts: Where it is looked for.
-        numbers: What each text is called in `hits` `[texts]`, 0 or more.
-        hits: Where it is noted.
+        runs: The runs to search for.
+        texts: The texts to search.
+        numbers: The number of each text, to be stored in `hits` `[texts]`, 0 or more.
+        hits: Updated with the matches.
     """
     _match_runs(
         *hash_words(texts),
@@ -124,7 +124,7 @@ def _hash_runs(words, starts, sizes):  # type: ignore[no-untyped-def]  # noqa: A
 def _match_runs(words, offsets, numbers, lengths, table, holders, hits):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     sizes, powers = lengths
     holder_offsets, rows, places = holders
-    sums = np.zeros(len(words) + 1, np.uint64)  # over all words before: a run is a difference
+    sums = np.zeros(len(words) + 1, np.uint64)  # of all words before: a run is a difference
     for at in range(len(words)):
         sums[at + 1] = sums[at] * np.uint64(_BASE) + words[at]
     for text in range(len(numbers)):

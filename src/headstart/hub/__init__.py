@@ -1,1 +1,1 @@
-"""Encoders as folders: saved, loaded, pretrained, described and proven."""
+"""Pretrained encoders: pretraining, loading and saving them, and proof of their transfer."""

@@ -1,7 +1,7 @@
-"""An encoder with all it needs to be used: its model, its tokenizer, and where they came from.
+"""A pretrained encoder with everything needed to use it: model, tokenizer, and lineage.
 
-As a folder: `config.json`, `model.safetensors`, `tokenizer.json`, a card, and a manifest. Nothing
-in it can execute code when it is loaded.
+It is saved as a folder with `config.json`, `model.safetensors`, `tokenizer.json`, a model card and
+a manifest. Nothing in the folder can execute code when it is loaded.
 """
 
 import re
@@ -45,16 +45,16 @@ FORMAT = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
-CURVE = "curve"  # in a lineage: every validation of the run, too long for a table
-ENCODER = "encoder"  # the folder of a fitted model's encoder
-OURS = "headstart"  # the field that holds what we say, in a config.json of transformers
-_FIRST_WORD = 2  # the rows before it are padding's and the unknown words'
+CURVE = "curve"  # lineage field with every validation of the run; too long for the card's table
+ENCODER = "encoder"  # subfolder of a fitted model with its encoder
+OURS = "headstart"  # the field with our own data in a config.json of transformers
+_FIRST_WORD = 2  # rows 0 and 1 are padding and unknown words
 _ROWS_AT_ONCE = 1 << 14
-_SPACED_WORD = re.compile(r" [^\s\ufffd]+")  # the latter stands for a part of a letter
+_SPACED_WORD = re.compile(r" [^\s\ufffd]+")  # U+FFFD: the piece is part of a character
 
 
 class Tokenizer(Protocol):
-    """What an encoder asks of its tokenizer."""
+    """The tokenizer interface that an encoder needs."""
 
     @property
     def vocabulary(self) -> list[str]: ...
@@ -72,20 +72,23 @@ class Tokenizer(Protocol):
 
 
 class Savable(Protocol):
-    """What can write itself into a file."""
+    """Anything that can write itself to a file."""
 
     def save(self, path: str | Path) -> None: ...
 
 
 class Pretrained:
-    """A pretrained encoder. It is a value: nothing that uses it changes it.
+    """A pretrained encoder: its model, its tokenizer, and where they came from.
+
+    Fitting and adapting never change it. Get one from `pretrain`, `adapt` or `load`, and keep it
+    with `save`.
 
     Attributes:
-        kind: Its name in the table of kinds, such as `glove`.
-        model: The encoder.
-        tokenizer: What turns text into the encoder's ids.
-        config: Sizes and settings, plain values.
-        lineage: Where it came from: corpus or file, time, and what was found on the way.
+        kind: The kind of encoder, such as `glove` or `bert`.
+        model: The network that turns token ids into vectors.
+        tokenizer: Turns text into token ids.
+        config: Sizes and settings, as plain values.
+        lineage: Where the encoder came from: its corpus or file, training time, losses and notes.
     """
 
     computes_on_gpus: ClassVar[bool] = False
@@ -109,21 +112,22 @@ class Pretrained:
     def from_folder(
         cls, folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> Self:
-        """Make one of what `read_folder` read; each kind that `save` writes has its own.
+        """Build an encoder from what `read_folder` returned.
 
-        Here is none: kinds that `transformers` reads, too, are read by `hub.published`.
+        Kinds that only headstart can read override this method. All others are also readable by
+        `transformers` and are loaded by `hub.published`.
 
         Args:
             folder: The folder.
-            about: Its `kind`, `config` and `lineage`, as `about` returns them.
+            about: Its `kind`, `config` and `lineage`, as returned by the method `about`.
             tensors: The weights.
 
         Raises:
-            FormatError: The parts do not fit one another.
+            FormatError: The parts do not match.
         """
         del tensors
         raise FormatError(
-            f"{folder / CONFIG}: is none of transformers, by which a {about['kind']!r} is read"
+            f"{folder / CONFIG}: a {about['kind']!r} needs a config.json of transformers"
         )
 
     def __repr__(self) -> str:
@@ -133,24 +137,24 @@ class Pretrained:
         return self
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return every weight by its name."""
+        """Return every weight by name."""
         return dict(self.model.state_dict())  # type: ignore[attr-defined]
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of the weights and of what they are looked up by."""
+        """Hash of the weights and the vocabulary, as 16 hexadecimal digits."""
         tokenizer = self.tokenizer
         weights = hash_tensors(self.tensors().values())
         return fingerprint(weights, tokenizer.vocabulary, tokenizer.lowercase)
 
     @property
     def identity(self) -> str:
-        """16 hexadecimal digits of all that decides what it says: how texts are cut, settings."""
+        """Hash of all that determines the output: fingerprint, tokenizer file and config."""
         return fingerprint(self.fingerprint, self._cutting, self.config)
 
     @cached_property
     def _cutting(self) -> str:
-        """The hash of the tokenizer's file: two of the same vocabulary may cut in other ways."""
+        """Hash of the tokenizer file: covers how text is split, not only the vocabulary."""
         with TemporaryDirectory() as folder:
             file = Path(folder, TOKENIZER)
             self.tokenizer.save(file)
@@ -162,12 +166,21 @@ class Pretrained:
         return f"{self.kind} {self.model.width}d {self.fingerprint}"
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the folder, whole or not at all; one of BERT or GPT is read by `transformers`, too.
+        """Save the encoder as a folder, atomically: complete or not at all.
+
+        `transformers` can also load the folder of a BERT or GPT.
+
+        Args:
+            folder: Where to save.
+            overwrite: Whether an existing folder may be replaced.
+
+        Returns:
+            The folder.
 
         Raises:
-            SettingsError: The sizes are of no GPT of `transformers`.
-            ExistsError: It exists and `overwrite` is false.
-            StorageError: The disk refuses.
+            SettingsError: `transformers` cannot represent this BERT or GPT.
+            ExistsError: The folder exists and `overwrite` is false.
+            StorageError: The folder cannot be written.
         """
         folder = Path(folder)
         about, readme = self.about(), self.card(folder.name)
@@ -176,27 +189,27 @@ class Pretrained:
         )
 
     def _parts(self) -> dict[str, Any]:
-        """Return what `write_folder` takes, apart from what every encoder says of itself."""
+        """Return the arguments of `write_folder` that depend on the kind of encoder."""
         return {"tensors": self.tensors(), "tokenizer": self.tokenizer}
 
     def about(self) -> dict[str, Any]:
-        """Return what a folder says of it besides the weights."""
+        """Return kind, config and lineage, as they are saved beside the weights."""
         return {"kind": self.kind, "config": self.config, "lineage": self.lineage}
 
     def card(self, title: str) -> str:
-        """Return its model card."""
+        """Return the model card in Markdown."""
         what = f"A pretrained encoder of kind **{self.kind}**, made with headstart."
         facts = {"width": self.model.width, **self.config, **self.lineage, CURVE: None}
         return card(title, what, facts, f"encoder = hs.load({title!r})")
 
     @property
     def pooling(self) -> Pooling:
-        """What stands for a whole text: the first token's state, the last one's, or the mean."""
+        """How a text is pooled into one vector: first token's state, last token's, or the mean."""
         pooling: Pooling = self.config.get("pooling", "mean")
         return pooling
 
     def with_model(self, model: Encoder, tokenizer: Tokenizer | None = None) -> Self:
-        """Return the same encoder with other weights, and perhaps a larger tokenizer."""
+        """Return a copy of this encoder with another model, and optionally another tokenizer."""
         return type(self)(
             self.kind,
             model,
@@ -206,51 +219,54 @@ class Pretrained:
         )
 
     def to(self, device: "str | torch.device") -> Self:
-        """Return the same encoder with its model on another device; this one stays where it is.
+        """Return this encoder with a copy of its model on another device.
 
-        All that is made of it computes there: what is fitted to it, and what adapting makes of it.
+        Everything fitted to the returned encoder or adapted from it runs on that device. The
+        original stays on its own device; if that is the one requested, it is returned itself.
 
         Args:
             device: `cpu`, `cuda` for a GPU, or `cuda:1` for the second one.
 
         Raises:
-            SettingsError: There is no such device, or the encoder computes on processors alone.
+            SettingsError: There is no such device, or this kind of encoder runs only on CPUs.
         """
         place = compute_device(device)
         if place == device_of(self.model):
             return self
         if not self.computes_on_gpus:
             raise SettingsError(
-                f"{self.name} computes on the cpu alone; {place.type} is for models that replace "
+                f"{self.name} can only run on the cpu; {place.type} is for encoders that replace "
                 "the whole model, such as bert and gpt"
             )
         moved: Any = deepcopy(self.model)
         return self.with_model(moved.to(place))
 
     def ids(self, texts: Sequence[str] | Encoded) -> Encoded:
-        """Return the tokenizer's ids of texts, or of what has ids already, these."""
+        """Tokenize texts into ids; input that is already encoded is returned unchanged."""
         return texts if isinstance(texts, Encoded) else self.tokenizer.encode_batch(texts)
 
     @property
     def frame(self) -> Frame:
-        """The ids that stand around a text, and between the two of a pair."""
+        """The special tokens' ids around a text, and between the two texts of a pair."""
         return Frame(before=(), between=(), after=())
 
     @property
     def _positions(self) -> int | None:
-        """The most ids that the model reads at once; None if there is no limit."""
+        """The model's maximum sequence length; None if there is no limit."""
         return None
 
     @property
     def _segments(self) -> bool:
-        """Whether the model is to know which text of a pair a token belongs to."""
+        """Whether the model gets segment ids: which text of a pair a token belongs to."""
         return False
 
     def room(self, max_tokens: int) -> int:
-        """Return how many ids of a text itself are read of `max_tokens`.
+        """Return how many ids of `max_tokens` are left for the text itself.
+
+        The model's maximum sequence length applies too; special tokens are subtracted.
 
         Raises:
-            SettingsError: None are.
+            SettingsError: None are left.
         """
         around = len(self.frame.before) + len(self.frame.after)
         if max_tokens <= around:
@@ -258,15 +274,15 @@ class Pretrained:
         return min(max_tokens, self._positions or max_tokens) - around
 
     def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
-        """Return texts as the encoder reads them, in its frame, and how many were cut to fit.
+        """Return texts as model input, with special tokens, and how many texts were truncated.
 
         Args:
-            texts: The texts, or what `ids` returned of them.
-            max_tokens: Ids of a text, special tokens included, or words of ELMo; never more than
-                the model's positions.
+            texts: The texts, or their result of `ids`.
+            max_tokens: Maximum number of ids per text, special tokens included (for ELMo: of
+                words). The model's maximum sequence length applies too.
 
         Raises:
-            SettingsError: There is no room for a text.
+            SettingsError: `max_tokens` leaves no room for a text.
         """
         encoded, cut = self.ids(texts).truncate(self.room(max_tokens))
         before, after = self.frame.before, self.frame.after
@@ -275,15 +291,16 @@ class Pretrained:
     def pair_inputs(
         self, texts: Sequence[str] | Encoded, max_tokens: int, *, both_orders: bool
     ) -> tuple[Encoded, int]:
-        """Return pairs of texts as the encoder reads both at once, and how many were cut.
+        """Return text pairs as joint model input, and how many pairs were truncated.
 
         Args:
-            texts: All the first texts, and then all the second ones; or what `ids` returned of all.
-            max_tokens: Ids of a pair, special tokens included; the longer text's end is cut.
-            both_orders: Whether all pairs follow once more, the second text first.
+            texts: All the first texts, then all the second ones; or their result of `ids`.
+            max_tokens: Maximum number of ids per pair, special tokens included. The longer text is
+                truncated at its end.
+            both_orders: Whether to append all pairs again with the second text first.
 
         Raises:
-            SettingsError: There is no room for a pair.
+            SettingsError: `max_tokens` leaves no room for a pair.
         """
         most = min(max_tokens, self._positions or max_tokens)
         segments = self._segments
@@ -293,7 +310,7 @@ class Pretrained:
 
 
 class PretrainedWordVectors(Pretrained):
-    """Word vectors with their words: ask what they know.
+    """Word vectors with their words: query similarities, neighbors and analogies.
 
     Example:
         >>> from headstart.models.word_vectors import WordVectors
@@ -311,15 +328,15 @@ class PretrainedWordVectors(Pretrained):
     def from_folder(
         cls, folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> Self:
-        """Make one of what `read_folder` read, as told at `Pretrained.from_folder`.
+        """Build word vectors from what `read_folder` returned; see `Pretrained.from_folder`.
 
         Raises:
-            FormatError: The parts do not fit one another.
+            FormatError: The parts do not match.
         """
         try:
             model = WordVectors.from_matrix(tensors["embedding.weight"])
         except (KeyError, SettingsError) as error:
-            raise FormatError(f"{folder / WEIGHTS}: holds no word vectors: {error}") from None
+            raise FormatError(f"{folder / WEIGHTS}: contains no word vectors: {error}") from None
         tokenizer = load_tokenizer(folder / TOKENIZER)
         if tokenizer.vocabulary_size != len(model.embedding.weight):
             raise FormatError(
@@ -340,15 +357,15 @@ class PretrainedWordVectors(Pretrained):
         unknown: NDArray[np.float32] | None = None,
         consume: bool = False,
     ) -> "PretrainedWordVectors":
-        """Wrap vectors `[words, dim]` as an encoder.
+        """Wrap a matrix of vectors `[words, dim]` as an encoder.
 
-        Its texts are lower-cased if at least 99.9 % of the words are: a lower-cased file may have
-        an `UNK`. Padding gets zeros, unknown words get `unknown` or else the mean of the 100 rarest
-        words' vectors, as in GloVe's own code; rows are taken to be sorted by falling frequency, as
-        published files are. With `consume`, `matrix` is enlarged where it lies, so that memory
-        never holds it twice, unless it is a view of another array.
+        Texts are lowercased if at least 99.9% of the words are lowercase (such a file may still
+        contain an `UNK`). Padding gets a zero vector. Unknown words get `unknown`, or by default
+        the mean vector of the 100 rarest words, as in GloVe's own code. Rows are assumed to be
+        sorted by decreasing frequency, as in published files. With `consume`, `matrix` is resized
+        in place to avoid a copy in memory, unless it is a view of another array.
         """
-        joined = "\n".join(words)  # which is compared far faster than word by word
+        joined = "\n".join(words)  # one comparison is far faster than one per word
         lowercase = (
             joined == joined.lower()
             or sum(word != word.lower() for word in words) <= len(words) / 1000
@@ -374,14 +391,15 @@ class PretrainedWordVectors(Pretrained):
 
     @property
     def matrix(self) -> Tensor:
-        """The vectors of `words` `[words, dim]`."""
+        """The vectors of `words`, shape `[words, dim]`."""
         return self.model.embedding.weight.detach()[_FIRST_WORD:]
 
     @cached_property
     def space(self) -> WordSpace:
-        """The vectors as points on the unit sphere; without zeros, the pieces never met.
+        """The vectors as points on the unit sphere, without zeros (subwords never seen).
 
-        Of byte pairs, those that begin with a space and spell a word, which stands without it.
+        With a byte-level BPE tokenizer, only tokens that spell a whole word are included: a space
+        followed by the word. The space is removed.
         """
         met = self.matrix.any(1)
         if isinstance(self.tokenizer, SubwordTokenizer) and self.tokenizer.spells_bytes:
@@ -397,7 +415,15 @@ class PretrainedWordVectors(Pretrained):
     def most_similar(
         self, positive: str | Sequence[str], negative: str | Sequence[str] = (), *, top: int = 10
     ) -> Neighbors:
-        """Return the words nearest to the sum of `positive` minus that of `negative`, with cosines.
+        """Return the words nearest to the sum of `positive` minus the sum of `negative`.
+
+        Args:
+            positive: A word or words to add.
+            negative: A word or words to subtract.
+            top: Number of neighbors.
+
+        Returns:
+            Pairs of word and cosine similarity, nearest first.
 
         Raises:
             SettingsError: A word has no vector.
@@ -413,7 +439,7 @@ class PretrainedWordVectors(Pretrained):
         return self.space.analogies([(a, b, c)], top=top)[0]
 
     def similarity(self, first: str, second: str) -> float:
-        """Return the cosine of two words' vectors.
+        """Return the cosine similarity of two words.
 
         Raises:
             SettingsError: A word has no vector.
@@ -421,7 +447,7 @@ class PretrainedWordVectors(Pretrained):
         return float(self.space.similarity([(first, second)])[0])
 
 
-def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
+def write_folder(  # noqa: PLR0913 - one keyword per part of the folder
     folder: Path,
     *,
     tensors: Mapping[str, Tensor],
@@ -433,23 +459,23 @@ def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
     files: Mapping[str, Mapping[str, Any] | str] | None = None,
     encoder: Pretrained | None = None,
 ) -> Path:
-    """Write a folder that `read_folder` reads, whole or not at all, and return it.
+    """Write a folder that `read_folder` reads, atomically, and return it.
 
     Args:
-        folder: Where.
-        tensors: The weights; with `transformers`, under the names that it has for them.
-        tokenizer: Writes `tokenizer.json`.
-        config: What we say of it: at least its `kind`.
-        readme: The card.
-        overwrite: Whether a folder that exists may go.
-        transformers: The `config.json` of `transformers`, so that it can read the folder too; ours
-            is then one field of it.
-        files: More files of JSON, or of text as it is, by their names.
-        encoder: An encoder that belongs to it, saved as a folder `encoder` inside.
+        folder: Where to write.
+        tensors: The weights; with `transformers`, under the names it uses.
+        tokenizer: Written as `tokenizer.json`.
+        config: Our own configuration; at least `kind`.
+        readme: The model card.
+        overwrite: Whether an existing folder may be replaced.
+        transformers: The `config.json` for `transformers`, if it can load the folder too. Our own
+            configuration then becomes one field of it.
+        files: Further files by name: a mapping is written as JSON, a string as plain text.
+        encoder: The encoder that belongs to it, saved in the subfolder `encoder`.
 
     Raises:
-        ExistsError: It exists and `overwrite` is false.
-        StorageError: The disk refuses.
+        ExistsError: The folder exists and `overwrite` is false.
+        StorageError: The folder cannot be written.
     """
     about: dict[str, Any] = {"format": FORMAT, **config}
     if transformers is not None:
@@ -473,12 +499,12 @@ def write_folder(  # noqa: PLR0913 - what a folder may hold, each by its name
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Check a saved folder and return what it says of itself, and its tensors.
+    """Check a saved folder and return its configuration and tensors.
 
-    Where `transformers` can read the folder too, its configuration is the field `transformers`.
+    If `transformers` can load the folder too, its configuration is in the field `transformers`.
 
     Raises:
-        FormatError: It is no folder of ours, or was damaged since.
+        FormatError: headstart did not save the folder, or it was corrupted since.
     """
     reuse_freed_memory()
     check_manifest(folder)
@@ -494,7 +520,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def load_tokenizer(path: Path) -> WordTokenizer | SubwordTokenizer:
-    """Read a tokenizer of either kind."""
+    """Load a word or subword tokenizer."""
     tokenizer = read_tokenizer(path)
     if type(tokenizer.model).__name__ == "WordLevel":
         return WordTokenizer.of(tokenizer, path)

@@ -1,4 +1,4 @@
-"""The card in every saved folder: what this is, where it came from, how to use it."""
+"""The model card in every saved folder: what it is, where it came from, how to use it."""
 
 from collections.abc import Mapping, Sized
 from typing import Any
@@ -19,22 +19,22 @@ import headstart as hs
 {use}
 ```
 
-Weights are in `model.safetensors`, everything else in JSON; `manifest.json` has the SHA-256 of
-every file, and loading checks them.
+Weights are in `model.safetensors`, everything else in JSON. `manifest.json` has the SHA-256 of
+every file; loading checks them.
 """
 
 
-# What Markdown, or the HTML in it, would make more of than text; a line of a table has pipes.
+# Characters that are markup in Markdown, in HTML, or (pipes) in a Markdown table.
 _MEANING = str.maketrans({each: f"\\{each}" for each in "\\`*[]|~"} | {
     "&": "&amp;", "<": "&lt;", ">": "&gt;",
 })  # fmt: skip
 
 
 def card(title: str, what: str, facts: Mapping[str, Any], use: str) -> str:
-    """Return a model card in Markdown; facts that are empty are left out.
+    """Return a model card in Markdown, without empty facts.
 
-    Title and facts may come from strangers' files, and are written as nothing but text. `what` and
-    `use` are ours.
+    Title and facts may come from untrusted files, so they are escaped. `what` and `use` are
+    trusted.
     """
     rows = "\n".join(
         f"| {_text(name.replace('_', ' '))} | {_cell(value)} |"

@@ -1,7 +1,7 @@
-"""CoVe with its words, and with what it learnt to translate: states of words, and translations.
+"""CoVe with its tokenizers: contextual states of words, and translations.
 
-A saved folder holds the encoder and its decoder, the source words (`tokenizer.json`), the target
-pieces (`target.json`), and the report of its pretraining (`report.html`).
+A saved folder contains the encoder with its decoder, the source words (`tokenizer.json`), the
+target subwords (`target.json`), and the report of its pretraining (`report.html`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,21 +38,21 @@ from headstart.training.precision import quick_products
 
 KIND = "cove"
 TARGET = "target.json"
-TRANSLATIONS = "translations"  # in a lineage: held-out sentences as they were translated
+TRANSLATIONS = "translations"  # lineage field with the translations of held-out sentences
 _REPORT = "report.html"
 _SIZES = tuple(field.name for field in fields(CoveConfig))
 
 
 @dataclass(frozen=True)
 class Translated:
-    """A translation, and where each of its tokens looked.
+    """A translation with its attention weights.
 
     Attributes:
         text: The translation.
-        source: The words that were read.
-        target: The pieces that were written, and `""` for the end.
-        attention: What share of its look each piece gave to each word `[target, source]`.
-        score: The mean of the pieces' log-probabilities.
+        source: The source words.
+        target: The target subwords, and `""` for the end.
+        attention: Attention weight of each target subword on each source word `[target, source]`.
+        score: Mean log-probability of the subwords.
     """
 
     text: str
@@ -63,12 +63,12 @@ class Translated:
 
 
 class PretrainedCove(Pretrained):
-    """A CoVe: ask for the states of words in their sentences, or for translations.
+    """A CoVe; gives each word states that depend on its sentence, and translates.
 
-    `config` holds the sizes. A published one came without its decoder, and translates nothing.
+    `config` contains the sizes. The published CoVe has no decoder and cannot translate.
 
     Attributes:
-        target: What target sentences are cut with; None without a decoder.
+        target: Tokenizer of the target sentences; None without a decoder.
     """
 
     model: Cove
@@ -97,14 +97,14 @@ class PretrainedCove(Pretrained):
         lineage: Mapping[str, Any],
         settings: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Wrap a model with its tokenizers.
+        """Combine a model with its tokenizers.
 
         Args:
-            model: The encoder, with its decoder or without.
-            tokenizer: The source words.
-            target: The target pieces; None without a decoder.
+            model: The encoder, with or without its decoder.
+            tokenizer: Tokenizer of the source sentences.
+            target: Tokenizer of the target sentences; None without a decoder.
             lineage: Where it came from.
-            settings: More for `config`.
+            settings: Further entries of `config`.
         """
         config = {**asdict(model.config), "pooling": "mean", **(settings or {})}
         return cls(KIND, model.eval(), tokenizer, config=config, lineage=lineage, target=target)
@@ -113,15 +113,15 @@ class PretrainedCove(Pretrained):
     def from_folder(
         cls, folder: Path, about: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> Self:
-        """Make one of what `read_folder` read, as told at `Pretrained.from_folder`.
+        """Build a CoVe from what `read_folder` returned; see `Pretrained.from_folder`.
 
         Raises:
-            FormatError: The parts do not fit one another.
+            FormatError: The parts do not match.
         """
         try:
             sizes = CoveConfig(**{name: about["config"][name] for name in _SIZES})
         except (KeyError, SettingsError) as error:
-            raise FormatError(f"{folder / CONFIG}: the sizes of a CoVe: {error}") from None
+            raise FormatError(f"{folder / CONFIG}: invalid sizes of a CoVe: {error}") from None
         _check_shapes(folder, sizes, tensors)
         model = Cove(sizes, generator=torch.Generator())
         model.load_state_dict(dict(tensors))
@@ -133,12 +133,12 @@ class PretrainedCove(Pretrained):
         ):
             if len(pieces) != expected:
                 raise FormatError(
-                    f"{folder / what}: {len(pieces):,} entries, where the weights have {expected:,}"
+                    f"{folder / what}: {len(pieces):,} entries, but the weights have {expected:,}"
                 )
         return cls(model=model.eval(), tokenizer=tokenizer, target=target, **about)
 
     def with_model(self, model: Encoder, tokenizer: Tokenizer | None = None) -> Self:
-        """Return the same encoder with other weights, and perhaps a larger tokenizer."""
+        """Return a copy of this encoder with another model, and optionally another tokenizer."""
         other = super().with_model(model, tokenizer)
         other.target = self.target
         return other
@@ -146,19 +146,19 @@ class PretrainedCove(Pretrained):
     def word_states(
         self, sentences: Sequence[Sequence[str]], *, bf16: bool = False
     ) -> list[NDArray[np.float32]]:
-        """Return the states of every word in its sentence, `[2 layers, words, width]` each.
+        """Return the hidden states of every word, `[2 layers, words, width]` per sentence.
 
-        A sentence has the same numbers whatever others are given, to the last bit in float32. The
-        paper's features are the word vectors beside the upper layer:
+        In float32, a sentence's states do not depend on the other sentences, bit for bit. The
+        paper's features are the word vectors concatenated with the upper layer:
         `np.concatenate([vectors, states[-1]], 1)`, with `vectors` from `word_vectors`.
 
         Args:
-            sentences: Words; of a word without a vector, the unknown words' is read.
-            bf16: Whether products are computed in bfloat16 where the processor has it, which is
-                faster and not so exact.
+            sentences: Lists of words. Words without a vector get the unknown word's.
+            bf16: Whether to compute matrix products in bfloat16 if the processor supports it;
+                faster but less precise.
 
         Raises:
-            DataError: The sentences are no lists of words.
+            DataError: `sentences` is not a list of lists of words.
         """
         encoded = self.tokenizer.encode_words(as_sentences(sentences))
         states = [np.zeros((2, 0, self.model.width), np.float32)] * len(encoded)
@@ -173,10 +173,10 @@ class PretrainedCove(Pretrained):
         return states
 
     def word_vectors(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.float32]]:
-        """Return the word vectors that the encoder reads, `[words, vector width]` a sentence.
+        """Return the encoder's input word vectors, `[words, vector width]` per sentence.
 
         Raises:
-            DataError: The sentences are no lists of words.
+            DataError: `sentences` is not a list of lists of words.
         """
         encoded = self.tokenizer.encode_words(as_sentences(sentences))
         matrix = self.model.embedding.weight.detach().numpy()
@@ -186,29 +186,32 @@ class PretrainedCove(Pretrained):
         """Translate a sentence, or several at once.
 
         Args:
-            text: The sentence or sentences.
-            beam: How many candidates are followed at once; 1 follows the likeliest token.
+            text: A sentence, or a list of sentences.
+            beam: Beam size; 1 means greedy decoding.
+
+        Returns:
+            A string for one sentence, a list of strings for a list.
 
         Raises:
-            DataError: A sentence is no string.
-            SettingsError: `beam` is below 1, or this CoVe came without its decoder.
+            DataError: A sentence is not a string.
+            SettingsError: `beam` is below 1, or this CoVe has no decoder.
         """
         texts = [text] if isinstance(text, str) else list(text)
         written = [each.text for each in self.align(texts, beam=beam)]
         return written[0] if isinstance(text, str) else written
 
     def align(self, texts: Sequence[str], *, beam: int = 1) -> list[Translated]:
-        """Translate sentences, and say where each piece of a translation looked.
+        """Translate sentences and return the translations with their attention weights.
 
         Raises:
-            DataError: The sentences are no list of strings.
-            SettingsError: `beam` is below 1, or this CoVe came without its decoder.
+            DataError: `texts` is not a list of strings.
+            SettingsError: `beam` is below 1, or this CoVe has no decoder.
         """
         texts = as_texts(texts)
         self.model.translator()
         target = self.target
         if target is None:
-            raise SettingsError("this CoVe came without the pieces that its decoder writes")
+            raise SettingsError("this CoVe has no tokenizer for its decoder; it cannot translate")
         sources = self.tokenizer.encode_batch(texts)
         with evaluating(self.model):
             found = translate(self.model, sources, end=end_token(target), beam=beam)
@@ -224,7 +227,7 @@ class PretrainedCove(Pretrained):
         ]
 
     def card(self, title: str) -> str:
-        """Return its model card."""
+        """Return the model card in Markdown."""
         what = (
             "A pretrained encoder of kind **cove**, made with headstart: the encoder of a "
             "translation model."
@@ -241,12 +244,12 @@ class PretrainedCove(Pretrained):
 
 
 def _check_shapes(folder: Path, sizes: CoveConfig, tensors: Mapping[str, Tensor]) -> None:
-    """Check the tensors before anything is made of sizes that a file only claims."""
+    """Check the tensors before allocating memory for the sizes that the file claims."""
     try:
         with blank_weights():
             expected = {name: tensor.shape for name, tensor in Cove(sizes).state_dict().items()}
     except RuntimeError as error:
-        raise FormatError(f"{folder / CONFIG}: the sizes of a CoVe: {error}") from None
+        raise FormatError(f"{folder / CONFIG}: invalid sizes of a CoVe: {error}") from None
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in expected:
             raise FormatError(f"{folder / WEIGHTS}: unexpected tensor {name!r}")

@@ -1,4 +1,4 @@
-"""Pretraining CoVe: from parallel text, and word vectors of its source language, to an encoder."""
+"""Pretrain a CoVe on parallel text and word vectors of the source language."""
 
 import time
 from dataclasses import asdict
@@ -33,7 +33,7 @@ from headstart.tokenize.words import PAD_ID, UNKNOWN_ID, WordTokenizer
 from headstart.training.distributed import process_group, rank_and_size
 from headstart.training.runs import run
 
-SIZES = {  # units of a direction, and numbers of a word vector; the last is the paper's
+SIZES = {  # units per direction, and dimensions of a word vector; base is the paper's size
     "tiny": (64, 50),
     "mini": (128, 100),
     "small": (200, 200),
@@ -42,9 +42,9 @@ SIZES = {  # units of a direction, and numbers of a word vector; the last is the
 }
 _VOCABULARY = 5000
 _BEAM = 5
-_VALIDATED_A_MINUTE, _FEWEST_VALIDATED = 50, 20  # pairs; to translate all of them takes a while
-_SHOWN = 12  # held-out translations that the report shows
-_OTHERS = ("vocabulary_size", "dropout")  # settings of no objective
+_VALIDATED_A_MINUTE, _FEWEST_VALIDATED = 50, 20  # pairs; translating all would take too long
+_SHOWN = 12  # held-out translations in the report
+_OTHERS = ("vocabulary_size", "dropout")  # options that are not part of the objective
 
 
 def pretrain_cove(
@@ -57,28 +57,29 @@ def pretrain_cove(
 ) -> PretrainedCove:
     """Pretrain a CoVe on sentence pairs.
 
-    Under `torchrun` every process takes its share of each step, and all end with the same weights.
+    Under `torchrun`, each process computes its share of every step, and all end with the same
+    weights.
 
     Args:
         text: The pairs.
-        vectors: What the encoder reads; words without a vector are read as the unknown word.
-        plan: Budget, seed and the like.
+        vectors: The encoder's input word vectors. Words without a vector become the unknown word.
+        plan: Budget, seed and other settings of the run.
         size: `tiny`, `mini`, `small`, `medium` or `base`.
-        target: What target sentences are cut with; byte pairs, learnt from them, if None.
+        target: Tokenizer of the target sentences; if None, a BPE tokenizer is learned from them.
 
     Raises:
-        SettingsError: A size or an option is impossible, the vectors are of pieces of words, or
-            `run_folder` holds another run.
+        SettingsError: The size or an option is invalid, the vectors are of subwords, or
+            `run_folder` contains another run.
         DataError: The pairs are too few or too long.
         MissingExtraError: sacrebleu is not installed.
         NonFiniteError: Training diverged.
-        InterruptedRunError: It was stopped; the same call goes on.
+        InterruptedRunError: Training was stopped; the same call resumes it.
     """
     settings, vocabulary_size, dropout = check_cove(plan, size, target)
     units, _ = _sizes(size)
     words = vectors.tokenizer
     if not isinstance(words, WordTokenizer):
-        raise SettingsError(f"CoVe reads words, and {vectors.name} are vectors of pieces of words")
+        raise SettingsError(f"CoVe needs vectors of words, but {vectors.name} are of subwords")
     started = time.perf_counter()
     with process_group(), compute_threads(plan.threads):
         target = target or SubwordTokenizer.train(
@@ -89,7 +90,7 @@ def pretrain_cove(
             progress=plan.progress,
         )
         sources = _encode(words, text.sources, plan.progress)
-        # Only words that occur are in the model while it is trained, and so in its checkpoints.
+        # During training, and so in checkpoints, the model only has the words that occur.
         met, ids = np.unique(
             np.concatenate([[PAD_ID, UNKNOWN_ID], sources.ids]), return_inverse=True
         )
@@ -168,13 +169,13 @@ def pretrain_cove(
 def check_cove(
     plan: Plan, size: str, target: SubwordTokenizer | None
 ) -> tuple[Translation, int, float]:
-    """Check all that can be checked before hours of training, that of its word vectors included.
+    """Check everything possible before hours of training, including that of the word vectors.
 
     Returns:
-        The objective's settings, how many byte pairs are learnt, and the dropout.
+        The objective's settings, the size of the BPE vocabulary to learn, and the dropout.
 
     Raises:
-        SettingsError: A size or an option is impossible.
+        SettingsError: The size or an option is invalid.
         MissingExtraError: sacrebleu is not installed.
     """
     import_sacrebleu()
@@ -192,17 +193,17 @@ def check_cove(
 
 
 def vector_width(size: str) -> int:
-    """Return the width of the word vectors that are trained for a CoVe of this size.
+    """Return the width of the word vectors to train for a CoVe of this size.
 
     Raises:
-        SettingsError: There is no such size.
+        SettingsError: The size is unknown.
     """
     return _sizes(size)[1]
 
 
 def _sizes(size: str) -> tuple[int, int]:
     if size not in SIZES:
-        raise SettingsError(f"no size {size!r}; there are {', '.join(SIZES)}")
+        raise SettingsError(f"unknown size {size!r}; choose from {', '.join(SIZES)}")
     return SIZES[size]
 
 
@@ -225,7 +226,7 @@ def _encode(
 
 
 def _with_all_words(model: Cove, matrix_VE: torch.Tensor, met: NDArray[np.int64]) -> Cove:
-    """Give the trained model the vectors of the words that did not occur in the pairs."""
+    """Return the trained model with the vectors of all words, not only those in the pairs."""
     whole = matrix_VE.clone()
     whole[torch.from_numpy(met)] = model.embedding.weight.detach()
     sizes = asdict(model.config) | {"source_vocabulary": len(whole)}
@@ -237,15 +238,15 @@ def _with_all_words(model: Cove, matrix_VE: torch.Tensor, met: NDArray[np.int64]
 def _show(
     encoder: PretrainedCove, objective: Objective, text: ParallelText, progress: Progress
 ) -> dict[str, Any]:
-    """Return BLEU with and without a beam, and some held-out sentences as they are translated."""
+    """Return BLEU with and without a beam, and translations of some held-out sentences."""
     if not len(objective.held_out):
         if len(text) < FEWEST_PAIRS:
             why = "fewer than fifty pairs"
         elif objective.report()["pairs_too_long"]:
             why = "the pairs to hold out are too long (max_tokens)"
         else:
-            why = "every source has over a tenth of the pairs"
-        progress.note(f"{why}: none is held out, so that there is no BLEU")
+            why = "every source sentence occurs in over a tenth of the pairs"
+        progress.note(f"{why}: no pairs are held out, so BLEU is not measured")
         return {}
     with progress.stage("translating held-out pairs"):
         scores = {"greedy": objective.bleu(beam=1), "beam": objective.bleu(beam=_BEAM)}

@@ -1,4 +1,4 @@
-"""ELMo with what it needs to be used: every word's vectors in its sentence, layer by layer."""
+"""ELMo with its tokenizer: contextual vectors of every word, layer by layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -26,10 +26,11 @@ _SENTENCES_AT_ONCE = 64
 
 
 class PretrainedElmo(Pretrained):
-    """An ELMo: ask what a word means where it stands.
+    """An ELMo; gives each word vectors that depend on its sentence.
 
-    Its tokenizer cuts texts into words and holds the words that it can predict, none where it was
-    published without them; every word has vectors, from its characters.
+    The tokenizer splits texts into words. Its vocabulary is the words that the model can predict;
+    a model of the original release has none. Any word has vectors, because they are built from its
+    characters.
     """
 
     model: Elmo
@@ -44,13 +45,13 @@ class PretrainedElmo(Pretrained):
         lineage: Mapping[str, Any],
         settings: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Wrap a model with its tokenizer.
+        """Combine a model with its tokenizer.
 
         Args:
             model: The encoder.
             tokenizer: Its tokenizer.
             lineage: Where it came from.
-            settings: More for `config`.
+            settings: Further entries of `config`.
         """
         config = {**asdict(model.config), **(settings or {})}
         return cls("elmo", model.eval(), tokenizer, config=config, lineage=lineage)
@@ -59,27 +60,27 @@ class PretrainedElmo(Pretrained):
     def from_folder(
         cls, folder: Path, about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
     ) -> Self:
-        """Make one of what `read_folder` read, as told at `Pretrained.from_folder`.
+        """Build an ELMo from what `read_folder` returned; see `Pretrained.from_folder`.
 
         Raises:
-            FormatError: The parts do not fit one another.
+            FormatError: The parts do not match.
         """
         tokenizer = WordTokenizer.load(folder / TOKENIZER)
         model = read_elmo(about["config"], tokenizer, folder)
         expected = model.state_dict()
         for name in sorted(expected.keys() | tensors.keys()):
             if name not in expected or name not in tensors:
-                problem = "is missing" if name in expected else "has no place in an ELMo"
+                problem = "is missing" if name in expected else "does not belong to an ELMo"
                 raise FormatError(f"{folder}: the tensor {name} {problem}")
             if expected[name].shape != tensors[name].shape:
                 sizes = ["x".join(map(str, each[name].shape)) for each in (expected, tensors)]
-                raise FormatError(f"{folder}: {name} should be {sizes[0]}, but is {sizes[1]}")
+                raise FormatError(f"{folder}: {name} has shape {sizes[1]}, expected {sizes[0]}")
         model = model.to_empty(device="cpu")
         model.load_state_dict(dict(tensors))
         return cls(model=model.eval(), tokenizer=tokenizer, **about)
 
     def ids(self, texts: Sequence[str] | Encoded) -> Encoded:
-        """Return the characters of texts' words, or of what has them already, these."""
+        """Split texts into words and return their characters; encoded input is unchanged."""
         if isinstance(texts, Encoded):
             return texts
         sentences = [self.tokenizer.words(text) for text in texts]
@@ -96,20 +97,20 @@ class PretrainedElmo(Pretrained):
         batch_size: int = _SENTENCES_AT_ONCE,
         progress: Progress = SILENT,
     ) -> list[NDArray[np.float32]]:
-        """Return every word's vectors, `[layers, words, width]` for each sentence.
+        """Return the vectors of every word, `[layers, words, width]` per sentence.
 
-        The layers are the words alone, and what each LSTM makes of them where they stand. A
-        sentence has the same vectors whatever it is read with, unless `stateful`.
+        The first layer is the context-independent word layer; one layer per LSTM follows. Unless
+        `stateful`, a sentence's vectors do not depend on the other sentences.
 
         Args:
-            sentences: Lists of words, which are read as the tokenizer writes those of texts.
-            stateful: Whether the LSTMs remember the batch before, row by row, as those of the
-                original release do; sentences are then read in their order.
-            batch_size: Sentences read at once.
-            progress: Where progress goes.
+            sentences: Lists of words; normalized (for example lowercased) by the tokenizer.
+            stateful: Whether the LSTMs keep their state from one batch to the next, row by row, as
+                in the original release. Sentences are then processed in their order.
+            batch_size: Sentences per batch.
+            progress: Receives progress updates.
 
         Raises:
-            DataError: The sentences are no lists of words.
+            DataError: `sentences` is not a list of lists of words.
             SettingsError: `batch_size` is not above 0.
         """
         sentences = as_sentences(sentences)
@@ -128,7 +129,7 @@ class PretrainedElmo(Pretrained):
         ):
             normal = [self.tokenizer.normal(word) for word in words]
             ids_WC = torch.from_numpy(words_to_characters(normal)).long()
-            tokens_WP = F.pad(self.model.tokens(ids_WC), (0, 0, 0, 1))  # the last: no word
+            tokens_WP = F.pad(self.model.tokens(ids_WC), (0, 0, 0, 1))  # the last row: padding
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
                 mask_BT = np.arange(max(1, lengths[rows].max())) < lengths[rows, None]
@@ -148,21 +149,21 @@ class PretrainedElmo(Pretrained):
 
 
 def read_elmo(config: Mapping[str, Any], tokenizer: WordTokenizer, place: Path) -> Elmo:
-    """Return the empty model that a saved configuration describes.
+    """Return the model that a saved configuration describes, without weights.
 
     Raises:
-        FormatError: A size is missing or impossible, or does not fit the tokenizer.
+        FormatError: A size is missing or invalid, or does not match the tokenizer.
     """
     sizes = {name: config[name] for name in ElmoConfig.__dataclass_fields__ if name in config}
     try:
         sizes["filters"] = tuple((width, number) for width, number in sizes["filters"])
         made = ElmoConfig(**sizes)
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{place}: holds no sizes of an ELMo: {error}") from None
+        raise FormatError(f"{place}: contains no valid sizes of an ELMo: {error}") from None
     if made.vocabulary_size > tokenizer.vocabulary_size:
         raise FormatError(
-            f"{place}: predicts {made.vocabulary_size:,} words, of which the tokenizer has "
-            f"{tokenizer.vocabulary_size:,}"
+            f"{place}: the model predicts {made.vocabulary_size:,} words, but the tokenizer has "
+            f"only {tokenizer.vocabulary_size:,}"
         )
     if max(made.layers, made.highways, len(made.filters)) > elmo.MOST_LAYERS:
         raise FormatError(f"{place}: more than {elmo.MOST_LAYERS} layers")
@@ -170,16 +171,16 @@ def read_elmo(config: Mapping[str, Any], tokenizer: WordTokenizer, place: Path) 
         with blank_weights():
             return Elmo(made)
     except RuntimeError as error:
-        raise FormatError(f"{place}: no sizes of an ELMo: {error}") from None
+        raise FormatError(f"{place}: invalid sizes of an ELMo: {error}") from None
 
 
 def load_original_elmo(
     folder: Path, lineage: Mapping[str, Any], progress: Progress = SILENT
 ) -> PretrainedElmo | None:
-    """Return the encoder of a folder of the original release; None if it is none.
+    """Load an ELMo in the format of the original release; None if the folder has another format.
 
     Raises:
-        FormatError: A file is missing or damaged, or the two do not fit one another.
+        FormatError: A file is missing or corrupted, or the two files do not match.
         MissingExtraError: `h5py` is not installed.
     """
     files = elmo.find_files(folder)

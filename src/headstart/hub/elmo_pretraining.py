@@ -1,4 +1,4 @@
-"""Pretraining an ELMo: from a corpus to words' vectors in their sentences."""
+"""Pretrain an ELMo on a corpus."""
 
 import time
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from headstart.training.distributed import process_group, rank_and_size
 _NARROW = ((1, 16), (2, 32), (3, 64), (4, 64))
 _MIDDLE = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 128))
 _PUBLISHED = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
-SIZES: Mapping[str, Mapping[str, Any]] = {  # from small on, those of the published models
+SIZES: Mapping[str, Mapping[str, Any]] = {  # from small on, as in the published models
     "tiny": {"cells": 256, "projection": 64, "filters": _NARROW},
     "mini": {"cells": 512, "projection": 128, "filters": _MIDDLE},
     "small": {"cells": 1024, "projection": 128, "filters": _PUBLISHED},
@@ -31,8 +31,8 @@ SIZES: Mapping[str, Mapping[str, Any]] = {  # from small on, those of the publis
     "base": {"cells": 4096, "projection": 512, "filters": _PUBLISHED, "highways": 2},
 }
 _VOCABULARY = 30_000
-_LEAST_COUNT = 2  # a word that came once is predicted as an unknown one, so that those are met, too
-_MOST_WORDS = 1_000_000  # whose characters are read; rarer ones are all alike
+_LEAST_COUNT = 2  # rarer words are predicted as unknown, so that training includes unknown words
+_MOST_WORDS = 1_000_000  # words with characters as input; rarer ones are all the unknown word
 _NEW_MODEL = ("vocabulary_size", "lowercase", "dropout")
 
 
@@ -41,24 +41,25 @@ def pretrain_elmo(
 ) -> PretrainedElmo:
     """Pretrain an ELMo on a corpus.
 
-    Under `torchrun` every process takes its share of each step, and all end with the same weights.
+    Under `torchrun`, each process computes its share of every step, and all end with the same
+    weights.
 
     Args:
         text: The corpus.
         plan: Budget, seed and options: those of `BidirectionalLm`, and `vocabulary_size`,
             `lowercase` and `dropout`.
         size: One of `SIZES`.
-        tokenizer: How texts are cut into words; or a tokenizer, which cuts them and whose words are
-            those to predict, from the most to the least frequent.
+        tokenizer: How texts are split into words; or a tokenizer that splits them. Its vocabulary,
+            sorted by decreasing frequency, is then what the model predicts.
 
     Raises:
-        SettingsError: A size or an option is impossible, or `run_folder` holds another run.
-        DataError: The corpus holds no word.
+        SettingsError: The size or an option is invalid, or `run_folder` contains another run.
+        DataError: The corpus contains no words.
         NonFiniteError: Training diverged.
-        InterruptedRunError: It was stopped; the same call goes on.
+        InterruptedRunError: Training was stopped; the same call resumes it.
     """
     if size not in SIZES:
-        raise SettingsError(f"no size {size!r}; there are {', '.join(SIZES)}")
+        raise SettingsError(f"unknown size {size!r}; choose from {', '.join(SIZES)}")
     options = dict(plan.options)
     vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
     if type(vocabulary_size) is not int or vocabulary_size < 3:
@@ -117,14 +118,14 @@ def pretrain_elmo(
                 identity={"sizes": sizes, "tokenizer": fingerprint(own.vocabulary)},
                 description="pretraining ELMo",
             )
-        lineage["seconds"] = prepared + lineage["training_seconds"]  # a stopped run's, too
+        lineage["seconds"] = prepared + lineage["training_seconds"]  # also those before a resume
     return PretrainedElmo.of(
         model, own, lineage=lineage, settings={**asdict(settings), "size": size}
     )
 
 
 def extended(first: WordTokenizer, second: WordTokenizer) -> WordTokenizer:
-    """Return a tokenizer with one's words, followed by those that only the other has."""
+    """Return the first tokenizer, with the words that only the second has appended."""
     more = [word for word in second.vocabulary[2:] if word not in first.ids]
     return WordTokenizer.from_vocabulary(
         [*first.vocabulary[2:], *more], lowercase=first.lowercase, split=first.split

@@ -1,6 +1,7 @@
-"""The table of kinds: every encoder headstart has a class for, by the name it has on disk.
+"""The kinds of encoders: the class for each name that is stored on disk.
 
-The class knows how its folder is read (`from_folder`) and written (`save`).
+A class writes its folders (`save`). It also reads them (`from_folder`), except for folders that
+`transformers` can load too, which `hub.published` reads.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ KINDS: dict[str, type[Pretrained]] = {
     "bert": PretrainedBert,
     "hf": PretrainedTransformer,
 }
-EPOCHS = {"word2vec": 5, "glove": 25}  # pretrained in so many passes, unless others are asked for
+EPOCHS = {"word2vec": 5, "glove": 25}  # the default number of epochs
 RUNS = ("cove", "elmo", "gpt", "bert")  # pretrained in steps, with checkpoints and a log
 PRETRAINABLE = (*EPOCHS, *RUNS)
 
@@ -30,7 +31,7 @@ _Settings = ParamSpec("_Settings")
 
 
 class ByMethod(Protocol[_Settings]):
-    """What pretrains, as type checkers know it: the method's name tells the encoder's class."""
+    """The type of `pretrain` for type checkers: the method's name determines the class returned."""
 
     @overload
     def __call__(
@@ -64,5 +65,5 @@ class ByMethod(Protocol[_Settings]):
 def by_method(
     pretrain: Callable[Concatenate[str, _Settings], Pretrained],
 ) -> ByMethod[_Settings]:
-    """Return the same function, of which type checkers know what it returns for each method."""
+    """Return the function unchanged, typed so that each method has its own return type."""
     return cast(ByMethod[_Settings], pretrain)

@@ -1,6 +1,6 @@
-"""BERT and GPT with their tokenizers: what they read, what they guess, and how they are saved.
+"""BERT and GPT with their tokenizers: model input, predictions, and saving.
 
-A saved folder is one that `transformers` reads, too, and gives the same numbers for.
+`transformers` can also load a saved folder, and computes the same outputs.
 """
 
 import json
@@ -37,12 +37,12 @@ _BATCH_TOKENS = 4096
 
 
 class PretrainedBert(Pretrained):
-    """A BERT, or RoBERTa: ask what a hidden word is.
+    """A BERT or RoBERTa; predicts masked tokens.
 
-    `config` holds the sizes, `family` (`bert` or `roberta`) and `pooling`: what stands for a whole
-    text, the state of [CLS] (`cls`) or the mean of all states (`mean`). Where a published tokenizer
-    reads pairs as its family does not, `between` are the ids between their texts, and
-    `pair_segments` is false if the second text is no segment of its own.
+    `config` contains the sizes, `family` (`bert` or `roberta`) and `pooling`: a text's vector is
+    the hidden state of [CLS] (`cls`) or the mean of all hidden states (`mean`). Two fields are set
+    if a published tokenizer encodes pairs differently from its family: `between`, the ids between
+    the two texts, and `pair_segments`, false if the second text is not a segment of its own.
     """
 
     model: Bert
@@ -60,18 +60,18 @@ class PretrainedBert(Pretrained):
         pooling: str = "cls",
         settings: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Wrap a model with its tokenizer.
+        """Combine a model with its tokenizer.
 
         Args:
             model: The encoder.
             tokenizer: Its tokenizer.
             lineage: Where it came from.
-            family: Whose positions and names it is saved with.
+            family: The family whose positions and tensor names it is saved with.
             pooling: `cls` or `mean`.
-            settings: More for `config`.
+            settings: Further entries of `config`.
 
         Raises:
-            FormatError: The tokenizer has no tokens that begin and end a text.
+            FormatError: The tokenizer has no [CLS] or no [SEP] token.
         """
         _frame(tokenizer)
         config = {**asdict(model.config), "family": family, "pooling": pooling, **(settings or {})}
@@ -79,7 +79,10 @@ class PretrainedBert(Pretrained):
 
     @property
     def frame(self) -> Frame:
-        """`[CLS]` and `[SEP]`; between two texts RoBERTa has two, or what its file says."""
+        """`[CLS]` and `[SEP]`; between the texts of a pair, RoBERTa has two `[SEP]`.
+
+        A published tokenizer may define other ids between them.
+        """
         return _pair_frame(self.tokenizer, self.config)
 
     @property
@@ -91,21 +94,24 @@ class PretrainedBert(Pretrained):
         return _has_segments(self.model, self.config)
 
     def fill_mask(self, text: str, top: int = 5) -> list[tuple[str, float]]:
-        """Return the likeliest word pieces at the mask, with their probabilities.
+        """Return the most probable subwords at the mask, with their probabilities.
 
         Args:
-            text: A text with one `[MASK]`, or what the tokenizer calls it.
-            top: How many.
+            text: A text with exactly one `[MASK]`, or the tokenizer's own mask token.
+            top: Number of predictions.
+
+        Returns:
+            Pairs of subword and probability, most probable first.
 
         Raises:
-            DataError: It is no string.
-            SettingsError: The text has no mask or several, is too long, or the model came without
-                its head for masked tokens.
+            DataError: The text is not a string.
+            SettingsError: The text has no mask or several, is too long, or the model has no
+                masked-token head.
         """
         text = as_text(text, "the text")
         mask = self.tokenizer.specials.mask
         if mask is None:
-            raise SettingsError("this encoder's tokenizer has no token for a mask")
+            raise SettingsError("this encoder's tokenizer has no mask token")
         if type(top) is not int:
             raise SettingsError(f"top must be a whole number, got {top!r}")
         if top < 1:
@@ -114,9 +120,9 @@ class PretrainedBert(Pretrained):
         parts = text.replace(MASK, own).split(own)
         if len(parts) != 2:
             raise SettingsError(
-                f"fill_mask wants a text with one {MASK}; this text has {len(parts) - 1}"
+                f"fill_mask needs a text with one {MASK}; this text has {len(parts) - 1}"
             )
-        left = parts[0].rstrip() if own == "<mask>" else parts[0]  # it brings its own space
+        left = parts[0].rstrip() if own == "<mask>" else parts[0]  # <mask> includes the space
         encoded = self.tokenizer.encode_batch([left, parts[1]])
         cls, sep = _frame(self.tokenizer)
         ids_BT = torch.tensor([[cls, *encoded[0].tolist(), mask, *encoded[1].tolist(), sep]])
@@ -135,9 +141,10 @@ class PretrainedBert(Pretrained):
 
 
 class PretrainedGpt(Pretrained):
-    """A GPT: let it go on with a text.
+    """A GPT; continues texts.
 
-    `config` holds the sizes and `pooling`: `last`, the state of a text's last token.
+    `config` contains the sizes and `pooling`, which is `last`: a text's vector is the hidden state
+    of its last token.
     """
 
     model: Gpt
@@ -153,20 +160,20 @@ class PretrainedGpt(Pretrained):
         lineage: Mapping[str, Any],
         settings: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Wrap a model with its tokenizer.
+        """Combine a model with its tokenizer.
 
         Args:
             model: The decoder.
             tokenizer: Its tokenizer.
             lineage: Where it came from.
-            settings: More for `config`.
+            settings: Further entries of `config`.
         """
         config = {**asdict(model.config), "pooling": "last", **(settings or {})}
         return cls("gpt", model.eval(), tokenizer, config=config, lineage=lineage)
 
     @cached_property
     def _cutting(self) -> str:
-        """The hash of how texts are cut, without what a saved file says stands around them."""
+        """Hash of the tokenizer without its post-processor, which a saved file may add."""
         parts = json.loads(self.tokenizer.as_json())
         return fingerprint({**parts, "post_processor": None})
 
@@ -177,7 +184,7 @@ class PretrainedGpt(Pretrained):
 
     @property
     def frame(self) -> Frame:
-        """The token that ends a text, before each; GPT-1 has none, and padding between a pair's."""
+        """The end-of-text token before each text; GPT-1 has none, so pairs are split by padding."""
         between = self._start or [openai_gpt.padding_id(self.tokenizer.specials) or 0]
         return Frame(before=self._start, between=between, after=())
 
@@ -186,7 +193,7 @@ class PretrainedGpt(Pretrained):
         return self.model.config.positions
 
     def inputs(self, texts: Sequence[str] | Encoded, max_tokens: int) -> tuple[Encoded, int]:
-        """Return texts in their frame, as `Pretrained.inputs`; an empty one of GPT-1 is padding."""
+        """Return texts as model input; an empty text becomes padding for GPT-1."""
         encoded, cut = super().inputs(texts, max_tokens)
         if not encoded.lengths.all():
             ids = [encoded[row].tolist() or self.frame.between for row in range(len(encoded))]
@@ -204,19 +211,22 @@ class PretrainedGpt(Pretrained):
         stop: str | Sequence[str] | None = None,
         seed: int = 0,
     ) -> str | list[str]:
-        """Go on with a text, or with several at once; return what was added.
+        """Continue a text, or several at once, and return only the new text.
 
         Args:
-            prompt: The text or texts.
-            max_new_tokens: Tokens to add at most; fewer where the model ends a text itself.
-            temperature: Lower is safer, higher is bolder; at 0 the likeliest token is taken.
-            top_k: Draw from so many of the likeliest tokens only.
-            top_p: Draw from the likeliest tokens that make up this probability only.
-            stop: A text ends before any of these.
-            seed: Decides what is drawn.
+            prompt: A text, or a list of texts.
+            max_new_tokens: Maximum number of tokens to generate; fewer if the model ends the text.
+            temperature: Sampling temperature; 0 takes the most probable token (greedy decoding).
+            top_k: Sample only from the `top_k` most probable tokens.
+            top_p: Sample only from the most probable tokens whose probabilities sum to `top_p`.
+            stop: A string, or several. A text ends before the first occurrence of any of them.
+            seed: Seed of the sampling.
+
+        Returns:
+            A string for one prompt, a list of strings for a list.
 
         Raises:
-            SettingsError: A prompt is empty or too long, or a setting is impossible.
+            SettingsError: A prompt is empty or too long, or a setting is invalid.
         """
         if type(max_new_tokens) is not int or max_new_tokens < 1:
             raise SettingsError(
@@ -245,7 +255,7 @@ class PretrainedGpt(Pretrained):
     def _collect(
         self, starts: list[list[int]], steps: Iterator[Tensor], stops: Sequence[str]
     ) -> list[str]:
-        """Gather each text's new tokens until it ends; stop all once every text has."""
+        """Collect each text's new tokens until every text has ended."""
         end = self.tokenizer.specials.end
         new: list[list[int]] = [[] for _ in starts]
         done: dict[int, str] = {}
@@ -268,19 +278,19 @@ class PretrainedGpt(Pretrained):
         ]
 
     def _added(self, start: list[int], new: list[int]) -> str:
-        """Return the text of the new tokens; a space between old and new belongs to them."""
+        """Return the text of the new tokens, including a space before them."""
         whole, before = self.tokenizer.decode(start + new), self.tokenizer.decode(start)
         return whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(new)
 
     def perplexity(self, texts: Sequence[str]) -> float:
-        """Return the exponential of the mean negative log-likelihood of a token.
+        """Return the perplexity: the exponential of the mean negative log-likelihood per token.
 
-        Of GPT-1, which has no token to begin with, each text's first token is not counted. What is
-        longer than the model's positions is cut.
+        GPT-1 has no start token, so the first token of each text is not counted. Texts longer than
+        the model's maximum sequence length are truncated.
 
         Raises:
-            DataError: The texts are no list of strings.
-            SettingsError: They hold no token to predict.
+            DataError: `texts` is not a list of strings.
+            SettingsError: The texts contain no token to predict.
         """
         encoded, _ = self.inputs(as_texts(texts), self.model.config.positions)
         total, count = 0.0, 0
@@ -294,7 +304,7 @@ class PretrainedGpt(Pretrained):
             total += float(F.cross_entropy(scores_NV, next_N, reduction="sum"))
             count += int(wanted.sum())
         if not count:
-            raise SettingsError("these texts hold no token to predict")
+            raise SettingsError("these texts contain no token to predict")
         return math.exp(total / count)
 
     def _parts(self) -> dict[str, Any]:
@@ -308,15 +318,16 @@ def portable_tokenizer(
     config: Mapping[str, Any] | None = None,
     max_tokens: int | None = None,
 ) -> tuple[Framed, dict[str, Mapping[str, Any]]]:
-    """Return what writes `tokenizer.json`, and the JSON files to write beside it.
+    """Return the object that writes `tokenizer.json`, and the JSON files to write beside it.
 
-    With them `AutoTokenizer` gives the ids that `inputs` gives.
+    From these files, `AutoTokenizer` produces the same ids as `inputs`.
 
     Args:
         model: The encoder.
         tokenizer: Its tokenizer.
-        config: What `Pretrained.config` says; of a BERT, how it reads pairs.
-        max_tokens: Ids of a text, special tokens included; all of the model's positions if None.
+        config: The `Pretrained.config`; it defines how a BERT encodes pairs.
+        max_tokens: Maximum number of ids per text, special tokens included; None means the model's
+            maximum sequence length.
     """
     config = config or {}
     positions = model.config.positions
@@ -353,18 +364,18 @@ def to_transformers(
     classifier: tuple[Tensor, Tensor | None] | None = None,
     classes: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the `config.json` and the tensors with which `transformers` gives the same logits.
+    """Return `config.json` and tensors from which `transformers` computes the same logits.
 
     Args:
         model: The encoder.
         tokenizer: Its tokenizer.
         family: Whether a `Bert` is saved as BERT or RoBERTa.
-        classifier: Weight `[C, D]` and bias `[C]` on `model.pool` of [CLS], or on GPT's last state;
-            on GPT it has no bias: None, or zeros.
+        classifier: Weight `[C, D]` and bias `[C]` on `model.pool` of [CLS], or on GPT's last hidden
+            state. For GPT, the bias must be None or zero.
         classes: The names of the C classes.
 
     Raises:
-        SettingsError: `transformers` has no such model.
+        SettingsError: `transformers` cannot represent this model.
     """
     if isinstance(model, Gpt):
         return openai_gpt.to_transformers(
@@ -378,16 +389,16 @@ def to_transformers(
 def classifier_from_transformers(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, place: str
 ) -> tuple[Bert | Gpt, tuple[Tensor, Tensor]]:
-    """Return the encoder and the classifier on it; undoes `to_transformers`.
+    """Return the encoder and its classifier; the inverse of `to_transformers`.
 
     Args:
         config: The `config.json` of `transformers`.
-        tensors: The weights, under the names that it has for them.
-        place: The folder, for errors.
+        tensors: The weights, under the names `transformers` uses.
+        place: The folder, for error messages.
 
     Raises:
-        FormatError: Configuration and tensors do not fit one another, or there is no classifier.
-        TransferError: No tensor belongs to the model.
+        FormatError: Configuration and tensors do not match, no tensor belongs to the model, or
+            there is no classifier.
     """
     model: Bert | Gpt
     if openai_gpt.family_of(config) is not None:
@@ -400,7 +411,7 @@ def classifier_from_transformers(
 
 
 def _portable(encoder: PretrainedBert | PretrainedGpt) -> dict[str, Any]:
-    """Return what `write_folder` takes to save an encoder so that `transformers` reads it, too."""
+    """Return arguments of `write_folder` for a folder that `transformers` can load too."""
     family = encoder.config.get("family", "bert")
     config, tensors = to_transformers(encoder.model, encoder.tokenizer, family=family)
     tokenizer, files = portable_tokenizer(encoder.model, encoder.tokenizer, config=encoder.config)
@@ -408,7 +419,7 @@ def _portable(encoder: PretrainedBert | PretrainedGpt) -> dict[str, Any]:
 
 
 def _frame(tokenizer: SubwordTokenizer) -> tuple[int, int]:
-    """Return the ids that begin and end a text."""
+    """Return the ids of [CLS] and [SEP]."""
     cls, sep = tokenizer.specials.cls, tokenizer.specials.sep
     if cls is None or sep is None:
         raise FormatError("the tokenizer of a BERT needs [CLS] and [SEP], or <s> and </s>")
@@ -416,15 +427,15 @@ def _frame(tokenizer: SubwordTokenizer) -> tuple[int, int]:
 
 
 def told_of_pairs(model: Bert, tokenizer: SubwordTokenizer, family: bert.Family) -> dict[str, Any]:
-    """Return what a published tokenizer says of pairs that its family's usual one does not.
+    """Return how a published tokenizer encodes pairs, where that differs from its family's usual.
 
     Args:
         model: The encoder.
-        tokenizer: Its tokenizer; one made of lists of pieces says nothing.
-        family: Whose tokenizer it should be.
+        tokenizer: Its tokenizer. One built from lists of subwords does not define pairs.
+        family: The family the tokenizer belongs to.
 
     Raises:
-        FormatError: The tokenizer has no tokens that begin and end a text.
+        FormatError: The tokenizer has no [CLS] or no [SEP] token.
     """
     before, between, after = frame_of(tokenizer.backend)
     usual = _pair_frame(tokenizer, {"family": family})
@@ -447,7 +458,7 @@ def _has_segments(model: Bert, config: Mapping[str, Any]) -> bool:
 
 
 def _texts(what: str, given: str | Sequence[str]) -> list[str]:
-    """Return a text, or several, as a list of such as can be read."""
+    """Return a text, or several, as a list of valid strings."""
     try:
         texts = [given] if isinstance(given, str) else list(given)
         for text in texts:
@@ -455,7 +466,7 @@ def _texts(what: str, given: str | Sequence[str]) -> list[str]:
     except (TypeError, AttributeError):
         raise SettingsError(f"{what} must be a string, or a list of them") from None
     except UnicodeEncodeError:
-        raise SettingsError(f"{what} holds half of a surrogate pair; mend or drop it") from None
+        raise SettingsError(f"{what} contains an unpaired surrogate; fix or remove it") from None
     return texts
 
 

@@ -1,7 +1,8 @@
-"""What a pretraining will take and reach, told before it is begun.
+"""Estimate what a pretraining run will need and reach, before it starts.
 
-Time and memory are those of the real thing, timed for some seconds on this machine, and carried on
-to the whole text; the held-out loss is what a law expects that was fitted on runs of this toolkit.
+Time and memory are measured: a real run is timed for some seconds on this machine, and the result
+is extrapolated to the whole text. The held-out loss comes from a scaling law fitted on headstart's
+own runs.
 """
 
 import heapq
@@ -28,35 +29,35 @@ from headstart.progress import SILENT, Advance, Progress
 from headstart.seeds import generator
 from headstart.storage import cache_folder, fingerprint, read_json, write_json
 
-_SAMPLE = 8_000_000  # characters that are timed on; of a longer text, documents spread over it
-_SAMPLE_OF_WORDS = 32_000_000  # for word vectors, whose speed depends on how many words there are
-_VALIDATIONS, _MOST_ASIDE = 20, 0.1  # as runs have them: so many, and this share of minutes at most
-_HELD_OUT, _MOST_HELD_OUT = 0.02, 50_000  # as `tokenize.documents` holds out
+_SAMPLE = 8_000_000  # characters to time; a longer text is sampled across all of its documents
+_SAMPLE_OF_WORDS = 32_000_000  # for word vectors, whose speed depends on the vocabulary size
+_VALIDATIONS, _MOST_ASIDE = 20, 0.1  # as in runs: how many, and at most this share of the minutes
+_HELD_OUT, _MOST_HELD_OUT = 0.02, 50_000  # as in `tokenize.documents`
 _CHECKPOINTS = 4  # the newest two, the best, and one that is being written
-_BYTES_A_TOKEN = 4  # of a corpus as ids
+_BYTES_A_TOKEN = 4  # of the tokenized corpus
 _BYTES_A_PARAMETER = {"word2vec": 16, "glove": 24}  # weights, sums of squares, and the result
 _MANY_EPOCHS = 4  # Muennighoff et al. 2023, https://arxiv.org/abs/2305.16264
-_BUSY = 0.15  # cores' worth of other work that makes a timing doubtful
-_SIZES = {"word2vec": "small", "glove": "small"}  # by default; the others' is mini
+_BUSY = 0.15  # more cores than this used by other processes make a timing unreliable
+_SIZES = {"word2vec": "small", "glove": "small"}  # defaults; mini for all others
 
-_OF_TEXT = ("epochs", "minutes")  # limits that say nothing where there is no text
+_OF_TEXT = ("epochs", "minutes")  # limits that need a text
 _MADE_UP = 3000  # documents of 300 words
-_CODE = 4  # raise it when the same trial would be timed in another way
+_CODE = 4  # increase when timings change for the same request: they are cached
 
 _Text = TypeVar("_Text", str, Pair)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """One length of a pretraining.
+    """One possible length of a pretraining run.
 
     Attributes:
-        name: What is decisive: an epoch, a number of tokens, minutes.
-        tokens: Tokens read.
-        epochs: Passes over the corpus; None without one.
-        hours: By the clock, with reading and encoding.
-        loss: Expected on held-out documents, in nats; None where no law is known.
-        beyond: Whether the loss is outside the runs that the law was fitted on.
+        name: What determines the length: epochs, a number of tokens, minutes.
+        tokens: Number of tokens processed.
+        epochs: Number of epochs; None without a corpus.
+        hours: Wall-clock time, including reading and tokenizing the corpus.
+        loss: Expected loss on held-out documents, in nats; None if there is no scaling law.
+        beyond: Whether the loss extrapolates beyond the runs that the law was fitted on.
     """
 
     name: str
@@ -69,26 +70,26 @@ class Course:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a pretraining will take and reach.
+    """The expected cost and result of a pretraining run.
 
     Attributes:
-        method: What is pretrained.
-        size: Its size.
-        threads: How many train.
-        speed: What was timed, on the whole text or on a sample of it.
-        tokens_per_second: Tokens a second of the clock.
-        tokens_per_epoch: Tokens of the corpus; None without one.
-        parameters: Numbers that are trained.
-        preparation_seconds: Reading the corpus, learning its vocabulary, encoding it.
-        memory_bytes: The most memory the process will hold; at least so much where not `whole`.
-        gpu_bytes: The most of a GPU's memory; 0 on a CPU.
-        disk_bytes: Checkpoints and the encoded corpus meanwhile.
-        encoder_bytes: The encoder's weights as saved.
-        loss_of: What the expected loss is of; None where no law is known.
-        courses: How long it can be, and what that takes and reaches.
-        whole: Whether the whole text was timed. A longer one takes more memory, and how much more,
-            a sample does not tell.
-        notes: What one has to know about these figures, a sentence each.
+        method: The pretraining method.
+        size: The model size.
+        threads: Number of training threads.
+        speed: The measurements, on the whole text or on a sample of it.
+        tokens_per_second: Tokens per second of wall-clock time.
+        tokens_per_epoch: Tokens of the corpus; None without a corpus.
+        parameters: Number of trained parameters.
+        preparation_seconds: Time to read the corpus, learn its vocabulary and tokenize it.
+        memory_bytes: Peak memory of the process; a lower bound unless `whole`.
+        gpu_bytes: Peak GPU memory; 0 on a CPU.
+        disk_bytes: Disk space during the run, for checkpoints and the tokenized corpus.
+        encoder_bytes: Size of the saved encoder's weights.
+        loss_of: Unit of the expected loss; None if there is no scaling law.
+        courses: Possible lengths of the run, each with its cost and result.
+        whole: Whether the whole text was timed. If only a sample was timed, the whole text needs
+            more memory, and the sample does not show how much more.
+        notes: Caveats about these figures, one sentence each.
     """
 
     method: str
@@ -109,7 +110,7 @@ class Estimate:
     notes: tuple[str, ...]
 
 
-def plan(  # noqa: PLR0913 - what a user may decide, each by its name
+def plan(  # noqa: PLR0913 - one keyword per user setting
     method: str,
     corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus | None = None,
     *,
@@ -124,32 +125,37 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
     text_column: str | None = None,
     progress: Progress = SILENT,
 ) -> Estimate:
-    """Tell what a pretraining will take: hours, memory, disk, and what loss it will reach.
+    """Estimate the time, memory, disk space and loss of a pretraining run on this machine.
 
-    The arguments are those of `pretrain`. The same model is trained on the same kind of batches for
-    some seconds, once for a machine and a text. For a number of tokens alone, without a text, it is
-    timed on one that is made up.
+    The arguments are those of `pretrain`. The same model is trained on the same kind of batches
+    for some seconds; the timing is cached for this machine and text. Without a corpus, given only
+    `tokens`, synthetic text is used instead.
 
     Args:
         method: `word2vec`, `glove`, `cove`, `elmo`, `gpt` or `bert`.
         corpus: A file, folder or glob, a list of such paths, or a list of documents.
-        parallel: For CoVe, instead of `corpus`.
-        size: `tiny`, `mini`, `small`, `medium` or `base`.
-        epochs: Passes over the corpus that are intended.
-        tokens: Tokens that are intended; without a corpus they are needed.
-        minutes: What fits into so many; by default into what `pretrain` takes by default.
-        threads: How many to train with; all cores by default.
-        device: Where it is trained.
-        options: More settings of the method.
-        text_column: The column of a table that holds the text.
-        progress: Where progress goes.
+        parallel: For CoVe, instead of `corpus`; as in `pretrain`.
+        size: `tiny`, `mini`, `small`, `medium` or `base`; default `small` for word vectors and
+            `mini` for all others.
+        epochs: Planned number of epochs.
+        tokens: Planned number of tokens; required without a corpus.
+        minutes: Planned wall-clock minutes; for CoVe, ELMo, GPT and BERT 20 by default, as in
+            `pretrain`.
+        threads: Number of training threads; all cores by default.
+        device: Device that trains the model: `cpu`, `cuda` for a GPU, or `cuda:1` for the second.
+        options: Further settings of the method, as in `pretrain`.
+        text_column: Name of the text column if the corpus is a table.
+        progress: Receives progress updates.
+
+    Returns:
+        The estimate, with one row (`Course`) for each possible length of the run.
 
     Raises:
-        SettingsError: A setting is impossible, or there is neither a corpus nor a number of tokens.
-        DataError: The corpus cannot be read or holds too little.
+        SettingsError: A setting is invalid, or neither a corpus nor a number of tokens is given.
+        DataError: The corpus cannot be read or is too small.
     """
     if method not in PRETRAINABLE:
-        raise SettingsError(f"cannot pretrain {method!r}; there are {', '.join(PRETRAINABLE)}")
+        raise SettingsError(f"cannot pretrain {method!r}; choose from {', '.join(PRETRAINABLE)}")
     limits: dict[str, Any] = {"epochs": epochs, "tokens": tokens, "minutes": minutes}
     if any(value is not None for value in limits.values()):
         Budget(**limits)
@@ -209,10 +215,10 @@ def plan(  # noqa: PLR0913 - what a user may decide, each by its name
 def _missing(method: str, limits: Sequence[str]) -> str:
     if limits:
         what = "parallel text" if method == "cove" else "a corpus"
-        return f"{limits[0]} need {what} to be read; or give a number of tokens alone"
+        return f"{limits[0]} need {what}; pass one, or only a number of tokens"
     if method == "cove":
-        return "cove learns from translations: give parallel, or a number of tokens alone"
-    return f"{method} needs a corpus, or a number of tokens alone"
+        return "cove learns from translations; pass parallel, or only a number of tokens"
+    return f"{method} needs a corpus; pass one, or only a number of tokens"
 
 
 def _timed(
@@ -221,7 +227,7 @@ def _timed(
     settings: Mapping[str, Any],
     progress: Progress,
 ) -> tuple[Speed, float]:
-    """Return what was timed, now or before, and how many times longer the whole text is."""
+    """Return the timing, new or cached, and how many times longer the whole text is."""
     device = settings["device"]
     gpu = "" if device == "cpu" else torch.cuda.get_device_name(device)
     machine = (platform.machine(), processor(), available_cores(), torch.__version__, gpu)
@@ -247,13 +253,13 @@ def _timed(
 
 
 def spread(texts: Iterable[_Text], characters: int, advance: Advance) -> tuple[list[_Text], float]:
-    """Return texts spread over all of them, and how many times longer all are.
+    """Return a random sample of the texts, and how many times longer all texts are.
 
-    Each text draws a lot, and those of the lowest lots are kept, as many as there is room for: of
-    texts that take turns, such as titles and bodies, it has both.
+    Each text draws a random number, and those with the lowest are kept until the sample is full.
+    So a corpus in which kinds of text alternate, such as titles and bodies, yields both kinds.
     """
     random = generator(0, "texts that are timed")
-    kept: list[tuple[float, int, _Text]] = []  # a heap, whose first text has the highest lot
+    kept: list[tuple[float, int, _Text]] = []  # a heap; the first text has the highest number
     size = total = 0
     highest = 1.0
     for number, text in enumerate(texts):
@@ -276,7 +282,7 @@ def _characters(text: str | Pair) -> int:
 
 
 def made_up(*, pairs: bool) -> Iterator[Any]:
-    """Yield documents, or sentence pairs, of words that are as frequent as Zipf's law has them."""
+    """Yield synthetic documents or sentence pairs, with word frequencies following Zipf's law."""
     random = generator(0, "made-up text")
     letters = np.array(list("etaoinshrdlcumwfgypb"))
     words = ["".join(random.choice(letters, length)) for length in random.integers(2, 11, 30_000)]
@@ -293,7 +299,7 @@ def made_up(*, pairs: bool) -> Iterator[Any]:
 
 
 def _carried_on(method: str, timed: Speed, times: float) -> Speed:
-    """Return what was timed on a sample as it will be on a text so many times longer."""
+    """Extrapolate the timing of a sample to a text that is `times` as long."""
     held_out = [
         min(_MOST_HELD_OUT, _HELD_OUT * timed.tokens_per_epoch * scale) for scale in (1, times)
     ]
@@ -318,7 +324,7 @@ def _wanted(
     tokens: int | None,
     minutes: float | None,
 ) -> Iterator[tuple[str, int | None]]:
-    """Yield the lengths that matter by name, each with its tokens; None for those of minutes."""
+    """Yield the name and number of tokens of each possible length; None for one in minutes."""
     if epoch is not None:
         yield "one epoch", epoch
         usual = epochs or EPOCHS.get(method)
@@ -333,12 +339,12 @@ def _wanted(
 
 
 def _seconds(speed: Speed, tokens: int) -> float:
-    """Return how long so many tokens take to train on, with validations."""
+    """Return the seconds of training on so many tokens, including validations."""
     return tokens / speed.tokens_per_second + _VALIDATIONS * speed.validation_seconds
 
 
 def _tokens_within(speed: Speed, minutes: float) -> int:
-    """Return how many tokens so many minutes of training hold, beside validations."""
+    """Return the number of tokens trained on in so many minutes, after time for validations."""
     seconds = 60 * minutes
     once = speed.validation_seconds
     aside = min(_VALIDATIONS * once, _MOST_ASIDE * seconds + once)
@@ -354,26 +360,28 @@ def _notes(
     law: ScalingLaw | None,
 ) -> Iterator[str]:
     if text is None:
-        yield "without a corpus, timed on text that is made up"
+        yield "timed on synthetic text, as no corpus was given"
     elif times > 1:
         yield (
-            f"timed on a sample; the whole is {times:.3g} times as long, and takes more memory, "
-            "for memory grows with the text"
+            f"timed on a sample; the whole text is {times:.3g} times as long and needs more "
+            "memory, because memory grows with the text"
         )
     if timed.others > _BUSY:
         yield (
-            f"other processes used {timed.others:.1f} cores meanwhile: without them it is faster"
+            f"other processes used {timed.others:.1f} cores during the timing; training is faster "
+            "without them"
         )
     if method == "cove":
-        yield "without vectors, GloVe is trained first: that time is not in here"
+        yield "without vectors, GloVe is trained first; that time is not included"
     if law is not None:
         if any(course.beyond for course in courses):
             yield (
-                f"a loss with ? is beyond the runs behind the law ({law.parameters[0]:,} to "
-                f"{law.parameters[1]:,} parameters, {law.tokens[0]:,} to {law.tokens[1]:,} tokens)"
+                f"a loss with ? extrapolates beyond the runs behind the scaling law "
+                f"({law.parameters[0]:,} to {law.parameters[1]:,} parameters, "
+                f"{law.tokens[0]:,} to {law.tokens[1]:,} tokens)"
             )
         yield (
-            "losses are those of English Wikipedia and the default vocabulary, to "
+            "losses are for English Wikipedia and the default vocabulary, accurate to "
             f"{law.error:.2f} nats within these runs"
         )
     for course in courses:
@@ -382,13 +390,13 @@ def _notes(
     most = max(courses, key=lambda course: course.epochs or 0)
     if method in RUNS and (most.epochs or 0) > _MANY_EPOCHS:
         yield (
-            f"{most.name}: {most.epochs:.1f} epochs, and after about {_MANY_EPOCHS} a text that "
-            "was read before teaches less than the law has it"
+            f"{most.name}: {most.epochs:.1f} epochs; after about {_MANY_EPOCHS} epochs, repeated "
+            "text lowers the loss less than the scaling law predicts"
         )
 
 
 def processor() -> str:
-    """Return the processor's name, as far as the system tells it."""
+    """Return the processor's name, if the system reports it."""
     try:
         text = Path("/proc/cpuinfo").read_text()
         return text.split("model name")[1].split(":")[1].split("\n")[0].strip()

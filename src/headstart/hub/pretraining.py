@@ -1,4 +1,4 @@
-"""Pretraining and adapting models that replace the whole model: from a corpus to BERT or GPT."""
+"""Pretrain a BERT or GPT on a corpus, or adapt one to another corpus."""
 
 import copy
 import time
@@ -39,14 +39,14 @@ SIZES = {  # layers, width, heads, feed-forward: Turc et al. 2019, https://arxiv
     "base": (12, 768, 12, 3072),
 }
 _VOCABULARY = 8192
-_ADAPTING_RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768; narrower models take more
-_ADAPTING_ROWS = 8  # of a GPT's step
-_RATE_TIMES_WIDTH = {  # of a new model
-    ("bert", "adamw"): 0.128,  # 5e-4 for mini: at twice as much NSP keeps it from the words
+_ADAPTING_RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's width of 768; higher for narrower models
+_ADAPTING_ROWS = 8  # rows per step of a GPT
+_RATE_TIMES_WIDTH = {  # for a new model
+    ("bert", "adamw"): 0.128,  # 5e-4 for mini; at twice that, NSP keeps it from learning words
     ("gpt", "adamw"): 0.256,
     ("gpt", "muon"): 1.0,
 }
-_NEW_MODEL = ("vocabulary_size", "lowercase", "dropout")  # settings of no objective
+_NEW_MODEL = ("vocabulary_size", "lowercase", "dropout")  # options of a new model
 _KINDS: dict[str, Kind] = {"gpt": "bpe", "bert": "wordpiece"}
 _KIND: dict[str, type[masked_lm.MaskedLm | causal_lm.CausalLm]] = {
     "gpt": causal_lm.CausalLm,
@@ -60,18 +60,18 @@ class Plan:
     """How a model is pretrained.
 
     Attributes:
-        budget: What the run may spend.
-        seed: Decides everything random.
-        threads: How many to compute with; None: all cores.
-        device: Where a BERT or GPT is trained, and stays.
-        options: Settings of the objective, by the names of `MaskedLm` or `CausalLm`; and for a new
-            model `vocabulary_size`, `lowercase` and `dropout`.
-        run_folder: Where checkpoints and log are kept; a run that was stopped goes on there.
-        save_minutes: Minutes between checkpoints, besides those of the best validations.
-        skip_bad_batches: How many batches with bad numbers are left out before a model stops.
-        allow_drift: Which settings of a model's run that goes on may differ.
-        track: A folder for TensorBoard's files.
-        progress: Where progress goes.
+        budget: The limits of the run.
+        seed: Seed of all randomness.
+        threads: Number of threads; None means all cores.
+        device: Device that trains a BERT or GPT and keeps it afterwards.
+        options: Settings of the objective, by the fields of `MaskedLm` or `CausalLm`; for a new
+            model also `vocabulary_size`, `lowercase` and `dropout`.
+        run_folder: Folder for checkpoints and log. A stopped run found there is resumed.
+        save_minutes: Minutes between checkpoints. Each best validation also writes one.
+        skip_bad_batches: Number of bad batches that may be skipped before training stops.
+        allow_drift: Settings that may differ when a run is resumed.
+        track: Folder for TensorBoard files.
+        progress: Receives progress updates.
     """
 
     budget: Budget
@@ -105,16 +105,17 @@ def pretrain_model(
 ) -> PretrainedBert | PretrainedGpt:
     """Pretrain a BERT or a GPT on a corpus.
 
-    Under `torchrun` every process takes its share of each step, and all end with the same weights.
+    Under `torchrun`, each process computes its share of every step, and all end with the same
+    weights.
 
     Raises:
-        SettingsError: A size or an option is impossible, or `run_folder` holds another run.
-        DataError: The corpus holds too little, or no document of two sentences for NSP.
+        SettingsError: The size or an option is invalid, or `run_folder` contains another run.
+        DataError: The corpus is too small, or no document has two sentences for NSP.
         NonFiniteError: Training diverged.
-        InterruptedRunError: It was stopped; the same call goes on.
+        InterruptedRunError: Training was stopped; the same call resumes it.
     """
     if size not in SIZES:
-        raise SettingsError(f"no size {size!r}; there are {', '.join(SIZES)}")
+        raise SettingsError(f"unknown size {size!r}; choose from {', '.join(SIZES)}")
     layers, width, heads, feed_forward = SIZES[size]
     options = dict(plan.options)
     vocabulary_size = options.pop("vocabulary_size", _VOCABULARY)
@@ -139,7 +140,7 @@ def pretrain_model(
             "layers": layers,
             "heads": heads,
             "feed_forward": feed_forward,
-            "positions": settings.tokens_per_row,  # no other is ever trained
+            "positions": settings.tokens_per_row,  # later positions would never be trained
             "dropout": dropout,
         }
         fresh = torch.Generator().manual_seed(derive(plan.seed, "weights"))
@@ -156,19 +157,19 @@ def pretrain_model(
 
 
 def adapt_model(encoder: Pretrained, text: Corpus, plan: Plan) -> PretrainedBert | PretrainedGpt:
-    """Go on pretraining a BERT or GPT on another corpus; the encoder itself stays as it is.
+    """Continue pretraining a copy of a BERT or GPT on another corpus.
 
-    A BERT that came without its head for masked tokens gets a fresh one, and one without a head for
-    next sentences is adapted without them. The settings are `adapting` in the lineage; those of the
-    pretraining leave `config` for `before`, which is all that was told of the encoder.
+    A BERT without a masked-token head gets a new one; a BERT without an NSP head is adapted without
+    NSP. The lineage stores the settings as `adapting`, and the encoder's previous lineage as
+    `before`, which also takes over the pretraining settings from `config`.
 
     Raises:
-        SettingsError: It is neither BERT nor GPT, or an option is impossible.
-        DataError, NonFiniteError, InterruptedRunError: As `pretrain_model`.
+        SettingsError: The encoder is neither BERT nor GPT, or an option is invalid.
+        DataError, NonFiniteError, InterruptedRunError: As in `pretrain_model`.
     """
     if not isinstance(encoder, PretrainedBert | PretrainedGpt):
         raise SettingsError(
-            f"only BERT and GPT can be adapted here, and {encoder.name} is a {encoder.kind}"
+            f"only BERT and GPT can be adapted, and {encoder.name} is a {encoder.kind}"
         )
     model: Bert | Gpt = copy.deepcopy(encoder.model)
     options = {
@@ -182,7 +183,7 @@ def adapt_model(encoder: Pretrained, text: Corpus, plan: Plan) -> PretrainedBert
         if model.mlm is None:
             model.mlm = MaskedTokenHead(model.config)
             init_weights(model.mlm, fresh)
-    else:  # what AdamW has taught, it goes on teaching best
+    else:  # a model trained with AdamW is best adapted with AdamW
         options = {"optimizer": "adamw", "rows_per_step": _ADAPTING_ROWS, **options}
     settings = settings_of(_KIND[encoder.kind], encoder.kind, options)
     with process_group(), compute_threads(plan.threads):
@@ -208,13 +209,13 @@ def _train(
     *,
     identity: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Encode the corpus, run the objective, and return the lineage."""
+    """Tokenize the corpus, train on the objective, and return the lineage."""
     started = time.perf_counter()
     identity = {**identity, "tokenizer": fingerprint(tokenizer.vocabulary)}
     by_sentence = isinstance(model, Bert)
     if by_sentence and tokenizer.spells_bytes:
-        identity |= {"spaces": True}  # between sentences; earlier runs were without
-        by_sentence = _nsp(settings)  # else whole, as such a model reads texts later
+        identity |= {"spaces": True}  # sentences keep their spaces; older runs dropped them
+        by_sentence = _nsp(settings)  # else whole documents, as this model gets texts later
     with working_folder() as folder:
         documents = encode_documents(
             text.texts(),
@@ -243,12 +244,12 @@ def _train(
             identity=identity,
             description=f"pretraining {'BERT' if isinstance(model, Bert) else 'GPT'}",
         )
-        seconds = prepared + lineage["training_seconds"]  # those of a stopped run, too
+        seconds = prepared + lineage["training_seconds"]  # also those before a resume
         return {**lineage, "seconds": seconds, **objective.report()}
 
 
 class OfDocuments(Objective[Any], Protocol):
-    """An objective on the documents of a corpus: those trained on, and those held out."""
+    """An objective whose corpus is split into training and held-out documents."""
 
     training: Rows
     held_out: Rows
@@ -261,11 +262,11 @@ def run_plan(
     text: Corpus,
     plan: Plan,
     *,
-    settings: Any,  # noqa: ANN401 - of any objective: a dataclass with its learning rate
+    settings: Any,  # noqa: ANN401 - any objective's dataclass that has a learning rate
     identity: Mapping[str, Any],
     description: str,
 ) -> dict[str, Any]:
-    """Train a model on its objective as planned, and return where it came from, and the report."""
+    """Train a model on its objective, and return its lineage with the training report."""
     if told := told_of_copies(documents, objective.training, objective.held_out):
         plan.progress.note(told)
     copies = len(documents) - len(objective.training) - len(objective.held_out)
@@ -292,16 +293,16 @@ def run_plan(
 def settings_of(
     kind: type[Settings], method: str, options: Mapping[str, Any], *, others: Sequence[str] = ()
 ) -> Settings:
-    """Return an objective's settings, made of options.
+    """Build an objective's settings from options.
 
     Args:
-        kind: Their class.
-        method: What is pretrained, for messages.
-        options: By the names of its fields.
-        others: Options that are known, too, for messages.
+        kind: The class of the settings.
+        method: The method's name, for error messages.
+        options: Values by the names of the class's fields.
+        others: Names of other valid options, to suggest in error messages.
 
     Raises:
-        SettingsError: There is no such setting, or it is impossible.
+        SettingsError: A setting is unknown or invalid.
     """
     own = {each.name for each in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(options) - own):
@@ -312,8 +313,8 @@ def settings_of(
     return kind(**options)
 
 
-def _optimizer(settings: Any) -> OptimizerName:  # noqa: ANN401 - of any objective
-    """Return which one an objective's settings ask for; those of most leave no choice."""
+def _optimizer(settings: Any) -> OptimizerName:  # noqa: ANN401 - any objective's settings
+    """Return the optimizer that the settings name; most objectives have only AdamW."""
     return getattr(settings, "optimizer", "adamw")
 
 
@@ -327,7 +328,7 @@ def _nsp(settings: masked_lm.MaskedLm | causal_lm.CausalLm) -> bool:
 
 @contextmanager
 def compute_threads(number: int | None) -> Iterator[None]:
-    """Let torch compute with so many threads while the block runs."""
+    """Set torch's number of threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or available_cores())
     try:

@@ -1,4 +1,4 @@
-"""Proof that transfer happened: what was taken over, how far it moved, what stayed as it was."""
+"""Proof that transfer happened: which weights were copied, how far they moved, what stayed."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -13,21 +13,22 @@ from headstart.errors import DataError, TransferError
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What one fitted model owes to its encoder. It is printed and stored with the model.
+    """What a fitted model took from its encoder; printed, and stored with the model.
 
     Attributes:
         encoder: The encoder's kind and fingerprint.
-        tensors_taken: Tensors of the model that equal the pretrained ones when training starts,
-            and are not all zero.
-        tensors: Tensors of the encoder.
-        words_covered: Distinct words of the labelled texts that the encoder knows.
-        words: Distinct words of the labelled texts.
-        tokens_covered: Share of the running words that the encoder knows.
+        tensors_taken: Number of the model's tensors that equal the pretrained ones at the start of
+            training and are not all zero.
+        tensors: Number of the encoder's tensors.
+        words_covered: Number of distinct words of the labeled texts that the encoder knows.
+        words: Number of distinct words of the labeled texts.
+        tokens_covered: Share of all word occurrences that the encoder knows.
         unknown: Some of the frequent words it does not know.
-        distance: How far training moved the encoder's weights (of the words in the labelled texts):
-            the norm of the change over the norm of the pretrained weights; 0 when frozen.
-        frozen_before: Hash of what must stay frozen, before training; empty if nothing must.
-        frozen_after: The same after training; empty before it.
+        distance: How far training moved the encoder's weights (for word vectors: those of the words
+            in the labeled texts), as the norm of the change over the norm of the pretrained
+            weights; 0 when frozen.
+        frozen_before: Hash of the frozen part before training; empty if nothing is frozen.
+        frozen_after: Hash of the frozen part after training; empty before.
     """
 
     encoder: str
@@ -50,13 +51,13 @@ class Proof:
         *,
         frozen: bool = True,
     ) -> Self:
-        """Return the proof of a model that starts with all of an encoder.
+        """Return the proof of a model that starts with the whole encoder.
 
         Args:
-            encoder: Its kind and fingerprint.
-            tensors: Its tensors.
-            known: What it knows of the labelled texts: the fields of words and tokens.
-            frozen: Whether it must stay as it is.
+            encoder: The encoder's kind and fingerprint.
+            tensors: The encoder's tensors.
+            known: Its coverage of the labeled texts: the fields about words and tokens.
+            frozen: Whether training must not change it.
         """
         return cls(
             encoder=encoder,
@@ -68,7 +69,7 @@ class Proof:
         )
 
     def after(self, before: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> Self:
-        """Say how far training moved the encoder's tensors, or what the frozen ones are now."""
+        """Return the proof with the distance that training moved, or the frozen part's new hash."""
         trained = [now[name] for name in before]
         if self.frozen_before:
             return replace(self, frozen_after=hash_tensors(trained))
@@ -78,23 +79,23 @@ class Proof:
         """Check the proof.
 
         Raises:
-            TransferError: Nothing was taken over, or a frozen part changed.
-            DataError: The encoder knows no word of the labelled texts.
+            TransferError: No weights were taken from the encoder, or a frozen part changed.
+            DataError: The encoder knows no word of the labeled texts.
         """
         if not self.tensors_taken:
             raise TransferError(
-                f"no tensor of {self.encoder} was taken over: the model would train from scratch"
+                f"no tensor of {self.encoder} was copied: the model would train from scratch"
             )
         if not self.words_covered:
             raise DataError(
-                f"{self.encoder} knows none of the {self.words} words in the labelled texts; "
-                "is it of another language, or cased differently?"
+                f"{self.encoder} knows none of the {self.words} words in the labeled texts; "
+                "does it use another language or another casing?"
             )
         if self.frozen_after and self.frozen_after != self.frozen_before:
             raise TransferError(f"the frozen {self.encoder} changed during training")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return the proof as plain values for JSON."""
         return asdict(self) | {"unknown": list(self.unknown)}
 
     def __str__(self) -> str:
@@ -105,7 +106,7 @@ class Proof:
             f"({self.words_covered / max(1, self.words):.1%}), {self.tokens_covered:.1%} of tokens",
         ]
         if self.unknown:
-            lines.append(f"not known      {', '.join(self.unknown)}")
+            lines.append(f"unknown        {', '.join(self.unknown)}")
         if self.frozen_before:
             lines.append(f"frozen part    {self.frozen_before}, unchanged by training")
         else:
@@ -114,7 +115,7 @@ class Proof:
 
 
 def hash_tensors(tensors: Iterable[Tensor]) -> str:
-    """Return 16 hexadecimal digits that change when any bit of any tensor does."""
+    """Return a hash of all bits of the tensors, as 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(repr((tensor.dtype, tuple(tensor.shape))).encode())

@@ -1,7 +1,7 @@
-"""From a folder that `transformers` can read to an encoder: one way for ours and a stranger's.
+"""Load an encoder from a folder that `transformers` can read, whoever saved it.
 
-Which class a folder becomes is told by its `model_type`; what we know of it besides is told by our
-own field, where it has one.
+The folder's `model_type` determines the class. A folder saved by headstart has a field of its own
+with further data.
 """
 
 from collections.abc import Mapping
@@ -32,13 +32,13 @@ def load_published(
 
     Args:
         folder: The folder.
-        lineage: Where it came from; a folder of ours knows it better.
-        progress: Where progress goes.
+        lineage: Where it came from. A folder saved by headstart has its own lineage, used instead.
+        progress: Receives progress updates.
 
     Raises:
-        FormatError: A file is missing or damaged, or the parts do not fit.
+        FormatError: A file is missing or corrupted, the parts do not match, or nothing in the
+            weight files belongs to the model.
         MissingExtraError: headstart has no class for it, and `transformers` is not installed.
-        TransferError: Nothing in the file belongs to the model.
     """
     config = read_config(folder)
     about = _about(folder, config)
@@ -62,17 +62,17 @@ def load_published(
 
 
 def _notes(folder: Path, config: Mapping[str, Any], positions: int | None) -> list[str]:
-    """Return in what the encoder is not read as those who published it do."""
+    """Return how headstart uses the encoder differently from its publishers."""
     notes = left_out(folder, positions)
     if reads_sparsely(config):
-        notes.append("attends to all tokens, where its configuration says block_sparse")
+        notes.append("attends to all tokens, although its configuration says block_sparse")
     return notes
 
 
 def _read(folder: Path, config: Mapping[str, Any]) -> tuple[Pretrained, Report]:
     kind, place = config["model_type"], str(folder)
     if (bert_family := bert.family_of(config)) is not None:
-        bert.read_config(config, place=str(folder / CONFIG))  # before much is read
+        bert.read_config(config, place=str(folder / CONFIG))  # fail before reading the weights
         model, report = bert.from_transformers(config, read_weights(folder), place=place)
         tokenizer = read_published(folder, kind, rows=model.config.vocabulary_size)
         pooling = read_pooling(folder) or "cls"
@@ -105,14 +105,14 @@ def _read(folder: Path, config: Mapping[str, Any]) -> tuple[Pretrained, Report]:
 
 
 def _pooling(encoder: TransformersEncoder, frame: Mapping[str, Any]) -> Pooling:
-    """Return what stands for a text where nothing says it: of a decoder what does in our GPT."""
+    """Return the default pooling; for a decoder, the same as for our GPT."""
     if encoder.is_causal:
         return "last"
     return "cls" if frame["before"] else "mean"
 
 
 def _about(folder: Path, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Check a folder of ours and return what it says of itself; None if others wrote it last."""
+    """Check and return headstart's data in a folder; None if headstart was not the last writer."""
     about = config.get(OURS)
     if not isinstance(about, dict) or not (folder / MANIFEST).is_file():
         return None
@@ -122,7 +122,7 @@ def _about(folder: Path, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     kind = about.get("kind")
     if kind not in _KINDS:
         hint = "; load it with headstart.load" if str(kind).endswith("classifier") else ""
-        raise FormatError(f"{folder}: holds a {kind!r}, which is no encoder{hint}")
+        raise FormatError(f"{folder}: contains a {kind!r}, which is not an encoder{hint}")
     for name in ("config", "lineage"):
         if not isinstance(about.get(name), dict):
             raise FormatError(f"{folder / CONFIG}: {name!r} is missing")

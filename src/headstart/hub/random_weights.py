@@ -1,4 +1,4 @@
-"""The same architecture with weights nobody has trained: what a trained encoder is held against."""
+"""The same architecture with random weights: the baseline for a pretrained encoder."""
 
 import copy
 from dataclasses import replace
@@ -16,16 +16,16 @@ from headstart.seeds import derive
 
 
 def with_random_weights(model: Encoder, seed: int) -> Encoder:
-    """Return the same architecture with random weights, without heads of its pretraining.
+    """Return the same architecture with random weights and without pretraining heads.
 
-    CoVe keeps the word vectors that it was given: its own are the LSTMs. Nothing is drawn from
-    torch's global stream.
+    CoVe keeps its word vectors; only its LSTMs are random. The state of torch's global random
+    generator does not change.
 
     Raises:
-        TypeError: It is none that reads words in context.
+        TypeError: The model is not contextual.
     """
     fresh = torch.Generator().manual_seed(derive(seed, "random weights"))
-    with torch.random.fork_rng(devices=[]):  # which layers draw from when they are made
+    with torch.random.fork_rng(devices=[]):  # layers initialize from the global generator
         torch.default_generator.manual_seed(fresh.initial_seed())
         return _made_again(model, fresh).to(device_of(model))
 
@@ -46,6 +46,6 @@ def _made_again(
         cove.config, cove.embedding = sizes, model.embedding
         return cove
     if isinstance(model, TransformersEncoder):
-        make: Any = type(model.transformer)  # which draws from the global stream
+        make: Any = type(model.transformer)  # initializes from the global generator
         return TransformersEncoder(make(copy.deepcopy(model.transformer.config)).eval())
-    raise TypeError(f"a {type(model).__name__} reads no words in context")
+    raise TypeError(f"a {type(model).__name__} is not a contextual encoder")

@@ -1,29 +1,29 @@
-"""The held-out loss to expect of so many parameters and tokens: laws fitted on our own runs.
+"""Scaling laws fitted on our own runs: the expected held-out loss by parameters and tokens.
 
 Hoffmann et al., "Training Compute-Optimal Large Language Models", 2022, section 3.3
 (https://arxiv.org/abs/2203.15556): with N parameters and D tokens, `L = E + A / N^a + B / D^b`.
-`benchmarks/scaling_law.py` makes the runs, fits the laws, and prints what stands here.
+`benchmarks/scaling_law.py` makes the runs, fits the laws, and prints the values below.
 """
 
 import math
 from dataclasses import dataclass
 
-TOKENS_A_PARAMETER = 20  # where compute is best spent, by the same paper
-_LEAST, _SIZE_POWER = 1.69, 0.34  # E and a, the paper's; A, B and b are fitted
+TOKENS_A_PARAMETER = 20  # compute-optimal, according to the same paper
+_LEAST, _SIZE_POWER = 1.69, 0.34  # E and a from the paper; A, B and b are fitted
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingLaw:
-    """A law, and the runs it was fitted on: English Wikipedia, default settings, under one pass.
+    """A scaling law, fitted on English Wikipedia with default settings and under one epoch.
 
     Attributes:
         log_size: log A.
         log_text: log B.
         text_power: b.
-        parameters: The fewest and the most of the runs.
-        tokens: The fewest and the most of the runs.
-        error: The largest distance of a run's loss from the law, in nats.
-        what: What the loss is of.
+        parameters: The smallest and the largest number of parameters in the runs.
+        tokens: The smallest and the largest number of tokens in the runs.
+        error: The largest difference between a run's loss and the law, in nats.
+        what: The unit of the loss.
     """
 
     log_size: float
@@ -41,7 +41,7 @@ class ScalingLaw:
         return _LEAST + of_size + of_text
 
     def covers(self, parameters: int, tokens: int) -> bool:
-        """Return whether there were runs as small and runs as large."""
+        """Return whether both values are within the range of the runs."""
         fewest, most = self.parameters
         shortest, longest = self.tokens
         return fewest <= parameters <= most and shortest <= tokens <= longest
@@ -55,6 +55,6 @@ LAWS = {
         parameters=(1_461_760, 5_289_472),
         tokens=(126_976, 1_001_472),
         error=0.02,
-        what="nats a token",
+        what="nats per token",
     ),
 }

@@ -1,7 +1,7 @@
-"""How fast this machine pretrains: the real thing for some seconds, in a process of its own.
+"""Measure how fast this machine pretrains: run it for some seconds in a separate process.
 
-Of its own, so that the most memory which that process ever held is the pretraining's. It finds the
-text and a request in a folder, and leaves its answer there.
+The process is separate so that its peak memory is that of the pretraining. It reads the text and a
+request from a folder and writes its answer there.
 """
 
 import json
@@ -31,30 +31,32 @@ from headstart.seeds import generator
 from headstart.storage import disk_errors, read_json, working_folder, write_json
 
 _LEAST_STEPS = 6
-_FIRST_STEPS = 2  # slower than all others, and not counted
-_WARM_UP_TEXTS = 50  # on which compiled loops are loaded, or compiled
+_FIRST_STEPS = 2  # slower than all others, so not counted
+_WARM_UP_TEXTS = 50  # to load or compile numba's loops
 _REQUEST, _ANSWER = "request.json", "answer.json"
 _TEXTS, _HALF, _FIRST = "texts.jsonl", "half.jsonl", "first.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """What some seconds of a real pretraining took.
+    """Measurements of a pretraining run that lasted some seconds.
 
     Attributes:
-        tokens_per_second: Tokens read a second of the clock, validations aside.
-        processors: Cores kept busy in training.
-        others: Those of all other processes meanwhile; 0 where nobody knows.
-        preparation_seconds: Reading the text, learning its vocabulary, encoding, counting.
-        preparation_processors: Cores kept busy in preparation.
-        validation_seconds: One validation, with saving what it improved.
-        tokens_per_epoch: Tokens of the text.
-        parameters: Numbers that are trained.
-        memory_bytes: The most that the process held.
-        checkpoint_bytes: One checkpoint's.
-        gpu_bytes: The most that it held of a GPU's memory.
-        vocabulary_power: By which power of the text's length its vocabulary grows; 0 if it is set.
-        work_power: By which power of it an epoch's work grows: 1, but for GloVe.
+        tokens_per_second: Tokens per second of wall-clock time, without validations.
+        processors: Number of cores used in training.
+        others: Number of cores used by all other processes meanwhile; 0 if unknown.
+        preparation_seconds: Time to read the text, learn its vocabulary, tokenize and count.
+        preparation_processors: Number of cores used in preparation.
+        validation_seconds: Time of one validation, including saving an improved model.
+        tokens_per_epoch: Number of tokens of the text.
+        parameters: Number of trained parameters.
+        memory_bytes: Peak memory of the process.
+        checkpoint_bytes: Size of one checkpoint.
+        gpu_bytes: Peak GPU memory.
+        vocabulary_power: Exponent with which the vocabulary grows with the text's length; 0 if its
+            size is fixed.
+        work_power: Exponent with which the work of an epoch grows with the text's length; 1 except
+            for GloVe.
     """
 
     tokens_per_second: float
@@ -79,17 +81,17 @@ def measure(
     seconds: float = 8.0,
     **settings: Any,  # noqa: ANN401 - plain values
 ) -> Speed:
-    """Pretrain for some seconds in a process of its own, and return what that took.
+    """Pretrain for some seconds in a separate process, and return the measurements.
 
     Args:
-        method: What is pretrained.
+        method: The pretraining method.
         texts: Documents; for CoVe sentence pairs.
-        seconds: How long training is timed, and longer where steps are slow.
-        settings: Those of `pretrain` besides: size, threads, options; plain values.
+        seconds: How long to time training; it takes longer if steps are slow.
+        settings: Further arguments of `pretrain`, such as size, threads and options; plain values.
 
     Raises:
-        HeadstartError: What `pretrain` raises; or the system ended the process, as it does when
-            memory is short.
+        HeadstartError: What `pretrain` raises; or the system killed the process, as it does when
+            it runs out of memory.
     """
     with working_folder() as folder:
         _write(folder / _TEXTS, texts)
@@ -101,10 +103,10 @@ def measure(
             [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False
         )
         if not (folder / _ANSWER).exists():
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
             raise HeadstartError(
-                f"timing {method} ended with code {done.returncode}: {last}; "
-                "if memory was short, take a smaller size"
+                f"timing {method} failed with exit code {done.returncode}: {last}; "
+                "if it ran out of memory, use a smaller size"
             )
         answer = read_json(folder / _ANSWER)
     if "error" in answer:
@@ -113,13 +115,13 @@ def measure(
 
 
 def _half(texts: Sequence[Any]) -> list[Any]:
-    """Return half of the texts, drawn at random: every second one may be of another kind."""
+    """Return a random half of the texts; every second one could be of one kind."""
     drawn = generator(0, "half of the texts").permutation(len(texts))[: (len(texts) + 1) // 2]
     return [texts[number] for number in sorted(drawn)]
 
 
 def main() -> None:
-    """Answer the request in the folder that the command line names."""
+    """Answer the request in the folder given on the command line."""
     folder = Path(sys.argv[1])
     request = read_json(folder / _REQUEST)
     method, seconds = request.pop("method"), request.pop("seconds")
@@ -131,7 +133,7 @@ def main() -> None:
 
 
 def _time_steps(method: str, folder: Path, seconds: float, settings: dict[str, Any]) -> Speed:
-    """Time what is trained in steps by the journal of its run."""
+    """Time a method that trains in steps, from the log of its run."""
     text: dict[str, Any] = {"corpus": folder / _TEXTS}
     if method == "cove":
         lines = (folder / _TEXTS).read_text(encoding="utf-8").splitlines()
@@ -174,12 +176,12 @@ def _time_steps(method: str, folder: Path, seconds: float, settings: dict[str, A
 
 
 def _time_words(method: str, folder: Path, seconds: float, settings: dict[str, Any]) -> Speed:
-    """Time word vectors, which have no steps, by the words read; half of them show what grows."""
+    """Time word vectors, which have no steps; a run on half of the texts shows what grows."""
     began = time.perf_counter()
     pretrain(method, folder / _FIRST, **settings, min_count=1, epochs=0.01)
-    loading = time.perf_counter() - began  # of compiled loops
+    loading = time.perf_counter() - began  # time to load or compile numba's loops
     half = None
-    with suppress(DataError):  # of a few texts, the half may hold too little
+    with suppress(DataError):  # half of few texts may be too small to train on
         half = pretrain(method, folder / _HALF, **settings, epochs=0.01)
     watch = _Watch()
     encoder = pretrain(method, folder / _TEXTS, **settings, minutes=seconds / 60, progress=watch)
@@ -205,7 +207,7 @@ def _time_words(method: str, folder: Path, seconds: float, settings: dict[str, A
 
 
 def _power(grown: tuple[int, int], words: tuple[int, int]) -> float:
-    """Return by which power of the words something grew."""
+    """Return the exponent with which something grew with the number of words."""
     if words[0] == words[1]:
         return 1.0
     return math.log(grown[1] / grown[0]) / math.log(words[1] / words[0])
@@ -221,7 +223,7 @@ def _write(path: Path, texts: Iterable[Any]) -> None:
 
 
 class _Watch:
-    """Progress that looks at the clocks when the last stage, the training, begins and ends."""
+    """Progress that records the times when the last stage, the training, begins and ends."""
 
     def __init__(self) -> None:
         self.began, self.before, self.after = (_times(),) * 3
@@ -240,23 +242,23 @@ class _Watch:
 
     @property
     def processors(self) -> float:
-        """Processor seconds of this process a second of training."""
+        """CPU seconds of this process per second of training."""
         return (self.after.own - self.before.own) / (self.after.clock - self.before.clock)
 
     @property
     def others(self) -> float:
-        """Those of all other processes."""
+        """CPU seconds of all other processes per second of training."""
         whole = (self.after.machine - self.before.machine) / (self.after.clock - self.before.clock)
         return max(0.0, whole - self.processors)
 
     def preparation(self) -> tuple[float, float]:
-        """Return the seconds before training, and this process's processor seconds in one."""
+        """Return the seconds before training, and this process's CPU seconds per second of them."""
         seconds = self.before.clock - self.began.clock
         return seconds, (self.before.own - self.began.own) / seconds
 
 
 class _Times(NamedTuple):
-    """Seconds by the clock, and processor seconds of this process and of the whole machine."""
+    """Wall-clock time, and the CPU time of this process and of the whole machine."""
 
     clock: float
     own: float
@@ -268,7 +270,7 @@ def _times() -> _Times:
 
 
 def _machine_seconds() -> float:
-    """Return the processor seconds of all processes since the machine started; 0 if unknown."""
+    """Return the CPU seconds of all processes since the machine started; 0 if unknown."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     except OSError:
@@ -278,12 +280,12 @@ def _machine_seconds() -> float:
 
 
 def _most_memory() -> int:
-    """Return the most memory that this process held, in bytes.
+    """Return the peak memory of this process, in bytes.
 
-    Linux's other number for it remembers what the process was started from.
+    On Linux, `ru_maxrss` is not used because it includes the peak of the parent process.
     """
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of macOS, in bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
     return int(status.split("VmHWM:")[1].split()[0]) * 1024

@@ -1,4 +1,4 @@
-"""Where encoders come from: loaded from what others published or we saved, or pretrained here."""
+"""Get an encoder: load a published or saved one, or pretrain or adapt one here."""
 
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -42,11 +42,11 @@ from headstart.training.checkpoints import open_run
 from headstart.training.distributed import from_first, process_group, rank_and_size
 
 WIDTHS = {"tiny": 25, "mini": 50, "small": 100, "medium": 200, "base": 300}
-_MIN_COUNT, _MIN_COUNT_OF_PAIRS = 5, 2  # a rare word of a sentence pair has a translation, too
-MINUTES = 20.0  # of a model, where no limit is given
+_MIN_COUNT, _MIN_COUNT_OF_PAIRS = 5, 2  # a rare source word has a translation to learn from
+MINUTES = 20.0  # the default budget of CoVe, ELMo, GPT and BERT
 _OF_VOCABULARIES = ("vocabulary_size", "lowercase")
-_VECTORS = "vectors"  # in a run's folder
-_VECTORS_SHARE = 0.25  # of CoVe's minutes, at most
+_VECTORS = "vectors"  # subfolder of a run folder
+_VECTORS_SHARE = 0.25  # at most this share of CoVe's minutes
 _Ours = TypeVar("_Ours", SubwordTokenizer, WordTokenizer)
 
 
@@ -59,26 +59,26 @@ def load_encoder(
     local_files_only: bool = False,
     progress: Progress = SILENT,
 ) -> Pretrained:
-    """Load an encoder: a folder of ours or of `transformers`, a file of vectors, or a hub id.
+    """Load an encoder from a folder, a word vector file, or the Hugging Face Hub.
 
-    BERT, RoBERTa, GPT-1 and GPT-2 become headstart's own models; any other encoder is used by way
-    of `transformers`, the extra `hf`.
+    A folder may be one saved by headstart or one saved by `transformers`. BERT, RoBERTa, GPT-1 and
+    GPT-2 become headstart's own models. Any other encoder runs through `transformers` (extra `hf`).
 
     Args:
-        source: The folder, the file, or the id (`owner/name`) of a model on the Hugging Face hub.
-        vectors: What the published CoVe's encoder reads, for `source` holds its LSTMs only: GloVe
-            840B, or its file, of which `vocabulary` are read.
-        vocabulary: Read only these words of a file; the rest of it is skipped.
-        revision: Branch, tag or commit of a hub id; the main branch if None.
-        local_files_only: Take from the hub's cache and ask nobody.
-        progress: Where progress goes.
+        source: Folder, file, or id (`owner/name`) of a model on the Hugging Face Hub.
+        vectors: Word vectors for the published CoVe, whose file `source` holds only its LSTMs:
+            GloVe 840B, loaded or as a file. From a file, only the words in `vocabulary` are read.
+        vocabulary: Read only these words from a word vector file and skip all others.
+        revision: Branch, tag or commit of a Hub id; None means the main branch.
+        local_files_only: Use only the local Hub cache; do not access the network.
+        progress: Receives progress updates.
 
     Raises:
-        FormatError: There is nothing there, or it is not what its format promises.
-        SettingsError: `revision` is given with something that is no hub id, or `vocabulary` with
+        FormatError: The source does not exist or does not follow its format.
+        SettingsError: `revision` is given for a source that is not a Hub id, or `vocabulary` for
             a folder.
-        NetworkError: The hub cannot be reached, or has no such model.
-        MissingExtraError: The encoder needs `transformers`, and it is not installed.
+        NetworkError: The Hub cannot be reached or has no such model.
+        MissingExtraError: The encoder needs `transformers` or `h5py`, which is not installed.
     """
     reuse_freed_memory()
     path = Path(source)
@@ -90,23 +90,23 @@ def load_encoder(
         )
         return _load_folder(path, {"source": str(source), "revision": path.name}, progress)
     if revision is not None:
-        raise SettingsError(f"{source}: is no hub id, so that it has no revision {revision!r}")
+        raise SettingsError(f"{source}: not a Hub id; remove revision {revision!r}")
     if path.is_dir():
         if vocabulary is not None:
-            raise SettingsError(f"{path}: is a folder, which is read whole; leave vocabulary out")
+            raise SettingsError(f"{path}: a folder is always loaded whole; remove vocabulary")
         return _load_folder(path, {"source": path.name}, progress)
     if not path.exists():
         raise FormatError(
             f"{path}: no such file or folder"
-            + ("; an id on the hub is owner/name" if path.name == str(source) else "")
+            + ("; a Hub id has the form owner/name" if path.name == str(source) else "")
         )
-    from headstart.hub.foreign.vectors import read_vectors  # late: a third of a second, for numba
+    from headstart.hub.foreign.vectors import read_vectors  # late: importing numba takes 0.3 s
 
     file = read_vectors(path, vocabulary=vocabulary, progress=progress)
     for note in file.notes:
         progress.note(note)
     if not file.words:
-        raise FormatError(f"{path}: holds none of the {len(vocabulary or ())} words asked for")
+        raise FormatError(f"{path}: contains none of the {len(vocabulary or ())} requested words")
     lineage: dict[str, Any] = {
         "source": path.name,
         "format": file.format,
@@ -130,7 +130,7 @@ def load_encoder(
 def _without_specials(
     words: list[str], matrix: NDArray[np.float32]
 ) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32] | None]:
-    """Take out the rows of padding and unknown words, where a file has them; return the latter."""
+    """Remove the rows of padding and unknown words, if any; also return the unknown vector."""
     special = {PAD, UNKNOWN}.intersection(words)
     if not special:
         return words, matrix, None
@@ -145,10 +145,10 @@ def _load_published_cove(
     vocabulary: Collection[str] | None,
     progress: Progress,
 ) -> PretrainedCove:
-    """Join the published LSTMs with the word vectors they read."""
+    """Combine the published LSTMs with their input word vectors."""
     if vectors is None:
         raise SettingsError(
-            f"{path}: holds the LSTMs of CoVe; give the word vectors that they read beside it: "
+            f"{path}: contains the LSTMs of CoVe without their word vectors; pass them too: "
             f"load({path.name!r}, vectors='glove.840B.300d.txt')"
         )
     model = published_cove.read_mt_lstm(path)
@@ -162,10 +162,10 @@ def _word_vectors(
     vocabulary: Collection[str] | None = None,
     progress: Progress,
 ) -> PretrainedWordVectors:
-    """Return word vectors as they are, or load them.
+    """Load word vectors, or return them unchanged if they are already loaded.
 
     Raises:
-        SettingsError: There are others than word vectors.
+        SettingsError: `vectors` is another kind of encoder.
     """
     loaded = (
         vectors
@@ -173,7 +173,7 @@ def _word_vectors(
         else load_encoder(vectors, vocabulary=vocabulary, progress=progress)
     )
     if not isinstance(loaded, PretrainedWordVectors):
-        raise SettingsError(f"vectors must be word vectors, and {loaded.name} are none")
+        raise SettingsError(f"vectors must be word vectors, got {loaded.name}")
     return loaded
 
 
@@ -189,7 +189,7 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
     kind = config["kind"]
     if kind not in KINDS:
         hint = "; load it with headstart.load" if kind == "classifier" else ""
-        raise FormatError(f"{folder}: holds a {kind!r}, which is no encoder{hint}")
+        raise FormatError(f"{folder}: contains a {kind!r}, which is not an encoder{hint}")
     about = {name: config.get(name) for name in ("kind", "config", "lineage")}
     for name in ("config", "lineage"):
         if not isinstance(about[name], dict):
@@ -199,7 +199,7 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
 
 @by_method
 @torch_defaults()
-def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
+def pretrain(  # noqa: PLR0913 - one keyword per user setting
     method: str,
     corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus | None = None,
     *,
@@ -224,61 +224,69 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
     track: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Pretrained:
-    """Pretrain an encoder on unlabelled text, or CoVe on parallel text.
+    """Pretrain an encoder on unlabeled text, or CoVe on parallel text.
+
+    Training ends at the first limit reached among `epochs`, `minutes`, `tokens` and `steps`.
+    Without a limit, word2vec trains for 5 epochs, GloVe for 25, and the others for 20 minutes.
 
     Args:
         method: `word2vec`, `glove`, `cove`, `elmo`, `gpt` or `bert`.
         corpus: A file, folder or glob, a list of such paths, or a list of documents.
-        parallel: For CoVe, instead of `corpus`: two files of as many lines (source, target), a TSV
-            of the two, or a list of pairs.
-        vectors: For CoVe: the word vectors that it reads, or their file or folder; by default GloVe
-            is trained on the source side first.
-        text_column: The column of a table that holds the text.
-        size: `tiny`, `mini`, `small`, `medium` or `base`: of word vectors 25, 50, 100, 200 or 300
-            numbers a vector (`small` by default), of CoVe states of 128, 256, 400, 512 or 600
-            (`mini` by default), of ELMo two layers of 256 to 4,096 cells (`mini`: 512), of models
-            from 2 layers of 128 numbers to 12 of 768 (`mini` by default: 4 of 256).
-        epochs: Passes over the corpus; of several limits, the first reached ends the training.
-        minutes: Wall-clock minutes of training, for CoVe its word vectors', too; 20 by default for
-            models and CoVe.
-        tokens: Words, or pieces of words, read over all passes.
-        steps: Updates of the weights, for models.
-        seed: Decides everything random; with one thread the result is the same bit for bit, unless
-            `minutes` end it.
-        threads: How many to train with; all cores by default.
-        device: Where a GPT or BERT is trained, and stays: `cpu`, `cuda` for a GPU, or `cuda:1` for
-            the second one. Sums of a GPU vary in their last bits from run to run.
-        tokenizer: `words` (of word vectors and ELMo the default), `whitespace` (text that is
-            tokenized already), `bpe` (of GPT the default) or `wordpiece` (of BERT the default),
-            learnt from the corpus; or a tokenizer that exists, or its `tokenizer.json`.
-        min_count: Rarer words get no vector; 5 by default, and 2 for those that CoVe reads. It is
-            for vocabularies made here, as are `vocabulary_size` and `lowercase`.
-        options: More settings of the method, by the names of `SkipGram`, `GloVe`, `Translation`,
-            `BidirectionalLm`, `MaskedLm` or `CausalLm`; and `vocabulary_size` (of CoVe its
-            target's), for CoVe and models `dropout`, and for models `lowercase`.
-        run_folder: Where checkpoints go, and a model's log; a run that was stopped goes on there.
-        save_minutes: Minutes between checkpoints, besides those of a model's best validations.
-        skip_bad_batches: How many batches are left out whose loss or gradient is not finite, at
-            which the training stops otherwise, or whose loss is far above those before it; for
-            CoVe and models.
-        allow_drift: Which settings, such as `budget.minutes`, may differ from those of a run in
-            `run_folder` that goes on, for CoVe and models; the lineage tells what did.
-        track: A folder for TensorBoard's files, for models.
-        progress: Where progress goes.
+        parallel: For CoVe, instead of `corpus`: a source and a target file with the same number of
+            lines, a TSV file with both, or a list of sentence pairs.
+        vectors: For CoVe: its input word vectors, loaded or as a file or folder. By default, GloVe
+            is first trained on the source side.
+        text_column: Name of the text column if the corpus is a table.
+        size: `tiny`, `mini`, `small`, `medium` or `base`. Word vectors have 25, 50, 100, 200 or
+            300 dimensions (default `small`). CoVe has hidden states of 128, 256, 400, 512 or 600
+            (default `mini`). ELMo has two layers of 256 to 4,096 cells (default `mini`: 512). GPT
+            and BERT range from 2 layers of width 128 to 12 of 768 (default `mini`: 4 of 256).
+        epochs: Maximum number of epochs.
+        minutes: Maximum wall-clock minutes of training, for CoVe including its word vectors.
+        tokens: Maximum number of tokens (words or subwords) processed over all epochs.
+        steps: Maximum number of weight updates; for CoVe, ELMo, GPT and BERT.
+        seed: Seed of all randomness. With one thread, training is deterministic bit for bit,
+            unless `minutes` ends it.
+        threads: Number of training threads; all cores by default.
+        device: Device that trains a GPT or BERT and keeps it afterwards: `cpu`, `cuda` for a GPU,
+            or `cuda:1` for the second one. GPU sums vary in their last bits from run to run.
+        tokenizer: A tokenizer to learn from the corpus: `words` (default for word vectors and
+            ELMo), `whitespace` (for text that is already tokenized), `bpe` (default for GPT) or
+            `wordpiece` (default for BERT). Or an existing tokenizer, or its `tokenizer.json`.
+        min_count: Words that occur less often get no vector; 5 by default, 2 for CoVe's input
+            vectors. Like `vocabulary_size` and `lowercase`, it applies only to a vocabulary that
+            is learned here.
+        options: Further settings of the method: the fields of `SkipGram`, `GloVe`, `Translation`,
+            `BidirectionalLm`, `MaskedLm` or `CausalLm`; `vocabulary_size` (for CoVe, of the target
+            side); `dropout` for CoVe, ELMo, GPT and BERT; `lowercase` for ELMo, GPT and BERT.
+        run_folder: Folder for checkpoints and, except for word vectors, a log. A stopped run
+            found there is resumed.
+        save_minutes: Minutes between checkpoints. Except for word vectors, each best validation
+            also writes one.
+        skip_bad_batches: Number of batches that may be skipped because their loss or gradient is
+            not finite (which otherwise stops training) or their loss is far above the previous
+            ones; for CoVe, ELMo, GPT and BERT.
+        allow_drift: Settings, such as `budget.minutes`, that may differ from those of the run being
+            resumed in `run_folder`; for CoVe, ELMo, GPT and BERT. The lineage records the changes.
+        track: Folder for TensorBoard files; for CoVe, ELMo, GPT and BERT.
+        progress: Receives progress updates.
+
+    Returns:
+        The pretrained encoder.
 
     Raises:
-        SettingsError: A setting is impossible.
-        DataError: The corpus cannot be read or holds too little.
+        SettingsError: A setting is invalid.
+        DataError: The corpus cannot be read or is too small.
         NonFiniteError: Training diverged.
-        InterruptedRunError: It was stopped and can go on, from `run_folder`.
+        InterruptedRunError: Training was stopped; the same call resumes it from `run_folder`.
     """
     if method not in PRETRAINABLE:
-        raise SettingsError(f"cannot pretrain {method!r}; there are {', '.join(PRETRAINABLE)}")
+        raise SettingsError(f"cannot pretrain {method!r}; choose from {', '.join(PRETRAINABLE)}")
     check_threads(threads)
     place = compute_device(device)
     if place.type != "cpu" and not KINDS[method].computes_on_gpus:
         raise SettingsError(
-            f"{method} is trained on the cpu alone; {place.type} is for gpt and bert"
+            f"{method} can only be trained on the cpu; {place.type} is for gpt and bert"
         )
     limits = {"epochs": epochs, "minutes": minutes, "tokens": tokens, "steps": steps}
     model = method in RUNS
@@ -320,7 +328,7 @@ def pretrain(  # noqa: PLR0913 - what a user may decide, each by its name
             else:
                 width, first = vector_width(size), rank_and_size()[0] == 0
                 made = [_source_vectors(pairs, plan, width, min_count)] if first else []
-                (words,) = from_first(made)  # no two trainings of GloVe need be alike
+                (words,) = from_first(made)  # GloVe is not deterministic with several threads
                 plan = replace(plan, budget=_without(plan.budget, words.lineage["seconds"]))
             return pretrain_cove(pairs, words, plan, size=size, target=target)
     if corpus is None:
@@ -354,9 +362,9 @@ def _check_arguments(
     vectors: object,
     of_runs: Mapping[str, object],
 ) -> None:
-    """Check that what is given is for this method."""
+    """Check that every argument given applies to this method."""
     if method == "cove" and (corpus is not None or parallel is None):
-        raise SettingsError("cove learns from translations: give parallel, and no corpus")
+        raise SettingsError("cove learns from translations; pass parallel instead of a corpus")
     if method != "cove":
         for name, value in (("parallel", parallel), ("vectors", vectors)):
             if value is not None:
@@ -375,7 +383,7 @@ def _check_vocabulary(
     min_count: int | None,
     options: Mapping[str, Any],
 ) -> None:
-    """Check that nothing is asked of a vocabulary that is not made here."""
+    """Check that vocabulary settings are given only if a vocabulary is learned here."""
     asked = {name: options[name] for name in _OF_VOCABULARIES if name in options}
     if min_count is not None:
         if method in RUNS and method != "cove":
@@ -383,35 +391,37 @@ def _check_vocabulary(
         if type(min_count) is not int or min_count < 1:
             raise SettingsError(f"min_count must be a whole number from 1, got {min_count!r}")
         if vectors is not None:
-            raise SettingsError("min_count is for vectors trained here; leave it or vectors out")
+            raise SettingsError("min_count is for vectors trained here; remove it or vectors")
         if method != "cove":
             asked["min_count"] = min_count
     learnt = tokenizer is None or tokenizer in (*get_args(Split), *get_args(Kind))
     if asked and not learnt:
         name = next(iter(asked))
-        raise SettingsError(f"{name} is for a tokenizer learnt here; leave it or tokenizer out")
+        raise SettingsError(f"{name} is for a tokenizer learned here; remove it or tokenizer")
 
 
 def _target(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | None:
-    """Return what cuts CoVe's target sentences: byte pairs that exist, or None to learn them."""
+    """Return the BPE tokenizer of CoVe's target sentences, or None to learn one."""
     pieces = _pieces(tokenizer)
     if pieces in (None, "bpe"):
         return None
     if isinstance(pieces, SubwordTokenizer):
         return pieces
-    raise SettingsError(f"CoVe writes byte pairs: bpe or a tokenizer.json, not {pieces!r}")
+    raise SettingsError(
+        f"tokenizer of CoVe's target must be bpe or a tokenizer.json, got {pieces!r}"
+    )
 
 
 def _source_vectors(
     pairs: ParallelText, plan: Plan, width: int, min_count: int | None
 ) -> PretrainedWordVectors:
-    """Return what CoVe reads where no vectors are given: GloVe of the source side.
+    """Train GloVe on the source side, as CoVe's input vectors.
 
-    With several threads no two trainings of GloVe are alike: they are kept with the run, so that it
-    can go on.
+    With several threads GloVe is not deterministic, so the vectors are kept in the run folder for
+    a run that is resumed.
 
     Raises:
-        SettingsError: Those that are kept are of another corpus, width, count or seed.
+        SettingsError: The kept vectors belong to another corpus, width, `min_count` or seed.
     """
     corpus = read_corpus(texts=pairs.sources)
     min_count = _MIN_COUNT_OF_PAIRS if min_count is None else min_count
@@ -448,14 +458,14 @@ def _source_vectors(
 
 
 def _without(budget: Budget, seconds: float) -> Budget:
-    """Take the seconds that went into word vectors off a budget, but never more than half of it."""
+    """Subtract the seconds spent on word vectors from a budget, but at most half of it."""
     if budget.minutes is None:
         return budget
     return replace(budget, minutes=max(budget.minutes - seconds / 60.0, budget.minutes / 2))
 
 
 @torch_defaults()
-def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
+def adapt(  # noqa: PLR0913 - one keyword per user setting
     encoder: Pretrained | str | Path,
     corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus,
     *,
@@ -475,36 +485,43 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
     track: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> Pretrained:
-    """Go on pretraining a BERT or GPT, published or one's own, on the text of the task's domain.
+    """Continue pretraining a BERT or GPT on text from your domain.
 
-    Gururangan et al., "Don't Stop Pretraining", ACL 2020 (https://arxiv.org/abs/2004.10964).
+    See Gururangan et al., "Don't Stop Pretraining", ACL 2020 (https://arxiv.org/abs/2004.10964).
+    Training ends at the first limit reached among `epochs`, `minutes`, `tokens` and `steps`;
+    without a limit, after 20 minutes.
 
     Args:
-        encoder: The encoder, its folder, or its id on the hub; it stays as it is.
+        encoder: The encoder, its folder, or its Hub id. It is not changed.
         corpus: A file, folder or glob, a list of such paths, or a list of documents.
-        text_column: The column of a table that holds the text.
-        epochs: Passes over the corpus; of several limits, the first reached ends the training.
-        minutes: Wall-clock minutes of training; 20 by default.
-        tokens: Pieces of words read, over all passes.
-        steps: Updates of the weights.
-        seed: Decides everything random.
-        threads: How many to train with; all cores by default.
-        device: Where it is trained, and stays, as of `pretrain`; by default where the encoder is.
-        options: More settings, by the names of `MaskedLm` or `CausalLm`.
-        run_folder: Where checkpoints and log go; a run that was stopped goes on there.
-        save_minutes: Minutes between checkpoints, besides those of the best validations.
-        skip_bad_batches: How many batches are left out whose loss or gradient is not finite, at
-            which the training stops otherwise, or whose loss is far above those before it.
-        allow_drift: Which settings, such as `budget.minutes`, may differ from those of a run in
-            `run_folder` that goes on; the lineage tells what did.
-        track: A folder for TensorBoard's files.
-        progress: Where progress goes.
+        text_column: Name of the text column if the corpus is a table.
+        epochs: Maximum number of epochs.
+        minutes: Maximum wall-clock minutes of training.
+        tokens: Maximum number of subwords processed over all epochs.
+        steps: Maximum number of weight updates.
+        seed: Seed of all randomness.
+        threads: Number of training threads; all cores by default.
+        device: Device that trains the model and keeps it afterwards, as in `pretrain`; by default
+            the encoder's device.
+        options: Further settings: the fields of `MaskedLm` or `CausalLm`.
+        run_folder: Folder for checkpoints and the log. A stopped run found there is resumed.
+        save_minutes: Minutes between checkpoints. Each best validation also writes one.
+        skip_bad_batches: Number of batches that may be skipped because their loss or gradient is
+            not finite (which otherwise stops training) or their loss is far above the previous
+            ones.
+        allow_drift: Settings, such as `budget.minutes`, that may differ from those of the run being
+            resumed in `run_folder`. The lineage records the changes.
+        track: Folder for TensorBoard files.
+        progress: Receives progress updates.
+
+    Returns:
+        The adapted encoder.
 
     Raises:
-        SettingsError: The encoder is neither BERT nor GPT, or a setting is impossible.
-        DataError: The corpus cannot be read or holds too little.
+        SettingsError: The encoder is neither BERT nor GPT, or a setting is invalid.
+        DataError: The corpus cannot be read or is too small.
         NonFiniteError: Training diverged.
-        InterruptedRunError: It was stopped and can go on, from `run_folder`.
+        InterruptedRunError: Training was stopped; the same call resumes it from `run_folder`.
     """
     check_threads(threads)
     if not isinstance(encoder, Pretrained):
@@ -532,32 +549,32 @@ def adapt(  # noqa: PLR0913 - what a user may decide, each by its name
 
 
 def _budget(limits: Mapping[str, float | None], default: Mapping[str, float | None]) -> Budget:
-    """Return the limits that are given, or the default where none is."""
+    """Return a budget of the limits given, or of the default if there are none."""
     given: Mapping[str, Any] = {name: value for name, value in limits.items() if value is not None}
     return Budget(**(given or default))
 
 
 def _width(size: str) -> int:
     if size not in WIDTHS:
-        raise SettingsError(f"no size {size!r}; there are {', '.join(WIDTHS)}")
+        raise SettingsError(f"unknown size {size!r}; choose from {', '.join(WIDTHS)}")
     return WIDTHS[size]
 
 
 def _pieces(tokenizer: Tokenizer | str | Path | None) -> SubwordTokenizer | Kind | None:
-    return _cutter(tokenizer, SubwordTokenizer, Kind, "a model reads pieces of words")
+    return _cutter(tokenizer, SubwordTokenizer, Kind, "tokenizer of a model must be")
 
 
 def _whole_words(tokenizer: Tokenizer | str | Path | None) -> WordTokenizer | Split | None:
-    return _cutter(tokenizer, WordTokenizer, Split, "an ELMo reads whole words")
+    return _cutter(tokenizer, WordTokenizer, Split, "tokenizer of an ELMo must be")
 
 
 def _cutter(
     tokenizer: Tokenizer | str | Path | None, ours: type[_Ours], names: object, reads: str
 ) -> _Ours | Any:  # noqa: ANN401 - or one of the literals of `names`, or None
-    """Return what cuts a model's texts: a tokenizer, the name of a way, or None."""
+    """Return a model's tokenizer, the name of a kind to learn, or None."""
     ways = get_args(names)
     if tokenizer is None or isinstance(tokenizer, ours) or tokenizer in ways:
         return tokenizer
     if isinstance(tokenizer, str | Path) and Path(tokenizer).is_file():
         return ours.load(tokenizer)
-    raise SettingsError(f"{reads}: {', '.join(ways)} or a tokenizer.json, not {tokenizer!r}")
+    raise SettingsError(f"{reads} {', '.join(ways)} or a tokenizer.json, got {tokenizer!r}")

@@ -1,7 +1,7 @@
-"""One small HTML page that shows whether a CoVe learnt to translate: curve, BLEU, attention.
+"""An HTML page that shows whether a CoVe learned to translate: curves, BLEU, attention.
 
-The page holds everything it needs, runs no script and asks the network for nothing; a content
-security policy says so to the browser. Users' texts are escaped by the template.
+The page is self-contained: it runs no scripts and loads nothing from the network, which a content
+security policy enforces. The template escapes users' texts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from typing import Any
 from headstart.pages import csp_hash, page_style, template_environment
 
 _FOLDER = Path(__file__).parent
-_WIDTH, _HEIGHT, _LEFT, _BELOW = 460, 210, 46, 26  # a curve's panel, and its room for numbers
+_WIDTH, _HEIGHT, _LEFT, _BELOW = 460, 210, 46, 26  # a curve's panel, and its margins for labels
 _TOP = 14
-_CELL, _LETTER = 22, 6.7  # of an attention map: a cell's side, and about a letter's width
+_CELL, _LETTER = 22, 6.7  # in an attention map: size of a cell, approximate width of a letter
 _LONGEST_LABEL = 24
 _SECONDS = 60
 
@@ -26,7 +26,7 @@ def render_translation_report(
     Args:
         name: The encoder's name.
         config: Its sizes and settings.
-        lineage: What the run left: `curve`, and where pairs were held out `bleu` and
+        lineage: The results of the run: `curve`, and if pairs were held out `bleu` and
             `translations`.
     """
     style = page_style(_FOLDER / "translation_report.css")
@@ -42,7 +42,7 @@ def render_translation_report(
             facts=_facts(config, lineage),
             panels=[
                 _panel(title, [(row["step"], row[key]) for row in curve if key in row])
-                for title, key in (("Loss a held-out token", "loss"), ("BLEU, greedy", "bleu"))
+                for title, key in (("Loss per held-out token", "loss"), ("BLEU, greedy", "bleu"))
             ],
             translations=[_map(each) for each in lineage.get("translations") or ()],
             settings={**config, "seed": lineage.get("seed"), "threads": lineage.get("threads")},
@@ -51,23 +51,23 @@ def render_translation_report(
 
 
 def _facts(config: Mapping[str, Any], lineage: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what a reader asks first, as name and value."""
+    """Return the key facts as pairs of name and value."""
     validation = lineage.get("validation") or {}
     return [
         ("pairs", f"{lineage['pairs']:,}"),
         ("held out", f"{lineage['pairs_held_out']:,}"),
         ("perplexity", f"{validation['perplexity']:.2f}" if validation else "not measured"),
         ("steps", f"{lineage['steps']:,}"),
-        ("passes", f"{lineage['epochs']:.1f}"),
+        ("epochs", f"{lineage['epochs']:.1f}"),
         ("minutes", f"{lineage['training_seconds'] / _SECONDS:.1f}"),
-        ("target tokens a second", f"{lineage['tokens_per_second']:,.0f}"),
+        ("target tokens per second", f"{lineage['tokens_per_second']:,.0f}"),
         ("words without a vector", f"{lineage['words_without_vector']:.1%}"),
-        ("units a direction", f"{config['hidden']:,}"),
+        ("units per direction", f"{config['hidden']:,}"),
     ]
 
 
 def _panel(title: str, points: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Return a curve as places in a drawing, with the numbers on its axes."""
+    """Return a curve as coordinates in a drawing, with axis labels."""
     most_x = max((x for x, _ in points), default=1.0)
     low, high = (f((y for _, y in points), default=0.0) for f in (min, max))
     room = (high - low) * 0.08 or 0.5
@@ -93,8 +93,8 @@ def _panel(title: str, points: Sequence[tuple[float, float]]) -> dict[str, Any]:
 
 
 def _map(translated: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a translation with its attention map as places in a drawing."""
-    source = [_label(word) for word in translated["source"]] or ["(nothing)"]
+    """Return a translation with its attention map as coordinates in a drawing."""
+    source = [_label(word) for word in translated["source"]] or ["(empty)"]
     target = [_label(piece) for piece in translated["target"][:-1]] + ["(end)"]
     left = round(12 + _LETTER * max(map(len, target)))
     top = round(12 + _LETTER * max(map(len, source)))
@@ -111,7 +111,7 @@ def _map(translated: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         **{name: translated[name] for name in ("text", "reference", "translation")},
-        "width": left + _CELL * len(source) + round(0.7 * top),  # labels lean to the right
+        "width": left + _CELL * len(source) + round(0.7 * top),  # labels are slanted to the right
         "height": top + _CELL * len(target) + 4,
         "left": left,
         "top": top,

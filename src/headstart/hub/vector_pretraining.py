@@ -1,4 +1,4 @@
-"""Pretraining word vectors: from a corpus to word2vec or GloVe."""
+"""Pretrain word vectors on a corpus: word2vec or GloVe."""
 
 import time
 from collections.abc import Mapping
@@ -42,15 +42,15 @@ def pretrain_vectors(
         method: `word2vec` or `glove`.
         text: The corpus.
         plan: Budget, seed and options: those of `SkipGram` or `GloVe`, and `vocabulary_size`.
-        width: Numbers in each vector, unless the options have a `dim`.
-        tokenizer: How texts are cut into words, a tokenizer, or its file.
-        min_count: Rarer words get no vector.
+        width: Dimensions of each vector, unless the options have a `dim`.
+        tokenizer: The kind of tokenizer to learn, a tokenizer, or its file.
+        min_count: Words that occur less often get no vector.
 
     Raises:
-        SettingsError: An option or the tokenizer is impossible, or `run_folder` holds another run.
-        DataError: The corpus holds too little.
+        SettingsError: An option or the tokenizer is invalid, or `run_folder` contains another run.
+        DataError: The corpus is too small.
         NonFiniteError: Training diverged.
-        InterruptedRunError: It was stopped and can go on, from `run_folder`.
+        InterruptedRunError: Training was stopped; the same call resumes it from `run_folder`.
     """
     kind: type[skip_gram.SkipGram | glove.GloVe]
     kind = skip_gram.SkipGram if method == "word2vec" else glove.GloVe
@@ -62,7 +62,9 @@ def pretrain_vectors(
     if isinstance(tokenizer, str | Path):
         tokenizer = _make_tokenizer(str(tokenizer), text, min_count, vocabulary_size, plan.progress)
     if tokenizer.vocabulary[:2] != [PAD, UNKNOWN]:
-        raise SettingsError(f"word vectors need a tokenizer with {PAD} as 0 and {UNKNOWN} as 1")
+        raise SettingsError(
+            f"word vectors need a tokenizer with {PAD} as id 0 and {UNKNOWN} as id 1"
+        )
     identity = {"tokenizer": fingerprint(tokenizer.vocabulary)}
     if plan.run_folder is not None:
         identity["corpus"] = text.fingerprint()
@@ -108,14 +110,14 @@ def pretrain_vectors(
 
 
 def _seconds(report: Mapping[str, Any]) -> float:
-    """Return what a training took, in all processes that it went on in."""
+    """Return the training time, including that of the processes before it was resumed."""
     return float(report["training_seconds"] + report.get("counting_seconds", 0.0))
 
 
 def _make_tokenizer(
     kind: str, text: Corpus, min_count: int, vocabulary_size: int | None, progress: Progress
 ) -> Tokenizer:
-    """Learn a tokenizer of this kind from the text, or read the file that it names."""
+    """Learn a tokenizer of this kind from the text, or load it from this file."""
     if kind in get_args(Split):
         most = _MOST_WORDS if vocabulary_size is None else vocabulary_size
         return _most_frequent(most, cast("Split", kind), text, min_count, progress)
@@ -131,19 +133,19 @@ def _make_tokenizer(
         try_reading("tokenizer", Path(kind))
         return load_tokenizer(Path(kind))
     raise SettingsError(
-        f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, not {kind!r}"
+        f"tokenizer must be words, whitespace, bpe, wordpiece or a tokenizer.json, got {kind!r}"
     )
 
 
 def _most_frequent(
     most: int, split: Split, text: Corpus, min_count: int, progress: Progress
 ) -> WordTokenizer:
-    """Count words, and keep so many, padding and the unknown word included; say if that is few."""
+    """Learn a tokenizer of the `most` most frequent words (with PAD and UNKNOWN); note if cut."""
     if type(most) is not int or most < 3:
         raise SettingsError(f"vocabulary_size must be a whole number from 3, got {most!r}")
     made = WordTokenizer.train(
         text.texts(),
-        vocabulary_size=most + 1,  # one more tells whether there are more
+        vocabulary_size=most + 1,  # one more shows whether any word is left out
         min_count=min_count,
         split=split,
         progress=progress,
@@ -151,8 +153,8 @@ def _most_frequent(
     if made.vocabulary_size <= most:
         return made
     progress.note(
-        f"only the {most - 2:,} most frequent words get a vector, of those that occur {min_count} "
-        f"times or more; for more of them raise vocabulary_size (--set vocabulary_size={2 * most})"
+        f"only the {most - 2:,} most frequent of the words that occur at least {min_count} times "
+        f"get a vector; for more, raise vocabulary_size (--set vocabulary_size={2 * most})"
     )
     return WordTokenizer.from_vocabulary(
         made.vocabulary[2:most], lowercase=made.lowercase, split=split

@@ -1,4 +1,4 @@
-"""Encoders of `transformers` that headstart has no class for, used like any other."""
+"""Encoders that headstart has no class of its own for, run through `transformers`."""
 
 import importlib.util
 from pathlib import Path
@@ -28,11 +28,11 @@ from headstart.tokenize.subwords import SubwordTokenizer
 
 
 class PretrainedTransformer(Pretrained):
-    """An encoder of the `transformers` library.
+    """An encoder that runs through the `transformers` library.
 
-    `config` holds `before` and `after`, the ids around a text, `between`, those between the texts
-    of a pair, and `positions`, the longest row. `pair_segments` is there and false where the model
-    has segments and its tokenizer does not number them.
+    `config` contains the special tokens' ids around a text, `before` and `after`, those `between`
+    the texts of a pair, and the maximum sequence length, `positions`. `pair_segments` is present,
+    and false, if the model has segment embeddings but its tokenizer sets no segment ids.
     """
 
     model: TransformersEncoder
@@ -45,7 +45,7 @@ class PretrainedTransformer(Pretrained):
 
     @property
     def frame(self) -> Frame:
-        """The special tokens around a text, and between the two of a pair."""
+        """The special tokens' ids around a text, and between the two texts of a pair."""
         return Frame(**{name: self.config[name] for name in ("before", "between", "after")})
 
     @property
@@ -54,11 +54,11 @@ class PretrainedTransformer(Pretrained):
         return positions
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the folder, whole or not at all; `transformers` reads it, too.
+        """Save the encoder as a folder that `transformers` can load too, atomically.
 
         Raises:
-            ExistsError: It exists and `overwrite` is false.
-            StorageError: The disk refuses.
+            ExistsError: The folder exists and `overwrite` is false.
+            StorageError: The folder cannot be written.
         """
         folder = Path(folder)
         transformers = import_transformers(f"saving {self.name}")
@@ -84,14 +84,14 @@ class PretrainedTransformer(Pretrained):
 def read_wrapped_tokenizer(
     folder: Path, model_type: str, *, rows: int
 ) -> tuple[SubwordTokenizer, dict[str, Any]]:
-    """Return the tokenizer, and the ids it puts `before` and `after` a text and `between` two.
+    """Return the tokenizer, and the ids it adds `before` and `after` a text and `between` two.
 
-    `pair_segments` is whether it numbers the segments of a pair.
+    `pair_segments` is whether it sets different segment ids for the texts of a pair.
 
-    Where a folder has no `tokenizer.json`, `transformers` may know how to make one.
+    If the folder has no `tokenizer.json`, `transformers` may be able to build the tokenizer.
 
     Raises:
-        FormatError: There is none, it is damaged, or it does not fit the model.
+        FormatError: The tokenizer is missing, corrupted, or does not match the model.
     """
     if (folder / TOKENIZER).is_file():
         tokenizer = read_published(folder, model_type, rows=rows)
@@ -111,10 +111,10 @@ def read_wrapped_tokenizer(
 
 
 def _made_by_transformers(folder: Path, rows: int) -> tuple[Any, str]:
-    """Return the Rust tokenizer that `transformers` makes, or None and why there is none.
+    """Return the Rust tokenizer that `transformers` builds, or None and the reason.
 
     Raises:
-        FormatError: It knows special tokens only, as where the file of its pieces is missing.
+        FormatError: It has only special tokens, as when its vocabulary file is missing.
     """
     transformers = import_transformers(f"{folder}: its tokenizer")
     try_reading("transformers", folder)
@@ -123,21 +123,21 @@ def _made_by_transformers(folder: Path, rows: int) -> tuple[Any, str]:
             made = transformers.AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-        except Exception as error:  # noqa: BLE001 - then our own reader may know how
+        except Exception as error:  # noqa: BLE001 - our own reader may still succeed
             return None, _reason(folder, error)
     tokenizer = getattr(made, "backend_tokenizer", None)
     if tokenizer is None:
-        return None, f"its {type(made).__name__} cannot be written as a {TOKENIZER}"
+        return None, f"its {type(made).__name__} cannot be saved as a {TOKENIZER}"
     special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     if not any(_has_letters(piece) for piece in tokenizer.get_vocab() if piece not in special):
         others = set(made.vocab_files_names.values()) - {TOKENIZER, TOKENIZER_CONFIG}
         files = " or ".join(filter(None, (TOKENIZER, " with ".join(sorted(others, reverse=True)))))
         raise FormatError(
-            f"{folder}: its tokenizer has no pieces but special tokens; a {type(made).__name__} "
-            f"needs {files} there"
+            f"{folder}: the tokenizer has only special tokens; a {type(made).__name__} needs "
+            f"{files} in the folder"
         )
     if (size := tokenizer.get_vocab_size()) > rows:
-        return None, f"makes {size:,} pieces, but the model has embeddings for {rows:,}"
+        return None, f"{size:,} tokens, but the model has only {rows:,} token embeddings"
     return tokenizer, ""
 
 
@@ -146,7 +146,7 @@ def _has_letters(piece: str) -> bool:
 
 
 def _reason(folder: Path, error: Exception) -> str:
-    """Return the first line of what `transformers` says, and the library that it does not name."""
+    """Return the first line of the error; add a hint if sentencepiece is needed and missing."""
     reason = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
     models = sorted(folder.glob("*.model"))
     if models and importlib.util.find_spec("sentencepiece") is None:

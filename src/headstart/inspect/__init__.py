@@ -1,1 +1,1 @@
-"""What an encoder knows, in words."""
+"""Inspection of what an encoder knows about words."""

@@ -1,7 +1,8 @@
-"""What vectors know about the task's own words: their neighbors, and which words moved most.
+"""What vectors know about the words of a task: their neighbors, and which words moved most.
 
-Three columns tell a story: vectors trained from scratch on few labels know little, pretrained ones
-know the language, fine-tuned ones know it and have bent towards the task.
+The usual comparison has three columns: vectors trained from scratch on few labels know little,
+pretrained vectors know the language, and fine-tuned vectors know it and have shifted towards the
+task.
 """
 
 import re
@@ -21,12 +22,12 @@ _SHARE_OF_TEXTS = 0.004
 
 @dataclass(frozen=True)
 class TellingWord:
-    """A word that tells a class from the others.
+    """A word that is typical of a class.
 
     Attributes:
         word: The word.
-        label: The class it speaks for.
-        count: Texts that hold it.
+        label: The class.
+        count: Number of texts that contain it.
     """
 
     word: str
@@ -35,9 +36,10 @@ class TellingWord:
 
 
 class _Documents(NamedTuple):
-    """The proper words W that two texts or more hold, and which text holds which.
+    """The words W (three or more letters) in at least two texts, and which texts contain them.
 
-    A word counts once a text: `text_of` and `row_of` are the text and the row in W of each.
+    A word counts once per text. `text_of` and `row_of` give the text and the row in W of each such
+    pair of text and word.
     """
 
     words: list[str]
@@ -55,24 +57,25 @@ def inspect_words(
     per_class: int = 3,
     top: int = 6,
 ) -> dict[str, Any]:
-    """Look at the words that tell the classes apart, in several vector spaces side by side.
+    """Compare the words that are typical of each class in several vector spaces.
 
-    Neighbors are looked for among the task's own words, those that 4 of 1,000 texts hold (two texts
-    at least): the same words for all spaces. In the whole vocabulary of a large space the nearest
-    are rare names, of which a space learnt from the labels alone has never heard.
+    Neighbors are searched among the words of the task: those in at least 4 of 1,000 texts (and in
+    two or more), the same for all spaces. In the full vocabulary of a large space, the nearest
+    neighbors are rare names that a space learned from the labels alone does not contain.
 
     Args:
-        texts: Labelled texts.
+        texts: Labeled texts.
         labels: Their labels.
-        tokenizer: Cuts the texts into the words of the spaces.
-        spaces: By name, one column each; between `pretrained` and `finetuned` words may move.
-        per_class: Words for each class.
-        top: Neighbors of each word, and words that moved most.
+        tokenizer: Tokenizes the texts into the words of the spaces.
+        spaces: The vector spaces by name, one column each. Moved words are reported between
+            `pretrained` and `finetuned`.
+        per_class: Number of words per class.
+        top: Number of neighbors per word, and of words that moved most.
 
     Returns:
         `{"words": [{"word", "label", "count", "columns": {name: [{"word", "similarity"}, ..]}}],
-        "moved": [{"word", "distance", "before": [..], "after": [..]}]}`; plain values throughout. A
-        column is empty where the word has no vector.
+        "moved": [{"word", "distance", "before": [..], "after": [..]}]}`, all plain values. A column
+        is empty if the word has no vector.
     """
     documents = _documents(texts, tokenizer)
     words = _telling_words(documents, labels, per_class)
@@ -105,11 +108,11 @@ def telling_words(
     *,
     per_class: int = 3,
 ) -> list[TellingWord]:
-    """Return the words most typical of each class, classes in sorted order.
+    """Return the words most typical of each class, with the classes in sorted order.
 
-    Typical is a high z-score of the log-odds of a text of the class to hold the word, against the
-    other texts, with the word's own frequency as the prior (Monroe, Colaresi and Quinn,
-    "Fightin' Words", 2008, equations 15, 16 and 22). Words are letters only, at least three.
+    A typical word has a high z-score of the log-odds that a text of the class contains it, compared
+    with the other texts, with the word's own frequency as prior (Monroe, Colaresi and Quinn,
+    "Fightin' Words", 2008, equations 15, 16 and 22). Words consist of three or more letters.
     """
     return _telling_words(_documents(texts, tokenizer), labels, per_class)
 
@@ -137,9 +140,9 @@ def _telling_words(
 def moved_words(
     before: WordSpace, after: WordSpace, words: Sequence[str], *, top: int = 6
 ) -> list[dict[str, Any]]:
-    """Return the words whose vectors turned most, with their neighbors before and after.
+    """Return the words whose vectors changed direction most, with neighbors before and after.
 
-    Distance is one minus the cosine of the two vectors, so 0 where training did not touch a word.
+    The distance is one minus the cosine of the two vectors, so 0 if training did not change a word.
     """
     shared = [word for word in words if word in before and word in after]
     unit_before = before.unit_VD[[before.ids[word] for word in shared]]
@@ -162,7 +165,7 @@ def moved_words(
 def _documents(texts: Sequence[str], tokenizer: WordTokenizer) -> _Documents:
     encoded = tokenizer.encode_batch(texts)
     text_of = np.repeat(np.arange(len(texts)), encoded.lengths)
-    size = tokenizer.vocabulary_size  # one number for both: sorted many times as fast as pairs
+    size = tokenizer.vocabulary_size  # one number for both: sorts much faster than pairs
     text_of, ids = np.divmod(np.unique(text_of * size + encoded.ids), size)
     rows, row_of, counts = np.unique(ids, return_inverse=True, return_counts=True)
     proper = [bool(_WORD.fullmatch(tokenizer.vocabulary[row])) for row in rows]

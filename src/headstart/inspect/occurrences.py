@@ -1,4 +1,4 @@
-"""The occurrences of a word in a corpus, each in its sentence."""
+"""The occurrences of a word in a corpus, each with its sentence."""
 
 import difflib
 import re
@@ -15,22 +15,22 @@ from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 
 Item = TypeVar("Item")
-_CONTEXT = 240  # characters on either side; what lies farther says little of a word
-_SPARE = 8  # times as many as are drawn are kept meanwhile: the more, the more even
-_SPELLINGS = 50_000  # of a corpus, among which the nearest ones are looked for
+_CONTEXT = 240  # characters on each side; text farther away says little about a word
+_SPARE = 8  # times the sample size is kept meanwhile; more makes the sample more even
+_SPELLINGS = 50_000  # of a corpus, among which close spellings are searched
 _WORD = re.compile(r"\w[\w\u00ad\u200c\u200d]*")
 _UNSPACED = re.compile(f"[{WITHOUT_SPACES}]")
-_SPACED = rf"(?:[^\W{WITHOUT_SPACES}]|[\u00ad\u200c\u200d])"  # letters, digits, joiners of others
+_SPACED = rf"(?:[^\W{WITHOUT_SPACES}]|[\u00ad\u200c\u200d])"  # letter, digit, joiner; spaced script
 
 
 @dataclass(frozen=True)
 class Occurrence:
-    """A word where it stands.
+    """A word in its sentence.
 
     Attributes:
-        sentence: What it stands in, of a long one what is near to it.
-        start: Where in the sentence the word begins.
-        end: Where it ends.
+        sentence: The sentence, or of a long one the part near the word.
+        start: The position in the sentence where the word begins.
+        end: The position where it ends.
     """
 
     sentence: str
@@ -39,16 +39,16 @@ class Occurrence:
 
     @property
     def word(self) -> str:
-        """The word as it is written here."""
+        """The word as spelled here."""
         return self.sentence[self.start : self.end]
 
     @property
     def context(self) -> str:
-        """The sentence without the word, wherever in it the word stands."""
+        """The sentence with all occurrences of the word removed."""
         return pattern_of(self.word.lower()).sub(" ", self.sentence)
 
     def narrowed(self, most: int) -> "Occurrence":
-        """Return it with at most so many characters on either side, cut between words."""
+        """Return it with at most `most` characters on each side, cut between words."""
         before, after = self.sentence[: self.start], self.sentence[self.end :]
         if len(before) > most:
             _, space, kept = before[len(before) - most :].partition(" ")
@@ -65,9 +65,9 @@ class Occurrences:
     """The occurrences of a word in a corpus.
 
     Attributes:
-        word: The word that was looked for.
-        total: How often the corpus holds it.
-        drawn: Some of them, evenly over the corpus, each of another sentence.
+        word: The word that was searched for.
+        total: The number of occurrences in the corpus.
+        drawn: A sample spread evenly over the corpus, each from a different sentence.
     """
 
     word: str
@@ -76,10 +76,10 @@ class Occurrences:
 
 
 class EvenDraw(Generic[Item]):
-    """Keeps some of a stream evenly, without knowing how long it is: one of 1, 2, 4, 8, ..
+    """Sample a stream of unknown length evenly: keep every item, then every 2nd, 4th, 8th, ..
 
     Args:
-        most: How many `items` returns at most.
+        most: The maximum number that `items` returns.
     """
 
     def __init__(self, most: int) -> None:
@@ -89,7 +89,7 @@ class EvenDraw(Generic[Item]):
         self.seen = 0
 
     def add(self, item: Item) -> None:
-        """Take the next one of the stream; one that is kept already is not kept twice."""
+        """Process the next item of the stream; duplicates are kept only once."""
         if self.seen % self._step == 0:
             self._kept[item] = None
             if len(self._kept) > _SPARE * self._most:
@@ -98,7 +98,7 @@ class EvenDraw(Generic[Item]):
         self.seen += 1
 
     def items(self) -> list[Item]:
-        """Return those to keep, in their order."""
+        """Return the sample, in stream order."""
         kept = list(self._kept)
         if len(kept) <= self._most:
             return kept
@@ -106,19 +106,19 @@ class EvenDraw(Generic[Item]):
 
 
 def check_word(word: str) -> None:
-    """Check that a word is one.
+    """Check that `word` is a single word.
 
     Raises:
-        SettingsError: It holds a space, or no letter and no digit.
+        SettingsError: It contains white space, or neither a letter nor a digit.
     """
     if not _WORD.search(word) or any(map(str.isspace, word)):
         raise SettingsError(f"{word!r} is not one word; give one without a space, such as 'bank'")
 
 
 def pattern_of(word: str) -> re.Pattern[str]:
-    """Return what finds a word: in small letters it is found in any, otherwise as it is written.
+    """Return the pattern of a word: case-insensitive if lower case, otherwise case-sensitive.
 
-    No letter or digit stands beside it, but of a script that has no spaces between words.
+    No letter or digit may be next to the word, except in scripts without spaces between words.
     """
     flags = re.IGNORECASE if word == word.lower() else 0
     first, last = (_UNSPACED.match(letter) for letter in (word[0], word[-1]))
@@ -130,17 +130,17 @@ def pattern_of(word: str) -> re.Pattern[str]:
 def find_occurrences(
     corpus: Corpus, word: str, *, most: int = 200, progress: Progress = SILENT
 ) -> Occurrences:
-    """Find a word in a corpus, which is read once; of each sentence its first occurrence is taken.
+    """Find a word in a corpus, in one pass; only the first occurrence per sentence is sampled.
 
     Args:
         corpus: The corpus.
-        word: The word; `bank` finds Bank and BANK, too, and `Bank` only itself.
-        most: How many are drawn.
-        progress: Where progress goes.
+        word: The word; `bank` also finds Bank and BANK, `Bank` only itself.
+        most: The sample size.
+        progress: Receives progress reports.
 
     Raises:
-        DataError: The corpus does not hold it in two sentences; the nearest spellings that it holds
-            are named.
+        DataError: The corpus does not contain it in two sentences; if it never occurs, the message
+            lists the closest spellings that do.
         SettingsError: It is not one word, or `most` is below 2.
     """
     check_word(word)
@@ -161,19 +161,22 @@ def find_occurrences(
             advance(1)
     if not total:
         near = _nearest(corpus.texts(), word)
-        hint = f"; near to it are {near}" if near else ""
+        hint = f"; similar words: {near}" if near else ""
         raise DataError(f"{corpus.description}: {word!r} does not occur{hint}")
     drawn = draw.items()
     if len(drawn) < 2:
         often = "occurs once" if total == 1 else f"occurs {total} times, always in one sentence"
         raise DataError(
-            f"{corpus.description}: {word!r} {often}; it takes two sentences to compare them"
+            f"{corpus.description}: {word!r} {often}; two different sentences are needed"
         )
     return Occurrences(word, total, drawn)
 
 
 def _nearest(texts: Iterable[str], word: str) -> str:
-    """Return the spellings most like a word that occur, the most frequent of each first."""
+    """Return the words of the texts that are closest to `word`, quoted.
+
+    They are in lower case if `word` is, otherwise in their most frequent spelling.
+    """
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(_WORD.findall(text))

@@ -1,8 +1,8 @@
-"""Whether encoders tell the senses of a word apart: its occurrences, side by side under each.
+"""Whether encoders tell the senses of a word apart: its occurrences under each encoder.
 
-Word vectors give a word one vector, wherever it stands, and so know nothing of what a sentence
-makes of it. What reads words in context gives every occurrence a vector of its own, and those of a
-like sense should lie near one another. Shapes: N occurrences, D width.
+Word vectors give a word the same vector in every sentence, so they ignore context. A contextual
+encoder gives every occurrence its own vector, and those with a similar sense should lie near one
+another. Shapes: N occurrences, D width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,12 @@ from headstart.seeds import generator
 from headstart.tokenize.words import WordTokenizer
 
 Floats = NDArray[np.float64]
-_TIE = 1e-9  # of cosines of the same vectors
-_SAME = 1e-6  # numbers of unit vectors
+_TIE = 1e-9  # between cosines of the same vectors
+_SAME = 1e-6  # difference between components of equal unit vectors
 _FEWEST_TO_GROUP = 6
-_SMALLEST_GROUP = 3  # a third group is none if it is smaller
+_SMALLEST_GROUP = 3  # three groups are rejected if one is smaller
 _DRAWS = 500
-_WORDS, _NEAR = 6, 50  # that describe a group, from so many characters on either side
+_WORDS, _NEAR = 6, 50  # words that describe a group, and characters on each side to take them from
 _CONTENT = r"[^\W\d_]{3,}"
 
 
@@ -52,27 +52,27 @@ def word_senses(
     most: int = 120,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Look at the occurrences of a word in a corpus with several encoders.
+    """Compare the occurrences of a word in a corpus under several encoders.
 
     Args:
-        encoders: By the names that they are shown with.
+        encoders: The encoders by display name.
         corpus: A corpus, a path, or texts.
-        word: The word; a word of the corpus that is worth showing if None.
-        most: How many occurrences are drawn, evenly over the corpus.
-        progress: Where progress goes.
+        word: The word; None chooses one with `choose_word`.
+        most: The number of occurrences to sample, evenly over the corpus.
+        progress: Receives progress reports.
 
     Returns:
-        Plain values throughout: `word`, `total` (how often the corpus holds it), `left_out` (of
-        those drawn, the spellings that an encoder has no vector for), `occurrences`, each with its
-        `sentence`, `start` and `end`, and `encoders`, each as `look_at` describes it, and
-        `untrained`, what `untrained_times` returns of it.
+        Plain values: `word`, `total` (occurrences in the corpus), `left_out` (sampled occurrences
+        whose spelling has no vector in some encoder), `occurrences`, each with its `sentence`,
+        `start` and `end`, and `encoders`, each with the values of `look_at` and with `untrained`,
+        the value of `untrained_times`.
 
     Raises:
-        DataError: The corpus is empty or holds no such word.
+        DataError: The corpus is empty or does not contain the word.
         SettingsError: An encoder has no vector for the word, or there is no encoder.
     """
     if not encoders:
-        raise SettingsError("no encoder is given to look at a word with")
+        raise SettingsError("no encoder is given; give at least one")
     text = as_corpus(corpus)
     if word is None:
         word = choose_word(encoders, text, progress=progress)
@@ -85,8 +85,8 @@ def word_senses(
         known &= knows
     if known.sum() < 2:
         raise SettingsError(
-            f"{word!r}: only {int(known.sum())} of {len(known):,} occurrences is written so that "
-            "every encoder has a vector for it; give fewer encoders, or another spelling"
+            f"{word!r}: only {int(known.sum())} of {len(known):,} occurrences has a spelling that "
+            "every encoder has a vector for; use fewer encoders or another spelling"
         )
     drawn = [each for each, knows in zip(found.drawn, known, strict=True) if knows]
     looks: list[dict[str, Any]] = []
@@ -113,24 +113,23 @@ def word_senses(
 def look_at(
     vectors: NDArray[np.float32], occurrences: Sequence[Occurrence], *, contextual: bool
 ) -> dict[str, Any]:
-    """Say how the vectors of a word's occurrences lie to one another.
+    """Describe the geometry of the vectors of a word's occurrences.
 
     Args:
-        vectors: One for each occurrence `[N, D]`.
+        vectors: One per occurrence `[N, D]`.
         occurrences: The occurrences.
-        contextual: Whether they differ by their context; word vectors have neither groups nor a
-            nearest occurrence.
+        contextual: Whether the vectors depend on the context. Only then are there groups.
 
     Returns:
-        `distinct`, how many different vectors there are; `similarity`, the mean cosine of two
-        occurrences; `nearest`, for each occurrence another one and their cosine, or None where
-        several are as near; `points`, the first two principal components of the unit vectors, and
+        `distinct`, the number of different vectors; `similarity`, the mean cosine of two
+        occurrences; `nearest`, for each occurrence the nearest other one and their cosine, or None
+        for a tie; `points`, the first two principal components of the unit vectors, and
         `explained`, their share of the variance; `group_of`, the number of each occurrence's group,
-        and `groups`, each with its size and the words that stand near its occurrences more often
-        than near the others' (`telling_words`); `silhouette` of the groups; `alike`, how alike the
-        contexts of nearest occurrences are, in words, `alike_any`, those of any two, and `times`,
-        the one by the other; `chance`, what `times` would exceed in one of 40 draws if another
-        occurrence were taken at random for the nearest.
+        and `groups`, each with its size and the words that are more often near its occurrences than
+        near the others (`telling_words`); `silhouette` of the groups; `alike`, the mean similarity
+        of the contexts of nearest occurrences, `alike_any`, that of any two, and `times`, the ratio
+        of the two; `chance`, the value that `times` exceeds in one of 40 draws if the nearest
+        occurrence is drawn at random.
     """
     unit_ND = _unit(vectors)
     cosines_NN, tied_NN = _nearest(unit_ND)
@@ -161,18 +160,18 @@ def look_at(
 def untrained_times(
     encoder: Pretrained, occurrences: Sequence[Occurrence], progress: Progress = SILENT
 ) -> float | None:
-    """Return the `times` of the same architecture with random weights, the control for its own.
+    """Return the `times` of the same architecture with random weights, as a control.
 
-    Whatever mixes a word with its neighbors, trained or not, gives occurrences among the same words
-    like vectors: what was learnt is what an encoder has above this. None for word vectors, and for
-    what cannot be made with random weights.
+    Any model that mixes a word with its neighbors, trained or not, gives similar vectors to
+    occurrences among the same words. What an encoder reaches above this value was learned. None for
+    word vectors, and for models that cannot be rebuilt with random weights.
     """
     if not reads_context(encoder):
         return None
     try:
         untrained = encoder.with_model(with_random_weights(encoder.model, 0))
         vectors = occurrence_vectors(untrained, occurrences, progress=progress)
-    except Exception:  # noqa: BLE001 - a control less, whatever a wrapped model may raise
+    except Exception:  # noqa: BLE001 - a wrapped model may raise anything; omit the control
         return None
     if not np.isfinite(vectors).all():
         return None
@@ -181,29 +180,28 @@ def untrained_times(
 
 
 def context_likeness(occurrences: Sequence[Occurrence]) -> Floats:
-    """Return how alike two occurrences' sentences are in their words, from 0 to 1 `[N, N]`.
+    """Return the similarity of the words around two occurrences, from 0 to 1 `[N, N]`.
 
-    The cosine of which words they hold, without the word itself; a word counts for less the more
-    sentences hold it (tf-idf).
+    It is the cosine of binary tf-idf vectors of the sentences without the word itself.
     """
     texts = [each.context for each in occurrences]
     try:
         words_NW = TfidfVectorizer(token_pattern=_CONTENT, binary=True).fit_transform(texts)
-    except ValueError:  # there are no words around it
+    except ValueError:  # there are no words around any occurrence
         return np.zeros((len(texts), len(texts)))
     alike_NN: Floats = (words_NW @ words_NW.T).toarray()
     return alike_NN
 
 
 def _nearest(unit_ND: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the cosines `[N, N]`, none with itself, and which others are nearest to each."""
+    """Return the cosines `[N, N]`, with -inf on the diagonal, and a mask of the nearest ones."""
     cosines_NN = unit_ND @ unit_ND.T
     np.fill_diagonal(cosines_NN, -np.inf)
     return cosines_NN, cosines_NN >= cosines_NN.max(1, keepdims=True) - _TIE
 
 
 def _likeness(contexts_NN: Floats, tied_NN: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return how alike the contexts of nearest occurrences are, and those of any two."""
+    """Return the mean context similarity of nearest occurrences, and that of any two."""
     alike = (contexts_NN * tied_NN / tied_NN.sum(1, keepdims=True)).sum(1).mean()
     others = ~np.eye(len(contexts_NN), dtype=np.bool_)
     return float(alike), float(contexts_NN[others].mean())
@@ -214,7 +212,7 @@ def _times(alike: float, alike_any: float) -> float | None:
 
 
 def _chance(contexts_NN: Floats) -> float:
-    """Return what the mean likeness to another occurrence, drawn at random, seldom exceeds."""
+    """Return the 97.5% quantile of the mean similarity to an occurrence drawn at random."""
     count = len(contexts_NN)
     random = generator(0, "chance")
     means = []
@@ -232,7 +230,7 @@ def _unit(vectors: NDArray[np.float32]) -> Floats:
 
 
 def _project(unit_ND: Floats) -> tuple[Floats, float]:
-    """Return places in a plane `[N, 2]`, and what share of the variance they keep."""
+    """Return a projection to the plane `[N, 2]`, and its share of the variance."""
     centered_ND = unit_ND - unit_ND.mean(0)
     if np.abs(centered_ND).max() < _SAME:
         return np.zeros((len(unit_ND), 2)), 1.0
@@ -244,11 +242,11 @@ def _project(unit_ND: Floats) -> tuple[Floats, float]:
 
 
 def _group(unit_ND: Floats) -> tuple[list[int], float | None]:
-    """Return each occurrence's group, and the groups' silhouette.
+    """Return each occurrence's group, and the silhouette of the groups.
 
-    Ward's clustering of the unit vectors, into two groups, or into three of three occurrences and
-    more if they have a higher silhouette: from -1 to 1, how much nearer an occurrence is to its own
-    group than to the next.
+    Ward clustering of the unit vectors into two groups, or into three of at least three occurrences
+    each if their silhouette is higher. The silhouette, from -1 to 1, is how much nearer an
+    occurrence is to its own group than to the next.
     """
     if len(unit_ND) < _FEWEST_TO_GROUP or np.ptp(unit_ND, axis=0).max() < _SAME:
         return [], None

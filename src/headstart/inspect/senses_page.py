@@ -1,8 +1,7 @@
-"""One HTML page on the senses of a word: its occurrences under each encoder, side by side.
+"""An HTML page on the senses of a word: its occurrences under each encoder, side by side.
 
-The page holds everything it needs and asks the network for nothing; its one script only marks what
-is pointed at, and a content security policy admits no other. Users' texts are escaped by the
-template.
+The page is self-contained and makes no network requests. Its only script highlights the occurrence
+under the pointer, and a content security policy allows no other. The template escapes user text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,11 @@ from headstart.pages import csp_hash, page_style, template_environment
 
 _FOLDER = Path(__file__).parent
 _WIDTH, _HEIGHT, _MARGIN = 420, 300, 16  # of a picture
-_NEAR = 70  # characters on either side of a word that the page shows
+_NEAR = 70  # characters that the page shows on each side of a word
 
 
 def render_senses(found: Mapping[str, Any]) -> str:
-    """Return what `word_senses` found as one HTML page."""
+    """Render the result of `word_senses` as one HTML page."""
     style = page_style(_FOLDER / "senses.css")
     script = (_FOLDER / "senses.js").read_text("utf-8")
     return (
@@ -37,10 +36,10 @@ def render_senses(found: Mapping[str, Any]) -> str:
 
 
 def picture(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a template needs to draw what `word_senses` found.
+    """Return the template variables for drawing the result of `word_senses`.
 
-    `width` and `height` of a drawing; `panels`, one for each encoder, with the `dots` of its
-    occurrences; and `rows`, one for each occurrence, with the nearest one under each encoder.
+    These are `width` and `height` of a drawing; `panels`, one per encoder, with the `dots` of its
+    occurrences; and `rows`, one per occurrence, with the nearest one under each encoder.
     """
     parts = [excerpt(each) for each in found["occurrences"]]
     return {
@@ -61,18 +60,18 @@ def _times(number: float | None) -> str:
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("occurrences in the corpus", f"{found['total']:,}"),
-        ("shown, of as many sentences", f"{len(found['occurrences']):,}"),
+        ("shown, each from a different sentence", f"{len(found['occurrences']):,}"),
         ("encoders", str(len(found["encoders"]))),
     ]
     if found["left_out"]:
-        facts.append(("left out, in a spelling without a vector", f"{found['left_out']:,}"))
+        facts.append(("left out, spelling without a vector", f"{found['left_out']:,}"))
     return facts
 
 
 def excerpt(occurrence: Mapping[str, Any]) -> dict[str, str]:
-    """Return the `word` of an occurrence and what is near `before` and `after` it.
+    """Return the `word` of an occurrence with the text `before` and `after` it.
 
-    There are dots where its sentence goes on.
+    An ellipsis marks where the sentence is shortened.
     """
     whole = Occurrence(**occurrence)
     near = whole.narrowed(_NEAR)
@@ -90,12 +89,12 @@ def _nearest(
     near = look["nearest"][row]
     if near is not None:
         return {"part": parts[near[0]], "cosine": near[1]}
-    why = "all are the same vector" if look["distinct"] == 1 else "several are as near"
+    why = "all have the same vector" if look["distinct"] == 1 else "several are equally near"
     return {"part": None, "why": why}
 
 
 def _panel(look: Mapping[str, Any], parts: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Return an encoder's picture as places in a drawing, and what is said beside it."""
+    """Return the template variables of one encoder: positions in the drawing, and captions."""
     group_of = look["group_of"] or [None] * len(parts)
     most = max(
         max(abs(x) / (_WIDTH / 2 - _MARGIN), abs(y) / (_HEIGHT / 2 - _MARGIN))
@@ -116,7 +115,7 @@ def _panel(look: Mapping[str, Any], parts: Sequence[Mapping[str, str]]) -> dict[
     ]
     one = f"one vector for all {len(parts):,} occurrences" if look["distinct"] == 1 else ""
     times, chance = _times(look["times"]), _times(look["chance"] if look["contextual"] else None)
-    untrained = _times(look.get("untrained"))  # which older results have not
+    untrained = _times(look.get("untrained"))  # absent from older results
     return {
         **{**look, "dots": dots, "label": one},
         **{"times": times, "chance": chance, "untrained": untrained},
@@ -124,6 +123,6 @@ def _panel(look: Mapping[str, Any], parts: Sequence[Mapping[str, str]]) -> dict[
 
 
 def _centered(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-    """Return points around the middle between the outermost ones."""
+    """Return the points, centered on the middle of their bounding box."""
     middles = [(min(axis) + max(axis)) / 2 for axis in zip(*points, strict=True)]
     return [(x - middles[0], y - middles[1]) for x, y in points]

@@ -1,4 +1,4 @@
-"""A word of a corpus that is worth looking at: frequent, no function word, of several uses."""
+"""Choice of an interesting word in a corpus: frequent, no function word, with varied uses."""
 
 import re
 from collections import Counter
@@ -16,29 +16,29 @@ from headstart.inspect.occurrences import EvenDraw, Occurrence
 from headstart.inspect.word_states import has_vectors, occurrence_vectors, reads_context
 from headstart.progress import SILENT, Progress
 
-_CHARACTERS = 4_000_000  # of the corpus that are looked at
+_CHARACTERS = 4_000_000  # of the corpus that are searched
 _CANDIDATES = 24
-_EACH = 8  # occurrences by which a candidate is judged
-_CONTEXT = 100  # characters on either side of them
+_EACH = 8  # occurrences used to judge a candidate
+_CONTEXT = 100  # characters on each side of them
 _FEWEST = 8
-_MOST_SENTENCES = 0.01  # a word of more of them is a function word, or what all is about
+_MOST_SENTENCES = 0.01  # of all; a word in more is a function word or the corpus's topic
 _PROPER = re.compile(r"[^\W\d_]{3,}")
 _AFTER_ARTICLE = re.compile(r"\b(?:an?|the) ([^\W\d_]{3,})", re.IGNORECASE)
-_NOUN = 0.15  # of its sentences have a noun after an article
+_NOUN = 0.15  # share of a noun's sentences in which it follows an article
 
 
 def choose_word(
     encoders: Mapping[str, Pretrained], corpus: Corpus, *, progress: Progress = SILENT
 ) -> str:
-    """Return the word whose occurrences differ most under the encoders that read context.
+    """Return the word whose occurrences differ most under the contextual encoders.
 
-    Candidates are the 24 most frequent words, of those in the first 4 million characters that have
-    three letters and more, are written small, are no English function words, stand in 8 sentences
-    or more and in one of 100 at most; and of these the ones that often follow an article, for of
-    nouns one sees the senses best, if there are any. One that stands in the same surroundings only,
-    such as the text below every mail, is left out. The one with the lowest mean cosine of two of
-    its occurrences wins, in the mean over the encoders that read context; without any of these, the
-    most frequent.
+    Suitable words have at least three letters, are mostly in lower case, are no English function
+    words, and occur in at least 8 of the sentences in the first 4 million characters and in at most
+    1% of them (or 8). If any of these often follow an article, only those are used, because senses
+    are clearest for nouns. The 24 most frequent of them are the candidates, without words that
+    always have the same context, such as an email footer. The word with the lowest mean cosine
+    between two of its occurrences, averaged over the contextual encoders, is chosen; without such
+    encoders, the most frequent.
 
     Raises:
         DataError: There is no such word for which all encoders have vectors.
@@ -53,7 +53,7 @@ def choose_word(
         }
     if not drawn:
         raise DataError(
-            f"{corpus.description}: no word worth showing occurs in {_FEWEST} sentences and has "
+            f"{corpus.description}: no suitable word occurs in {_FEWEST} sentences and has "
             "vectors; name a word"
         )
     words = list(drawn)
@@ -79,7 +79,7 @@ def _first_sentences(corpus: Corpus) -> list[str]:
 
 
 def _candidates(sentences: Sequence[str]) -> dict[str, list[Occurrence]]:
-    """Return the candidates, the most frequent first, each with two or more occurrences."""
+    """Return the candidates, most frequent first, each with two or more occurrences."""
     small: Counter[str] = Counter()
     other: Counter[str] = Counter()
     after_article: Counter[str] = Counter()
@@ -107,7 +107,7 @@ def _candidates(sentences: Sequence[str]) -> dict[str, list[Occurrence]]:
 
 
 def _mean_cosine(vectors: NDArray[np.float32]) -> float:
-    """Return the mean cosine of two different ones."""
+    """Return the mean cosine of two different vectors."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     count = len(unit)
     return float((np.square(unit.sum(0)).sum() - count) / (count * (count - 1)))

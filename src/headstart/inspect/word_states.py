@@ -1,4 +1,4 @@
-"""One vector for each occurrence of a word, whatever encoder reads it."""
+"""One vector per occurrence of a word, for any encoder."""
 
 from collections.abc import Sequence
 
@@ -22,34 +22,34 @@ from headstart.tokenize.spans import overlapping, token_spans
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
 
-_WHOLE = 1 << 20  # tokens: a sentence is cut by the model's positions only
+_WHOLE = 1 << 20  # tokens: only the model's maximum length truncates a sentence
 _TOKENS_AT_ONCE = 4096
 
 
 def what_stands_for_a_word(encoder: Pretrained) -> str:
-    """Say in a phrase what vector an occurrence has under an encoder."""
+    """Describe in a phrase which vector represents an occurrence under an encoder."""
     model, subwords = encoder.model, isinstance(encoder.tokenizer, SubwordTokenizer)
-    pieces = ", the mean of the word's pieces" if subwords else ""
+    pieces = ", mean of the word's subwords" if subwords else ""
     if isinstance(model, WordVectors):
-        return f"the word's own vector{pieces}: the same wherever it stands"
+        return f"the word's own vector{pieces}: the same in every context"
     if isinstance(model, Elmo):
         return "the mean of ELMo's layers"
     if isinstance(model, Cove):
-        return "the word's vector beside CoVe's upper layer"
+        return "the word's vector concatenated with CoVe's upper layer"
     if isinstance(model, Gpt):
-        return f"the last layer{pieces}; it has read only what stands before"
+        return f"the last layer{pieces}; it sees only the text before the word"
     return f"the last layer{pieces}"
 
 
 def reads_context(encoder: Pretrained) -> bool:
-    """Say whether a word's vector depends on where it stands."""
+    """Return whether a word's vector depends on its context."""
     return not isinstance(encoder.model, WordVectors)
 
 
 def has_vectors(encoder: Pretrained, occurrences: Sequence[Occurrence]) -> NDArray[np.bool_]:
-    """Say of which occurrences an encoder knows the word as it is written there `[occurrences]`.
+    """Return for which occurrences the encoder knows the word in its spelling `[occurrences]`.
 
-    ELMo, which reads characters, knows all.
+    ELMo reads characters, so it knows all.
     """
     if isinstance(encoder.model, Elmo):
         return np.ones(len(occurrences), np.bool_)
@@ -71,19 +71,19 @@ def occurrence_vectors(
 ) -> NDArray[np.float32]:
     """Return a vector for each occurrence of a word `[occurrences, width]`.
 
-    Word vectors give every occurrence of a spelling the same. ELMo gives the mean of its layers,
-    CoVe the word's vector beside its upper layer, `[GloVe(w); CoVe(w)]`, any other its last layer.
-    A word of several tokens has their mean. Of a sentence that is too long for the model, what is
-    near to the word is read.
+    Word vectors are the same for every occurrence of a spelling. ELMo uses the mean of its layers,
+    CoVe the word's vector concatenated with its upper layer, `[GloVe(w); CoVe(w)]`, and any other
+    encoder its last layer. A word of several tokens is represented by their mean. If a sentence is
+    too long for the model, only the part near the word is encoded.
 
     Args:
         encoder: The encoder.
-        occurrences: Of one word or of several.
-        layer: Take this layer instead, as `model.encode` returns them, bottom up; -1 is the last.
-        progress: Where progress goes.
+        occurrences: Occurrences of one or more words.
+        layer: Use this layer of `model.encode` instead, from the bottom; -1 is the last.
+        progress: Receives progress reports.
 
     Raises:
-        SettingsError: There is no such layer, or a word alone is too long for the model.
+        SettingsError: The layer does not exist, or a word alone is too long for the model.
     """
     fitting, encoded = _fit(encoder, occurrences)
     before = len(encoder.frame.before)
@@ -104,30 +104,32 @@ def occurrence_vectors(
 
 
 def _states(encoder: Pretrained, ids_BT: Tensor, mask_BT: Tensor, layer: int | None) -> Tensor:
-    """Return what stands for each token `[B, T, D]`."""
+    """Return the states that represent each token `[B, T, D]`."""
     if layer is None:
         layers = task_layers(encoder.model, ids_BT, mask_BT)
         mixed = isinstance(encoder.model, Elmo)
         return (torch.stack(layers).mean(0) if mixed else layers[-1]).float()
     layers = encoder.model.encode(ids_BT, mask_BT)
     if not -len(layers) <= layer < len(layers):
-        raise SettingsError(f"{encoder.name}: has {len(layers)} layers, from 0, and none {layer}")
+        raise SettingsError(
+            f"{encoder.name}: has {len(layers)} layers, numbered from 0; there is no layer {layer}"
+        )
     return layers[layer].float()
 
 
 def _fit(
     encoder: Pretrained, occurrences: Sequence[Occurrence]
 ) -> tuple[list[Occurrence], Encoded]:
-    """Return occurrences with no more around them than the model has positions for, and their ids.
+    """Return the occurrences, shortened to the model's maximum length, and their token IDs.
 
-    The room on either side is halved until all fits.
+    The context on each side is halved until the sentence fits.
     """
     fitting = list(occurrences)
     while True:
         encoded, cut = encoder.inputs([each.sentence for each in fitting], _WHOLE)
         if not cut:
             return fitting, encoded
-        longest = int(encoded.lengths.max())  # those that were cut are as long
+        longest = int(encoded.lengths.max())  # truncated ones have this length
         for row in np.flatnonzero(encoded.lengths == longest).tolist():
             whole = fitting[row]
             sides = max(whole.start, len(whole.sentence) - whole.end)
@@ -137,10 +139,10 @@ def _fit(
 
 
 def _own_tokens(encoder: Pretrained, occurrences: Sequence[Occurrence]) -> list[list[int]]:
-    """Return which tokens of its sentence each word is made of, special tokens not counted."""
+    """Return the indices of each word's tokens in its sentence, not counting special tokens."""
     tokenizer = encoder.tokenizer
     if not isinstance(tokenizer, WordTokenizer | SubwordTokenizer):
-        raise SettingsError(f"{encoder.name}: its tokenizer does not say where tokens stand")
+        raise SettingsError(f"{encoder.name}: its tokenizer does not give the positions of tokens")
     spans = token_spans(tokenizer, [each.sentence for each in occurrences])
     return [
         overlapping(its, each.start, each.end) for its, each in zip(spans, occurrences, strict=True)

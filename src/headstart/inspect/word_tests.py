@@ -1,9 +1,9 @@
-"""Published tests of word vectors: do near words mean similar things, do steps carry meaning?
+"""Published tests of word vectors: word similarity and analogies.
 
 Similarity: rank correlation of cosines with human ratings of word pairs, as for WordSim-353
 (Finkelstein et al., 2002) and SimLex-999 (Hill et al., 2015). Analogies: the share of Mikolov et
-al.'s questions (2013) answered right. Words without a vector leave a test smaller, and the result
-says how much.
+al.'s questions (2013) answered correctly. Items with a word that has no vector are left out, and
+the result says how many are covered.
 """
 
 import math
@@ -26,7 +26,7 @@ _QUESTIONS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class SimilarityTest:
-    """Pairs of words and how similar people find them."""
+    """Word pairs and their human similarity ratings."""
 
     name: str
     pairs: list[tuple[str, str]]
@@ -35,12 +35,12 @@ class SimilarityTest:
 
 @dataclass(frozen=True)
 class SimilarityScore:
-    """How well cosines follow the ratings.
+    """How well cosines agree with the ratings.
 
     Attributes:
-        name: The test.
-        spearman: Rank correlation over the covered pairs; None where it does not exist.
-        covered: Pairs whose two words have vectors.
+        name: The name of the test.
+        spearman: Rank correlation over the covered pairs; None if it is undefined.
+        covered: Pairs of which both words have vectors.
         total: Pairs in the test.
         missing: Words without a vector.
     """
@@ -54,7 +54,7 @@ class SimilarityScore:
 
 @dataclass(frozen=True)
 class AnalogyScore:
-    """Questions of one section answered right, covered by the vocabulary, and in all."""
+    """The questions of one section: answered correctly, covered by the vocabulary, and in total."""
 
     section: str
     correct: int
@@ -63,7 +63,7 @@ class AnalogyScore:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the covered questions answered right; None where none is covered."""
+        """Share of the covered questions answered correctly; None if none is covered."""
         return self.correct / self.covered if self.covered else None
 
 
@@ -71,13 +71,13 @@ Question = tuple[str, str, str, str]
 
 
 def read_similarity_test(path: str | Path) -> SimilarityTest:
-    """Read word pairs with ratings: columns by tab, comma or space, with a header or without.
+    """Read word pairs with ratings: columns separated by tab, comma or space, header optional.
 
-    The rating is the first column of numbers after the two words, which is right for WordSim-353,
+    The rating is the first numeric column after the two words, which is correct for WordSim-353,
     SimLex-999, SimVerb-3500 and their plain three-column copies.
 
     Raises:
-        DataError: A line has no two words and a rating; names the line.
+        DataError: A line does not have two words and a rating; the message names the line.
     """
     path = Path(path)
     pairs: list[tuple[str, str]] = []
@@ -93,13 +93,13 @@ def read_similarity_test(path: str | Path) -> SimilarityTest:
         rating = _rating(fields[column]) if len(fields) > column else None
         if rating is None or not (fields[0] and fields[1]):
             raise DataError(
-                f"{path} line {number}: expected two words and, in column {column + 1}, a rating; "
-                f"got {line[:60]!r}"
+                f"{path} line {number}: expected two words and a rating in column {column + 1}, "
+                f"found {line[:60]!r}"
             )
         pairs.append((fields[0], fields[1]))
         ratings.append(rating)
     if not pairs:
-        raise DataError(f"{path}: holds no word pairs")
+        raise DataError(f"{path}: no word pairs found")
     return SimilarityTest(path.stem, pairs, ratings)
 
 
@@ -107,7 +107,7 @@ def read_analogies(path: str | Path) -> dict[str, list[Question]]:
     """Read questions `a b c d` (a is to b as c is to d) under `: section` lines.
 
     Raises:
-        DataError: A line has not four words, or stands before the first section.
+        DataError: A line does not have four words, or is before the first section.
     """
     path = Path(path)
     sections: dict[str, list[Question]] = {}
@@ -119,22 +119,22 @@ def read_analogies(path: str | Path) -> dict[str, list[Question]]:
         words = line.split()
         if questions is None or len(words) != 4:
             wanted = "': section' first" if questions is None else "four words"
-            raise DataError(f"{path} line {number}: expected {wanted}, got {line[:60]!r}")
+            raise DataError(f"{path} line {number}: expected {wanted}, found {line[:60]!r}")
         questions.append((words[0], words[1], words[2], words[3]))
     if not sections:
-        raise DataError(f"{path}: holds no questions")
+        raise DataError(f"{path}: no analogy questions found")
     return sections
 
 
 def evaluate_similarity(
     space: WordSpace, test: SimilarityTest, *, lowercase: bool = False
 ) -> SimilarityScore:
-    """Correlate cosines with ratings, over the pairs that have vectors.
+    """Correlate cosines with ratings over the covered pairs.
 
     Args:
         space: The vectors.
-        test: From `read_similarity_test`.
-        lowercase: Look words up in lower case, for vectors of lower-cased text.
+        test: The result of `read_similarity_test`.
+        lowercase: Look up words in lower case, for vectors of lower-cased text.
     """
     pairs = [(_cased(a, lowercase), _cased(b, lowercase)) for a, b in test.pairs]
     rows = [row for row, (a, b) in enumerate(pairs) if a in space and b in space]
@@ -151,13 +151,13 @@ def evaluate_analogies(
     lowercase: bool = False,
     progress: Progress = SILENT,
 ) -> list[AnalogyScore]:
-    """Answer every question whose four words have vectors; one score a section, in order.
+    """Answer every question whose four words have vectors; return one score per section.
 
     Args:
-        space: The vectors, as many as shall be answers.
-        sections: From `read_analogies`.
-        lowercase: Look words up in lower case, for vectors of lower-cased text.
-        progress: Where progress goes.
+        space: The vectors; all its words are candidate answers.
+        sections: The result of `read_analogies`.
+        lowercase: Look up words in lower case, for vectors of lower-cased text.
+        progress: Receives progress reports.
     """
     scores = []
     total = sum(map(len, sections.values()))
@@ -178,7 +178,7 @@ def evaluate_analogies(
 
 
 def _content(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are neither empty nor comments, with their numbers."""
+    """Yield the lines that are neither empty nor comments, with their line numbers."""
     for number, line in enumerate(read_lines(path), start=1):
         if line.strip() and not line.startswith("#"):
             yield number, line.strip()

@@ -1,1 +1,1 @@
-"""The representations, one paper a file."""
+"""The text representations, one paper per file."""

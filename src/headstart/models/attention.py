@@ -1,8 +1,8 @@
-"""What BERT and GPT have in common: attention over packed rows, and dropout that is cheap on a CPU.
+"""Attention over packed rows, and dropout that is fast on a CPU; shared by BERT and GPT.
 
 Vaswani et al., "Attention Is All You Need", NeurIPS 2017 (https://arxiv.org/abs/1706.03762). Rows
-are packed: several texts stand in one row and never see one another. Shapes: B batch (rows),
-T tokens, H heads, K numbers a head, D width.
+are packed: a row can hold several texts, which never attend to one another. Shapes: B batch (rows),
+T tokens, H heads, K head width, D width.
 """
 
 import numpy as np
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_ONE = 256  # a drop decision looks at one random byte
+_ONE = 256  # values of the random byte that decides each drop
 
 
 def attend(q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, bias: Tensor | None) -> Tensor:
-    """Mix the values by `softmax(q k' / sqrt(K) + bias)` `[B, H, T, K]`.
+    """Return `softmax(q k' / sqrt(K) + bias) v` `[B, H, T, K]`.
 
-    Plain batched products train faster in bfloat16 on a CPU than the fused kernel does; on a GPU
-    that kernel is the faster, and never holds all scores.
+    On a CPU, plain batched products train faster in bfloat16 than the fused kernel. On a GPU the
+    fused kernel is faster, and it never holds all scores in memory.
     """
     if q_BHTK.is_cuda:
         return F.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, attn_mask=bias)
@@ -38,16 +38,16 @@ def join_heads(x_BHTK: Tensor) -> Tensor:
 
 
 def attention_bias(sequences_BT: Tensor, *, causal: bool, dtype: torch.dtype) -> Tensor | None:
-    """Return what is added to scores: 0 where a token may look, minus infinity where not.
+    """Return the bias added to scores: 0 where a token may attend, minus infinity elsewhere.
 
     Args:
-        sequences_BT: The number of the text each token belongs to, -1 at padding. A token looks at
-            tokens of its own text only; padding looks at padding.
-        causal: Whether a token looks only at itself and what stands to its left.
-        dtype: That of the scores.
+        sequences_BT: Index of the text each token belongs to, -1 at padding. A token attends only
+            to tokens of its own text; padding attends to padding.
+        causal: Whether a token attends only to itself and to the tokens on its left.
+        dtype: Type of the scores.
 
     Returns:
-        `[B, 1, T, T]`, or `[T, T]` where every row is one text; None if nothing is forbidden.
+        `[B, 1, T, T]`, or `[T, T]` if every row is one text; None if nothing is masked.
     """
     tokens = sequences_BT.shape[1]
     one_text_each = bool((sequences_BT == sequences_BT[:, :1]).all())
@@ -63,16 +63,16 @@ def attention_bias(sequences_BT: Tensor, *, causal: bool, dtype: torch.dtype) ->
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """Return the type in which products of `x` are computed: autocast's, where it is on."""
+    """Return the type that products of `x` are computed in: autocast's if it is enabled."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 class LayerNorm(nn.LayerNorm):
-    """LayerNorm that leaves bfloat16 as it is on a GPU, too, where autocast makes it float32."""
+    """LayerNorm that keeps bfloat16 on a GPU, where autocast would return float32."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` with mean and variance of every token's numbers as learnt, in its own type."""
+        """Return `x` normalized per token, in its own type."""
         if not x.is_cuda or x.dtype == torch.float32:
             return super().forward(x)
         with torch.autocast("cuda", enabled=False):
@@ -81,25 +81,25 @@ class LayerNorm(nn.LayerNorm):
 
 
 class Dropout(nn.Module):
-    """Dropout whose masks cost a fifteenth of `F.dropout`'s, which is serial on a CPU.
+    """Dropout whose masks cost a fifteenth of those of `F.dropout`, which is serial on a CPU.
 
-    A mask is drawn afresh each time: one random byte decides on each number, so that the share is
-    rounded to a multiple of 1/256. The seed of the mask comes from torch's global stream.
+    Each call draws a new mask. One random byte decides each number, which rounds the rate to a
+    multiple of 1/256. The seed of the mask comes from torch's global random stream.
 
     Args:
-        p: Share of the numbers that become zero; the others grow by `1 / (1 - p)`.
+        p: Share of the numbers that are set to zero; the others are scaled by `1 / (1 - p)`.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self.dropped = min(round(p * _ONE), _ONE - 1)  # never all of them
+        self.dropped = min(round(p * _ONE), _ONE - 1)  # never drop everything
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` with some of its numbers zero in training, and `x` itself otherwise."""
+        """Return `x` with dropout applied in training mode, and `x` itself otherwise."""
         if not (self.training and self.dropped):
             return x
         if x.device.type != "cpu":
@@ -114,7 +114,7 @@ class Dropout(nn.Module):
         )
         kept = words.view(np.uint8)[:size] >= self.dropped
         factor = torch.tensor(_ONE / (_ONE - self.dropped), dtype=x.dtype)
-        if x.dtype == torch.bfloat16:  # numpy has none: as bit patterns
+        if x.dtype == torch.bfloat16:  # numpy has no bfloat16: use bit patterns
             pattern = np.uint16(factor.view(torch.uint16))
             mask = torch.from_numpy(kept * pattern).view(torch.bfloat16)
         else:

@@ -1,10 +1,10 @@
-"""Search for the likeliest sequence: one token after the other, greedy or with a beam.
+"""Search for the likeliest sequence, token by token: greedy or beam search.
 
-A sequence's score is the mean log-probability of its tokens, its end included (length
-normalization: sums would favor what is short). The greedy sequence stays among the candidates, so
-that a wider beam never returns one of a lower score.
+A sequence's score is the mean log-probability of its tokens, including the end token (length
+normalization: sums would favor short sequences). The greedy sequence is always a candidate, so a
+wider beam never returns a lower score than greedy search.
 
-Shapes: B sequences, K beams, V vocabulary, S places looked at, T tokens.
+Shapes: B sequences, K beams, V vocabulary, S source positions, T tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ from torch import Tensor
 
 
 class Selectable(Protocol):
-    """What a step hands to the next: one row a sequence."""
+    """Decoder state that a step passes to the next: one row per sequence."""
 
     def select(self, rows_B: Tensor) -> Self:
-        """Return some rows, or some of them several times."""
+        """Return the given rows; a row may be repeated."""
         ...
 
 
@@ -29,12 +29,12 @@ Step = Callable[[State, Tensor], tuple[Tensor, State, Tensor]]
 
 @dataclass(frozen=True)
 class Found:
-    """A sequence.
+    """A sequence that was found.
 
     Attributes:
-        tokens: Its tokens, without its end.
-        score: The mean of the log-probabilities of its tokens and its end.
-        attention_TS: Where each token looked, and the end last.
+        tokens: Its tokens, without the end token.
+        score: Mean log-probability of its tokens and the end token.
+        attention_TS: Attention weights of each token, those of the end token last.
     """
 
     tokens: list[int]
@@ -55,14 +55,14 @@ def search(
     """Return a likely sequence for each row of a state.
 
     Args:
-        step: Takes a state and the last token of each row `[B]`; returns scores of the next one
-            `[B, V]`, the next state, and where each row looked `[B, S]`.
-        state: The first state, one row a sequence.
-        sequences: How many rows it has.
-        begin: The token before the first.
+        step: Takes a state and the last token of each row `[B]`; returns the scores of the next
+            token `[B, V]`, the next state, and the attention weights `[B, S]`.
+        state: The initial state, one row per sequence.
+        sequences: Number of rows of the state.
+        begin: The token before the first one.
         end: The token that ends a sequence.
-        max_tokens: Where each sequence is ended if it does not end itself.
-        beam: How many candidates are followed at once; 1 follows the likeliest token.
+        max_tokens: Maximum length of each sequence, without the end token.
+        beam: Number of candidates kept at each step; 1 is greedy search.
     """
     greedy = _follow_beams(step, state, sequences, (begin, end), max_tokens, 1)
     if beam == 1:
@@ -79,14 +79,14 @@ def _follow_beams(
     max_tokens: Sequence[int],
     beam: int,
 ) -> list[Found]:
-    """Follow `beam` candidates of each sequence until so many have ended, or there is no room."""
+    """Search until `beam` candidates of each sequence have ended, or it reaches its maximum."""
     begin, end = ends
     most_B = torch.tensor(max_tokens)
     state = state.select(torch.arange(sequences).repeat_interleave(beam))
     last_N = torch.full((sequences * beam,), begin)
     sums_BK = torch.full((sequences, beam), -torch.inf)
-    sums_BK[:, 0] = 0.0  # all beams begin alike: only one of them may go on
-    trace: list[tuple[list[int], list[int], Tensor]] = []  # token, row before, attention
+    sums_BK[:, 0] = 0.0  # all beams start identical: only one may continue
+    trace: list[tuple[list[int], list[int], Tensor]] = []  # token, previous row, attention
     ended: list[list[tuple[float, int, int]]] = [[] for _ in range(sequences)]  # score, step, row
     for number in range(1, max(max_tokens) + 2):
         scores_NV, state, attention_NS = step(state, last_N)
@@ -97,12 +97,12 @@ def _follow_beams(
             chances_NV[full_N, :end] = chances_NV[full_N, end + 1 :] = -torch.inf
         vocabulary = chances_NV.shape[1]
         sums_BX = (sums_BK.view(-1, 1) + chances_NV).view(sequences, -1)
-        # Twice as many as beams: half of them may be ends.
+        # Twice as many candidates as beams: half of them may be end tokens.
         sums_BC, at_BC = sums_BX.topk(min(2 * beam if beam > 1 else 1, sums_BX.shape[1]))
         token_BC = at_BC % vocabulary
         row_BC = at_BC // vocabulary + beam * torch.arange(sequences)[:, None]
         ends_BC = token_BC == end
-        first_BC = torch.arange(ends_BC.shape[1]) < beam  # an end counts if it is among the best
+        first_BC = torch.arange(ends_BC.shape[1]) < beam  # ends count only among the best
         for sequence, place in (ends_BC & first_BC & sums_BC.isfinite()).nonzero().tolist():
             if len(ended[sequence]) < beam:
                 score = float(sums_BC[sequence, place]) / number
@@ -122,7 +122,7 @@ def _follow_beams(
 def _unwind(
     found: tuple[float, int, int], trace: Sequence[tuple[list[int], list[int], Tensor]]
 ) -> Found:
-    """Go back from an end to the beginning."""
+    """Trace a candidate back from its end to its beginning."""
     score, number, row = found
     tokens, attention = [], [trace[number - 1][2][row]]
     for last, rows, _ in reversed(trace[: number - 1]):

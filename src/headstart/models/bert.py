@@ -1,12 +1,12 @@
-"""BERT: a Transformer encoder that looks both ways.
+"""BERT: a bidirectional Transformer encoder.
 
 Devlin, Chang, Lee and Toutanova, "BERT: Pre-training of Deep Bidirectional Transformers for
 Language Understanding", NAACL 2019 (https://arxiv.org/abs/1810.04805). RoBERTa (Liu et al. 2019,
 https://arxiv.org/abs/1907.11692) is the same model with one segment, no pooler and no next-sentence
-head. `[code]` marks what the authors' program does and the paper does not say, `[ours]` where we
-differ.
+head. `[code]` marks details of the authors' code that the paper does not mention, `[ours]` marks
+where we differ.
 
-Shapes: B batch (rows), T tokens, D width, H heads, K numbers a head, F feed-forward width,
+Shapes: B batch (rows), T tokens, D width, H heads, K head width, F feed-forward width,
 V vocabulary, N predictions.
 """
 
@@ -33,15 +33,15 @@ class BertConfig:
     """The sizes of a BERT.
 
     Attributes:
-        vocabulary_size: Word pieces.
-        width: Numbers in each token's state.
-        layers: Transformer blocks.
-        heads: Attention heads; they divide the width.
-        feed_forward: Width inside the feed-forward part.
-        positions: The longest row.
-        segments: Kinds of segments: 2 for pairs, 1 if segments do not matter.
-        dropout: Share of states dropped in training. [ours] None on attention's weights.
-        norm_eps: Added to a variance before its root. [code]
+        vocabulary_size: Number of word pieces.
+        width: Size of the hidden states.
+        layers: Number of Transformer blocks.
+        heads: Number of attention heads; it must divide the width.
+        feed_forward: Width inside the feed-forward layers.
+        positions: Maximum number of tokens of a text, or of a pair.
+        segments: Number of segment types: 2 for pairs, 1 if segments are not used.
+        dropout: Dropout rate of hidden states. [ours] No dropout on attention weights.
+        norm_eps: Epsilon added to the variance in LayerNorm. [code]
     """
 
     vocabulary_size: int
@@ -62,18 +62,18 @@ class BertConfig:
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise SettingsError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if self.width % self.heads:
-            raise SettingsError(f"{self.heads} heads do not divide a width of {self.width}")
+            raise SettingsError(f"{self.heads} heads do not divide the width {self.width}")
 
 
 class Bert(nn.Module):
-    """The encoder, and the heads it was pretrained with where it has them.
+    """The encoder, with its pretraining heads if it has them.
 
     Args:
         config: The sizes.
-        pooler: Whether there is a dense layer on the first token's state.
-        mlm: Whether there is a head for masked tokens.
-        nsp: Whether there is a head for "is B what follows A?"; it needs the pooler.
-        generator: Where fresh weights come from.
+        pooler: Whether to add a dense layer on the first token's state.
+        mlm: Whether to add a head for masked tokens.
+        nsp: Whether to add a head for next-sentence prediction; it needs the pooler.
+        generator: Source of the random initialization.
     """
 
     def __init__(
@@ -103,25 +103,25 @@ class Bert(nn.Module):
         segments_BT: Tensor | None = None,
         wanted_BM: Tensor | None = None,
     ) -> list[Tensor]:
-        """Return the states of packed rows after the embeddings and after every block.
+        """Return the hidden states of packed rows after the embeddings and after every block.
 
-        Whoever reads few states of the last block (a text's first token, the masked ones) may say
-        which: no others are computed, and the last layer is `[B, M, D]`.
+        A caller that needs only a few states of the last block (a text's first token, the masked
+        tokens) can select them: no others are computed, and the last layer is `[B, M, D]`.
 
         Args:
-            ids_BT: Word pieces.
-            sequences_BT: The number of the text each belongs to, -1 at padding.
-            positions_BT: Each one's place in its text, from 0.
-            segments_BT: 0 for the first text of a pair and 1 for the second; 0 everywhere if None.
-            wanted_BM: The columns of each row whose last states are wanted; all if None.
+            ids_BT: Word piece ids.
+            sequences_BT: Index of the text each token belongs to, -1 at padding.
+            positions_BT: Position of each token in its text, from 0.
+            segments_BT: 0 for the first text of a pair and 1 for the second; all 0 if None.
+            wanted_BM: Columns of each row whose last states are computed; all if None.
         """
-        device = self.embeddings.tokens.weight.device  # where all is computed
+        device = self.embeddings.tokens.weight.device  # inputs may be on another device
         segments_BT = None if segments_BT is None else segments_BT.to(device)
         wanted_BM = None if wanted_BM is None else wanted_BM.to(device)
         x_BTD = self.embeddings(ids_BT.to(device), positions_BT.to(device), segments_BT)
         dtype = compute_dtype(x_BTD)
         bias = attention_bias(sequences_BT.to(device), causal=False, dtype=dtype)
-        layers = [x_BTD.to(dtype)]  # a norm after each part keeps sums small enough for bfloat16
+        layers = [x_BTD.to(dtype)]  # post-norm keeps sums small enough for bfloat16
         *lower, top = self.blocks
         for block in lower:
             layers.append(block(layers[-1], bias))
@@ -130,34 +130,34 @@ class Bert(nn.Module):
     def encode(
         self, ids_BT: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
     ) -> list[Tensor]:
-        """Return the states after the embeddings and every block, one text a row."""
+        """Return the hidden states after the embeddings and every block, one text per row."""
         sequences_BT = mask_BT.long() - 1
         positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
         return self(ids_BT, sequences_BT, positions_BT, segments_BT)
 
     def pool(self, first_ND: Tensor) -> Tensor:
-        """Return `tanh(W x)` of first tokens' states `[N, D]`; the states if there is no pooler."""
+        """Return `tanh(W x)` of first-token states `[N, D]`; the states if there is no pooler."""
         return first_ND if self.pooler is None else torch.tanh(self.pooler(first_ND))
 
     def token_scores(self, states_ND: Tensor) -> Tensor:
         """Return the score of every word piece at some positions `[N, V]`.
 
         Raises:
-            SettingsError: This encoder came without its head for masked tokens.
+            SettingsError: This encoder has no head for masked tokens.
         """
         head, weight_VD = self.token_head()
         return F.linear(head(states_ND), weight_VD, head.bias)
 
     def token_head(self) -> tuple["MaskedTokenHead", Tensor]:
-        """Return the head for masked tokens and the matrix that it shares with the embeddings.
+        """Return the head for masked tokens and the embedding matrix that it is tied to.
 
         Raises:
-            SettingsError: This encoder came without it.
+            SettingsError: This encoder has no such head.
         """
         if self.mlm is None:
             raise SettingsError(
-                "this encoder has no head for masked tokens: its file holds none; pretrain or "
-                "adapt it to get one"
+                "this encoder has no head for masked tokens: its file contains none; pretrain or "
+                "adapt it to add one"
             )
         return self.mlm, self.embeddings.tokens.weight
 
@@ -167,7 +167,7 @@ class Bert(nn.Module):
 
 
 class Embeddings(nn.Module):
-    """The sum of what a token is, where it stands, and which text it belongs to."""
+    """The sum of token, position and segment embeddings."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class Embeddings(nn.Module):
 
 
 class Block(nn.Module):
-    """Every token looks at all of its text, then thinks alone; the sum is normed after each."""
+    """Transformer block: self-attention, then a feed-forward layer, each followed by LayerNorm."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -212,11 +212,11 @@ class Block(nn.Module):
     def forward(
         self, x_BTD: Tensor, bias: Tensor | None, wanted_BM: Tensor | None = None
     ) -> Tensor:
-        """Return the next states `[B, T, D]`, or only those wanted `[B, M, D]`."""
+        """Return the next hidden states `[B, T, D]`, or only the wanted ones `[B, M, D]`."""
         k_BHSK, v_BHSK = (
             split_heads(project(x_BTD), self.num_heads) for project in (self.key, self.value)
         )
-        if wanted_BM is not None:  # every token is looked at, and few look
+        if wanted_BM is not None:  # keys and values of all tokens, queries of a few
             x_BTD = take_columns(x_BTD, wanted_BM)
             if bias is not None:
                 bias = take_columns(bias[:, 0], wanted_BM)[:, None]
@@ -229,7 +229,7 @@ class Block(nn.Module):
 
 
 def take_columns(x_BTX: Tensor, columns_BM: Tensor) -> Tensor:
-    """Return some columns of each row `[B, M, ..]`."""
+    """Return the given columns of each row `[B, M, ..]`."""
     rows, columns = x_BTX.shape[:2]
     first_B1 = columns * torch.arange(rows, device=x_BTX.device)[:, None]
     taken = x_BTX.flatten(0, 1).index_select(0, (first_B1 + columns_BM).flatten())
@@ -237,7 +237,7 @@ def take_columns(x_BTX: Tensor, columns_BM: Tensor) -> Tensor:
 
 
 class MaskedTokenHead(nn.Module):
-    """From a masked token's state to a vector to compare with the embeddings; they are shared."""
+    """Map a masked token's state to a vector that is scored against the tied embeddings."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -251,7 +251,7 @@ class MaskedTokenHead(nn.Module):
 
 
 def init_weights(model: nn.Module, generator: torch.Generator | None) -> None:
-    """Set every weight: matrices from a normal of 0.02 cut at two deviations, the rest 0 and 1."""
+    """Initialize matrices from a normal (std 0.02, truncated at two stds), all else to 0 or 1."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04, generator=generator)

@@ -1,9 +1,9 @@
-"""BERT read by OpenVINO: the same states, in three quarters of the time, on a CPU.
+"""BERT inference with OpenVINO: the same hidden states in three quarters of the time, on a CPU.
 
-The library is the extra `openvino`; where it is missing, torch reads. A thread computes one batch
-after the other by itself, each of texts of one length, so that nothing is padded or masked.
+OpenVINO is the optional extra `openvino`; without it, torch is used. Each thread computes its own
+batches one by one. All texts of a batch have the same length, so nothing is padded or masked.
 
-Shapes: N texts, T tokens, D width, H heads, K numbers a head.
+Shapes: N texts, T tokens, D width, H heads, K head width.
 """
 
 import functools
@@ -26,23 +26,23 @@ from headstart.models.bert import Bert
 from headstart.models.packed_weights import version
 from headstart.tokenize.batches import Encoded, Rows
 
-_LEAST_TOKENS = 4096  # fewer are read by torch before a graph is compiled
+_LEAST_TOKENS = 4096  # with fewer, torch finishes before a graph is compiled
 _TOKENS_AT_ONCE = 1024
-_REQUESTS = 2  # for each thread: while one is computed, the next is laid out
+_REQUESTS = 2  # per thread: while one is computed, the next is prepared
 
 
 def openvino_reader(
     model: object, encoded: Encoded, *, first_only: bool = False
 ) -> "OpenVinoBert | None":
-    """Return what reads such texts sooner than the model itself; None where nothing does.
+    """Return an OpenVINO copy of the model if it encodes these texts faster, else None.
 
-    A BERT of float32 on a CPU is read so where OpenVINO is installed, with products in bfloat16
-    where autocast is on. It is compiled once, and anew after its weights have changed.
+    OpenVINO, where it is installed, is used for a float32 BERT on a CPU; products are in bfloat16
+    if autocast is on. The model is compiled once, and again after its weights change.
 
     Args:
         model: The model.
         encoded: The texts.
-        first_only: Whether only the first token's state of each is wanted.
+        first_only: Whether only the state of each text's first token is needed.
     """
     lengths = encoded.lengths
     if not isinstance(model, Bert) or len(encoded.ids) < _LEAST_TOKENS:
@@ -66,20 +66,20 @@ def openvino_reader(
 
 
 class OpenVinoBert:
-    """A BERT compiled for this processor, with its weights as they are now.
+    """A BERT compiled for this CPU, with its current weights.
 
     Args:
         model: The model.
-        threads: How many to compute with.
+        threads: Number of threads.
         bf16: Whether to multiply in bfloat16.
-        first_only: Whether to compute only the first token's last state.
+        first_only: Whether to compute only the first token's last hidden state.
     """
 
     def __init__(self, model: Bert, threads: int, *, bf16: bool, first_only: bool) -> None:
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": threads,
-            "ENABLE_CPU_PINNING": False,  # two processes would share one core
+            "ENABLE_CPU_PINNING": False,  # pinning would put two processes on one core
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
         }
         graph = _graph(_import_openvino(), model, first_only=first_only)
@@ -88,10 +88,10 @@ class OpenVinoBert:
         self._segments = model.config.segments > 1
 
     def read(self, encoded: Encoded) -> Iterator[tuple[Rows, NDArray[np.float32]]]:
-        """Yield some rows of the texts and what was read of them, until all are read.
+        """Yield the rows of each batch of texts with their vectors, until all are encoded.
 
-        That is the greatest, the mean, the first and the last of each text's last states
-        `[rows, 4 * D]`, or the first alone `[rows, D]`.
+        A vector concatenates the max, mean, first and last of a text's last hidden states
+        `[rows, 4 * D]`, or is the first state alone `[rows, D]`.
         """
         free = [self._compiled.create_infer_request() for _ in range(self._requests)]
         computing: deque[tuple[Any, Rows]] = deque()
@@ -118,7 +118,7 @@ _LEFT_BEHIND = Event()
 
 
 def _after_fork() -> None:
-    """Leave reading to torch: OpenVINO would wait for threads that the parent process has."""
+    """Fall back to torch: OpenVINO would wait for threads that only the parent process has."""
     if "openvino" in sys.modules:
         _LEFT_BEHIND.set()
 
@@ -136,7 +136,7 @@ def _finish(
 
 
 def _of_one_length(lengths: Rows) -> Iterator[Rows]:
-    """Deal all texts into batches of one length each, the longest first."""
+    """Split all texts into batches of one text length each, the longest first."""
     order = np.argsort(-lengths, kind="stable")
     for same in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
         at_once = max(1, _TOKENS_AT_ONCE // int(lengths[same[0]]))
@@ -145,17 +145,18 @@ def _of_one_length(lengths: Rows) -> Iterator[Rows]:
 
 
 @functools.cache
-def _core() -> Any:  # noqa: ANN401 - of an extra
-    """Return the one core that lives as long as the process.
+def _core() -> Any:  # noqa: ANN401 - an optional dependency
+    """Return the only core, which lives as long as the process.
 
-    Each sets the stack that signals are handled on, and of two the last to go sets that of the
-    first again, which is no more: the next signal would end the process.
+    Each core installs a stack for signal handlers. If there were two, the last one destroyed would
+    restore the stack of the first, which no longer exists, and the next signal would end the
+    process.
     """
     return _import_openvino().Core()
 
 
-def _import_openvino() -> Any:  # noqa: ANN401 - a module of an extra
-    """Import the library without what tells its maker of every import."""
+def _import_openvino() -> Any:  # noqa: ANN401 - an optional dependency
+    """Import OpenVINO without its telemetry package, which reports every import."""
     telemetry = "openvino_telemetry"
     if telemetry in sys.modules:
         import openvino
@@ -168,8 +169,8 @@ def _import_openvino() -> Any:  # noqa: ANN401 - a module of an extra
     return openvino
 
 
-def _graph(openvino: Any, model: Bert, *, first_only: bool) -> Any:  # noqa: ANN401 - of an extra
-    """Write the model down as OpenVINO's operators; weights are shared, not copied."""
+def _graph(openvino: Any, model: Bert, *, first_only: bool) -> Any:  # noqa: ANN401 - an optional dependency
+    """Express the model in OpenVINO operators; weights are shared, not copied."""
     ops = openvino.opset13
     ids, segments = (ops.parameter([-1, -1], np.int32) for _ in range(2))
     first, last, one = (ops.constant(np.int64(each)) for each in (0, -1, 1))
@@ -188,7 +189,7 @@ def _graph(openvino: Any, model: Bert, *, first_only: bool) -> Any:  # noqa: ANN
         return ops.add(ops.multiply(normed, learnt(layer.weight)), learnt(layer.bias))
 
     def block(x: Any, looking: Any, layer: Any) -> Any:  # noqa: ANN401
-        """Return the next states of those that look at all."""
+        """Return the next states of the tokens `looking`, which attend to `x`."""
         heads = ops.constant(np.array([0, 0, layer.num_heads, model.width // layer.num_heads]))
         joined = ops.constant(np.array([0, 0, model.width]))
         swapped = ops.constant(np.array([0, 2, 1, 3]))

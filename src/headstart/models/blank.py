@@ -1,4 +1,4 @@
-"""Modules whose weights have shapes and no numbers: all numbers will come from a file."""
+"""Create modules whose weights have shapes but no values; the values will come from a file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 @contextmanager
 def blank_weights() -> Iterator[None]:
-    """Make modules on torch's device "meta" meanwhile, and draw nothing from the global stream.
+    """Create modules on torch's "meta" device in this block, without drawing random numbers.
 
     Example:
         >>> with blank_weights():
@@ -23,7 +23,7 @@ def blank_weights() -> Iterator[None]:
 
 
 class _NoNumbers(TorchFunctionMode):
-    """Leave draws and divisions out: on "meta", the first imports torch's compiler, or sympy."""
+    """Skip draws and divisions: on "meta", the first one imports torch's compiler or sympy."""
 
     def __torch_function__(
         self,

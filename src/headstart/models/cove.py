@@ -1,19 +1,19 @@
-"""CoVe: vectors of words in context, from the encoder of a translation model (MT-LSTM).
+"""CoVe: contextualized word vectors from the encoder of a translation model (MT-LSTM).
 
 McCann, Bradbury, Xiong and Socher, "Learned in Translation: Contextualized Word Vectors", NeurIPS
-2017 (https://arxiv.org/abs/1708.00107). A two-layer bidirectional LSTM reads word vectors; a
+2017 (https://arxiv.org/abs/1708.00107). A two-layer bidirectional LSTM encodes word vectors. A
 decoder with global attention (Luong, Pham and Manning 2015, https://arxiv.org/abs/1508.04025:
-"general" scores, input feeding) learns to write the sentence in another language, and is then not
-needed: a task reads `[GloVe(w); CoVe(w)]`, the word vector beside the encoder's state.
+"general" scores, input feeding) is trained to translate the sentence and is not needed afterwards:
+a task uses `[GloVe(w); CoVe(w)]`, the word vector concatenated with the encoder's hidden state.
 
-`[ours]` marks where we differ from the authors' program: padding of the source is no place to
-attend to; the softmax is tied to the decoder's embeddings (Press and Wolf 2017); word vectors are
-brought to one scale; the bias of the forget gates begins at 1. A sentence's states depend on
-nothing beside it: in float32 they are the same to the last bit in any batch.
+`[ours]` marks where we differ from the authors' code: source padding is never attended to; the
+softmax is tied to the decoder's embeddings (Press and Wolf 2017); word vectors are brought to a
+common scale; the forget gates' biases start at 1. A sentence's states do not depend on the rest of
+its batch: in float32 they are bit-identical in any batch.
 
-Shapes: B sentences, S source words, T target tokens, E numbers of a word vector, H units of a
+Shapes: B sentences, S source words, T target tokens, E width of a word vector, H units per
 direction, D = 2H units of the decoder, G = 4D gates, L = 2 layers, V target vocabulary, N tokens of
-all sentences, P drafts of translations, K of them of each sentence, X what stands side by side.
+all sentences, P translation hypotheses, K of them per sentence, X concatenated features.
 """
 
 import math
@@ -45,12 +45,12 @@ class CoveConfig:
     """The sizes of a CoVe.
 
     Attributes:
-        source_vocabulary: Words that have vectors, padding and unknown words included.
-        vector_width: Numbers in each word vector.
-        hidden: Units of each direction; a state has twice as many numbers.
-        target_vocabulary: Pieces of target words; 0 for an encoder without a decoder.
-        dropout: Share of word vectors' and states' numbers dropped in training.
-        scale: Factor on the word vectors; `1 / rms` brings all vectors to one scale.
+        source_vocabulary: Number of words with vectors, including padding and unknown words.
+        vector_width: Size of the word vectors.
+        hidden: Units per direction; a hidden state is twice as wide.
+        target_vocabulary: Number of target subwords; 0 for an encoder without a decoder.
+        dropout: Dropout rate of word vectors and hidden states.
+        scale: Factor on the word vectors; `1 / rms` brings all vectors to a common scale.
     """
 
     source_vocabulary: int
@@ -78,12 +78,12 @@ class CoveConfig:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the encoder makes of some sentences.
+    """The encoder's output for some sentences.
 
     Attributes:
-        layers: The states of each layer `[B, S, D]`, zeros at padding.
-        states_LBD: Each layer's last states, of both directions side by side.
-        cells_LBD: The cells that belong to them.
+        layers: The hidden states of each layer `[B, S, D]`, zero at padding.
+        states_LBD: Each layer's final states, both directions concatenated.
+        cells_LBD: The corresponding cell states.
     """
 
     layers: list[Tensor]
@@ -92,11 +92,11 @@ class Reading:
 
 
 class Cove(nn.Module):
-    """The encoder, and the decoder it learnt with where it has one.
+    """The encoder, with the decoder it was trained with if it has one.
 
     Args:
         config: The sizes.
-        generator: Where fresh weights come from.
+        generator: Source of the random initialization.
     """
 
     def __init__(self, config: CoveConfig, *, generator: torch.Generator | None = None) -> None:
@@ -115,12 +115,12 @@ class Cove(nn.Module):
     def encode(
         self, ids_BS: Tensor, mask_BS: Tensor, segments_BS: Tensor | None = None
     ) -> list[Tensor]:
-        """Return the states of both layers `[B, S, D]`; a row's words come first, then padding."""
+        """Return the hidden states of both layers `[B, S, D]`; rows hold words, then padding."""
         del segments_BS
         return self.read(ids_BS, mask_BS).layers
 
     def read(self, ids_BS: Tensor, mask_BS: Tensor) -> Reading:
-        """Return all that the encoder makes of sentences; one without words has one of padding."""
+        """Return the encoder's output; an empty sentence is encoded as one word of padding."""
         mask_BS = mask_BS.clone()
         mask_BS[:, 0] = True
         x_BSE = self.dropout(self.embedding(ids_BS) * self.config.scale)
@@ -136,18 +136,18 @@ class Cove(nn.Module):
     def target_states(
         self, ids_BS: Tensor, mask_BS: Tensor, before_BT: Tensor, lengths: Sequence[int]
     ) -> Tensor:
-        """Return the decoder's output before each target token, given all before it `[N, D]`.
+        """Return the output that predicts each target token from those before it `[N, D]`.
 
-        The tokens are in the order of the steps: the first of all sentences, then the second.
+        Outputs are in time-step order: the first token of every sentence, then the second.
 
         Args:
-            ids_BS: Source words.
-            mask_BS: Where there are any.
-            before_BT: The token before each target token, the one that begins a text first.
-            lengths: Target tokens of each sentence, 1 or more, falling.
+            ids_BS: Source word ids.
+            mask_BS: True at words, False at padding.
+            before_BT: The token before each target token; the first one begins a text.
+            lengths: Target tokens of each sentence, 1 or more, in descending order.
 
         Raises:
-            SettingsError: This encoder came without its decoder.
+            SettingsError: This encoder has no decoder.
         """
         decoder = self.translator()
         memory = decoder.look_at(self.read(ids_BS, mask_BS), mask_BS)
@@ -157,27 +157,27 @@ class Cove(nn.Module):
         """Return the decoder.
 
         Raises:
-            SettingsError: This encoder came without one.
+            SettingsError: This encoder has none.
         """
         if self.decoder is None:
-            raise SettingsError("this CoVe came without its decoder, and cannot translate")
+            raise SettingsError("this CoVe has no decoder and cannot translate")
         return self.decoder
 
     def layer_groups(self) -> list[nn.Module]:
-        """Return the word vectors with the first layer, and the second layer."""
+        """Return the word vectors together with the first layer, then the second layer."""
         return [nn.ModuleList([self.embedding, self.layers[0]]), self.layers[1]]
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Source sentences as the decoder looks at them: what is the same at every step.
+    """Source sentences prepared for the decoder: everything that is the same at every step.
 
     Attributes:
-        keys_BSD: What a state is multiplied with for a word's score.
-        values_BSD: What a word adds to the output where it is attended to.
-        blank_BS: Added to the scores: 0 at words and minus infinity at padding.
-        states_LBD: The states the decoder begins with.
-        cells_LBD: The cells it begins with.
+        keys_BSD: Multiplied with a decoder state, they give each word's score.
+        values_BSD: What each word contributes to the output, weighted by its attention.
+        blank_BS: Mask added to the scores: 0 at words and minus infinity at padding.
+        states_LBD: Initial hidden states of the decoder.
+        cells_LBD: Initial cell states of the decoder.
     """
 
     keys_BSD: Tensor
@@ -189,12 +189,12 @@ class Memory:
 
 @dataclass(frozen=True)
 class Writing:
-    """Where the decoder is in P drafts of translations.
+    """The decoder's state in P translation hypotheses.
 
     Attributes:
-        states_LPD: The states of both layers.
-        cells_LPD: Their cells.
-        output_PD: The last output, which is fed to the next step.
+        states_LPD: The hidden states of both layers.
+        cells_LPD: The cell states of both layers.
+        output_PD: The last output, which is fed into the next step.
     """
 
     states_LPD: Tensor
@@ -202,15 +202,16 @@ class Writing:
     output_PD: Tensor
 
     def select(self, rows: Tensor) -> "Writing":
-        """Return some of the drafts, or some of them several times."""
+        """Return the given hypotheses; one may be repeated."""
         return Writing(self.states_LPD[:, rows], self.cells_LPD[:, rows], self.output_PD[rows])
 
 
 class Decoder(nn.Module):
-    """Writes the target sentence, and looks at the source before each token.
+    """Generates the target sentence, attending to the source before each token.
 
-    The first layer reads the token before and the output before (input feeding); the second
-    layer's state h asks for words, `softmax(h' W s)`; the output is `tanh(U [context; h])`.
+    The first layer reads the previous token and the previous output (input feeding). The second
+    layer's state h attends to the source by `softmax(h' W s)`. The output is
+    `tanh(U [context; h])`.
     """
 
     def __init__(self, config: CoveConfig) -> None:
@@ -225,11 +226,11 @@ class Decoder(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def look_at(self, reading: Reading, mask_BS: Tensor) -> Memory:
-        """Return the source as every step needs it."""
+        """Return what every step needs to know of the source."""
         top_BSD = reading.layers[-1]
         context_DD, _ = self.combine.weight.chunk(2, -1)
         blank_BS = torch.zeros(mask_BS.shape, device=mask_BS.device)
-        blank_BS.masked_fill_(~mask_BS, -torch.inf)[:, 0] = 0.0  # no word: one of padding
+        blank_BS.masked_fill_(~mask_BS, -torch.inf)[:, 0] = 0.0  # if empty: attend to padding
         return Memory(
             F.linear(top_BSD, self.attend.weight.T),  # h' (W s) = (W' h)' s, for all s at once
             F.linear(top_BSD, context_DD),
@@ -239,7 +240,7 @@ class Decoder(nn.Module):
         )
 
     def follow(self, memory: Memory, before_BT: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Return the outputs before given tokens; see `Cove.target_states`."""
+        """Return the outputs for given tokens (teacher forcing); see `Cove.target_states`."""
         counts = torch.tensor(lengths, device=before_BT.device)
         mask_TB = torch.arange(before_BT.shape[1], device=before_BT.device)[:, None] < counts
         x_NF = self.dropout(self.tokens(before_BT.T[mask_TB]))
@@ -267,22 +268,22 @@ class Decoder(nn.Module):
         return outputs_TBD[mask_TB]
 
     def begin(self, memory: Memory) -> Writing:
-        """Return the place before the first token."""
+        """Return the state before the first token."""
         none_BD = torch.zeros_like(memory.states_LBD[0])
         return Writing(memory.states_LBD, memory.cells_LBD, none_BD)
 
     def step(
         self, memory: Memory, writing: Writing, before_P: Tensor
     ) -> tuple[Tensor, Writing, Tensor]:
-        """Read one token in each of several drafts of every sentence (P places in all).
+        """Read one token in each of several hypotheses of every sentence (P in all).
 
         Args:
             memory: The source sentences.
-            writing: The places, those of one sentence side by side.
-            before_P: The token.
+            writing: The decoder's states; those of one sentence are adjacent.
+            before_P: The last token of each hypothesis.
 
         Returns:
-            The scores of the next token `[P, V]`, the new places, and where they looked `[P, S]`.
+            The scores of the next token `[P, V]`, the new states, and attention weights `[P, S]`.
         """
         x_PD = torch.cat([self.tokens(before_P), writing.output_PD], -1)
         lower_PD, lower_cell_PD = self.lower(x_PD, (writing.states_LPD[0], writing.cells_LPD[0]))
@@ -305,15 +306,15 @@ class Decoder(nn.Module):
 
 
 class _Follow(torch.autograd.Function):
-    """All steps of the decoder where the tokens are given; the gradients are written out.
+    """All steps of the decoder with teacher forcing, and a hand-written backward pass.
 
-    Step t has to do with the first sentences only, those that have a token there. In the loop is
-    what depends on the step before, and nothing else: the weights' gradients are one product each
-    after it, over all steps.
+    Step t processes only the first sentences, those that have a token there. The loop contains
+    only what depends on the previous step; the gradient of each weight is a single product over
+    all steps, after the loop.
     """
 
     @staticmethod
-    def forward(  # noqa: PLR0913, PLR0917 - so many tensors
+    def forward(  # noqa: PLR0913, PLR0917 - takes many tensors
         ctx: Any,  # noqa: ANN401 - torch's context has no useful type
         gates_TBG: Tensor,
         states_LBD: Tensor,
@@ -335,7 +336,7 @@ class _Follow(torch.autograd.Function):
         cells_LBD = cells_LBD.to(torch.promote_types(kind, torch.float32))
         steps, batch = gates_TBG.shape[:2]
         memory_LTBX = torch.stack([new_memory(gates_TBG, width)] * LAYERS)
-        into_LTBX = gates_TBG.new_zeros(LAYERS, steps, batch, 2 * width)  # what each layer reads
+        into_LTBX = gates_TBG.new_zeros(LAYERS, steps, batch, 2 * width)  # input of each layer
         attention_TBS = gates_TBG.new_zeros(steps, *blank_BS.shape)
         states_TBD, outputs_TBD = gates_TBG.new_zeros(2, steps, batch, width)
         into_LTBX[:, 0, :, width:] = states_LBD
@@ -377,10 +378,10 @@ class _Follow(torch.autograd.Function):
         by_gates_LTBG = memory_LTBX.new_zeros(
             *memory_LTBX.shape[:3], 4 * width, dtype=states_TBD.dtype
         )
-        by_sums_TBD = torch.zeros_like(outputs_TBD)  # under the output's tanh
+        by_sums_TBD = torch.zeros_like(outputs_TBD)  # before the output's tanh
         by_scores_TBS = torch.zeros_like(attention_TBS)
         by_cells_LBD = torch.zeros_like(cells_LBD)
-        by_into_LBX = into_LTBX.new_zeros(LAYERS, *into_LTBX.shape[2:])  # of the step after
+        by_into_LBX = into_LTBX.new_zeros(LAYERS, *into_LTBX.shape[2:])  # of the next step
         for step in range(len(rows) - 1, -1, -1):
             count = rows[step]
             at = step, slice(count)
@@ -421,10 +422,10 @@ class _Follow(torch.autograd.Function):
 
 
 def init_weights(model: Cove, generator: torch.Generator | None) -> None:
-    """Set every weight: uniform by fan-in, the forget gates' biases 1, embeddings from a normal.
+    """Initialize weights: uniform by fan-in, forget gates' biases 1, embeddings from a normal.
 
-    The target's embeddings are large enough to be heard beside the states from the first step on:
-    with a softmax's usual small ones the decoder learns to look at the source much later.
+    The target embeddings are large enough to matter beside the hidden states from the first step.
+    With the small embeddings usual for a softmax, the decoder learns to attend much later.
     """
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:

@@ -1,4 +1,4 @@
-"""The softmax over a vocabulary, without ever holding all its scores.
+"""Cross-entropy over a vocabulary, without holding all of its scores in memory.
 
 Shapes: N predictions, D width, V vocabulary.
 """
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from headstart.models.attention import compute_dtype
 
-_ROWS = 256  # predictions whose scores are held at once: 8 MB of 8192 words, which a cache holds
-_ROWS_ON_GPU = 4096  # smaller products leave it idle
+_ROWS = 256  # predictions scored at once: 8 MB for 8192 words, which fits in a cache
+_ROWS_ON_GPU = 4096  # smaller products leave a GPU idle
 
 
 def linear_cross_entropy(
@@ -19,9 +19,9 @@ def linear_cross_entropy(
 ) -> Tensor:
     """Return the sum of `-log softmax(states weight' + bias)[target]` over all predictions.
 
-    Scores are computed for some hundred predictions at a time, and their gradient at once, while
-    they are in the cache: the memory of a large vocabulary's scores is never touched twice.
-    Products are computed in autocast's type where it is on, the softmax in float32.
+    Scores are computed for a few hundred predictions at a time, and their gradient right after,
+    while they are in the cache: the scores of a large vocabulary never pass through memory twice.
+    Products are computed in autocast's type if it is on, the softmax in float32.
     """
     states_ND, targets_N = states_ND.to(compute_dtype(states_ND)), targets_N.to(states_ND.device)
     if not torch.is_grad_enabled():
@@ -72,7 +72,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 if bias_V is not None:
                     scores += bias_V
                 highest = scores.amax(1, keepdim=True)
-                slopes = scores.softmax(1)  # one pass; its highest value is exp(highest) / sum
+                slopes = scores.softmax(1)  # one pass; its maximum is exp(highest) / sum
                 normalizer = highest - slopes.amax(1, keepdim=True).log()
                 total += (normalizer - scores.gather(1, targets)).sum()
                 slopes.scatter_add_(1, targets, torch.full_like(highest, -1.0))
@@ -81,7 +81,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 slopes = slopes.to(states.dtype)
                 by_states[rows] = slopes @ weight
                 if slopes.dtype == by_weight.dtype:
-                    by_weight.addmm_(slopes.T, states)  # passes over it once, not twice
+                    by_weight.addmm_(slopes.T, states)  # one pass over it instead of two
                 else:
                     by_weight += slopes.T @ states
         ctx.save_for_backward(by_states, by_weight, by_bias)
@@ -102,20 +102,20 @@ def sampled_cross_entropy(
     sampled_K: Tensor,
     log_counts_K: Tensor,
 ) -> Tensor:
-    """Return an estimate of `linear_cross_entropy` from some of the vocabulary.
+    """Return an estimate of `linear_cross_entropy` from a sample of the vocabulary.
 
     Bengio and Senecal, "Adaptive importance sampling to accelerate training of a neural
-    probabilistic language model", 2008. The sum over the vocabulary becomes the target's own term
-    and those of the sampled words, each over how often it was to be expected in the sample: its
-    expectation is the sum.
+    probabilistic language model", 2008. The sum over the vocabulary is replaced by the target's own
+    term plus those of the sampled words, each divided by its expected count in the sample: the
+    estimate of the sum is unbiased.
 
     Args:
-        states_ND: What is predicted from.
-        weight_VD: Of every word.
-        bias_V: Of every word.
-        targets_N: The words that came.
+        states_ND: The states to predict from.
+        weight_VD: Output weights of every word.
+        bias_V: Output bias of every word.
+        targets_N: The target words.
         sampled_K: Distinct words, the same for all predictions.
-        log_counts_K: The logarithm of how often each of them was to be expected.
+        log_counts_K: Logarithm of each sampled word's expected count.
     """
     apply: Any = _SampledCrossEntropy.apply
     total: Tensor = apply(states_ND, weight_VD, bias_V, targets_N, sampled_K, log_counts_K)

@@ -1,13 +1,13 @@
-"""ELMo: words from their characters, read by two language models, one from each side.
+"""ELMo: character-based words, encoded by two LSTM language models, one in each direction.
 
 Peters, Neumann, Iyyer, Gardner, Clark, Lee and Zettlemoyer, "Deep contextualized word
-representations", NAACL 2018 (https://arxiv.org/abs/1802.05365); the token layer is of Kim, Jernite,
-Sontag and Rush, "Character-Aware Neural Language Models", AAAI 2016
+representations", NAACL 2018 (https://arxiv.org/abs/1802.05365); the token layer is that of Kim,
+Jernite, Sontag and Rush, "Character-Aware Neural Language Models", AAAI 2016
 (https://arxiv.org/abs/1508.06615). `[ours]` marks where we differ.
 
-Shapes: B batch (rows), T words, C characters a word, W distinct words, L of their characters, F
-filters, P numbers in a projection, H cells, G = 4 H gates, D = 2 directions: 0 reads from left to
-right, 1 from right to left.
+Shapes: B batch (rows), T words, C characters per word, W distinct words, L of their characters, F
+filters, P projection size, H cells, G = 4 H gates, D = 2 directions: 0 reads from left to right, 1
+from right to left.
 """
 
 import math
@@ -24,8 +24,8 @@ from headstart.models.attention import Dropout
 from headstart.models.cross_entropy import linear_cross_entropy, sampled_cross_entropy
 from headstart.tokenize.characters import BEGIN, CHARACTERS, END, PADDED, PER_WORD
 
-_AT_ONCE = 16  # rows, or words, of every product where no gradients are: see `Elmo.encode`
-_LENGTHS = (12, 18, PER_WORD)  # to which words are cut before they are convolved
+_AT_ONCE = 16  # rows, or words, per product without gradients: see `Elmo.encode`
+_LENGTHS = (12, 18, PER_WORD)  # lengths to which padded words are cut before convolution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +34,17 @@ class ElmoConfig:
 
     Attributes:
         filters: Width and number of the convolutions over a word's characters.
-        character_width: Numbers a character.
-        highways: Highway layers between convolutions and projection.
-        projection: Numbers in a word's vector, and in a state, in each direction.
-        cells: Memory cells of an LSTM.
-        layers: LSTMs in each direction.
-        skip: Whether what a layer reads is added to what it says, from the second layer on.
-        cell_clip: Cells stay between minus and plus this; None: where they are.
-        projection_clip: States do.
-        tanh: Whether convolutions end in tanh instead of ReLU.
-        vocabulary_size: Words that it can predict, from the most to the least frequent; 0: none.
-        dropout: Share dropped in training, of what each LSTM reads and of what the last one says.
+        character_width: Size of the character embeddings.
+        highways: Number of highway layers between the convolutions and the projection.
+        projection: Size of a word's vector, and of a hidden state, per direction.
+        cells: Number of memory cells of an LSTM.
+        layers: Number of LSTMs per direction.
+        skip: Whether a layer's input is added to its output, from the second layer on.
+        cell_clip: Cell states are clipped to plus or minus this value; None: not clipped.
+        projection_clip: The same for hidden states.
+        tanh: Whether convolutions use tanh instead of ReLU.
+        vocabulary_size: Number of words it can predict, most frequent first; 0: no softmax.
+        dropout: Dropout rate of each LSTM's input, and of the last LSTM's output.
     """
 
     filters: tuple[tuple[int, int], ...]
@@ -71,7 +71,10 @@ class ElmoConfig:
                 raise SettingsError(f"{name} must be a whole number from 0, got {value!r}")
         for width, number in self.filters or ((0, 0),):
             if not (1 <= width <= PER_WORD and number >= 1):
-                raise SettingsError(f"no {number} filters of width {width} fit {PER_WORD} letters")
+                raise SettingsError(
+                    f"filters must have a width from 1 to {PER_WORD} and a number above 0, "
+                    f"got {number} of width {width}"
+                )
         for name in ("cell_clip", "projection_clip"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -82,29 +85,29 @@ class ElmoConfig:
 
 @dataclass(frozen=True)
 class State:
-    """What the LSTMs remember after a batch.
+    """The memory of the LSTMs after a batch.
 
     Attributes:
-        states: What each layer said last, before anything was added to it `[layers, D, B, P]`.
-        cells: Its memory cells `[layers, D, B, H]`.
+        states: The last output of each layer, before the skip connection `[layers, D, B, P]`.
+        cells: The last cell states of each layer `[layers, D, B, H]`.
     """
 
     states: Tensor
     cells: Tensor
 
     def rows(self, start: int, end: int) -> "State":
-        """Return the memory of these rows; rows that there are not remember nothing."""
+        """Return the memory of these rows, which is zero for rows that do not exist."""
         missing = (0, 0, 0, max(0, end - self.cells.shape[2]))
         states, cells = (F.pad(each, missing) for each in (self.states, self.cells))
         return State(states[:, :, start:end], cells[:, :, start:end])
 
 
 class Elmo(nn.Module):
-    """The language model in both directions.
+    """The bidirectional language model.
 
     Args:
         config: The sizes.
-        generator: Where fresh weights come from.
+        generator: Source of the random initialization.
     """
 
     def __init__(self, config: ElmoConfig, *, generator: torch.Generator | None = None) -> None:
@@ -120,11 +123,11 @@ class Elmo(nn.Module):
         init_weights(self, generator)
 
     def forward(self, characters_WC: Tensor, numbers_DTB: Tensor) -> Tensor:
-        """Return what the last LSTMs say of full rows, for predictions `[D, T, B, P]`.
+        """Return the last layer's output for full rows, to predict from `[D, T, B, P]`.
 
         Args:
-            characters_WC: The distinct words of all rows, those that begin and end sentences too.
-            numbers_DTB: Which of them stands where; in direction 1 already from right to left.
+            characters_WC: Distinct words of all rows, including those that begin and end sentences.
+            numbers_DTB: Index of the word at each position; direction 1 is already reversed.
         """
         tokens_DTBP = F.embedding(numbers_DTB, self.tokens(characters_WC))
         layers, _, _ = self.run_lstms(tokens_DTBP, None)
@@ -134,33 +137,33 @@ class Elmo(nn.Module):
     def encode(
         self, ids_BTC: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
     ) -> list[Tensor]:
-        """Return the token layer, twice side by side, and both directions' states of every LSTM.
+        """Return the token layer, concatenated with itself, and every LSTM's bidirectional states.
 
-        Where no gradients are computed, a sentence has the same vectors, to the last bit, in
-        whatever batch it is read: every product then has as many rows, however much there is to
-        compute, and nothing is remembered from batch to batch.
+        Without gradients, a sentence's vectors are bit-identical in any batch: every product has
+        the same number of rows, whatever the batch size, and no memory is carried over between
+        batches.
 
         Args:
-            ids_BTC: Words as `tokenize.characters` writes them, without the sentence's ends.
-            mask_BT: True where there is a word; a row's words come first.
-            segments_BT: Nothing to this model.
+            ids_BTC: Words encoded by `tokenize.characters`, without sentence boundaries.
+            mask_BT: True at words, which come first in a row.
+            segments_BT: Ignored.
         """
         del segments_BT
         distinct_WC, numbers_N = torch.unique(ids_BTC[mask_BT], dim=0, return_inverse=True)
         numbers_BT = torch.zeros(mask_BT.shape, dtype=torch.long, device=mask_BT.device)
-        numbers_BT[mask_BT] = numbers_N + 1  # 0 stands where there is no word
+        numbers_BT[mask_BT] = numbers_N + 1  # 0: no word
         tokens_WP = F.pad(self.tokens(distinct_WC), (0, 0, 1, 0))
         return self.read(F.embedding(numbers_BT, tokens_WP), mask_BT.sum(1))[0]
 
     def read(
         self, tokens_BTP: Tensor, lengths_B: Tensor, state: State | None = None
     ) -> tuple[list[Tensor], State]:
-        """Return every layer's vectors of sentences, and what the LSTMs remember at their ends.
+        """Return every layer's vectors of sentences, and the LSTMs' memory at their ends.
 
         Args:
-            tokens_BTP: The token layer of their words; what stands after a sentence is ignored.
-            lengths_B: Words of each.
-            state: What they remember of the sentences before, row by row; None: nothing.
+            tokens_BTP: Token-layer vectors of the words; anything after a sentence is ignored.
+            lengths_B: Number of words of each sentence.
+            state: Memory of the previous sentences, row by row; None: empty.
         """
         rows = len(tokens_BTP)
         at_once = rows if torch.is_grad_enabled() else _AT_ONCE
@@ -189,7 +192,7 @@ class Elmo(nn.Module):
     def _read_rows(
         self, tokens_BTP: Tensor, lengths_B: Tensor, ends_2P: Tensor, state: State | None
     ) -> tuple[list[Tensor], State]:
-        """Read sentences with room for their ends, and return their vectors without those."""
+        """Encode sentences, padded for their boundaries; return vectors without boundaries."""
         rows = torch.arange(len(tokens_BTP), device=tokens_BTP.device)
         last_B = lengths_B - 1
         at_T = torch.arange(tokens_BTP.shape[1], device=rows.device)[:, None]
@@ -208,7 +211,7 @@ class Elmo(nn.Module):
     def run_lstms(
         self, tokens_DTBP: Tensor, state: State | None
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Return what each layer says, its states before anything is added, and its cells."""
+        """Return each layer's output, its states before the skip connection, and its cells."""
         layers, states, cells = [tokens_DTBP], [], []
         for number, lstm in enumerate(self.lstms):
             memory = None if state is None else (state.states[number], state.cells[number])
@@ -220,14 +223,14 @@ class Elmo(nn.Module):
         return layers[1:], states, cells
 
     def prediction_loss(self, top_NP: Tensor, targets_N: Tensor) -> Tensor:
-        """Return the sum of `-log softmax` over the whole vocabulary."""
+        """Return the sum of `-log softmax` over the full vocabulary."""
         softmax = self._softmax()
         return linear_cross_entropy(top_NP, softmax.weight, softmax.bias, targets_N)
 
     def sampled_loss(
         self, top_NP: Tensor, targets_N: Tensor, sampled_K: Tensor, log_counts_K: Tensor
     ) -> Tensor:
-        """Return an estimate of the same from some words; see `sampled_cross_entropy`."""
+        """Return an estimate of the same loss from sampled words; see `sampled_cross_entropy`."""
         softmax = self._softmax()
         return sampled_cross_entropy(
             top_NP, softmax.weight, softmax.bias, targets_N, sampled_K, log_counts_K
@@ -235,21 +238,21 @@ class Elmo(nn.Module):
 
     def _softmax(self) -> nn.Linear:
         if self.softmax is None:
-            raise SettingsError("this ELMo came without its softmax; it can predict no words")
+            raise SettingsError("this ELMo has no softmax and cannot predict words")
         return self.softmax
 
     def layer_groups(self) -> list[nn.Module]:
-        """Return the token layer and every LSTM in both directions."""
+        """Return the token layer and each bidirectional LSTM."""
         return [self.tokens, *self.lstms]
 
 
 def ends_of_sentences(device: torch.device) -> Tensor:
-    """Return what begins and what ends a sentence, as words `[2, C]`."""
+    """Return the words that begin and end a sentence `[2, C]`."""
     return torch.from_numpy(np.stack([BEGIN, END])).long().to(device)
 
 
 class TokenLayer(nn.Module):
-    """Convolutions over a word's characters, the highest of each filter, highways, a projection."""
+    """Character convolutions, max pooling, highway layers and a projection."""
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__()
@@ -266,8 +269,8 @@ class TokenLayer(nn.Module):
     def forward(self, characters_WC: Tensor) -> Tensor:
         """Return each word's vector `[W, P]`.
 
-        Windows that hold nothing but what follows a word are all alike: one is enough, and what is
-        beyond it is cut off, which changes no maximum.
+        Windows that contain only the padding after a word are identical. One is enough: the rest
+        is cut off, which does not change any maximum.
         """
         needed_W = (characters_WC != PADDED).sum(1) + self.widest
         length_W = torch.bucketize(needed_W, needed_W.new_tensor(_LENGTHS[:-1]))
@@ -298,11 +301,11 @@ class TokenLayer(nn.Module):
 
 
 class Highway(nn.Module):
-    """`y = g * relu(T x) + (1 - g) * x`, the gate `g` saying how much is transformed.
+    """`y = g * relu(T x) + (1 - g) * x`, where the gate `g` sets how much is transformed.
 
     Srivastava, Greff and Schmidhuber, "Highway Networks", 2015 (https://arxiv.org/abs/1505.00387).
-    The original release has the same gate under the name "carry", though what it carries is `T x`;
-    AllenNLP's gate is `1 - g`, with all of its weights negated.
+    The original release calls this gate "carry", although it multiplies `T x`. AllenNLP's gate is
+    `1 - g`, with all of its weights negated.
     """
 
     def __init__(self, width: int) -> None:
@@ -316,7 +319,7 @@ class Highway(nn.Module):
 
 
 class BiLstm(nn.Module):
-    """An LSTM with a projection for each direction, both computed together."""
+    """An LSTM with projection for each direction, both computed together."""
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__()
@@ -329,7 +332,7 @@ class BiLstm(nn.Module):
         """Return states `[D, T, B, P]` and cells `[D, T, B, H]` after every step."""
         weights = self.weights(x_DTBP)
         project_DPH = weights[-1]
-        exact = torch.promote_types(project_DPH.dtype, torch.float32)  # of what adds up in cells
+        exact = torch.promote_types(project_DPH.dtype, torch.float32)  # cells accumulate
         if memory is None:
             directions, _, rows, width = x_DTBP.shape
             h_DBP = project_DPH.new_zeros(directions, rows, width)
@@ -344,7 +347,7 @@ class BiLstm(nn.Module):
         return states
 
     def weights(self, like: Tensor) -> list[Tensor]:
-        """Return the weights of both directions side by side, in the type of products."""
+        """Return the stacked weights of both directions, in the type of products."""
         device = like.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         first, second = self.directions
@@ -356,7 +359,7 @@ class BiLstm(nn.Module):
 
 
 class Lstm(nn.Module):
-    """The weights of one direction; its gates stand in the order output, input, forget, new."""
+    """The weights of one direction; the gate order is output, input, forget, candidate."""
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__()
@@ -366,11 +369,12 @@ class Lstm(nn.Module):
 
 
 class _Recurrence(torch.autograd.Function):
-    """The steps of LSTMs with projection, `c = f c + i n`, `h = P (o tanh c)`.
+    """The time steps of LSTMs with projection, `c = f c + i n`, `h = P (o tanh c)`.
 
     Sak, Senior and Beaufays, "Long Short-Term Memory Based Recurrent Neural Network Architectures
-    for Large Vocabulary Speech Recognition", 2014 (https://arxiv.org/abs/1402.1128). The gradient
-    is written out: all that does not wait for the step before is computed for all steps at once.
+    for Large Vocabulary Speech Recognition", 2014 (https://arxiv.org/abs/1402.1128). The backward
+    pass is hand-written: whatever does not depend on the step before is computed for all steps at
+    once.
     """
 
     @staticmethod
@@ -399,7 +403,7 @@ class _Recurrence(torch.autograd.Function):
         for t in range(steps):
             if learning:
                 gate_DBG = gates_DTBG[:, t]
-            else:  # products of one size, however many steps there are
+            else:  # products of the same size for any number of steps
                 gate_DBG = torch.baddbmm(bias_D1G, x_DTBP[:, t], read_DPG)
             gate_DBG.baddbmm_(states_DTBP[:, t], recur_DPG)
             gate_DBG[..., : 3 * cells].sigmoid_()
@@ -428,15 +432,15 @@ class _Recurrence(torch.autograd.Function):
         dtype, steps = gates.dtype, gates.shape[1]
         out, into, keep, new = gates.chunk(4, -1)
         said = cells[:, 1:].tanh().to(dtype)
-        through = out * (1 - said * said)  # from what is said to the cell
-        passed = keep.clone()  # from a cell to the one before
+        through = out * (1 - said * said)  # from the output to the cell
+        passed = keep.clone()  # from a cell to the previous one
         if ctx.clips[0] < math.inf:
             inside = (cells[:, 1:].abs() < ctx.clips[0]).to(dtype)
             through *= inside
             passed[:, 1:] *= inside[:, :-1]
         if ctx.clips[1] < math.inf:
             inside_states = (states[:, 1:].abs() < ctx.clips[1]).to(dtype)
-        slopes = torch.empty_like(gates)  # of what the gates were made from
+        slopes = torch.empty_like(gates)  # of the gates' pre-activations
         to_out, to_in, to_keep, to_new = slopes.chunk(4, -1)
         torch.mul(said * out, 1 - out, out=to_out)
         torch.mul(new * into, 1 - into, out=to_in)
@@ -470,10 +474,10 @@ class _Recurrence(torch.autograd.Function):
 
 
 def init_weights(model: Elmo, generator: torch.Generator | None) -> None:
-    """Set every weight: those of LSTMs and projections by their sizes, forget gates to let pass.
+    """Initialize weights: Xavier for LSTMs and projections, forget gates' biases 1.
 
-    As in the original, characters and convolutions start in small cubes, and highways closed to
-    their transforms by a bias of -2.
+    As in the original, characters and convolutions start uniform in a small range, and a bias of -2
+    keeps the highways' transforms nearly closed.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):

@@ -1,11 +1,11 @@
-"""GPT: a Transformer decoder that reads from left to right and predicts the next token.
+"""GPT: a left-to-right Transformer decoder that predicts the next token.
 
 Radford, Narasimhan, Salimans and Sutskever, "Improving Language Understanding by Generative
 Pre-Training", 2018 (https://openai.com/index/language-unsupervised), and its successor, "Language
-Models are Unsupervised Multitask Learners", 2019, which norms before each part instead of after it
-(`norm_first`) and once more at the end. `[ours]` marks where we differ.
+Models are Unsupervised Multitask Learners", 2019, which applies LayerNorm before each part instead
+of after it (`norm_first`), and once more at the end. `[ours]` marks where we differ.
 
-Shapes: B batch (rows), T tokens, S tokens looked at, D width, H heads, K numbers a head,
+Shapes: B batch (rows), T tokens, S tokens attended to, D width, H heads, K head width,
 V vocabulary.
 """
 
@@ -30,7 +30,7 @@ from headstart.models.attention import (
 )
 from headstart.models.packed_weights import PackedLinear, can_pack
 
-_COLD = 1e-30  # the least temperature that scores in float32 can be divided by, and then some
+_COLD = 1e-30  # temperatures below count as 0; float32 scores can still be divided by it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +38,16 @@ class GptConfig:
     """The sizes of a GPT.
 
     Attributes:
-        vocabulary_size: Byte pairs, special tokens included.
-        width: Numbers in each token's state.
-        layers: Transformer blocks.
-        heads: Attention heads; they divide the width.
-        feed_forward: Width inside the feed-forward part.
-        positions: The longest row.
-        norm_first: Norm before each part and at the end, as GPT-2; after each part, as GPT-1.
-        tanh_gelu: GELU by its tanh formula, as both originals; [ours] exact, which is faster.
-        dropout: Share of states dropped in training. [ours] None on attention's weights.
-        norm_eps: Added to a variance before its root.
+        vocabulary_size: Number of byte pairs, including special tokens.
+        width: Size of the hidden states.
+        layers: Number of Transformer blocks.
+        heads: Number of attention heads; it must divide the width.
+        feed_forward: Width inside the feed-forward layers.
+        positions: Maximum number of tokens of a text.
+        norm_first: LayerNorm before each part and at the end (GPT-2), or after each part (GPT-1).
+        tanh_gelu: Use GELU's tanh approximation, as both originals; [ours] exact, which is faster.
+        dropout: Dropout rate of hidden states. [ours] No dropout on attention weights.
+        norm_eps: Epsilon added to the variance in LayerNorm.
     """
 
     vocabulary_size: int
@@ -69,15 +69,15 @@ class GptConfig:
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise SettingsError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if self.width % self.heads:
-            raise SettingsError(f"{self.heads} heads do not divide a width of {self.width}")
+            raise SettingsError(f"{self.heads} heads do not divide the width {self.width}")
 
 
 class Gpt(nn.Module):
-    """The decoder; its last state, times the embeddings, scores the next token.
+    """The decoder; its last hidden state, times the embeddings, scores the next token.
 
     Args:
         config: The sizes.
-        generator: Where fresh weights come from.
+        generator: Source of the random initialization.
     """
 
     is_causal = True
@@ -96,12 +96,12 @@ class Gpt(nn.Module):
         init_weights(self, generator)
 
     def forward(self, ids_BT: Tensor, sequences_BT: Tensor, positions_BT: Tensor) -> list[Tensor]:
-        """Return the states of packed rows after the embeddings and after every block.
+        """Return the hidden states of packed rows after the embeddings and after every block.
 
         Args:
-            ids_BT: Tokens.
-            sequences_BT: The number of the text each belongs to, -1 at padding.
-            positions_BT: Each one's place in its text, from 0.
+            ids_BT: Token ids.
+            sequences_BT: Index of the text each token belongs to, -1 at padding.
+            positions_BT: Position of each token in its text, from 0.
         """
         x_BTD = self.embed(ids_BT, positions_BT)
         sequences_BT = sequences_BT.to(x_BTD.device)
@@ -115,13 +115,13 @@ class Gpt(nn.Module):
     def encode(
         self, ids_BT: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
     ) -> list[Tensor]:
-        """Return the states after the embeddings and every block, one text a row."""
+        """Return the hidden states after the embeddings and every block, one text per row."""
         del segments_BT
         positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
         return self(ids_BT, mask_BT.long() - 1, positions_BT)
 
     def embed(self, ids_BT: Tensor, positions_BT: Tensor) -> Tensor:
-        """Return the sum of what a token is and where it stands."""
+        """Return the sum of token and position embeddings."""
         if ids_BT.shape[1] > len(self.positions.weight) and (
             int(positions_BT.max()) >= len(self.positions.weight)
         ):
@@ -129,7 +129,7 @@ class Gpt(nn.Module):
                 f"a text of {int(positions_BT.max()) + 1:,} tokens is longer than the model's "
                 f"{len(self.positions.weight):,} positions"
             )
-        device = self.tokens.weight.device  # where all is computed
+        device = self.tokens.weight.device  # inputs may be on another device
         ids_BT, positions_BT = ids_BT.to(device), positions_BT.to(device)
         x_BTD: Tensor = self.dropout(self.tokens(ids_BT) + self.positions(positions_BT))
         return x_BTD
@@ -139,7 +139,7 @@ class Gpt(nn.Module):
         return F.linear(states, self.tokens.weight)
 
     def layer_groups(self) -> list[nn.Module]:
-        """Return the embeddings and every block, the last with the norm after it."""
+        """Return the embeddings and every block, the last one with the final norm."""
         *lower, top = self.blocks
         return [
             nn.ModuleList([self.tokens, self.positions]),
@@ -149,7 +149,7 @@ class Gpt(nn.Module):
 
 
 class Block(nn.Module):
-    """Each token mixes in what stands to its left, then thinks alone."""
+    """Transformer block: causal self-attention, then a feed-forward layer."""
 
     def __init__(self, config: GptConfig) -> None:
         super().__init__()
@@ -189,9 +189,9 @@ class Block(nn.Module):
 
 
 def init_weights(model: Gpt, generator: torch.Generator | None) -> None:
-    """Set every weight: matrices from a normal of 0.02, the rest 0 and 1.
+    """Initialize matrices from a normal of std 0.02, all else to 0 or 1.
 
-    As in GPT-2, what a block adds to its input starts smaller the more blocks there are.
+    As in GPT-2, the layers that add to the residual stream start smaller the more blocks there are.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -206,12 +206,12 @@ def init_weights(model: Gpt, generator: torch.Generator | None) -> None:
 
 
 def laid_out(model: Gpt, rows: int) -> tuple[Gpt, Callable[[Tensor], Tensor]]:
-    """Return the model with its matrices laid out to write so many rows, and its `token_scores`.
+    """Return the model with matrices laid out to generate `rows` rows, and its `token_scores`.
 
-    It drops nothing, and all else is shared with the model. Plain products of few rows wait for
-    their matrix: that of one row reads one laid out by columns up to four times faster, and those
-    of several rows take about half the time where each block of numbers stands as the processor
-    needs it.
+    It is in evaluation mode and shares everything else with the model. Products of few rows are
+    limited by reading their matrix. A product of one row is up to four times faster with a
+    column-major matrix; products of several rows take about half the time with a matrix packed in
+    blocks for the CPU.
     """
     same = copy.deepcopy(model, {id(each): each for each in model.parameters()}).eval()
     if rows > 1 and same.tokens.weight.dtype == torch.float32 and can_pack(same.tokens.weight):
@@ -228,7 +228,7 @@ def laid_out(model: Gpt, rows: int) -> tuple[Gpt, Callable[[Tensor], Tensor]]:
 
 
 class Cache:
-    """The keys and values of what a block has read, with room for what follows."""
+    """The keys and values of the tokens a block has processed, with room for later ones."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -236,7 +236,7 @@ class Cache:
         self.kept = torch.empty(0)
 
     def extend(self, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Append keys and values; return all there are."""
+        """Append keys and values; return all of them."""
         if not self.length:
             batch, heads, _, size = k_BHTK.shape
             self.kept = k_BHTK.new_empty(2, batch, heads, self.capacity, size)
@@ -253,8 +253,8 @@ class Sampling:
 
     Attributes:
         temperature: Scores are divided by it; at 0 the likeliest token is taken.
-        top_k: Only so many of the likeliest tokens are drawn from; all if None.
-        top_p: Only the likeliest tokens that make up this probability are drawn from; all if None.
+        top_k: Sample only from this many of the likeliest tokens; all if None.
+        top_p: Sample only from the likeliest tokens that make up this probability; all if None.
     """
 
     temperature: float = 1.0
@@ -274,11 +274,11 @@ class Sampling:
         if self.temperature < _COLD:
             return scores_BV.argmax(-1)
         number = min(self.top_k or scores_BV.shape[-1], scores_BV.shape[-1])
-        highest_BK, tokens_BK = scores_BV.topk(number)  # falling
+        highest_BK, tokens_BK = scores_BV.topk(number)  # descending
         below_BK = (highest_BK - highest_BK[:, :1]) / self.temperature
         sums_BK = below_BK.softmax(-1).cumsum(-1)
         total_B1 = sums_BK[:, -1:]
-        if self.top_p is not None:  # the first that reach this sum, and no more
+        if self.top_p is not None:  # the fewest that reach this sum
             reached_B1 = (sums_BK < self.top_p * total_B1).sum(-1, keepdim=True)
             total_B1 = sums_BK.gather(-1, reached_B1.clamp(max=number - 1))
         drawn_B1 = torch.rand(len(sums_BK), 1, generator=generator) * total_B1
@@ -300,7 +300,7 @@ def generate(
 ) -> Iterator[Tensor]:
     """Yield the next token of every prompt, one step at a time `[B]`.
 
-    What was read is cached: a new token costs one position and not a whole pass.
+    Keys and values are cached: a new token costs one position instead of a full forward pass.
 
     Raises:
         SettingsError: A prompt is empty, or the model has no room for prompt and new tokens.
@@ -310,11 +310,11 @@ def generate(
         raise SettingsError("a prompt is empty; give it at least one token")
     if longest + max_new_tokens > model.config.positions:
         raise SettingsError(
-            f"a prompt of {longest:,} tokens and {max_new_tokens:,} new ones are more than the "
-            f"model's {model.config.positions:,} positions"
+            f"a prompt of {longest:,} tokens and {max_new_tokens:,} new ones exceed the model's "
+            f"{model.config.positions:,} positions; shorten the prompt or generate fewer tokens"
         )
     model, token_scores = laid_out(model, len(prompts))
-    padding = [longest - len(prompt) for prompt in prompts]  # on the left: all go on together
+    padding = [longest - len(prompt) for prompt in prompts]  # on the left: rows end together
     rows = zip(padding, prompts, strict=True)
     ids_BT = torch.tensor([[0] * blank + list(prompt) for blank, prompt in rows])
     places_BT = torch.arange(longest) - torch.tensor(padding)[:, None]

@@ -1,4 +1,4 @@
-"""What every encoder offers, ours or anybody's: the one type that transfer is written against."""
+"""The interface of all encoders, built-in or custom: the one type that transfer relies on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,17 +7,17 @@ from typing import Literal, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-Pooling = Literal["cls", "last", "mean"]  # what stands for a whole text
+Pooling = Literal["cls", "last", "mean"]  # what represents a whole text
 
 
 class Encoder(Protocol):
     """Turns tokens into vectors, layer by layer.
 
     Shapes: B batch, T tokens, D width. Word vectors have one layer, CoVe two, ELMo three, GPT and
-    BERT all of theirs; so one mix of layers serves them all. An encoder is also an `nn.Module`.
+    BERT all of theirs, so one mix of layers works for all. An encoder is also an `nn.Module`.
 
     Attributes:
-        width: Numbers in each vector.
+        width: Size of each vector.
     """
 
     width: int
@@ -27,28 +27,29 @@ class Encoder(Protocol):
     ) -> list[Tensor]:
         """Return every layer's vectors, bottom up, each `[B, T, width]`.
 
-        Padding changes nothing: vectors where the mask is true depend on no token where it is not.
+        Padding has no effect: vectors where the mask is true do not depend on tokens where it is
+        false.
 
         Args:
-            ids_BT: Token ids, 0 where there is padding.
-            mask_BT: True where there is a token.
-            segments_BT: 0 for the first text and 1 for the second of a pair, where that matters.
+            ids_BT: Token ids, 0 at padding.
+            mask_BT: True at tokens, False at padding.
+            segments_BT: 0 for the first text of a pair and 1 for the second, if they matter.
         """
         ...
 
     def layer_groups(self) -> list[nn.Module]:
-        """Return the parts in the order of depth, for freezing and layer-wise learning rates."""
+        """Return the parts from bottom to top, for freezing and layer-wise learning rates."""
         ...
 
 
 def is_causal(encoder: Encoder) -> bool:
-    """Return whether a token's state knows nothing of the tokens after it, as in decoders."""
+    """Return whether a token's state does not depend on later tokens, as in decoders."""
     return bool(getattr(encoder, "is_causal", False))
 
 
 @contextmanager
 def evaluating(model: Encoder | nn.Module) -> Iterator[None]:
-    """Drop nothing of what a model says meanwhile, and leave its mode as its user set it.
+    """Switch a model to evaluation mode in this block, then restore the mode of each part.
 
     Example:
         >>> model = nn.Dropout()
@@ -71,5 +72,5 @@ def evaluating(model: Encoder | nn.Module) -> Iterator[None]:
 
 
 def device_of(encoder: Encoder) -> torch.device:
-    """Return where an encoder computes: it takes ids from anywhere, and leaves its states there."""
+    """Return an encoder's device: ids may come from any device, its states stay on this one."""
     return next(cast("nn.Module", encoder).parameters()).device

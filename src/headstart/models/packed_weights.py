@@ -1,4 +1,4 @@
-"""Weights laid out for the processor once, for reading many texts or writing many tokens."""
+"""Weights packed for the CPU once, to encode many texts or generate many tokens."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,21 +8,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-_PACKED_FOR = 4096  # rows of a product; the layout suits all sizes
+_PACKED_FOR = 4096  # rows of a product; the layout works for all sizes
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Say whether a matrix can be laid out: on a CPU, where torch has its compiler's operator."""
+    """Return whether a matrix can be packed: on a CPU, if torch has its compiler's operator."""
     return weight.device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class PackedLinear(nn.Module):
-    """A linear layer that learns nothing, its matrix laid out for products of so few rows.
+    """A linear layer that is not trained, with its matrix packed for products of few rows.
 
     Args:
-        weight: The matrix `[out, in]`, which `can_pack`.
-        bias: What is added, if anything is.
-        rows: Of a product.
+        weight: The matrix `[out, in]`, for which `can_pack` is true.
+        bias: The bias, if there is one.
+        rows: Number of rows of a product.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, rows: int) -> None:
@@ -36,11 +36,11 @@ class PackedLinear(nn.Module):
 
 
 class PackedWeights(TorchFunctionMode):
-    """While it is entered, linear layers multiply in bfloat16 by weights that are laid out once.
+    """In this block, linear layers multiply in bfloat16 by weights that are packed only once.
 
-    A plain product lays its matrix out anew each time, a tenth of the time that reading takes. A
-    weight that changes is laid out again. Where gradients are wanted, without bfloat16 autocast, or
-    where torch lacks the operator (which its own compiler uses), layers multiply as ever.
+    A plain product packs its matrix again each time, which takes a tenth of the encoding time. A
+    weight that changes is packed again. With gradients, without bfloat16 autocast, or if torch
+    lacks the operator (which its own compiler uses), layers multiply as usual.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class PackedWeights(TorchFunctionMode):
 
 
 class _Packed(NamedTuple):
-    """A weight as it was given, which keeps its number from being used again, and laid out."""
+    """A packed weight with the original, which is kept so that its `id` is not reused."""
 
     given: Tensor
     versions: list[int | None]
@@ -99,5 +99,5 @@ def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def version(tensor: Tensor) -> int:
-    """Return how often a tensor was changed in place; one of inference is never."""
+    """Return how often a tensor was changed in place; 0 for inference tensors."""
     return 0 if tensor.is_inference() else tensor._version

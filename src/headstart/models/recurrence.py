@@ -1,6 +1,6 @@
-"""LSTMs: whole sequences of many lengths at once, and single steps with their gradients by hand.
+"""LSTMs: batches of sequences of any lengths, and single steps with hand-written gradients.
 
-Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997; the cell, its gates and their order
+Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997. The cell, its gates and their order
 (input, forget, candidate, output) are those of `torch.nn.LSTM`.
 
 Shapes: B sequences, T tokens, E inputs, H units, G = 4H gates, X = 6H numbers of a cell's memory.
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
-# Fewer rows are computed in another order: a sequence's last bits would tell how many there are.
+# Fewer rows are computed in another order, which would change the last bits of a sequence.
 _LEAST_ROWS = 4
 _SHUT = -1e4  # its sigmoid is 0
 
@@ -19,18 +19,18 @@ _SHUT = -1e4  # its sigmoid is 0
 def read_both_ways(
     layer: torch.nn.Module, x_BTE: Tensor, mask_BT: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the states `[B, T, 2H]`, the last ones `[B, 2H]` and their cells `[B, 2H]`.
+    """Return the states `[B, T, 2H]`, the final states `[B, 2H]` and their cells `[B, 2H]`.
 
-    Last is where a direction ends: at a sequence's last token to the right, at its first to the
-    left. Sequences are moved so that padding comes first, and there a number more in the input
-    shuts the input gate: a cell stays at zero until its sequence begins, and all end at the same
-    step. So the fast kernel for sequences of one length serves for all lengths, and padding changes
-    nothing; in float32 a sequence's numbers are the same to the last bit in any batch.
+    The forward direction ends at a sequence's last token, the backward direction at its first.
+    Sequences are shifted so that padding comes first. There, an extra input feature closes the
+    input gate: a cell stays at zero until its sequence begins, and all sequences end at the same
+    step. The fast kernel for sequences of equal length thus handles all lengths, and padding has no
+    effect. In float32 a sequence's states are bit-identical in any batch.
 
     Args:
-        layer: An `nn.LSTM` of one layer, bidirectional.
+        layer: A bidirectional `nn.LSTM` of one layer.
         x_BTE: The inputs, tokens first and then padding.
-        mask_BT: Where there are tokens; at least one in each row.
+        mask_BT: True at tokens; each row has at least one.
     """
     batch, tokens = mask_BT.shape
     missing = max(0, _LEAST_ROWS - batch)
@@ -49,7 +49,7 @@ def read_both_ways(
 
 
 def _weights(layer: torch.nn.Module, end: str) -> list[Tensor]:
-    """Return a direction's weights, with one for the input that is 1 at padding."""
+    """Return a direction's weights, extended by those of the input that is 1 at padding."""
     names = (f"{name}_l0{end}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     inputs_GE, recurrent_GH, *biases = (getattr(layer, name) for name in names)
     shut_G1 = inputs_GE.new_zeros(len(inputs_GE), 1)
@@ -74,17 +74,17 @@ def _run(weights: list[Tensor], x_BTE: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _move(x_BTE: Tensor, from_BT: Tensor) -> Tensor:
-    """Return each row's tokens in another order; whole rows move, which is faster than gather."""
+    """Return each row's tokens reordered; selecting whole rows is faster than gather."""
     batch, tokens = from_BT.shape
     rows = from_BT + tokens * torch.arange(batch, device=from_BT.device)[:, None]
     return x_BTE.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, (batch, tokens))
 
 
 def new_memory(inputs: Tensor, units: int) -> Tensor:
-    """Make room for what a cell goes through at inputs `[.., G]`: `[.., X]`, X = 6H.
+    """Allocate the intermediate values of a cell for inputs `[.., G]`: `[.., X]`, X = 6H.
 
-    Four gates, the cell, and its hyperbolic tangent stand side by side in each row. All but
-    products is computed in float32 at least, since cells add up over a sequence.
+    Each row holds the four gates, the cell, and its hyperbolic tangent. Everything except products
+    is computed in at least float32, since cells accumulate over a sequence.
     """
     kind = torch.promote_types(inputs.dtype, torch.float32)
     return inputs.new_empty(*inputs.shape[:-1], 6 * units, dtype=kind)
@@ -97,11 +97,11 @@ def cell_of(memory_BX: Tensor) -> Tensor:
 
 
 def step_cell(memory_BX: Tensor, cell_BH: Tensor) -> Tensor:
-    """Take one step from a cell; return the next state.
+    """Advance a cell by one step; return the next hidden state.
 
     Args:
-        memory_BX: What inputs and states add to the gates; the rest is filled in, in place.
-        cell_BH: The cell before.
+        memory_BX: Holds the gates' pre-activations; gates, cell and tanh are written in place.
+        cell_BH: The previous cell.
     """
     units = cell_BH.shape[-1]
     gates_BG = memory_BX[..., : 4 * units]
@@ -119,13 +119,13 @@ def step_cell(memory_BX: Tensor, cell_BH: Tensor) -> Tensor:
 def step_cell_back(
     memory_BX: Tensor, cell_BH: Tensor, by_state_BH: Tensor, by_cell_BH: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the gradients of what came to the gates `[.., G]`, and of the cell before.
+    """Return the gradients of the gates' pre-activations `[.., G]` and of the previous cell.
 
     Args:
         memory_BX: As `step_cell` left it.
-        cell_BH: The cell before.
-        by_state_BH: The gradient of the state.
-        by_cell_BH: That of the next cell, as far as it does not come by way of the state.
+        cell_BH: The previous cell.
+        by_state_BH: The gradient of the hidden state.
+        by_cell_BH: The gradient of the next cell, except for the part through the hidden state.
     """
     take_BH, keep_BH, new_BH, show_BH, _, shown_BH = memory_BX.chunk(6, -1)
     by_cell_BH = by_cell_BH + tanh_backward(by_state_BH * show_BH, shown_BH)

@@ -1,10 +1,10 @@
-"""Static word vectors: one vector a word, the same in every sentence.
+"""Static word vectors: one vector per word, the same in every sentence.
 
 Mikolov, Sutskever, Chen, Corrado and Dean, "Distributed Representations of Words and Phrases and
 their Compositionality", NeurIPS 2013 (https://arxiv.org/abs/1310.4546); Pennington, Socher and
 Manning, "GloVe: Global Vectors for Word Representation", EMNLP 2014
-(https://aclanthology.org/D14-1162). As an encoder, a table of vectors; as a space, what they are
-known for: near words mean similar things, and differences carry meaning (king - man + woman).
+(https://aclanthology.org/D14-1162). As an encoder, they are a lookup table. As a vector space,
+nearby words have similar meanings, and differences carry meaning (king - man + woman).
 
 Shapes: B batch, T tokens, V vocabulary, D width, Q queries.
 """
@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from headstart.errors import SettingsError
 from headstart.models.blank import blank_weights
 
-_MAX_SCORES = 1 << 24  # scores held at once, 64 MiB
-_NOTHING = 1e-6  # a length that rounding alone can have
+_MAX_SCORES = 1 << 24  # scores in memory at once, 64 MiB
+_NOTHING = 1e-6  # a norm that can come from rounding alone
 
 Neighbors = list[tuple[str, float]]
 
@@ -29,13 +29,13 @@ Neighbors = list[tuple[str, float]]
 class WordVectors(nn.Module):
     """A vector for each word id; id 0 is padding, and its vector stays zero.
 
-    Fresh vectors have length one on average. Neighbors of a word are not looked at: `encode` has a
-    single layer, and nothing but the id decides it.
+    Random vectors have length one on average. Context is ignored: `encode` returns a single layer
+    that depends on the id alone.
 
     Args:
-        vocabulary_size: Number of ids, padding included.
-        width: Numbers in each vector.
-        generator: Where fresh vectors come from.
+        vocabulary_size: Number of ids, including padding.
+        width: Size of each vector.
+        generator: Source of the random initialization.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class WordVectors(nn.Module):
 
     @classmethod
     def from_matrix(cls, matrix_VD: Tensor | NDArray[np.float32]) -> "WordVectors":
-        """Use these vectors, without a copy; the first is padding's and must be zero.
+        """Use these vectors without a copy; the first is padding's and must be zero.
 
         Raises:
-            SettingsError: It is not.
+            SettingsError: It is not zero, or the vectors are not a matrix.
         """
         weight_VD = torch.as_tensor(matrix_VD, dtype=torch.float32)
         if weight_VD.ndim != 2 or not len(weight_VD) or weight_VD[0].any():
-            raise SettingsError("word vectors need a matrix whose first row, padding's, is zero")
+            raise SettingsError("word vectors must be a matrix whose first row (padding) is zero")
         with blank_weights():
             vectors = cls(1, weight_VD.shape[1])
         vectors.embedding = nn.Embedding.from_pretrained(weight_VD, freeze=False, padding_idx=0)
@@ -65,19 +65,19 @@ class WordVectors(nn.Module):
     def encode(
         self, ids_BT: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
     ) -> list[Tensor]:
-        """Look the vectors up: one layer `[B, T, D]`, zero at padding."""
+        """Look up the vectors: one layer `[B, T, D]`, zero at padding."""
         del mask_BT, segments_BT
         return [self.embedding(ids_BT)]
 
     def layer_groups(self) -> list[nn.Module]:
-        """Return the only group there is."""
+        """Return the only group."""
         return [self.embedding]
 
 
 class WordSpace:
-    """Word vectors as points on the unit sphere: what is near a word, and what a step leads to.
+    """Word vectors as points on the unit sphere, for nearest neighbors and analogies.
 
-    Give it words only: rows of padding and of unknown words are near to others by accident.
+    Pass only real words: rows of padding and of unknown words are near others by accident.
 
     Args:
         words: Distinct words.
@@ -98,7 +98,7 @@ class WordSpace:
         self.unit_VD = F.normalize(weight_VD, dim=1)
 
     def among(self, words: Sequence[str]) -> "WordSpace":
-        """Return the space of those of these words that have a vector: no others are neighbors."""
+        """Return the space of only these words, leaving out any without a vector."""
         known = [word for word in words if word in self.ids]
         return WordSpace(known, self.unit_VD[self._rows(known)])
 
@@ -110,10 +110,10 @@ class WordSpace:
     ) -> Neighbors:
         """Return the words nearest to the sum of `positive` minus that of `negative`.
 
-        Every word counts with length one, and none of those asked for is returned.
+        Every word's vector has length one, and the given words are not returned.
 
         Raises:
-            SettingsError: A word has no vector, none is given, or they cancel out.
+            SettingsError: A word has no vector, no word is given, or the vectors cancel out.
         """
         plus, minus = (
             self._rows([words] if isinstance(words, str) else words)
@@ -124,8 +124,8 @@ class WordSpace:
         query_D = self.unit_VD[plus].sum(0) - self.unit_VD[minus].sum(0)
         if query_D.norm() < _NOTHING:
             raise SettingsError(
-                "the vectors of the words add up to nothing, which no word is near to; "
-                "ask for other words"
+                "the vectors of the words add up to zero, which no word is near to; "
+                "choose other words"
             )
         return self._nearest(query_D[None], torch.cat([plus, minus])[None], top)[0]
 
@@ -141,10 +141,10 @@ class WordSpace:
     def analogies(
         self, questions: Sequence[tuple[str, str, str]], *, top: int = 1
     ) -> list[Neighbors]:
-        """Answer many questions "a is to b as c is to ..", nearest to b - a + c first (3CosAdd).
+        """Answer analogies "a is to b as c is to ..", nearest to b - a + c first (3CosAdd).
 
-        Levy and Goldberg (2014) name the rule; as in Mikolov's and Stanford's own scripts, the
-        vectors have length one and the three words of the question are no answers.
+        Levy and Goldberg (2014) named the rule. As in Mikolov's and Stanford's scripts, vectors
+        have length one, and the three words of a question are excluded from its answers.
 
         Raises:
             SettingsError: A word has no vector.
@@ -175,7 +175,7 @@ class WordSpace:
             ) from None
 
     def _nearest(self, query_QD: Tensor, excluded_QK: Tensor, top: int) -> list[Neighbors]:
-        """Return the `top` words by cosine for each query, a bounded block of scores at a time."""
+        """Return the `top` words by cosine for each query, in blocks of bounded memory."""
         if type(top) is not int or top < 1:
             raise SettingsError(f"top must be a whole number above 0, got {top!r}")
         size = max(1, _MAX_SCORES // max(1, len(self.words)))

@@ -1,1 +1,1 @@
-"""One objective a file: what an encoder is pretrained on."""
+"""Pretraining objectives, one per file."""

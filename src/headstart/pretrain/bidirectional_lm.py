@@ -1,14 +1,15 @@
-"""ELMo's objective: predict each word from those before it, and from those after it.
+"""ELMo's objective: predict each word from the words before it, and from the words after it.
 
 Peters et al., "Deep contextualized word representations", NAACL 2018, section 3.1
-(https://arxiv.org/abs/1802.05365): `sum_t log p(t_k | t_<k) + log p(t_k | t_>k)`, the words' layer
-and the softmax being the same for both directions. Sentences stand end to end in full rows.
-[ours] Three departures. Both directions read the same row, each from its own end, so that each
-distinct word's characters are encoded once for both; one boundary stands between two sentences,
-read as a beginning or an end by the direction that comes to it. LSTMs start every row afresh, where
-the original carried their state over from the row before: rows are longer to make up for it, a step
-is a function of (seed, number) alone, and training reads as sentences are read later, from no
-state. The softmax samples each word independently, so that its estimate of the sum is unbiased.
+(https://arxiv.org/abs/1802.05365): `sum_t log p(t_k | t_<k) + log p(t_k | t_>k)`, with the token
+layer and the softmax shared by both directions. Sentences are concatenated into full rows.
+[ours] Three departures. (1) Both directions read the same row, each from its own end, so each
+distinct word's characters are encoded once for both. A single boundary separates two sentences; the
+forward direction reads it as a beginning, the backward direction as an end. (2) LSTMs start every
+row from an empty state, where the original carried it over from the previous row. Rows are longer
+to make up for it, a step is a function of (seed, number) alone, and training matches later
+encoding, which also starts empty. (3) The softmax samples each word independently, so its estimate
+of the sum is unbiased.
 
 Shapes: B rows, T predictions a row, D directions, K sampled words, W distinct words, C characters.
 """
@@ -30,7 +31,7 @@ from headstart.tokenize.characters import BEGIN, END, words_to_characters
 from headstart.tokenize.documents import EncodedDocuments, first_place, hold_out, named
 from headstart.tokenize.words import UNKNOWN_ID
 
-BOUNDARY = 0  # between sentences; padding elsewhere, of which there is none
+BOUNDARY = 0  # between sentences; the id of padding, of which there is none
 _VALIDATION_ROWS = 32
 
 
@@ -39,12 +40,12 @@ class BidirectionalLm:
     """Settings of ELMo's pretraining.
 
     Attributes:
-        words_per_row: Length of a row: what a prediction can look back on, or ahead.
-        rows_per_step: Rows that one update looks at, over all processes.
-        rows_at_once: Rows computed together; the gradients of a step's parts are added up.
-        samples: Words sampled for the softmax of a step, on average; validation takes the whole
+        words_per_row: Length of a row: the most context that a prediction can use.
+        rows_per_step: Rows per update, over all processes.
+        rows_at_once: Rows per micro-batch; the gradients of a step are accumulated.
+        samples: Average number of words sampled for the softmax of a step; validation uses the full
             vocabulary.
-        learning_rate: At its highest.
+        learning_rate: The peak.
     """
 
     words_per_row: int = 64
@@ -65,12 +66,12 @@ class BidirectionalLm:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of sentences end to end, and the words that stand for the vocabulary.
+    """Rows of concatenated sentences, and the sampled part of the vocabulary.
 
     Attributes:
-        ids_BT: Words and boundaries, one more than there are predictions in a direction.
-        sampled_K: Words of the vocabulary.
-        documents: The documents of the rows.
+        ids_BT: Words and boundaries, one more than the predictions per direction.
+        sampled_K: Sampled words of the vocabulary.
+        documents: The documents in the rows.
     """
 
     ids_BT: NDArray[np.int64]
@@ -78,25 +79,25 @@ class Batch:
     documents: Rows
 
     def describe(self) -> str:
-        """Name the documents, for messages."""
+        """Name the documents, for error messages."""
         return named("documents", self.documents.tolist())
 
     @property
     def predictions(self) -> int:
-        """Predictions in both directions."""
+        """Number of predictions in both directions."""
         return 2 * self.ids_BT[:, 1:].size
 
 
 class LogUniform:
-    """Samples of a vocabulary that is sorted by falling frequency.
+    """Samples of a vocabulary that is sorted by descending frequency.
 
-    Word `n` is as likely as `log(n + 2) - log(n + 1)`, near Zipf's law. Each word is sampled
-    independently, with the chance of being drawn at least once in n draws with replacement; n is
-    such that samples have the wanted size on average.
+    A draw is word `n` with a probability proportional to `log(n + 2) - log(n + 1)`, close to Zipf's
+    law. Each word is sampled independently, with the probability that it comes up at least once in
+    a number of draws with replacement. That number is set for the requested average sample size.
 
     Args:
-        vocabulary_size: Words that there are.
-        samples: Words in a sample, on average.
+        vocabulary_size: Number of words.
+        samples: Average number of words in a sample.
     """
 
     def __init__(self, vocabulary_size: int, samples: int) -> None:
@@ -118,26 +119,25 @@ class LogUniform:
         return -np.expm1(draws * np.log1p(-one_draw))
 
     def draw(self, random: np.random.Generator) -> NDArray[np.int64]:
-        """Return a sample, in order."""
+        """Return a sample in ascending order."""
         return np.flatnonzero(random.random(len(self.chances)) < self.chances)
 
 
 class Objective:
-    """What `training.runs.run` needs to pretrain an ELMo.
+    """The objective with which `training.runs.run` pretrains an ELMo.
 
     The rows, their order and the samples are a function of (seed, step) alone.
 
     Args:
         model: The ELMo to train; it predicts the first words of `words`, the others as unknown.
         documents: The corpus as ids of `words`, sentence by sentence.
-        words: Every word of the corpus, from the most to the least frequent, after padding and the
-            unknown word.
-        settings: How much at a time.
-        seed: Decides everything random.
-        share: This process's number, and how many there are.
+        words: Every word of the corpus, most frequent first, after padding and the unknown word.
+        settings: Row length, batch sizes, samples and learning rate.
+        seed: Controls everything random.
+        share: The rank of this process, and the number of processes.
 
     Raises:
-        DataError: The corpus has no word.
+        DataError: The corpus contains no words.
     """
 
     def __init__(
@@ -160,21 +160,21 @@ class Objective:
         self.validation = self.rows_of(self.held_out) if len(self.held_out) else []
 
     def _shape(self, chosen: Rows) -> tuple[int, int, int]:
-        """Return the length of rows, how many full ones the documents make, and what is left."""
+        """Return the row length, the number of full rows, and the predictions left over."""
         ids = np.diff(self.documents.starts)[chosen].sum()
         predictions = int(ids + np.diff(self.documents.documents)[chosen].sum())
         if not ids:
-            raise DataError("the corpus has no word; there is nothing to predict")
+            raise DataError("the corpus contains no words; there is nothing to predict")
         words = min(self.settings.words_per_row, predictions)
         return words, predictions // words, predictions % words
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps after which rows are drawn anew: as many as are full."""
+        """Number of full steps per epoch, at least one; then rows are drawn again."""
         return max(1, self.rows_per_epoch // self.settings.rows_per_step)
 
     def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
-        """Yield the parts of step `first_step`, of the next, and so on without end."""
+        """Yield the micro-batches of step `first_step`, of the next, and so on, endlessly."""
         epoch, at = divmod(first_step - 1, self.steps_per_epoch)
         while True:
             order = generator(self.seed, "documents", epoch).permutation(self.training)
@@ -195,15 +195,15 @@ class Objective:
             epoch, at = epoch + 1, 0
 
     def epochs(self, step: int) -> float:
-        """Return how many passes over the corpus the rows of so many steps are."""
+        """Return how many epochs the first `step` steps are."""
         return step * min(self.settings.rows_per_step, self.rows_per_epoch) / self.rows_per_epoch
 
     def tokens(self, batch: Batch) -> int:
-        """Return how many words a batch holds, boundaries among them."""
+        """Return the number of words in a batch, including boundaries."""
         return batch.predictions // 2
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the loss of a batch, both directions' together, as `(sum, count)`."""
+        """Return the loss of a batch over both directions as `(sum, count)`."""
         top_DNP, targets_DN = self.predict(batch)
         sampled_K = torch.from_numpy(batch.sampled_K)
         total = self.model.sampled_loss(
@@ -212,10 +212,10 @@ class Objective:
         return total, torch.tensor(float(batch.predictions))
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return what is predicted from `[D, T * B, P]`, and the words that come `[D, T * B]`."""
+        """Return the states to predict from `[D, T * B, P]`, and the targets `[D, T * B]`."""
         characters_WC, numbers_BT = self.characters(batch.ids_BT)
         rightward, leftward = numbers_BT[:, :-1], numbers_BT[:, :0:-1]
-        leftward = np.where(leftward == 0, 1, leftward)  # what begins a sentence now ends it
+        leftward = np.where(leftward == 0, 1, leftward)  # a boundary is an end here
         numbers_DBT = np.stack([rightward, leftward])
         top_DTBP = self.model(
             torch.from_numpy(characters_WC).long(), torch.from_numpy(numbers_DBT.swapaxes(1, 2))
@@ -228,9 +228,9 @@ class Objective:
         return top_DTBP.flatten(1, 2), targets_DTB.flatten(1)
 
     def characters(self, ids_BT: NDArray[np.int64]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-        """Return the distinct words of rows after what begins and ends sentences, and their places.
+        """Return the two boundary words with the distinct words of rows, and indices into them.
 
-        A boundary is read as a beginning.
+        A boundary gets the index of a beginning.
         """
         distinct, numbers = np.unique(ids_BT, return_inverse=True)
         between = int(distinct[0] == BOUNDARY)
@@ -239,11 +239,11 @@ class Objective:
         return np.concatenate([np.stack([BEGIN, END]), written]), numbers
 
     def validate(self) -> dict[str, float] | None:
-        """Return loss and perplexity a word on the held-out documents, by the exact softmax."""
+        """Return loss and perplexity per word on the held-out documents, with the full softmax."""
         return self.score(self.validation) if self.validation else None
 
     def validated_on(self) -> str | None:
-        """Return what tells the held-out words from others, if there are any."""
+        """Return a digest of the held-out words, or None if there are none."""
         return digest(batch.ids_BT for batch in self.validation)
 
     def score(self, batches: Sequence[Batch]) -> dict[str, float]:
@@ -266,7 +266,7 @@ class Objective:
         }
 
     def rows_of(self, chosen: Rows) -> list[Batch]:
-        """Return all full rows of some documents, in order."""
+        """Return all full rows of the given documents, in order."""
         words, count, _ = self._shape(chosen)
         stream, nothing = _Stream(self.documents, chosen), np.zeros(0, np.int64)
         return [
@@ -276,7 +276,7 @@ class Objective:
 
 
 class _Stream:
-    """Sentences of documents in a given order, a boundary before each and after the last."""
+    """Concatenated sentences of documents in order, a boundary before each and after the last."""
 
     def __init__(self, documents: EncodedDocuments, order: Rows) -> None:
         self.ids = documents.ids
@@ -290,7 +290,7 @@ class _Stream:
     def rows(
         self, numbers: Rows, words: int, sample: NDArray[np.int64], first: int = 0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], Rows]:
-        """Return rows `first + number * words ..` of the stream, sample and documents."""
+        """Return rows starting at `first + number * words`, the sample, and their documents."""
         places = first + numbers[:, None] * words + np.arange(words + 1)
         of = np.searchsorted(self.offsets, places, "right") - 1
         of = np.minimum(of, len(self.begins_at) - 1)  # the last boundary is after all sentences

@@ -1,9 +1,9 @@
 """GPT's objective: predict the next token, `L = - sum_t log p(y_t | y_<t)`.
 
 Radford, Narasimhan, Salimans and Sutskever, "Improving Language Understanding by Generative
-Pre-Training", 2018, section 3.1. [ours] Documents stand end to end in rows without padding, with an
-end-of-text token before each; attention never crosses from one document to another, and positions
-count from where a document, or its piece in this row, begins.
+Pre-Training", 2018, section 3.1. [ours] Documents are concatenated into rows without padding, with
+an end-of-text token before each. Attention never crosses document boundaries, and positions count
+from the start of a document, or of its piece in the row.
 
 Shapes: B rows, T tokens.
 """
@@ -28,7 +28,7 @@ from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.training.optimizers import OPTIMIZERS, OptimizerName
 
 _VALIDATION_ROWS = 32
-_FEWEST = 3  # tokens: one more than a row that is full, and a row of one predicts what it has read
+_FEWEST = 3  # tokens: a row of two, the shortest allowed, and the target after it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class CausalLm:
     """Settings of GPT's pretraining.
 
     Attributes:
-        tokens_per_row: Length of a row: what a prediction can look back on.
-        rows_per_step: Rows that one update looks at, over all processes; with few, minutes teach
-            more, since early on more steps are worth more than exact ones.
-        rows_at_once: Rows computed together; the gradients of a step's parts are added up.
-        learning_rate: At its highest; of a model pretrained anew it is 1 / width by default, and
+        tokens_per_row: Length of a row: the most context that a prediction can use.
+        rows_per_step: Rows per update, over all processes. Few rows train better in a few minutes:
+            early on, more steps are worth more than exact gradients.
+        rows_at_once: Rows per micro-batch; the gradients of a step are accumulated.
+        learning_rate: The peak; for a model pretrained from scratch it is 1 / width by default, or
             0.256 / width with AdamW.
         optimizer: `muon`, with which a model learns as much in two thirds of the time, or `adamw`.
     """
@@ -58,7 +58,7 @@ class CausalLm:
                 raise SettingsError(f"{name} must be a whole number from {least}, got {value!r}")
         if type(self.learning_rate) not in (int, float) or not 0 < self.learning_rate < math.inf:
             raise SettingsError(f"learning_rate must be above 0, got {self.learning_rate!r}")
-        if self.optimizer not in tuple(OPTIMIZERS):  # which may be of any type
+        if self.optimizer not in tuple(OPTIMIZERS):  # may be of any type
             raise SettingsError(
                 f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}"
             )
@@ -66,14 +66,14 @@ class CausalLm:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of documents end to end, and the token that follows each token.
+    """Rows of concatenated documents, and the token that follows each token.
 
     Attributes:
-        ids_BT: Tokens.
+        ids_BT: Token ids.
         targets_BT: The next token of each.
-        sequences_BT: The number of the document each belongs to, counted in its row.
-        positions_BT: Each one's place in its document, or in the piece of it that is in the row.
-        documents: The documents of the rows.
+        sequences_BT: Index of each token's document, counted within its row.
+        positions_BT: Position of each token in its document, or in the document's piece in the row.
+        documents: The documents in the rows.
     """
 
     ids_BT: NDArray[np.int64]
@@ -83,26 +83,26 @@ class Batch:
     documents: Rows
 
     def describe(self) -> str:
-        """Name the documents, for messages."""
+        """Name the documents, for error messages."""
         return named("documents", self.documents.tolist())
 
 
 class Objective:
-    """What `training.runs.run` needs to pretrain a GPT.
+    """The objective with which `training.runs.run` pretrains a GPT.
 
     The rows and their order are a function of (seed, step) alone, and every position is a token.
 
     Args:
         model: The GPT to train.
         documents: The corpus, each document one sentence.
-        tokenizer: What encoded it; without an end-of-text token, documents are not announced.
-        settings: How much at a time.
-        seed: Decides everything random.
-        share: This process's number, and how many there are.
+        tokenizer: The corpus's tokenizer; its end-of-text token, if any, starts each document.
+        settings: Row length, batch sizes, learning rate and optimizer.
+        seed: Controls everything random.
+        share: The rank of this process, and the number of processes.
 
     Raises:
         DataError: The corpus has fewer than three tokens.
-        SettingsError: Rows are longer than the model.
+        SettingsError: Rows are longer than the model's positions.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Objective:
         if settings.tokens_per_row > model.config.positions:
             raise SettingsError(
                 f"rows of {settings.tokens_per_row} tokens are longer than the model's "
-                f"{model.config.positions} positions"
+                f"{model.config.positions} positions; lower tokens_per_row"
             )
         self.model, self.documents, self.settings, self.seed = model, documents, settings, seed
         self.rank, self.size = share
@@ -129,12 +129,12 @@ class Objective:
         self.validation = self._rows_of(self.held_out) if enough else []
 
     def _tokens(self, chosen: Rows) -> int:
-        """Return how many tokens there are to read, those that announce a document included."""
+        """Return the number of tokens, including the end-of-text tokens before documents."""
         announced = self.end is not None
         return int(np.diff(self.documents.starts)[chosen].sum()) + announced * len(chosen)
 
     def _shape(self, chosen: Rows) -> tuple[int, int]:
-        """Return the length of rows, and how many full ones the documents make."""
+        """Return the row length, and the number of full rows in the documents."""
         total = self._tokens(chosen)
         if total < _FEWEST:
             raise DataError("the corpus has fewer than three tokens; there is nothing to predict")
@@ -143,16 +143,16 @@ class Objective:
 
     @property
     def left_over(self) -> int:
-        """Tokens that the full rows of an epoch leave over."""
+        """Tokens that do not fit into the full rows of an epoch."""
         return self._tokens(self.training) - 1 - self.rows_per_epoch * self.tokens_per_row
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps after which rows are drawn anew: as many as are full."""
+        """Number of full steps per epoch, at least one; then rows are drawn again."""
         return max(1, self.rows_per_epoch // self.settings.rows_per_step)
 
     def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
-        """Yield the parts of step `first_step`, of the next, and so on without end."""
+        """Yield the micro-batches of step `first_step`, of the next, and so on, endlessly."""
         epoch, at = divmod(first_step - 1, self.steps_per_epoch)
         while True:
             order = generator(self.seed, "documents", epoch).permutation(self.training)
@@ -172,11 +172,11 @@ class Objective:
             epoch, at = epoch + 1, 0
 
     def epochs(self, step: int) -> float:
-        """Return how many passes over the corpus the rows of so many steps are."""
+        """Return how many epochs the first `step` steps are."""
         return step * min(self.settings.rows_per_step, self.rows_per_epoch) / self.rows_per_epoch
 
     def tokens(self, batch: Batch) -> int:
-        """Return how many tokens a batch holds."""
+        """Return the number of tokens in a batch."""
         return batch.ids_BT.size
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -185,7 +185,7 @@ class Objective:
         return total, torch.tensor(float(batch.targets_BT.size))
 
     def validate(self) -> dict[str, float] | None:
-        """Return loss and perplexity a token on the held-out documents."""
+        """Return loss and perplexity per token on the held-out documents."""
         if not self.validation:
             return None
         with torch.inference_mode():
@@ -194,11 +194,11 @@ class Objective:
         return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
     def validated_on(self) -> str | None:
-        """Return what tells the held-out tokens from others, if there are any."""
+        """Return a digest of the held-out tokens, or None if there are none."""
         return digest(batch.ids_BT for batch in self.validation)
 
     def report(self) -> dict[str, Any]:
-        """Return what the run shall remember: every position was a token."""
+        """Return what the run records: every position is a token."""
         return {"positions_filled": 1.0}
 
     def _rows_of(self, chosen: Rows) -> list[Batch]:
@@ -222,7 +222,7 @@ def next_token_loss(model: Gpt, batch: Batch) -> Tensor:
 
 
 class _Stream:
-    """Documents end to end in a given order, an end-of-text token before each."""
+    """Concatenated documents in a given order, the end-of-text token (if any) before each."""
 
     def __init__(self, documents: EncodedDocuments, order: Rows, end: int | None) -> None:
         self.ids, self.order, self.end = documents.ids, order, end
@@ -233,7 +233,7 @@ class _Stream:
         self.offsets = offsets_of(lengths)  # in the stream
 
     def rows(self, numbers: Rows, tokens: int, first: int = 0) -> Batch:
-        """Return rows `first + number * tokens ..` of the stream, with the token after each."""
+        """Return rows starting at `first + number * tokens`, with the token after each."""
         places = first + numbers[:, None] * tokens + np.arange(tokens + 1)
         of = np.searchsorted(self.offsets, places, "right") - 1
         within = places - self.offsets[of]

@@ -1,9 +1,9 @@
-"""How often words stand near each other, counted from disk to disk in bounded memory.
+"""Count how often words co-occur, from disk to disk in bounded memory.
 
-Pairs of near words are packed into 64-bit keys and sorted a buffer at a time; equal keys are
+Pairs of nearby words are packed into 64-bit keys and sorted one buffer at a time. Equal keys are
 summed, and each buffer becomes a sorted run on disk. Runs are merged part by part into records.
-Keys put pairs into square tiles of words, so that training can stay in the processor's cache. The
-first tile, of the most frequent words, has about a third of all pairs; a table counts them.
+Keys group pairs into square tiles of words, so that training stays in the CPU cache. The first
+tile, of the most frequent words, contains about a third of all pairs and is counted in a table.
 """
 
 import tempfile
@@ -26,14 +26,14 @@ from headstart.storage import disk_errors
 from headstart.tokenize.batches import offsets_of
 from headstart.tokenize.encoded import EncodedCorpus
 
-WIDEST = 255  # words on a side: a distance fits into the 8 lowest bits of a packed pair
+WIDEST = 255  # words on each side: a distance fits into the 8 lowest bits of a packed pair
 TILE_BITS = 9  # tiles of 512 x 512 words: their vectors and gradients fit into a core's cache
 RECORD = np.dtype([("row", np.uint16), ("column", np.uint16), ("count", np.float32)])
 
-BUFFER = 1 << 23  # pairs that a thread holds at a time: 64 MiB
-_FAN_IN = 16  # runs of one level that are merged into one of the next
-_PART = 1 << 21  # entries that a thread merges at a time, about
-_SAMPLE = 1 << 12  # entries between two looks at a run when it is cut into parts
+BUFFER = 1 << 23  # pairs per thread at a time: 64 MiB
+_FAN_IN = 16  # runs of one level that are merged into one run of the next
+_PART = 1 << 21  # approximate number of entries that a thread merges at a time
+_SAMPLE = 1 << 12  # entries between the sampled keys by which runs are split into parts
 _TILE_SHIFT = np.uint64(2 * TILE_BITS)
 
 Run = tuple[NDArray[np.uint64], NDArray[np.float32]]  # sorted keys, and the sum of each
@@ -44,11 +44,11 @@ class Cooccurrences:
     """The symmetric matrix X of counts: X_ij is the sum of 1 / distance over every i near a j.
 
     Attributes:
-        records: X_ij for i <= j, memory-mapped; rows and columns count from the first word of
-            their tile. Tiles stand one after another, each shuffled within `[records]`.
-        tiles: Row and column of each tile, in tiles `[tiles, 2]`.
+        records: X_ij for i <= j, memory-mapped `[records]`. Rows and columns count from the first
+            word of their tile. Tiles are stored one after another, each shuffled.
+        tiles: Row and column of each tile, in units of tiles `[tiles, 2]`.
         offsets: Where each tile's records begin, and the end `[tiles + 1]`.
-        pairs: Entries of X that are not zero, on both sides of the diagonal.
+        pairs: Number of nonzero entries of X, on both sides of the diagonal.
     """
 
     records: NDArray[Any]
@@ -67,23 +67,23 @@ def count(
     buffer: int = BUFFER,
     progress: Progress = SILENT,
 ) -> Cooccurrences:
-    """Count which words stand within `window` words of each other in one document.
+    """Count which words occur within `window` words of each other in one document.
 
-    A word near itself counts from both sides, as in GloVe's own program `[code]`. The result is
-    the same for any number of threads.
+    A word near itself counts from both sides, as in the authors' code `[code]`. The result does not
+    depend on the number of threads.
 
     Args:
         corpus: The text.
         folder: Where runs and records are written.
-        window: Words looked at on either side, at most `WIDEST`.
-        seed: Decides the order of the records within a tile.
-        threads: How many count at a time.
-        buffer: Pairs that a thread holds at a time, 8 bytes each.
+        window: Context words on each side, at most `WIDEST`.
+        seed: Controls the order of the records within a tile.
+        threads: Number of threads.
+        buffer: Pairs that each thread buffers, 8 bytes each.
         progress: Where progress goes.
 
     Raises:
-        DataError: No two words stand in one document.
-        StorageError: The disk refuses.
+        DataError: No document contains two words of the vocabulary.
+        StorageError: The files cannot be written.
     """
     across = ((len(corpus.counts) - 1) >> TILE_BITS) + 1
     stretch = max(buffer // window, 1)
@@ -112,14 +112,14 @@ def count(
                 advance(min(stretch, len(corpus.ids) - start))
         runs = [run for level in reversed(levels) for run in level]
         if not any(len(keys) for keys, _ in runs):
-            raise DataError("no two words of the vocabulary stand in one document")
+            raise DataError("no document contains two words of the vocabulary")
         return _write_records(folder, _merged(runs, pool, threads), across, seed)
 
 
 def _add_run(
     levels: list[list[Run]], run: Run, folder: Path, pool: ThreadPoolExecutor, threads: int
 ) -> None:
-    """Add a run to the lowest level; a full level becomes one run of the next."""
+    """Add a run to the lowest level; a full level is merged into one run of the next."""
     for level in levels:
         level.append(run)
         if len(level) < _FAN_IN:
@@ -134,7 +134,7 @@ def _add_run(
 
 
 def _store(folder: Path, parts: Iterable[Run]) -> Run:
-    """Write a run part by part, and map it."""
+    """Write a run part by part, and memory-map it."""
     name = tempfile.mkdtemp(dir=folder)
     keys_path, sums_path = Path(name, "keys"), Path(name, "sums")
     with keys_path.open("wb") as keys_file, sums_path.open("wb") as sums_file:
@@ -144,13 +144,13 @@ def _store(folder: Path, parts: Iterable[Run]) -> Run:
     return _mapped(keys_path, np.uint64), _mapped(sums_path, np.float32)
 
 
-def _mapped(path: Path, dtype: Any) -> Any:  # noqa: ANN401 - whatever numpy takes for a type
-    """Map a file, writable as compiled code expects; an empty one cannot be mapped."""
+def _mapped(path: Path, dtype: Any) -> Any:  # noqa: ANN401 - any type that numpy accepts
+    """Memory-map a file, writable as compiled code expects; an empty one cannot be mapped."""
     return np.memmap(path, dtype, "r+") if path.stat().st_size else np.empty(0, dtype)
 
 
 def _merged(runs: Sequence[Run], pool: ThreadPoolExecutor, threads: int) -> Iterator[Run]:
-    """Yield the sum of runs in sorted parts that fit into memory and cut no tile in two."""
+    """Yield the sum of runs in sorted parts that fit into memory and split no tile."""
 
     def merge(edges: tuple[np.uint64, np.uint64]) -> Run:
         bounds = [np.searchsorted(keys, edges) for keys, _ in runs]
@@ -177,7 +177,7 @@ def _add(first: Run, second: Run) -> Run:
 
 
 def _write_records(folder: Path, parts: Iterable[Run], across: int, seed: int) -> Cooccurrences:
-    """Write the merged counts as records, and say where each tile lies."""
+    """Write the merged counts as records, and return where each tile is."""
     path = folder / "records"
     numbers, lengths, diagonal = [], [], 0
     with path.open("wb") as file:
@@ -201,7 +201,7 @@ _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 @_compiled
 def _pack(ids, start, window, across, packed, table):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Write tile, row, column and distance of every pair whose later word is at `start` or on.
+    """Write tile, row, column and distance of every pair whose later word is at or after `start`.
 
     Pairs of the first tile are summed in `table` instead.
     """
@@ -214,7 +214,7 @@ def _pack(ids, start, window, across, packed, table):  # type: ignore[no-untyped
             continue
         for distance in range(1, min(window, at) + 1):
             other = np.int64(ids[at - distance])
-            if other < 0:  # the end of another document
+            if other < 0:  # a document boundary
                 break
             row, column = min(word, other), max(word, other)
             if column <= inside:
@@ -229,7 +229,7 @@ def _pack(ids, start, window, across, packed, table):  # type: ignore[no-untyped
 
 @_compiled
 def _sum_packed(packed, sums):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Reduce sorted pairs, in place, to distinct keys and their sums of 1 / distance."""
+    """Reduce sorted pairs in place to distinct keys and their sums of 1 / distance."""
     weights = 1.0 / np.maximum(np.arange(WIDEST + 1), 1)
     entries = at = 0
     while at < len(packed):
@@ -262,7 +262,7 @@ def _add_sorted(keys_a, sums_a, keys_b, sums_b, keys, sums):  # type: ignore[no-
 
 @_compiled
 def _shuffle_tiles(keys, sums, across, seed, rows, columns, counts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Unpack keys in an order that is random within each tile; return how many have i = j."""
+    """Unpack keys in random order within each tile; return how many have i = j."""
     inside = np.uint64(2**TILE_BITS - 1)
     state = seed
     begin = diagonal = 0

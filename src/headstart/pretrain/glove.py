@@ -1,12 +1,12 @@
-"""GloVe: word vectors whose products explain how often words stand near each other.
+"""GloVe: word vectors whose dot products model how often words co-occur.
 
 Pennington, Socher and Manning, "GloVe: Global Vectors for Word Representation", EMNLP 2014
 (https://aclanthology.org/D14-1162). It minimizes, over the pairs that occur,
 
     sum f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2,    f(x) = min(1, (x / x_max)^alpha)
 
-with AdaGrad; the vectors are w + w~. `[code]` marks what the authors' program does and the paper
-does not say, `[ours]` where we differ.
+with AdaGrad; the vectors are w + w~. `[code]` marks details of the authors' code that the paper
+does not mention, `[ours]` marks where we differ.
 """
 
 import tempfile
@@ -34,9 +34,9 @@ from headstart.training.array_runs import SAVE_MINUTES, ArrayRun, array_run
 
 Floats = NDArray[np.float32]
 
-_LANES = 16  # vectors are padded with zeros to whole registers, and stay so
-_CHUNK = 1 << 17  # pairs between two looks at the budget, about
-_CLIP = 100.0  # [code] no component of a gradient counts for more
+_LANES = 16  # vectors are zero-padded to whole registers; the padding stays zero
+_CHUNK = 1 << 17  # approximate number of pairs between two checks of the budget
+_CLIP = 100.0  # [code] every component of a gradient is clipped to this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +44,11 @@ class GloVe:
     """Settings of GloVe.
 
     Attributes:
-        dim: Numbers in each vector.
-        window: Words looked at on either side.
-        x_max: Pairs counted this often or more weigh 1, rarer ones less.
+        dim: Size of the vectors.
+        window: Context words on each side.
+        x_max: Pairs with at least this count have weight 1, rarer pairs less.
         alpha: How fast the weight falls with the count.
-        learning_rate: AdaGrad's, before it is divided by the root of the squares so far.
+        learning_rate: AdaGrad's, before division by the root of the accumulated squares.
     """
 
     dim: int = 100
@@ -72,12 +72,12 @@ class GloVe:
 
 @dataclass(frozen=True)
 class Result:
-    """What training made.
+    """The result of training.
 
     Attributes:
-        vectors: The words' vectors, w + w~ `[vocabulary, dim]`; zero for what never occurred, such
+        vectors: Word vectors w + w~ `[vocabulary, dim]`; zero for words that never occurred, such
             as padding and unknown words.
-        report: Iterations, cost and pairs a second, and the like; plain values.
+        report: Iterations, cost, pairs per second and so on; plain values.
     """
 
     vectors: Floats
@@ -97,34 +97,34 @@ def train(
     save_minutes: float = SAVE_MINUTES,
     progress: Progress = SILENT,
 ) -> Result:
-    """Count pairs, then fit vectors; with one thread the result is the same bit for bit.
+    """Count pairs, then fit vectors; with one thread, training is deterministic bit for bit.
 
-    An epoch is one iteration over all pairs, a step is one pair. The minutes of a budget
-    include counting; at least one iteration is made, whatever the budget.
+    An epoch is one iteration over all pairs, and a step is one pair. The minutes of a budget
+    include counting. At least one iteration is completed, whatever the budget.
 
     Args:
         corpus: The text.
         config: The settings.
         budget: When to stop.
-        seed: Decides everything random.
-        threads: How many count and train, without locks (Recht et al. 2011).
-        folder: Where counts are kept meanwhile; beside the mapped corpus by default.
-        run_folder: Where checkpoints of the fit go; a training that was stopped counts again, which
-            gives the same counts, and goes on there.
-        identity: What tells this training from others with the same settings; plain values.
+        seed: Controls everything random.
+        threads: Number of threads, which train without locks (Recht et al. 2011).
+        folder: Where counts are stored during training; next to the mapped corpus by default.
+        run_folder: Where checkpoints of the fit go. A stopped run that is resumed counts again,
+            which gives the same counts, and resumes the fit from its checkpoint.
+        identity: What distinguishes this run from others with the same settings; plain values.
         save_minutes: Minutes between checkpoints.
         progress: Where progress goes.
 
     Raises:
-        DataError: Fewer than two words occur, or no two in one document.
+        DataError: Fewer than two words occur, or no document contains two.
         NonFiniteError: Training diverged.
-        SettingsError: `run_folder` holds another training.
-        InterruptedRunError: It was stopped; the same call goes on.
-        StorageError: The disk refuses.
+        SettingsError: `run_folder` holds a different run.
+        InterruptedRunError: The run was stopped; the same call resumes it.
+        StorageError: The files cannot be written.
     """
     if np.count_nonzero(corpus.counts) < 2:
         raise DataError(
-            "GloVe needs a corpus with two different words or more, and spaces between words"
+            "GloVe needs a corpus with at least two different words, separated by spaces"
         )
     started = time.perf_counter()
     with disk_errors(parent := folder or _folder_of(corpus)):
@@ -174,18 +174,18 @@ def train(
 
 
 def _folder_of(corpus: EncodedCorpus) -> Path:
-    """Where a mapped corpus lies, or the system's folder for temporary files."""
+    """Return the folder of a mapped corpus, or the system's folder for temporary files."""
     if isinstance(corpus.ids, np.memmap) and corpus.ids.filename:
         return Path(str(corpus.ids.filename)).parent
     return Path(tempfile.gettempdir())
 
 
 class _Fit:
-    """What the threads of one training share: weights without locks, and a place in the tiles.
+    """What the threads of a run share: weights without locks, and the position in the tiles.
 
-    The first axis of every weight is its side: words, then contexts. Each tile is visited twice an
-    iteration, for X_ij and for its mirror image X_ji. [ours] The authors' program visits all pairs
-    in one random order; random tiles, shuffled within, need far less of the memory's speed.
+    The first axis of every weight is its side: words, then contexts. Each tile is visited twice per
+    iteration, for X_ij and for its mirror image X_ji. [ours] The authors' code visits all pairs in
+    one random order; random tiles, shuffled within, need far less memory bandwidth.
     """
 
     def __init__(
@@ -208,35 +208,35 @@ class _Fit:
         self.bias_squares = np.ones_like(self.biases)
         self.corpus, self.counts, self.config = corpus, counts, config
         self.budget, self.seed, self.started = budget, seed, started
-        self.counting = counting  # seconds, of earlier runs too: each counts anew
+        self.counting = counting  # seconds, including earlier runs: each counts again
         self.costs: list[float] = []  # mean cost of each whole iteration
-        self.cost = 0.0  # of this iteration, so far
-        self.visited = 0  # its chunks that are done
+        self.cost = 0.0  # of this iteration so far
+        self.visited = 0  # completed chunks of this iteration
         self.done = 0  # pairs fitted, over all iterations
-        self.share = 0.0  # of the budget, as progress was last told
+        self.share = 0.0  # of the budget, as last reported to progress
         self.stopped = False
         self.lock = threading.Lock()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what is trained, by name."""
+        """Return the trained arrays by name."""
         names = ("vectors", "biases", "squares", "bias_squares")
         return {name: getattr(self, name) for name in names}
 
     def place(self) -> dict[str, Any]:
-        """Return how far the training is."""
+        """Return the position of the run."""
         names = ("costs", "cost", "visited", "done", "counting")
         seconds = time.perf_counter() - self.started
         return {**{name: getattr(self, name) for name in names}, "seconds": seconds}
 
     def take_up(self, place: Mapping[str, Any]) -> None:
-        """Go on from a place."""
+        """Resume from a saved position."""
         self.costs, self.cost = list(place["costs"]), place["cost"]
         self.visited, self.done = place["visited"], place["done"]
         self.started -= place["seconds"]
         self.counting += place.get("counting", 0.0)
 
     def run(self, threads: int, kept: ArrayRun, advance: Advance) -> None:
-        """Iterate until the budget is spent; the first iteration is always whole."""
+        """Iterate until the budget is spent; the first iteration is always completed."""
         while not self.costs or self.spent() < 1.0:
             chunks = self.chunks()
             with ThreadPoolExecutor(threads) as pool:
@@ -244,7 +244,7 @@ class _Fit:
                 try:
                     for worker in workers:
                         worker.result()
-                finally:  # when one fails, or a user interrupts, the others end soon
+                finally:  # after an error or Ctrl-C, let the other workers end soon
                     self.stopped = True
             self.stopped = False
             if not np.isfinite(self.cost):
@@ -260,14 +260,14 @@ class _Fit:
         kept.save(self.done, self.place())
 
     def chunks(self) -> deque[NDArray[np.int64]]:
-        """Return the visits of this iteration that are still to come, in random order."""
+        """Return the remaining visits of this iteration, in random order."""
         sizes = np.diff(self.counts.offsets)
         order = generator(self.seed, "tiles", len(self.costs)).permutation(2 * len(sizes))
         cuts = np.flatnonzero(np.diff(np.cumsum(sizes[order >> 1]) // _CHUNK)) + 1
         return deque(np.split(order, cuts)[self.visited :])
 
     def spent(self) -> float:
-        """Return the share of the budget used up."""
+        """Return the share of the budget that is spent."""
         epochs = self.done / self.counts.pairs
         return self.budget.spent(
             epochs=epochs,
@@ -277,12 +277,12 @@ class _Fit:
         )
 
     def work(self, chunks: deque[NDArray[np.int64]], kept: ArrayRun, advance: Advance) -> None:
-        """Fit chunk after chunk until the iteration or the budget ends, or it is time to save."""
+        """Fit chunks until the iteration or the budget ends, or it is time to save."""
         config, records = self.config, self.counts.records
         while chunks and not (self.stopped or (self.costs and self.spent() >= 1.0)):
             try:
                 chunk = chunks.popleft()
-            except IndexError:  # another thread took the last
+            except IndexError:  # another thread took the last one
                 return
             error, pairs = _fit_tiles(
                 chunk,
@@ -309,7 +309,7 @@ class _Fit:
     nogil=True,
     cache=True,
     error_model="numpy",
-    fastmath={"reassoc", "contract", "arcp", "nsz", "afn"},  # but infinite and NaN are kept
+    fastmath={"reassoc", "contract", "arcp", "nsz", "afn"},  # infinity and NaN are kept
 )
 def _fit_tiles(visits, tiles, offsets, records, weights, log_x_max, alpha, rate):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Fit the pairs of some tiles; return their cost and their number."""
@@ -334,14 +334,14 @@ def _fit_tiles(visits, tiles, offsets, records, weights, log_x_max, alpha, rate)
             cost += 0.5 * slope * error
             fitted += 1
             for d in range(len(w)):
-                # [code] the squares are of steps that the learning rate is already part of
+                # [code] the accumulated squares include the learning rate
                 w_step = rate * min(max(slope * c[d], np.float32(-_CLIP)), np.float32(_CLIP))
                 c_step = rate * min(max(slope * w[d], np.float32(-_CLIP)), np.float32(_CLIP))
                 w[d] -= w_step / np.sqrt(w_squares[d])
                 c[d] -= c_step / np.sqrt(c_squares[d])
                 w_squares[d] += w_step * w_step
                 c_squares[d] += c_step * c_step
-            # [code] the learning rate has no part in the steps of biases
+            # [code] the updates of biases do not use the learning rate
             biases[side, i] -= slope / np.sqrt(bias_squares[side, i])
             biases[1 - side, j] -= slope / np.sqrt(bias_squares[1 - side, j])
             bias_squares[side, i] += slope * slope

@@ -1,11 +1,11 @@
-"""BERT's objectives: guess masked tokens, and tell whether one text follows another.
+"""BERT's objectives: masked language modeling and next-sentence prediction.
 
 Devlin, Chang, Lee and Toutanova, "BERT: Pre-training of Deep Bidirectional Transformers for
-Language Understanding", NAACL 2019 (https://arxiv.org/abs/1810.04805), section 3.1. Of 15 % of the
-tokens, 80 % become [MASK], 10 % another token, 10 % stay, and the model guesses what they were;
-half of the time the second segment is not what follows the first. `[code]` marks what the authors'
-program does and the paper does not say, `[ours]` where we differ: corruption is drawn afresh at
-each step instead of ten times beforehand, and examples are packed into rows without padding.
+Language Understanding", NAACL 2019 (https://arxiv.org/abs/1810.04805), section 3.1. Of 15% of the
+tokens, 80% become [MASK], 10% another token, 10% stay, and the model predicts the originals;
+half of the time the second segment does not follow the first. `[code]` marks details of the
+authors' code that the paper does not mention, `[ours]` marks where we differ: corruption is drawn
+anew at each step instead of ten times in advance, and rows are packed without padding.
 
 Shapes: B rows, T tokens, N targets, P pairs.
 """
@@ -40,8 +40,8 @@ from headstart.tokenize.batches import (
 from headstart.tokenize.documents import EncodedDocuments, hold_out, named
 from headstart.tokenize.subwords import SubwordTokenizer
 
-_POOL = 4096  # examples that are packed into rows together
-_SHORT = 0.1  # [code] share of documents whose examples are shorter; [ours] a quarter at least
+_POOL = 4096  # examples packed into rows together
+_SHORT = 0.1  # [code] share of documents with shorter examples; [ours] at least a quarter as long
 _VALIDATION_ROWS = 32
 
 
@@ -50,15 +50,15 @@ class MaskedLm:
     """Settings of BERT's pretraining.
 
     Attributes:
-        mlm: Whether masked tokens are guessed.
-        nsp: Whether the next segment is told from a random one.
+        mlm: Whether to predict masked tokens.
+        nsp: Whether to predict if the second segment follows the first.
         mask_share: Share of the tokens that are targets.
         whole_words: Mask all pieces of a word or none.
         tokens_per_row: Length of a row, and of the longest example.
-        rows_per_step: Rows that one update looks at, over all processes; with few, minutes teach
-            more, since early on more steps are worth more than exact ones.
-        rows_at_once: Rows computed together; the gradients of a step's parts are added up.
-        learning_rate: At its highest; of a model pretrained anew it is 0.128 / width by default.
+        rows_per_step: Rows per update, over all processes. Few rows train better in a few minutes:
+            early on, more steps are worth more than exact gradients.
+        rows_at_once: Rows per micro-batch; the gradients of a step are accumulated.
+        learning_rate: The peak; for a model pretrained from scratch, 0.128 / width by default.
     """
 
     mlm: bool = True
@@ -88,11 +88,11 @@ class MaskedLm:
 
 @dataclass(frozen=True)
 class Examples:
-    """Stretches of the corpus: one each, or two for a pair.
+    """Spans of the corpus: one per example, or two for a pair.
 
     Attributes:
-        first: Where the first segment begins and ends in the corpus `[examples, 2]`.
-        second: The same of the second; both 0 where there is none.
+        first: Start and end of the first segment in the corpus `[examples, 2]`.
+        second: The same for the second segment; both 0 if there is none.
         random: Whether the second segment is a random one `[examples]`.
         document: The document of the first segment `[examples]`.
     """
@@ -104,29 +104,29 @@ class Examples:
 
     @property
     def lengths(self) -> Rows:
-        """Tokens of each example, special ones included."""
+        """Number of tokens of each example, including special tokens."""
         first, second = (np.diff(part)[:, 0] for part in (self.first, self.second))
         lengths: Rows = first + second + 2 + (second > 0)
         return lengths
 
     def select(self, rows: Rows) -> "Examples":
-        """Return some of the examples."""
+        """Return the given examples."""
         return Examples(self.first[rows], self.second[rows], self.random[rows], self.document[rows])
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed rows, corrupted, with what is to be guessed.
+    """Packed rows, corrupted, with their targets.
 
     Attributes:
         packed: The rows before corruption.
-        corrupted_BT: What the model reads.
+        corrupted_BT: The model's input.
         segments_BT: 0 in the first segment of an example and 1 in the second.
-        targets_N: The targets' places in the flattened rows.
+        targets_N: Positions of the targets in the flattened rows.
         random_P: Whether the second segment of each example is a random one.
-        pair_weight: What a pair's loss counts beside a target's, so that over the whole step the
-            mean over pairs is added to the mean over targets.
-        documents: The documents the examples come from.
+        pair_weight: Weight of a pair's loss relative to a target's. It makes the loss of a step the
+            mean over targets plus the mean over pairs.
+        documents: The documents that the examples come from.
     """
 
     packed: Packed
@@ -138,11 +138,11 @@ class Batch:
     documents: Rows
 
     def describe(self) -> str:
-        """Name the documents, for messages."""
+        """Name the documents, for error messages."""
         return named("documents", np.unique(self.documents).tolist())
 
     def split(self, rows_at_once: int) -> list["Batch"]:
-        """Return the rows in parts of so many."""
+        """Split the rows into batches of at most `rows_at_once`."""
         num_rows, tokens = self.packed.ids_BT.shape
         return [
             self._rows(start, min(start + rows_at_once, num_rows), tokens)
@@ -173,21 +173,21 @@ class Batch:
 
 
 class Objective:
-    """What `training.runs.run` needs to pretrain a BERT.
+    """The objective with which `training.runs.run` pretrains a BERT.
 
     The examples, their order and their corruption are a function of (seed, step) alone.
 
     Args:
         model: The BERT to train.
         documents: The corpus, by sentence.
-        tokenizer: What encoded it; it needs [CLS], [SEP] and [MASK].
-        settings: What is guessed, and how much at a time.
-        seed: Decides everything random.
-        share: This process's number, and how many there are.
+        tokenizer: The corpus's tokenizer, with [CLS], [SEP] and [MASK].
+        settings: Objectives, masking, batch sizes and learning rate.
+        seed: Controls everything random.
+        share: The rank of this process, and the number of processes.
 
     Raises:
-        DataError: NSP is asked for and no document has two sentences.
-        SettingsError: Rows are longer than the model, or a special token is missing.
+        DataError: NSP is on and no document has two sentences.
+        SettingsError: Rows are longer than the model's positions, or a special token is missing.
     """
 
     def __init__(
@@ -206,12 +206,12 @@ class Objective:
         if settings.tokens_per_row > model.config.positions:
             raise SettingsError(
                 f"rows of {settings.tokens_per_row} tokens are longer than the model's "
-                f"{model.config.positions} positions"
+                f"{model.config.positions} positions; lower tokens_per_row"
             )
         if settings.nsp and (np.diff(documents.documents) < 2).all():
             raise DataError(
-                "no document of the corpus has two sentences, so that nothing follows anything: "
-                "give documents of several sentences, or pretrain without nsp (--set nsp=false)"
+                "nsp: no document of the corpus has two sentences; provide documents with several "
+                "sentences, or pretrain without nsp (--set nsp=false)"
             )
         self.model, self.documents, self.settings, self.seed = model, documents, settings, seed
         self.rank, self.size = share
@@ -219,15 +219,15 @@ class Objective:
         self.continues = tokenizer.continues
         special = [one for one in vars(specials).values() if one is not None]
         self.ordinary = np.setdiff1d(np.arange(len(tokenizer.vocabulary)), special)
-        least = 2 if settings.nsp else 1  # a random segment is of another document
+        least = 2 if settings.nsp else 1  # a random segment comes from another document
         self.training, self.held_out = hold_out(documents, seed=seed, least=least)
-        self.steps_before: list[int] = [0]  # steps before each epoch, as far as they are known
+        self.steps_before: list[int] = [0]  # steps before each epoch, as far as known
         self.filled, self.rows_seen = 0.0, 0
         self.validation = self._validation_batches()
 
     def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
-        """Yield the parts of step `first_step`, of the next, and so on without end."""
-        self.epochs(first_step - 1)  # so that the steps before each epoch up to it are known
+        """Yield the micro-batches of step `first_step`, of the next, and so on, endlessly."""
+        self.epochs(first_step - 1)  # computes `steps_before` up to this epoch
         epoch = int(np.searchsorted(self.steps_before, first_step, "left")) - 1
         skipped = first_step - 1 - self.steps_before[epoch]
         while True:
@@ -239,8 +239,8 @@ class Objective:
             epoch, skipped = epoch + 1, 0
 
     def epochs(self, step: int) -> float:
-        """Return how many passes over the corpus are done after a step."""
-        while self.steps_before[-1] < step:  # a run that goes on asks before it has batches
+        """Return how many epochs are done after a step."""
+        while self.steps_before[-1] < step:  # a resumed run asks before it has batches
             self._epoch(len(self.steps_before) - 1)
         epoch = int(np.searchsorted(self.steps_before, step, "left")) - 1
         if epoch < 0:
@@ -249,7 +249,7 @@ class Objective:
         return epoch + (step - start) / (end - start)
 
     def tokens(self, batch: Batch) -> int:
-        """Return how many tokens a batch holds, special ones included."""
+        """Return the number of tokens in a batch, including special tokens."""
         return int((batch.packed.sequences_BT >= 0).sum())
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -265,7 +265,7 @@ class Objective:
         return total, torch.tensor(float(count if settings.mlm else len(batch.random_P)))
 
     def validate(self) -> dict[str, float] | None:
-        """Return loss, perplexity of masked tokens and NSP accuracy on the held-out documents."""
+        """Return loss, masked-token perplexity and NSP accuracy on the held-out documents."""
         if not self.validation:
             return None
         sums = {"mlm": 0.0, "targets": 0.0, "nsp": 0.0, "right": 0.0, "pairs": 0.0}
@@ -293,22 +293,22 @@ class Objective:
         return found
 
     def validated_on(self) -> str | None:
-        """Return what tells the held-out rows from others, if there are any."""
+        """Return a digest of the held-out rows, or None if there are none."""
         return digest(batch.corrupted_BT for batch in self.validation)
 
     def report(self) -> dict[str, Any]:
-        """Return what the run shall remember: how full the rows were."""
+        """Return what the run records: how full the rows were."""
         return {"positions_filled": self.filled / self.rows_seen} if self.rows_seen else {}
 
     def _nsp_scores_loss(self, first_PD: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         if self.model.nsp is None:
-            raise SettingsError("this BERT has no head for nsp; pretrain it without")
+            raise SettingsError("this BERT has no head for nsp; pretrain it without (nsp=false)")
         scores_P2 = self.model.nsp(self.model.pool(first_PD)).float()
         labels_P = torch.from_numpy(batch.random_P).to(scores_P2.device).long()  # [code] 1: random
         return scores_P2, F.cross_entropy(scores_P2, labels_P, reduction="sum")
 
     def _epoch(self, epoch: int) -> tuple[Examples, list[Rows]]:
-        """Return the examples of an epoch and, for each row, those that share it, in order."""
+        """Return the examples of an epoch and, for each row, those packed into it, in order."""
         examples = make_examples(
             self.documents,
             self.training,
@@ -324,7 +324,7 @@ class Objective:
         return examples, rows
 
     def _step(self, examples: Examples, rows: list[Rows], step: int) -> Sequence[Batch]:
-        """Return this process's parts of a step; how it is split changes nothing in it."""
+        """Return this process's micro-batches of a step; the split does not affect the step."""
         whole = self._batch(examples.select(np.concatenate(rows)), step)
         self.filled += whole.packed.filled * len(whole.packed.ids_BT)
         self.rows_seen += len(whole.packed.ids_BT)
@@ -383,7 +383,7 @@ class Objective:
 def last_states(model: Bert, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the last states of the targets `[N, D]` and of every example's first token `[P, D]`.
 
-    These are all that a loss reads, and all that the last block computes.
+    The losses need only these, and the last block computes only these.
     """
     places = np.concatenate([batch.targets_N, batch.packed.first_N])
     wanted_BM, at = by_row(places, batch.packed.ids_BT.shape)
@@ -399,7 +399,7 @@ def last_states(model: Bert, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def mlm_loss(model: Bert, targets_ND: Tensor, batch: Batch) -> Tensor:
-    """Return the summed loss at the targets; scores are computed there and nowhere else."""
+    """Return the summed loss at the targets; scores are computed only there."""
     head, weight_VD = model.token_head()
     labels_N = torch.from_numpy(batch.packed.ids_BT.ravel()[batch.targets_N])
     return linear_cross_entropy(head(targets_ND), weight_VD, head.bias, labels_N)
@@ -413,27 +413,27 @@ def make_examples(
     pairs: bool,
     random: np.random.Generator,
 ) -> Examples:
-    """Cut the chosen documents into examples of at most `tokens`, special ones included.
+    """Split the chosen documents into examples of at most `tokens`, including special tokens.
 
-    An example takes whole sentences until it is full, and the last is cut to fit. The next example
-    begins with the sentence that was cut [ours], so that rows are full and nothing is lost. A
-    sentence longer than an example counts as several; for pairs, of half an example each.
+    An example takes whole sentences until it is full; the last one is truncated to fit. The next
+    example begins with the truncated sentence [ours], so rows are full and nothing is lost. A
+    sentence longer than an example is split into several; for pairs, of half an example each.
 
     The first segment of a pair is a random share of the sentences. The second is what follows them
-    or, as often, a random stretch of another document; the sentences that such a stretch displaced
+    or, equally often, a random span of another document; the sentences that such a span displaced
     begin the next example. Nothing follows a document's last sentence, so its second segment is
-    always random [code]; to make up for it, a later one is true that would have been random, so
-    that half of all are true [ours].
+    always random [code]. To compensate, a later segment that would have been random is a true one,
+    so that half of all are true [ours].
 
     Raises:
-        DataError: Pairs are asked for and there are no two documents to draw from.
+        DataError: `pairs` is set and there are fewer than two documents.
     """
     room = tokens - (3 if pairs else 2)
     if pairs and len(chosen) < 2:
-        raise DataError("nsp needs two documents or more, to draw random segments from")
-    first, second, from_document = (array("q") for _ in range(3))  # a tenth of lists
+        raise DataError("nsp needs at least two documents, to draw random segments from")
+    first, second, from_document = (array("q") for _ in range(3))  # a tenth of a list's memory
     is_random = array("b")
-    owed = 0  # true segments that there were none for
+    owed = 0  # true segments that could not be formed so far
     sentences = documents.sentences
     for document in random.permutation(chosen).tolist():
         bounds = sentences[documents.documents[document] : documents.documents[document + 1] + 1]
@@ -484,7 +484,7 @@ def make_examples(
 
 
 def _cut_long(bounds: Rows, most: int, size: int) -> Rows:
-    """Return the sentences' bounds, those of more than `most` ids cut into sentences of `size`."""
+    """Return sentence bounds, splitting sentences of more than `most` ids into pieces of `size`."""
     lengths = np.diff(bounds)
     if lengths.max() <= most:
         return bounds
@@ -499,7 +499,7 @@ def _random_stretch(
     length: int,
     random: np.random.Generator,
 ) -> tuple[int, int]:
-    """Return the beginning and end of sentences from another document, `length` ids at most."""
+    """Return start and end of at most `length` ids of another document, from a sentence on."""
     document = other_than
     while document == other_than:
         document = int(chosen[random.integers(len(chosen))])
@@ -510,7 +510,7 @@ def _random_stretch(
 
 
 def pack_examples(lengths: Rows, tokens: int, random: np.random.Generator) -> list[Rows]:
-    """Return the examples of every row, rows in random order and nearly all of them full."""
+    """Return the examples of every row; rows are in random order, and nearly all are full."""
     order = random.permutation(len(lengths))
     rows: list[Rows] = []
     for start in range(0, len(order), _POOL):
@@ -524,7 +524,7 @@ def pack_examples(lengths: Rows, tokens: int, random: np.random.Generator) -> li
 def surround(
     ids: NDArray[np.int32], examples: Examples, cls: int, sep: int
 ) -> tuple[Encoded, Rows]:
-    """Return `[CLS] first [SEP] second [SEP]` of every example, and where the second begins."""
+    """Return `[CLS] first [SEP] second [SEP]` for every example, and where the second begins."""
     before, after = np.array([cls], np.int32), np.array([sep], np.int32)
     texts = []
     for (a, b), (c, d) in zip(examples.first.tolist(), examples.second.tolist(), strict=True):
@@ -543,26 +543,26 @@ def corrupt(
     continues: NDArray[np.bool_] | None,
     random: np.random.Generator,
 ) -> tuple[Rows, NDArray[np.int64]]:
-    """Choose the targets of every example and corrupt 90 % of them.
+    """Choose the targets of every example and corrupt 90% of them.
 
     Args:
         packed: The rows.
-        open_BT: Where a target may be: at every token that is not special.
+        open_BT: Where targets are allowed: at every token that is not special.
         share: Share of an example's tokens that become targets, at least one.
         mask: The id of [MASK].
-        ordinary: The ids that may replace a token; [ours] no special ones.
-        continues: For whole words, whether each piece goes on with a word `[vocabulary]`.
-        random: Where chance comes from.
+        ordinary: The ids that may replace a token; [ours] no special tokens.
+        continues: For whole words, whether each piece continues a word `[vocabulary]`.
+        random: The random generator.
 
     Returns:
-        The targets' places in the flattened rows, in order, and the corrupted rows.
+        Positions of the targets in the flattened rows, ascending, and the corrupted rows.
     """
     ids = packed.ids_BT.ravel()
     at = np.flatnonzero(open_BT)
     text = packed.sequences_BT.ravel()[at]
     if continues is None:
         unit = np.arange(len(at))
-    else:  # pieces of one word are one unit
+    else:  # all pieces of a word are one unit
         goes_on = continues[ids[at]]
         goes_on[1:] &= (np.diff(at) == 1) & (np.diff(text) == 0)
         goes_on[:1] = False
@@ -573,10 +573,10 @@ def corrupt(
     begins = np.concatenate([[0], np.flatnonzero(np.diff(by_text)) + 1])[: len(by_text)]
     sizes = np.diff(np.concatenate([begins, [len(by_text)]]))
     rank = counted(sizes)
-    tokens = np.bincount(packed.sequences_BT[packed.sequences_BT >= 0])  # [code] special ones too
+    tokens = np.bincount(packed.sequences_BT[packed.sequences_BT >= 0])  # [code] with special ones
     wanted = np.minimum(np.maximum(1, np.round(share * tokens[by_text[begins]])), sizes)
     chosen = rank < np.repeat(wanted, sizes)
-    if continues is not None:  # a word that is begun is finished
+    if continues is not None:  # words are masked as a whole
         words = np.unique(unit[order[chosen]])
         targets = at[np.isin(unit, words)]
     else:

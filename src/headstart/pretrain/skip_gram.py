@@ -5,8 +5,8 @@ their Compositionality", NeurIPS 2013 (https://arxiv.org/abs/1310.4546). It maxi
 
     log s(u_o . v_c) + sum_k log s(-u_k . v_c),    k drawn from count^0.75
 
-over every word o and each word c around it. `[code]` marks what the authors' program does and the
-paper does not say, `[ours]` where we differ.
+over every word o and each word c around it. `[code]` marks details of the authors' code that the
+paper does not mention, `[ours]` marks where we differ.
 """
 
 import threading
@@ -31,12 +31,12 @@ from headstart.training.array_runs import SAVE_MINUTES, ArrayRun, array_run
 
 Floats = NDArray[np.float32]
 
-_NOISE_DRAWS = 1 << 21  # entries in the table that noise words are drawn from
-_CHUNK = 20_000  # ids between two looks at the budget
-_LANES = 16  # vectors are padded with zeros to whole registers, and stay so
-_TOGETHER = 6  # output vectors that one pass over a vector serves
-_LONGEST = 1000  # [code] windows never look further than a stretch of this many words
-_FINAL_RATE = 1e-4  # share of the learning rate that is left at the end
+_NOISE_DRAWS = 1 << 21  # entries of the table that noise words are drawn from
+_CHUNK = 20_000  # ids between two checks of the budget
+_LANES = 16  # vectors are zero-padded to whole registers; the padding stays zero
+_TOGETHER = 6  # output vectors per pass over an input vector
+_LONGEST = 1000  # [code] windows do not extend beyond a span of this many words
+_FINAL_RATE = 1e-4  # share of the learning rate that remains at the end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +44,14 @@ class SkipGram:
     """Settings of word2vec.
 
     Attributes:
-        dim: Numbers in each vector.
-        window: Most words looked at on either side; each word draws its own 1 to `window`.
+        dim: Size of the vectors.
+        window: Maximum context words on each side; each word draws its own number, 1 to `window`.
         negatives: Noise words drawn for each word.
         learning_rate: At the start; it falls linearly to nearly zero over the budget. By default
             0.035 [ours], which scores higher than the authors' 0.025 here; 0.05 for CBOW.
-        sample: Words above this share of the corpus are left out at random, the more frequent ones
-            more often.
-        cbow: Predict a word from the mean of the words around it, instead of each from it.
+        sample: Words above this share of the corpus are randomly skipped, more frequent words more
+            often.
+        cbow: Predict a word from the mean of its context words, instead of each of them from it.
     """
 
     dim: int = 100
@@ -85,12 +85,12 @@ class SkipGram:
 
 @dataclass(frozen=True)
 class Result:
-    """What training made.
+    """The result of training.
 
     Attributes:
-        vectors: The words' vectors `[vocabulary, dim]`; padding's and the unknown words' are zero.
+        vectors: Word vectors `[vocabulary, dim]`; those of padding and unknown words are zero.
         outputs: The vectors on the other side of the product `[vocabulary, dim]`.
-        report: Epochs, words a second, and the like; plain values.
+        report: Epochs, words per second and so on; plain values.
     """
 
     vectors: Floats
@@ -110,29 +110,29 @@ def train(
     save_minutes: float = SAVE_MINUTES,
     progress: Progress = SILENT,
 ) -> Result:
-    """Train word vectors; with one thread the result is the same bit for bit.
+    """Train word vectors; with one thread, training is deterministic bit for bit.
 
     Args:
         corpus: The text.
         config: The settings.
         budget: When to stop.
-        seed: Decides everything random.
-        threads: How many train, without locks (Recht et al. 2011).
-        run_folder: Where checkpoints go; a training that was stopped goes on there.
-        identity: What tells this training from others with the same settings; plain values.
+        seed: Controls everything random.
+        threads: Number of threads, which train without locks (Recht et al. 2011).
+        run_folder: Where checkpoints go; a stopped run found there is resumed.
+        identity: What distinguishes this run from others with the same settings; plain values.
         save_minutes: Minutes between checkpoints.
         progress: Where progress goes.
 
     Raises:
         DataError: Fewer than two words occur.
         NonFiniteError: Training diverged.
-        SettingsError: `run_folder` holds another training.
-        InterruptedRunError: It was stopped; the same call goes on.
-        StorageError: The disk refuses.
+        SettingsError: `run_folder` holds a different run.
+        InterruptedRunError: The run was stopped; the same call resumes it.
+        StorageError: The files cannot be written.
     """
     if np.count_nonzero(corpus.counts) < 2:
         raise DataError(
-            "word2vec needs a corpus with two different words or more, and spaces between words"
+            "word2vec needs a corpus with at least two different words, separated by spaces"
         )
     vocabulary = len(corpus.counts)
     width = -(-config.dim // _LANES) * _LANES
@@ -140,7 +140,7 @@ def train(
     fresh = generator(seed, "vectors").random((vocabulary, config.dim), np.float32)
     inputs[:, : config.dim] = (fresh - 0.5) / config.dim
     inputs[corpus.counts == 0] = 0.0
-    outputs = np.zeros((vocabulary + 1, width), np.float32)  # the spare row takes no part
+    outputs = np.zeros((vocabulary + 1, width), np.float32)  # the spare row is not trained
     run = _Run(corpus, config, budget, seed, inputs, outputs)
     label = "CBOW" if config.cbow else "skip-gram"
     with (
@@ -168,7 +168,7 @@ def train(
                 for worker in workers:
                     worker.result()
             finally:
-                run.stopped = True  # by an error in one thread, or by Ctrl-C in this one
+                run.stopped = True  # after an error in one thread, or Ctrl-C in this one
             run.stopped = False
             kept.save(run.handed_out, run.place())
     seconds = time.perf_counter() - run.started
@@ -185,7 +185,7 @@ def train(
 
 
 class _Run:
-    """What the threads of a training share: vectors, without locks (Recht et al. 2011), a place."""
+    """What a run's threads share: vectors without locks (Recht et al. 2011), and a position."""
 
     def __init__(
         self,
@@ -207,10 +207,10 @@ class _Run:
         )
         self.corpus, self.config, self.budget, self.seed = corpus, config, budget, seed
         self.inputs, self.outputs = inputs, outputs
-        self.handed_out = 0  # stretches, over all epochs
+        self.handed_out = 0  # chunks, over all epochs
         self.done = 0  # their ids
         self.order: NDArray[np.int64] = np.empty(0, np.int64)
-        self.share = 0.0  # of the budget, as progress was last told
+        self.share = 0.0  # of the budget, as last reported to progress
         self.started = time.perf_counter()
         self.stopped = False
         self.lock = threading.Lock()
@@ -225,23 +225,23 @@ class _Run:
         )
 
     def tell(self, advance: Advance, share: float) -> None:
-        """Tell progress the share of the budget that is spent."""
+        """Report the share of the budget that is spent."""
         share = max(self.share, min(1.0, share))
         advance(share - self.share)
         self.share = share
 
     def place(self) -> dict[str, Any]:
-        """Return how far the training is."""
+        """Return the position of the run."""
         seconds = time.perf_counter() - self.started
         return {"stretches": self.handed_out, "ids": self.done, "seconds": seconds}
 
     def take_up(self, place: Mapping[str, Any]) -> None:
-        """Go on from a place."""
+        """Resume from a saved position."""
         self.handed_out, self.done = place["stretches"], place["ids"]
         self.started -= place["seconds"]
 
     def work(self, kept: ArrayRun, advance: Advance) -> None:
-        """Train on one stretch after another until the budget is spent, or it is time to save."""
+        """Train on chunk after chunk until the budget is spent, or it is time to save."""
         kernel = _cbow if self.config.cbow else _skip_gram
         while (chunk := self.next_chunk(advance)) is not None:
             number, ids, share = chunk
@@ -261,10 +261,10 @@ class _Run:
                 return
 
     def next_chunk(self, advance: Advance) -> tuple[int, Ids, float] | None:
-        """Return a stretch's number, its ids, and the share of the budget spent; None at the end.
+        """Return a chunk's number, its ids, and the share of the budget spent; None at the end.
 
-        [ours] The stretches of an epoch come in random order, so that threads meet on the same
-        words no more often than chance has it, and no part of the corpus always has the last word.
+        [ours] The chunks of an epoch come in random order, so that threads work on the same words
+        only by chance, and no part of the corpus always comes last.
         """
         ids = self.corpus.ids
         per_epoch = -(-len(ids) // _CHUNK)
@@ -298,9 +298,9 @@ def _next(state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 @numba.njit(fastmath=True, inline="always")
 def _sigmoid(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """To 1e-5: `exp(y) = exp(y / 256)^256`, which a processor does for many numbers at once.
+    """Return the sigmoid to 1e-5 by `exp(y) = exp(y / 256)^256`, which is vectorized.
 
-    [ours] The authors' table is flat beyond 6, where a pair still has something to learn.
+    [ours] The authors' lookup table is flat beyond 6, where a pair still has a gradient.
     """
     y = min(max(-x, np.float32(-30)), np.float32(30)) * np.float32(1 / 256)
     power = np.float32(1) + y * (np.float32(1) + y * (np.float32(0.5) + y * np.float32(1 / 6)))
@@ -311,7 +311,7 @@ def _sigmoid(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 @_compiled
 def _keep_some(ids, at, keep, words, state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Fill `words`, up to the document's end, with the words that sub-sampling keeps."""
+    """Fill `words`, up to the document's end, with the words that subsampling keeps."""
     count = 0
     while at < len(ids) and count < len(words):
         word = ids[at]
@@ -331,8 +331,8 @@ def _keep_some(ids, at, keep, words, state):  # type: ignore[no-untyped-def]  # 
 def _draw(drawn, times, word, noise, negatives, spare, state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Set the word and its noise words, and how often each counts.
 
-    All rows of `outputs` that are updated together are read before any is written, so that each
-    stands here once: in place of a repeat stands the spare row, which counts nothing.
+    All rows of `outputs` that are updated together are read before any is written, so each may
+    occur only once: a repeat is replaced by the spare row, which counts zero times.
     """
     drawn[:], times[:] = spare, 0
     drawn[0], times[0] = word, 1
@@ -351,10 +351,10 @@ def _draw(drawn, times, word, noise, negatives, spare, state):  # type: ignore[n
 
 @_compiled
 def _descend(vector, drawn, times, outputs, rate, slopes, gradient):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Update the drawn words' output vectors; leave in `gradient` what `vector` shall move by.
+    """Update the drawn words' output vectors; store the update of `vector` in `gradient`.
 
-    Six output vectors at a time stay at hand while `vector` passes by once for the products and
-    once for the updates: this is where the time goes.
+    Each pass over `vector`, one for the products and one for the updates, serves six output vectors
+    at a time: this is where most of the time is spent.
     """
     dim = len(vector)
     gradient[:] = 0
@@ -394,17 +394,17 @@ def _descend(vector, drawn, times, outputs, rate, slopes, gradient):  # type: ig
 
 @_compiled
 def _skip_gram(ids, keep, noise, inputs, outputs, window, negatives, rate, state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0917
-    """Train on a stretch of the corpus; every word pulls at the words around it.
+    """Train skip-gram on a chunk of the corpus.
 
-    [code] The trained input vector is the neighbor's, and the word in the middle is predicted.
-    [ours] One draw of noise words serves all neighbors of a word, and the slopes of a window are
-    taken before its vectors move. So two neighbors at a time pass by six output vectors for the
-    products, and one at a time for the updates: what is between stays in registers.
+    [code] The trained input vector is the neighbor's, and the center word is predicted.
+    [ours] All neighbors of a word share one draw of noise words, and the gradients of a window are
+    computed before its vectors change. The products can then combine two neighbors with six output
+    vectors at a time, and the updates one neighbor: intermediate values stay in registers.
     """
     words = np.empty(_LONGEST, np.int32)
     size = -(-(negatives + 1) // _TOGETHER) * _TOGETHER
     drawn, times, spare = np.empty(size, np.int32), np.empty(size, np.float32), len(outputs) - 1
-    beside = np.zeros(2 * window + 1, np.int32)  # the last of an odd number has any partner
+    beside = np.zeros(2 * window + 1, np.int32)  # of an odd number, the last has any partner
     slopes = np.empty((2 * window + 1) * size, np.float32)
     dim = inputs.shape[1]
     at = 0
@@ -470,9 +470,9 @@ def _skip_gram(ids, keep, noise, inputs, outputs, window, negatives, rate, state
 
 @_compiled
 def _cbow(ids, keep, noise, inputs, outputs, window, negatives, rate, state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0917
-    """Train on a stretch of the corpus; the mean of the words around a word pulls at it.
+    """Train CBOW on a chunk of the corpus: the mean of a word's neighbors predicts it.
 
-    [code] The inputs are averaged, but each gets the whole gradient.
+    [code] The inputs are averaged, but each one receives the full gradient.
     """
     words = np.empty(_LONGEST, np.int32)
     size = -(-(negatives + 1) // _TOGETHER) * _TOGETHER

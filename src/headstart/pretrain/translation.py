@@ -1,9 +1,9 @@
 """CoVe's objective: translate, `L = - sum_t log p(y_t | y_<t, x)`.
 
 McCann, Bradbury, Xiong and Socher, "Learned in Translation: Contextualized Word Vectors", NeurIPS
-2017, section 3. [ours] Adam instead of SGD with a halved rate; target words are cut into byte
-pairs, so that none is unknown; sentences of similar lengths stand in a batch, so that little is
-padding, and the softmax sees real tokens only.
+2017, section 3. [ours] Adam instead of SGD with a halved rate; target words are split into byte
+pairs, so none is unknown; sentences of similar lengths are batched together, so there is little
+padding, and the softmax is computed for real tokens only.
 
 Shapes: B pairs, S source words, T target tokens, N target tokens of all pairs.
 """
@@ -29,13 +29,13 @@ from headstart.tokenize.documents import named
 from headstart.tokenize.subwords import SubwordTokenizer
 
 _HELD_OUT_SHARE = 0.02
-_MOST_HELD_OUT = 500  # pairs; more would only make every validation slower
+_MOST_HELD_OUT = 500  # pairs; more would only slow down validation
 FEWEST_PAIRS = 50  # with fewer, none is held out
-_MOST_OF_ONE = 0.1  # of the pairs, that may be held out where one source has more than its share
-_POOL = 50  # batches' worth of pairs that are sorted by length together
-_ALIKE = 3  # target lengths that count as one when pairs are sorted: sources are alike, then, too
+_MOST_OF_ONE = 0.1  # of the pairs: the most that are held out for a single source
+_POOL = 50  # steps' worth of pairs that are sorted by length together
+_ALIKE = 3  # target lengths that count as equal in sorting, so that sources are sorted, too
 _BATCH_WORDS = 2048
-_TOKENS_A_WORD, _TOKENS_MORE = 3, 10  # how long a translation may become
+_TOKENS_A_WORD, _TOKENS_MORE = 3, 10  # maximum length of a translation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +43,11 @@ class Translation:
     """Settings of CoVe's pretraining.
 
     Attributes:
-        pairs_per_step: Sentence pairs that one update looks at, over all processes.
-        pairs_at_once: Pairs computed together; the gradients of a step's parts are added up.
+        pairs_per_step: Sentence pairs per update, over all processes.
+        pairs_at_once: Pairs per micro-batch; the gradients of a step are accumulated.
         max_tokens: Pairs with a longer side are left out: neither trained on nor held out.
-        train_vectors: Whether the word vectors are trained, too, and not only read.
-        learning_rate: At its highest.
+        train_vectors: Whether the word vectors are trained, too, instead of frozen.
+        learning_rate: The peak.
     """
 
     pairs_per_step: int = 64
@@ -73,9 +73,9 @@ class Pairs:
 
     Attributes:
         sources: Words of each source sentence.
-        targets: Pieces of each target sentence, without special tokens.
-        source_texts: The sentences, for knowing which are the same.
-        references: The target sentences as they were written, which BLEU compares with.
+        targets: Subwords of each target sentence, without special tokens.
+        source_texts: The source sentences, used to find identical ones.
+        references: The original target sentences, which BLEU compares with.
     """
 
     sources: Encoded
@@ -89,15 +89,15 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of similar lengths, those with the longest target first.
+    """Pairs of similar lengths, the longest target first.
 
     Attributes:
-        ids_BS: Source words.
-        mask_BS: Where there are any.
-        before_BT: The token before each target token; the first is the one that ends a text.
-        after_N: The target tokens and the end, step by step: the first of all pairs, the second ..
-        lengths: Target tokens of each pair, its end included.
-        pairs: The pairs' numbers.
+        ids_BS: Source word ids.
+        mask_BS: True at words, False at padding.
+        before_BT: The token before each target token; the first is the end-of-text token.
+        after_N: Target tokens with the end token, in time-step order: the first of all pairs, ..
+        lengths: Target tokens of each pair, including the end token.
+        pairs: Indices of the pairs.
     """
 
     ids_BS: NDArray[np.int64]
@@ -108,23 +108,23 @@ class Batch:
     pairs: Rows
 
     def describe(self) -> str:
-        """Name the pairs, for messages."""
+        """Name the pairs, for error messages."""
         return named("pairs", self.pairs.tolist())
 
 
 class Objective:
-    """What `training.runs.run` needs to pretrain a CoVe.
+    """The objective with which `training.runs.run` pretrains a CoVe.
 
     The batches and their order are a function of (seed, step) alone.
 
     Args:
         model: The encoder with its decoder.
         pairs: The parallel text.
-        tokenizer: What the targets were cut with; it has an end-of-text token.
-        settings: How much at a time.
-        seed: Decides everything random.
-        most_validated: On how many of the held-out pairs a validation is; None: on all.
-        share: This process's number, and how many there are.
+        tokenizer: The tokenizer of the targets, with an end-of-text token.
+        settings: Batch sizes, maximum length and learning rate.
+        seed: Controls everything random.
+        most_validated: Maximum number of held-out pairs per validation; None: all.
+        share: The rank of this process, and the number of processes.
 
     Raises:
         DataError: Every pair is longer than `max_tokens`.
@@ -155,15 +155,17 @@ class Objective:
         )
         self.validated = _some(self.held_out, most_validated)
         if not len(self.training):
-            raise DataError(f"every pair has a side of more than {settings.max_tokens} tokens")
+            raise DataError(
+                f"every pair has a side of more than {settings.max_tokens} tokens; raise max_tokens"
+            )
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that pass over the pairs once."""
+        """Number of steps in an epoch."""
         return -(-len(self.training) // self.settings.pairs_per_step)
 
     def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
-        """Yield the parts of step `first_step`, of the next, and so on without end."""
+        """Yield the micro-batches of step `first_step`, of the next, and so on, endlessly."""
         epoch, at = divmod(first_step - 1, self.steps_per_epoch)
         while True:
             for rows in self._order(epoch)[at:]:
@@ -173,7 +175,7 @@ class Objective:
             epoch, at = epoch + 1, 0
 
     def _order(self, epoch: int) -> list[Rows]:
-        """Deal the pairs into steps: shuffled, sorted by length in pools, and shuffled again."""
+        """Assign pairs to steps: shuffle pairs, sort pools by length, and shuffle the steps."""
         random = generator(self.seed, "pairs", epoch)
         order = random.permutation(self.training)
         step = self.settings.pairs_per_step
@@ -197,11 +199,11 @@ class Objective:
         return Batch(ids_BS, mask_BS, before_BT, after_BT.T[here_TB], lengths.tolist(), rows)
 
     def epochs(self, step: int) -> float:
-        """Return how many passes over the pairs are done after a step."""
+        """Return how many epochs are done after a step."""
         return step / self.steps_per_epoch
 
     def tokens(self, batch: Batch) -> int:
-        """Return how many target tokens a batch holds."""
+        """Return the number of target tokens in a batch."""
         return len(batch.after_N)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -209,7 +211,7 @@ class Objective:
         return translation_loss(self.model, batch), torch.tensor(float(len(batch.after_N)))
 
     def validate(self) -> dict[str, float] | None:
-        """Return loss and perplexity a token, and BLEU of greedy translations, held-out pairs."""
+        """Return loss, perplexity per token and greedy translations' BLEU on held-out pairs."""
         if not len(self.validated):
             return None
         total, count = 0.0, 0
@@ -224,12 +226,12 @@ class Objective:
         return {**scores, "bleu": self.bleu(beam=1)}
 
     def validated_on(self) -> str | None:
-        """Return what tells the pairs of a validation from others, if there are any."""
+        """Return a digest of the validation pairs, or None if there are none."""
         sides = (self.pairs.sources, self.pairs.targets)
         return digest(side.select(self.validated).ids for side in sides)
 
     def bleu(self, *, beam: int) -> float:
-        """Return BLEU on the held-out pairs, or those of them that validations are on."""
+        """Return BLEU on the held-out pairs that are used for validation."""
         found = translate(
             self.model, self.pairs.sources.select(self.validated), end=self.end, beam=beam
         )
@@ -237,7 +239,7 @@ class Objective:
         return bleu(texts, [self.pairs.references[row] for row in self.validated])
 
     def report(self) -> dict[str, Any]:
-        """Return what the run shall remember."""
+        """Return what the run records: how many pairs were held out, too long, or validated."""
         left_out = len(self.pairs) - len(self.training) - len(self.held_out)
         counts = {"pairs_held_out": len(self.held_out), "pairs_too_long": left_out}
         if len(self.validated) < len(self.held_out):
@@ -246,7 +248,7 @@ class Objective:
 
 
 def _some(rows: Rows, most: int | None) -> Rows:
-    """Return so many rows, from the whole of them."""
+    """Return at most `most` rows, evenly spaced."""
     if most is None or len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
@@ -267,11 +269,11 @@ def translation_loss(model: Cove, batch: Batch) -> Tensor:
 
 
 def hold_out(source_texts: Sequence[str], *, seed: int) -> tuple[Rows, Rows]:
-    """Return the pairs to train on and those to validate on, both in order.
+    """Return the pairs to train on and the held-out pairs, both in order.
 
-    Of fifty pairs or more, about 2 % are held out, 500 at most. All translations of one source
-    sentence are on the same side; where every source has more, those of the one with the fewest are
-    held out, if they are a tenth of the pairs at most.
+    Of fifty pairs or more, about 2% are held out, at most 500. All translations of one source
+    sentence are on the same side. If every source has more translations than that, those of the
+    source with the fewest are held out, provided they are at most a tenth of the pairs.
     """
     everything = np.arange(len(source_texts))
     if len(everything) < FEWEST_PAIRS:
@@ -295,13 +297,13 @@ def hold_out(source_texts: Sequence[str], *, seed: int) -> tuple[Rows, Rows]:
 
 
 def translate(model: Cove, sources: Encoded, *, end: int, beam: int = 1) -> list[Found]:
-    """Return the likeliest translation found for each source, several of like length at once.
+    """Return the likeliest translation found for each source, batched by length.
 
     Args:
         model: The encoder with its decoder, in evaluation mode.
         sources: Words of each sentence.
         end: The token that begins and ends a target sentence.
-        beam: How many candidates are followed at once; 1 follows the likeliest token.
+        beam: Number of candidates kept at each step; 1 is greedy search.
 
     Raises:
         SettingsError: `beam` is below 1, or the model has no decoder.
@@ -338,7 +340,9 @@ def end_token(tokenizer: SubwordTokenizer) -> int:
         SettingsError: There is no such token.
     """
     if tokenizer.specials.end is None:
-        raise SettingsError("the target's tokenizer needs an end-of-text token, as byte pairs have")
+        raise SettingsError(
+            "the target tokenizer has no end-of-text token; use a byte-pair tokenizer"
+        )
     return tokenizer.specials.end
 
 

@@ -1,1 +1,1 @@
-"""A fitted model at work on text it has not seen."""
+"""Prediction and evaluation with fitted models."""

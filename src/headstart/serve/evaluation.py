@@ -1,4 +1,4 @@
-"""How good a fitted model is on labelled data it has not seen."""
+"""Evaluation of a fitted model on labeled data."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class ClassScores:
 
     Attributes:
         label: The class.
-        precision: Share of the rows called so that are so.
-        recall: Share of the rows that are so that are called so.
-        f1: The harmonic mean of the two.
-        rows: Rows that are so.
+        precision: Share of the rows predicted as this class that belong to it.
+        recall: Share of the rows of this class that are predicted as such.
+        f1: The harmonic mean of precision and recall.
+        rows: Number of rows of this class.
     """
 
     label: str
@@ -45,14 +45,14 @@ class Evaluation:
     """The scores of a model on a dataset.
 
     Attributes:
-        rows: Rows of the dataset.
-        accuracy: Share of them that the model labels right.
-        macro_f1: Unweighted mean of the F1 of every class of the dataset or the answers, as
-            scikit-learn has it: a class that the model does not know has an F1 of 0.
-        calibration_error: How far the probability of the answers is from their accuracy.
-        classes: The scores of each class that the model knows, in its order, and then of those of
-            the dataset that it does not.
-        unseen_rows: Rows of such a class: the model gets each wrong.
+        rows: Number of rows in the dataset.
+        accuracy: Share of the rows that the model predicts correctly.
+        macro_f1: Unweighted mean of the F1 of every class in the dataset or the predictions, as in
+            scikit-learn. A class that the model does not know has an F1 of 0.
+        calibration_error: How far the predicted probabilities are from the accuracy.
+        classes: The scores of each class of the model, in its order, then of the classes of the
+            dataset that the model does not know.
+        unseen_rows: Rows of such unknown classes; each counts as an error.
     """
 
     rows: int
@@ -65,17 +65,18 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class LabelSetEvaluation:
-    """The scores of a model that gives several labels.
+    """The scores of a model that predicts several labels per text.
 
     Attributes:
-        rows: Rows of the dataset.
-        micro_f1: F1 of all labels of all rows together.
-        macro_f1: Unweighted mean of the labels' F1, 0 of a label that the model does not know.
-        subset_accuracy: Share of the rows whose labels are all right, and no more.
-        calibration_error: How far the labels' probabilities are from the shares that have them.
-        classes: The scores of each label that the model knows, in its order, and then of those of
-            the dataset that it does not, and gives with probability 0.
-        unseen_rows: Rows with such a label.
+        rows: Number of rows in the dataset.
+        micro_f1: F1 over all labels of all rows together.
+        macro_f1: Unweighted mean of the labels' F1. A label that the model does not know has an F1
+            of 0.
+        subset_accuracy: Share of the rows whose predicted labels are exactly the true ones.
+        calibration_error: How far the labels' probabilities are from their observed frequencies.
+        classes: The scores of each label of the model, in its order, then of the labels of the
+            dataset that the model does not know; their probability is 0.
+        unseen_rows: Rows with such an unknown label.
     """
 
     rows: int
@@ -89,13 +90,13 @@ class LabelSetEvaluation:
 
 @dataclass(frozen=True)
 class NumberEvaluation:
-    """The scores of a model that gives numbers.
+    """The scores of a model that predicts numbers.
 
     Attributes:
-        rows: Rows of the dataset.
-        r2: Share of the variance that is explained; 0 for one who always answers with the mean.
-        pearson: Correlation.
-        spearman: Correlation of ranks.
+        rows: Number of rows in the dataset.
+        r2: Share of the variance that is explained; 0 for a model that always predicts the mean.
+        pearson: Pearson correlation.
+        spearman: Rank correlation.
         rmse: Root mean squared error.
     """
 
@@ -114,18 +115,19 @@ def evaluate(
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> Evaluation:
-    """Score a model on labelled texts, or pairs of them.
+    """Score a model on labeled texts or pairs.
 
     Args:
         model: The model.
         dataset: The texts or pairs.
-        unseen_labels: Whether labels that are none of the model's refuse the dataset, or count as
-            errors, which is told to `progress`.
+        unseen_labels: Whether labels that the model does not know raise an error, or count as
+            errors of the model with a note to `progress`.
         batch_size: Rows to predict at once.
-        progress: Where progress goes.
+        progress: Receives progress reports.
 
     Raises:
-        DataError: A label is none of the model's classes, and is refused; names the line.
+        DataError: A label is not one of the model's classes and `unseen_labels` is `refuse`; the
+            message names the line.
     """
     known = [str(label) for label in model.classes_]
     for note in check_known_labels(dataset, known, unseen_labels):
@@ -156,12 +158,13 @@ def evaluate_label_sets(
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> LabelSetEvaluation:
-    """Score a model that gives several labels on texts that have several.
+    """Score a model that predicts several labels per text.
 
-    `unseen_labels` and the rest are as of `evaluate`.
+    The arguments are those of `evaluate`.
 
     Raises:
-        DataError: A label is none of the model's, and is refused; names the line.
+        DataError: A label is not one of the model's and `unseen_labels` is `refuse`; the message
+            names the line.
     """
     known = [str(label) for label in model.classes_]
     for note in check_known_labels(dataset, known, unseen_labels):
@@ -191,7 +194,7 @@ def evaluate_numbers(
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> NumberEvaluation:
-    """Score a model that gives numbers on texts, or pairs of them, that have some."""
+    """Score a model that predicts numbers on texts or pairs labeled with numbers."""
     predicted = _in_batches(model.predict, dataset, batch_size, progress)
     scores = regression_scores(np.array(dataset.labels, np.float64), predicted)
     return NumberEvaluation(rows=len(dataset), **scores)
@@ -216,6 +219,6 @@ def _class_scores(
     labels: Sequence[str], columns: Sequence[NDArray[Any]]
 ) -> tuple[ClassScores, ...]:
     *scores, counts = (column.tolist() for column in columns)
-    counts = map(int, counts)  # scikit-learn has floats where no label is predicted right
+    counts = map(int, counts)  # scikit-learn returns floats if no label is predicted correctly
     rows = zip(labels, *scores, counts, strict=True)
     return tuple(ClassScores(*row) for row in rows)

@@ -1,8 +1,8 @@
-"""Predictions for files of any size: read a batch, predict it, write it, forget it.
+"""Predictions for files of any size, one batch at a time.
 
-The format of the output follows its ending. JSONL and Parquet hold texts and labels exactly; in CSV
-and TSV a cell that a spreadsheet would run as a formula gets a leading `'`, and several labels of a
-text stand in one cell.
+The file extension determines the output format. JSONL and Parquet keep texts and labels exactly. In
+CSV and TSV, a cell that a spreadsheet would run as a formula gets a leading `'`, and several labels
+of a text are joined in one cell.
 """
 
 import csv
@@ -24,13 +24,13 @@ from headstart.storage import whole_file
 from headstart.transfer.pairs import PairEstimator
 from headstart.transfer.regressor import TextRegressor
 
-_FORMULA_START = tuple("=+-@\t\r\n\0＝＋－＠")  # spreadsheets take full-width signs too
+_FORMULA_START = tuple("=+-@\t\r\n\0＝＋－＠")  # spreadsheets accept full-width signs too
 SEPARATOR = "|"
 _NUMBER = re.compile(r"[+-]?\d*\.?\d+")
 
 
 class Classifier(Protocol):
-    """What predicts labels: a fitted `TextClassifier`, or anything that speaks like one."""
+    """A fitted `TextClassifier`, or anything with the same interface."""
 
     classes_: Any
 
@@ -38,7 +38,7 @@ class Classifier(Protocol):
 
 
 class Prediction(NamedTuple):
-    """A text, the label the model gives it, and the probability the model gives that label."""
+    """A text, its predicted label, and the probability of that label."""
 
     text: str
     label: str
@@ -46,7 +46,7 @@ class Prediction(NamedTuple):
 
 
 class PairPrediction(NamedTuple):
-    """A pair of texts, the label the model gives it, and the probability of that label."""
+    """A pair of texts, its predicted label, and the probability of that label."""
 
     text_a: str
     text_b: str
@@ -55,7 +55,7 @@ class PairPrediction(NamedTuple):
 
 
 class LabelSetPrediction(NamedTuple):
-    """A text, the labels the model gives it, none perhaps, and the probability of each."""
+    """A text, its predicted labels (possibly none), and the probability of each."""
 
     text: str
     label: list[str]
@@ -63,14 +63,14 @@ class LabelSetPrediction(NamedTuple):
 
 
 class NumberPrediction(NamedTuple):
-    """A text, and the number the model gives it."""
+    """A text and its predicted number."""
 
     text: str
     value: float
 
 
 class PairNumberPrediction(NamedTuple):
-    """A pair of texts, and the number the model gives it."""
+    """A pair of texts and its predicted number."""
 
     text_a: str
     text_b: str
@@ -85,7 +85,7 @@ Writer = Callable[[Path, type[AnyPrediction], str], AbstractContextManager[Write
 
 
 def kind_of(model: Classifier | TextRegressor) -> type[AnyPrediction]:
-    """Return what a model predicts: a label or a number of a text or a pair, or several labels."""
+    """Return the type of a model's predictions: labels or numbers, for texts or pairs."""
     pairs = isinstance(model, PairEstimator)
     if isinstance(model, TextRegressor):
         return PairNumberPrediction if pairs else NumberPrediction
@@ -97,7 +97,7 @@ def kind_of(model: Classifier | TextRegressor) -> type[AnyPrediction]:
 def predict(
     model: Classifier | TextRegressor, batches: Iterable[Sequence[Any]]
 ) -> Iterator[list[AnyPrediction]]:
-    """Yield the predictions of one batch of texts, or pairs, after the other, in their order."""
+    """Yield the predictions of each batch of texts or pairs, in order."""
     for texts in batches:
         yield _numbers(model, texts) if isinstance(model, TextRegressor) else _labels(model, texts)
 
@@ -111,20 +111,22 @@ def read_inputs(
     batch_size: int,
     progress: Progress,
 ) -> Iterator[list[Any]]:
-    """Yield the texts of a file, or its pairs, as the model takes them, a batch at a time.
+    """Yield the texts or pairs of a file in batches, as the model takes them.
 
     Raises:
-        DataError: A line cannot be read; names the line.
-        SettingsError: A column is named for what the model does not take.
+        DataError: A line cannot be read; the message names the line.
+        SettingsError: A column option does not apply to the model.
     """
     if isinstance(model, PairEstimator):
         if text_column is not None:
-            raise SettingsError("the model takes pairs of texts; name both of their columns")
+            raise SettingsError(
+                "the model takes pairs of texts; use pair_columns instead of text_column"
+            )
         return read_pairs(
             source, pair_columns=pair_columns, batch_size=batch_size, progress=progress
         )
     if pair_columns is not None:
-        raise SettingsError("the model takes single texts; name their one column")
+        raise SettingsError("the model takes single texts; use text_column instead of pair_columns")
     return read_texts(source, text_column=text_column, batch_size=batch_size, progress=progress)
 
 
@@ -161,35 +163,36 @@ def predict_file(
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> int:
-    """Predict every text, or pair, of `source` into `target`, whole or not at all.
+    """Predict every text or pair of `source` and write the results to `target` atomically.
 
-    Memory is bounded by one batch, whatever the size of the files.
+    Memory use is bounded by one batch, whatever the size of the files.
 
     Args:
         model: A fitted classifier or regressor.
-        source: CSV, TSV, JSONL or Parquet with a column of texts, or plain text, one text a line;
-            for a model of pairs, with two columns, or a tab in every line.
-        target: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file; columns text (or text_a and text_b),
-            label, probability, or value for numbers.
-        text_column: The column of `source` to read, where it is not `text`.
-        pair_columns: The two columns to read, where they are not `text_a` and `text_b`.
-        separator: What stands between several labels of a text in CSV and TSV.
-        batch_size: Texts held in memory at once.
-        progress: Where progress goes.
+        source: CSV, TSV, JSONL or Parquet with a column of texts, or plain text with one text per
+            line. For a model of pairs: two columns, or plain text with a tab in every line.
+        target: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file. Its columns are text (or text_a and
+            text_b), then label and probability, or value for numbers.
+        text_column: The column of `source` to read, if it is not `text`.
+        pair_columns: The two columns to read, if they are not `text_a` and `text_b`.
+        separator: The separator between several labels of a text in CSV and TSV.
+        batch_size: Texts in memory at once.
+        progress: Receives progress reports.
 
     Returns:
-        The number of texts, or pairs.
+        The number of texts or pairs.
 
     Raises:
-        DataError: A line of `source` cannot be read; names the line.
-        SettingsError: `target` has another ending, or is the source, or a label holds `separator`.
-        StorageError: The disk refuses; a `target` of before stays as it was.
+        DataError: A line of `source` cannot be read; the message names the line.
+        SettingsError: `target` has another file extension or is the source, or a label contains
+            `separator`.
+        StorageError: The file cannot be written; an existing `target` is unchanged.
     """
     writer = writer_for(target)
     if target.suffix.lower() in {".csv", ".tsv"}:
         check_separator(model, separator)
     if target.exists() and source.exists() and target.samefile(source):
-        raise SettingsError(f"{target}: is what is read; write the predictions to another file")
+        raise SettingsError(f"{target}: is the input file; write the predictions to another file")
     texts = read_inputs(
         model,
         source,
@@ -212,26 +215,26 @@ def predict_file(
 
 
 def check_separator(model: Classifier | TextRegressor, separator: str) -> None:
-    """Refuse a separator of labels that one of them holds, so that what is written can be read.
+    """Reject a label separator that occurs in a label, because the output could not be parsed.
 
     Raises:
-        SettingsError: One does, or the separator is empty.
+        SettingsError: It occurs in a label, or is empty.
     """
     if kind_of(model) is not LabelSetPrediction or isinstance(model, TextRegressor):
         return
     for label in model.classes_:
-        if separator in str(label):  # as in any label if it is empty
+        if separator in str(label):  # an empty separator is in every label
             raise SettingsError(
-                f"the label {str(label)!r} holds the separator {separator!r}; choose another with "
-                "label_separator (--label-separator), or write JSONL or Parquet"
+                f"the label {str(label)!r} contains the separator {separator!r}; choose another "
+                "with label_separator (--label-separator), or write JSONL or Parquet"
             )
 
 
 def writer_for(target: Path) -> Writer:
-    """Return what writes predictions in the format of `target`'s ending.
+    """Return the writer for the file extension of `target`.
 
     Raises:
-        SettingsError: The ending stands for no format.
+        SettingsError: The extension is not supported.
     """
     try:
         return _WRITERS[target.suffix.lower()]
@@ -242,14 +245,14 @@ def writer_for(target: Path) -> Writer:
 def write_csv(
     file: IO[str], kind: type[AnyPrediction], separator: str, *, delimiter: str = ","
 ) -> Write:
-    """Write the head of a table to `file`, and return what writes its rows."""
+    """Write the header of a table to `file`, and return the function that writes its rows."""
     rows = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     rows.writerow(kind._fields)
     return lambda predictions: rows.writerows(_cells(each, separator) for each in predictions)
 
 
 def _cells(prediction: AnyPrediction, separator: str) -> Iterator[object]:
-    """Yield the row of a table of text; `separator` stands between several labels."""
+    """Yield the cells of a row, with several labels joined by `separator`."""
     for name, value in prediction._asdict().items():
         if isinstance(value, list):
             items = (each if isinstance(each, str) else f"{each:.6g}" for each in value)
@@ -261,8 +264,8 @@ def _cells(prediction: AnyPrediction, separator: str) -> Iterator[object]:
 
 
 def write_jsonl(file: IO[str]) -> Write:
-    """Return what writes predictions to `file`, one JSON object a line."""
-    encoding = getattr(file, "encoding", None) or "utf-8"  # of a terminal, perhaps
+    """Return the function that writes predictions to `file`, one JSON object per line."""
+    encoding = getattr(file, "encoding", None) or "utf-8"  # a terminal may have another
     escaped = encoding.lower() not in {"utf-8", "utf8"}
     return lambda predictions: file.writelines(
         json.dumps(prediction._asdict(), ensure_ascii=escaped) + "\n" for prediction in predictions
@@ -270,7 +273,7 @@ def write_jsonl(file: IO[str]) -> Write:
 
 
 def csv_cell(text: str) -> str:
-    """Return `text` such that no spreadsheet runs it as a formula."""
+    """Return `text` escaped so that spreadsheets do not run it as a formula."""
     runs = text.startswith(_FORMULA_START) and not _NUMBER.fullmatch(text)
     return f"'{text}" if runs else text
 
@@ -292,7 +295,7 @@ def _jsonl_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterat
 
 @contextmanager
 def _parquet_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
-    import pyarrow as pa  # late: a fifth of a second
+    import pyarrow as pa  # late: takes 0.2 s
     import pyarrow.parquet as pq
 
     del separator

@@ -1,7 +1,7 @@
-"""A fitted tagger at work: the tags of files of any size, and how good they are.
+"""Tagging of files of any size with a fitted tagger, and its evaluation.
 
-Tags are written as columns, a word and its tag with a tab between them and a blank line after each
-sentence, or as JSONL, which holds any word exactly.
+Tags are written as columns (a word, a tab and its tag per line, and a blank line after each
+sentence) or as JSONL, which keeps any word exactly.
 """
 
 import json
@@ -23,7 +23,7 @@ _COLUMNS, _JSON = (".conll", ".tsv", ".txt"), (".jsonl", ".ndjson", ".json")
 
 
 class Tagger(Protocol):
-    """What tags: a fitted `TokenTagger`, or anything that speaks like one."""
+    """A fitted `TokenTagger`, or anything with the same interface."""
 
     tags_: list[str]
 
@@ -35,7 +35,7 @@ class Tagger(Protocol):
 def tag(
     model: Tagger, batches: Iterable[list[list[str]]]
 ) -> Iterator[tuple[list[list[str]], list[list[str]]]]:
-    """Yield the sentences and the tags of one batch after the other, in their order."""
+    """Yield the sentences and tags of each batch, in order."""
     for sentences in batches:
         yield sentences, model.predict(sentences)
 
@@ -49,29 +49,30 @@ def tag_file(
     batch_size: int = 1024,
     progress: Progress = SILENT,
 ) -> int:
-    """Tag every sentence of `source` into `target`, which is written whole or not at all.
+    """Tag every sentence of `source` and write the results to `target` atomically.
 
     Args:
         model: A fitted tagger.
-        source: Columns, a word a line, or JSONL.
+        source: Columns with one word per line, or JSONL.
         target: A `.conll`, `.tsv`, `.txt` or `.jsonl` file.
-        word_column: The column of the words, where it is not the first, or their key in JSON.
-        batch_size: Sentences held in memory at once.
-        progress: Where progress goes.
+        word_column: The column of the words, if it is not the first, or their key in JSON.
+        batch_size: Sentences in memory at once.
+        progress: Receives progress reports.
 
     Returns:
         The number of sentences.
 
     Raises:
-        DataError: A line of `source` cannot be read, or a word not be written; names it.
-        SettingsError: `target` has another ending, or is the source.
-        StorageError: The disk refuses; a `target` of before stays as it was.
+        DataError: A line of `source` cannot be read, or a word cannot be written; the message names
+            it.
+        SettingsError: `target` has another file extension, or is the source.
+        StorageError: The file cannot be written; an existing `target` is unchanged.
     """
     ending = target.suffix.lower()
     if ending not in (*_COLUMNS, *_JSON):
         raise SettingsError(f"{target}: must end in {', '.join((*_COLUMNS, _JSON[0]))}")
     if target.exists() and source.exists() and target.samefile(source):
-        raise SettingsError(f"{target}: is what is read; write the tags to another file")
+        raise SettingsError(f"{target}: is the input file; write the tags to another file")
     batches = read_sentences(
         source, word_column=word_column, batch_size=batch_size, progress=progress
     )
@@ -85,23 +86,25 @@ def tag_file(
 
 
 def write_columns(file: IO[str]) -> Write:
-    """Return what writes a word and its tag a line, and a blank line after each sentence."""
+    """Return the function that writes a word and tag per line, and a blank line per sentence."""
     first = True
 
     def write(sentences: Sentences, tags: Sentences) -> None:
         nonlocal first
         for words, its in zip(sentences, tags, strict=True):
             if not words:
-                raise DataError("a sentence without words has no lines in columns; write JSONL")
+                raise DataError(
+                    "a sentence without words cannot be written in columns; write JSONL"
+                )
             for word, name in zip(words, its, strict=True):
                 if (
                     not _stands_in_a_column(word)
                     or DOCUMENT.fullmatch(word)
-                    or (first and word.startswith("\ufeff"))  # read as a mark of the byte order
+                    or (first and word.startswith("\ufeff"))  # would be read as a byte order mark
                 ):
-                    raise DataError(f"{word!r:.40}: is no word for columns; write JSONL")
+                    raise DataError(f"{word!r:.40}: word cannot be written in columns; write JSONL")
                 if not _stands_in_a_column(name):
-                    raise DataError(f"{name!r:.40}: is no tag for columns; write JSONL")
+                    raise DataError(f"{name!r:.40}: tag cannot be written in columns; write JSONL")
                 file.write(f"{word}\t{name}\n")
                 first = False
             file.write("\n")
@@ -114,7 +117,7 @@ def _stands_in_a_column(text: str) -> bool:
 
 
 def write_json(file: IO[str]) -> Write:
-    """Return what writes one JSON object a sentence: its tokens and tags."""
+    """Return the function that writes one JSON object per sentence: its tokens and tags."""
 
     def write(sentences: Sentences, tags: Sentences) -> None:
         for words, its in zip(sentences, tags, strict=True):
@@ -135,12 +138,13 @@ def evaluate_tags(
     Args:
         model: The tagger.
         dataset: The sentences.
-        unseen_labels: Whether tags that it has never seen count as missed, which is customary and
-            told to `progress`, or refuse the dataset.
-        progress: Where progress goes.
+        unseen_labels: Whether tags that were not in the training data count as missed, as is
+            customary, with a note to `progress`, or raise an error.
+        progress: Receives progress reports.
 
     Raises:
-        DataError: A tag is refused; names where it stands.
+        DataError: A tag was not in the training data and `unseen_labels` is `refuse`; the message
+            names its line.
     """
     known = set(model.tags_)
     unseen = [

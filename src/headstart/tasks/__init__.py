@@ -1,1 +1,1 @@
-"""What is done with an encoder: labels, heads, losses, scores."""
+"""The tasks that an encoder is used for: labels, heads, losses and scores."""

@@ -1,4 +1,4 @@
-"""One label a text: labels to classes, weights of classes, loss and scores."""
+"""Single-label classification: class indices, class weights, loss and scores."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from headstart.tokenize.batches import Rows
 
 ClassWeight = str | Mapping[Any, float] | None
 NAMES = "give the names of a text's labels, not a row of zeros and ones"
-_MISSING = {"NAType", "NaTType"}  # pandas' own, which none of this imports
+_MISSING = {"NAType", "NaTType"}  # of pandas, which is not imported here
 
 
 @dataclass(frozen=True)
 class Classes:
-    """One of several classes is right: softmax and cross-entropy.
+    """Exactly one class per text: softmax and cross-entropy.
 
     Attributes:
-        labels: Each text's class index `[texts]`; every class occurs.
-        weights: The loss's weight of each class `[classes]`.
+        labels: Class index of each text `[texts]`; every class occurs.
+        weights: Weight of each class in the loss `[classes]`.
     """
 
     labels: NDArray[np.int64]
@@ -38,7 +38,7 @@ class Classes:
         return len(self.weights)
 
     def strata(self, different: Rows | None = None) -> list[str]:
-        del different  # a class is no rarer for its copies
+        del different  # duplicates do not change the strata
         return [str(label) for label in self.labels]
 
     def loss(self, scores_BC: Tensor, rows_B: Rows) -> tuple[Tensor, Tensor]:
@@ -51,14 +51,14 @@ class Classes:
         return log_loss(probabilities(scores_BC), self.labels[rows_B], self.weights)
 
     def constant(self, rows_B: Rows, *, weighted: bool = False) -> NDArray[np.float64]:
-        """Return the logarithms of the classes' shares."""
+        """Return the logarithm of each class's share."""
         counts = np.bincount(self.labels[rows_B], minlength=self.outputs)
         counted = counts * (self.weights.astype(np.float64) if weighted else 1.0)
         shares: NDArray[np.float64] = np.log(counted / counted.sum())
         return shares
 
     def calibration_error(self, probabilities_BC: NDArray[np.float64], rows_B: Rows) -> float:
-        """Return how far the probability of the likeliest class is from the share right."""
+        """Return the expected calibration error of the most probable classes."""
         right_B = probabilities_BC.argmax(1) == self.labels[rows_B]
         return calibration_error(probabilities_BC.max(1), right_B)
 
@@ -78,25 +78,25 @@ class Classes:
 
 
 def encode_labels(labels: Collection[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the sorted classes and each label's index among them.
+    """Return the sorted classes and the class index of each label.
 
     Raises:
-        DataError: There are fewer than two classes, or the labels cannot be ordered.
+        DataError: There are fewer than two classes, or the labels cannot be sorted.
     """
     classes, indices = index_labels(labels)
     if len(classes) < 2:
         found = f"only {classes.tolist()[0]!r}" if len(classes) else "none"
-        raise DataError(f"a classifier needs two classes or more, the labels hold {found}")
+        raise DataError(f"a classifier needs at least two classes, the labels have {found}")
     return classes, indices
 
 
 def index_labels(labels: Collection[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the distinct labels, sorted, and each label's index among them.
+    """Return the distinct labels, sorted, and the index of each label among them.
 
     Raises:
-        DataError: A label is missing or no finite number, or the labels cannot be ordered.
+        DataError: A label is missing or not finite, or the labels cannot be sorted.
     """
-    if hasattr(labels, "to_pylist"):  # of pyarrow, whose items equal nothing of Python's
+    if hasattr(labels, "to_pylist"):  # of pyarrow, whose items do not equal Python objects
         labels = labels.to_pylist()
     values = np.asarray(labels)
     if values.ndim != 1:
@@ -106,14 +106,14 @@ def index_labels(labels: Collection[Any]) -> tuple[NDArray[Any], NDArray[np.int6
         not_finite = isinstance(label, float | np.floating) and not np.isfinite(label)
         if label is None or not_finite or type(label).__name__ in _MISSING:
             raise DataError(f"label {position} is {label}; give every text a label of one type")
-    if values.dtype.kind == "T":  # text of any length, a type that no file of ours names
+    if values.dtype.kind == "T":  # numpy's variable-length text, which saved models cannot hold
         values = np.array(values.tolist())
     try:
         classes, indices = np.unique(values, return_inverse=True)
     except TypeError:
         raise DataError("labels of different types cannot be ordered; use one type") from None
     for position, (given, kept) in enumerate(zip(labels, classes[indices], strict=True)):
-        if given != kept:  # text and numbers in one list, which numpy makes text
+        if given != kept:  # numpy turned a list of text and numbers into text
             raise DataError(f"label {position} is {given!r}; give every text a label of one type")
     return classes, indices.astype(np.int64)
 
@@ -121,10 +121,10 @@ def index_labels(labels: Collection[Any]) -> tuple[NDArray[Any], NDArray[np.int6
 def class_weights(
     weight: ClassWeight, classes: NDArray[Any], labels: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the loss's weight of each class: all 1, `"balanced"`, or as a dict says.
+    """Return the weight of each class in the loss: all 1, `"balanced"`, or taken from a dict.
 
     Raises:
-        DataError: The weights name no class of these labels, or are no weights.
+        DataError: The weights are invalid, or name a class that does not occur.
     """
     if weight == "balanced":
         counts = np.bincount(labels, minlength=len(classes))
@@ -133,18 +133,18 @@ def class_weights(
 
 
 def check_weights(weight: ClassWeight, classes: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the weight of each class: all 1, or as a dict says.
+    """Return the weight of each class: all 1, or taken from a dict.
 
     Raises:
-        DataError: The weights name no class of these labels, or are no weights.
+        DataError: The weights are invalid, or name a class that does not occur.
     """
     if weight is None:
         return np.ones(len(classes), np.float32)
     if not isinstance(weight, Mapping):
-        raise DataError(f"class_weight must be None, 'balanced' or a dict, not {weight!r}")
+        raise DataError(f"class_weight must be None, 'balanced' or a dict, got {weight!r}")
     indices = {label: index for index, label in enumerate(classes.tolist())}
     if unknown := [label for label in weight if label not in indices]:
-        raise DataError(f"class_weight names {unknown[0]!r}, which no label is")
+        raise DataError(f"class_weight names {unknown[0]!r}, which is not one of the labels")
     if wrong := [value for value in weight.values() if not 0 < value < np.inf]:
         raise DataError(f"class_weight must be above 0, got {wrong[0]!r}")
     by_index = np.ones(len(classes), np.float32)
@@ -154,7 +154,7 @@ def check_weights(weight: ClassWeight, classes: NDArray[Any]) -> NDArray[np.floa
 
 
 def probabilities(scores_BC: Scores) -> NDArray[np.float64]:
-    """Return the softmax over classes, rows summing to one."""
+    """Return the softmax over classes; each row sums to one."""
     scores = scores_BC.astype(np.float64)
     powers = np.exp(scores - scores.max(1, keepdims=True))
     shares: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
@@ -172,7 +172,7 @@ def log_loss(
 
 
 def macro_f1(labels: ArrayLike, predicted: ArrayLike) -> float:
-    """Return the unweighted mean of every class's F1; a class never predicted counts 0."""
-    from sklearn.metrics import f1_score  # late: prediction does without a second of imports
+    """Return the unweighted mean of the F1 of all classes; it is 0 for a class never predicted."""
+    from sklearn.metrics import f1_score  # late: a second of imports that prediction avoids
 
     return float(f1_score(labels, predicted, average="macro", zero_division=0))

@@ -1,4 +1,4 @@
-"""A linear-chain conditional random field: tags that know their neighbors.
+"""A linear-chain conditional random field, which scores whole sequences of tags.
 
 Lafferty, McCallum and Pereira, "Conditional Random Fields: Probabilistic Models for Segmenting and
 Labeling Sequence Data", ICML 2001; on the scores of a BiLSTM, with start and end scores, Lample,
@@ -8,10 +8,10 @@ NAACL 2016 (https://arxiv.org/abs/1603.01360), section 2.1:
     s(x, y) = start[y_1] + sum_t scores[t, y_t] + sum_t transitions[y_t, y_t+1] + end[y_T]
     p(y | x) = exp(s(x, y)) / Z(x)
 
-What a tagging scheme forbids has probability zero: the sum runs over legal sequences only. [ours]
-The recursions run on probabilities that are scaled at each word, in float64: a step is a matrix
-product and not a log-sum-exp over pairs of tags, and its gradient is written by hand. Exact while
-the scores of a word differ by less than about 700, where exp in float64 comes to zero.
+Sequences that the tagging scheme forbids have probability zero: Z sums over legal sequences only.
+[ours] The recursions run in float64 on probabilities that are rescaled at each word. A step is a
+matrix product instead of a log-sum-exp over pairs of tags, and the gradient is written by hand. The
+result is exact if the scores of a word differ by less than about 700; beyond that, exp underflows.
 
 Shapes: B sentences, T words, K tags.
 """
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_TINY = 1e-300  # where no sequence is legal, the logarithm of this and not of zero
+_TINY = 1e-300  # avoids the logarithm of zero where no sequence is legal
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Legal:
 
     @classmethod
     def all(cls, tags: int) -> "Legal":
-        """Return that all is legal."""
+        """Return constraints that allow every sequence."""
         yes_K = torch.ones(tags, dtype=torch.bool)
         return cls(yes_K, torch.ones(tags, tags, dtype=torch.bool), yes_K)
 
 
 class Crf(nn.Module):
-    """Scores of tags beside one another, learnt, among legal sequences.
+    """Learned transition scores between tags, over legal sequences only.
 
     Args:
-        legal: What may follow what.
+        legal: Which tags may follow which.
     """
 
     def __init__(self, legal: Legal) -> None:
@@ -63,14 +63,14 @@ class Crf(nn.Module):
         self.end = nn.Parameter(torch.zeros(tags))
 
     def log_likelihood(self, scores_BTK: Tensor, tags_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """Return `log p` of legal sequences of tags `[B]`; a sentence without words has 0."""
+        """Return `log p` of legal tag sequences `[B]`; 0 for a sentence without words."""
         parts = self._constrained()
         return path_score(scores_BTK, tags_BT, mask_BT, *parts) - log_partition(
             scores_BTK, mask_BT, *parts
         )
 
     def marginals(self, scores_BTK: Tensor, mask_BT: Tensor) -> Tensor:
-        """Return the probability of each tag at each word `[B, T, K]`, zeros at padding."""
+        """Return the probability of each tag at each word `[B, T, K]`, 0 at padding."""
         with torch.inference_mode(mode=False), torch.enable_grad():
             x_BTK = scores_BTK.detach().double().clone().requires_grad_()
             total = log_partition(x_BTK, mask_BT.clone(), *self._constrained()).sum()
@@ -78,7 +78,7 @@ class Crf(nn.Module):
         return marginals_BTK.to(scores_BTK.dtype)
 
     def viterbi(self, scores_BTK: Tensor, mask_BT: Tensor) -> Tensor:
-        """Return the most probable legal sequence of tags `[B, T]`, 0 at padding."""
+        """Return the most probable legal tag sequence `[B, T]`, 0 at padding."""
         return viterbi(scores_BTK, mask_BT, *(part.detach() for part in self._constrained()))
 
     def _constrained(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,10 +90,10 @@ class Crf(nn.Module):
 
 
 class Independent(nn.Module):
-    """A softmax at each word, which speaks as `Crf` does; only what is decoded must be legal.
+    """A softmax at each word, with the interface of `Crf`; only decoding is limited to legal tags.
 
     Args:
-        legal: What may follow what.
+        legal: Which tags may follow which.
     """
 
     def __init__(self, legal: Legal) -> None:
@@ -101,16 +101,16 @@ class Independent(nn.Module):
         self.legal = legal
 
     def log_likelihood(self, scores_BTK: Tensor, tags_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """Return `log p` of sequences of tags `[B]`."""
+        """Return `log p` of tag sequences `[B]`."""
         losses_BT = F.cross_entropy(scores_BTK.transpose(1, 2), tags_BT, reduction="none")
         return -(losses_BT * mask_BT).sum(1)
 
     def marginals(self, scores_BTK: Tensor, mask_BT: Tensor) -> Tensor:
-        """Return the probability of each tag at each word `[B, T, K]`, zeros at padding."""
+        """Return the probability of each tag at each word `[B, T, K]`, 0 at padding."""
         return scores_BTK.softmax(-1) * mask_BT[..., None]
 
     def viterbi(self, scores_BTK: Tensor, mask_BT: Tensor) -> Tensor:
-        """Return the most probable legal sequence of tags `[B, T]`, 0 at padding."""
+        """Return the most probable legal tag sequence `[B, T]`, 0 at padding."""
         legal = self.legal
         parts = (
             torch.zeros(part.shape).masked_fill(~part, -torch.inf)
@@ -142,7 +142,7 @@ def log_partition(
 ) -> Tensor:
     """Return `log Z(x)` of each sentence `[B]`, 0 without words; words come before padding.
 
-    Minus infinity in the last three forbids.
+    A score of minus infinity in the last three arguments forbids a tag or transition.
     """
     compute: Any = _LogPartition.apply
     found: Tensor = compute(scores_BTK, mask_BT, start_K, transitions_KK, end_K)
@@ -150,11 +150,11 @@ def log_partition(
 
 
 class _LogPartition(torch.autograd.Function):
-    """`log Z`, whose gradients are the probabilities of tags and of pairs of tags."""
+    """`log Z`, whose gradients are the marginal probabilities of tags and of pairs of tags."""
 
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401 - torch's
+        ctx: Any,  # noqa: ANN401 - a torch context
         scores_BTK: Tensor,
         mask_BT: Tensor,
         start_K: Tensor,
@@ -212,7 +212,7 @@ class _LogPartition(torch.autograd.Function):
 
 
 def _exponentials(transitions_KK: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the highest score, and `exp` of all of them less it."""
+    """Return the highest score, and `exp` of all scores minus the highest."""
     highest = transitions_KK.max()
     shift = torch.where(highest.isfinite(), highest, 0.0)
     return shift, (transitions_KK - shift).exp()
@@ -221,9 +221,9 @@ def _exponentials(transitions_KK: Tensor) -> tuple[Tensor, Tensor]:
 def viterbi(
     scores_BTK: Tensor, mask_BT: Tensor, start_K: Tensor, transitions_KK: Tensor, end_K: Tensor
 ) -> Tensor:
-    """Return the sequence of tags with the highest `s(x, y)` `[B, T]`, 0 at padding.
+    """Return the tag sequence with the highest `s(x, y)` `[B, T]`, 0 at padding.
 
-    Where no sequence is legal, some sequence.
+    If no sequence is legal, an arbitrary one is returned.
     """
     with torch.no_grad():
         x_TBK = scores_BTK.detach().double().transpose(0, 1)

@@ -1,6 +1,6 @@
-"""A pretrained model that replaces the whole model: a linear layer on what it says of a text.
+"""Heads for encoders that replace the whole model: a linear layer on a text's pooled state.
 
-What stands for a text is the state of its first token ([CLS], for BERT) or its last (for GPT), or
+The pooled state of a text is that of its first token ([CLS], for BERT) or its last (for GPT), or
 the mean of all. Shapes: N texts, T tokens of all texts, D width, C classes.
 """
 
@@ -26,13 +26,14 @@ class WholeModel(nn.Module):
     """An encoder and a linear layer on its pooled states.
 
     Args:
-        encoder: The encoder; BERT and GPT read packed rows, any other one text a row.
+        encoder: The encoder; BERT and GPT take packed rows, all others one text per row.
         num_outputs: Number of scores per text.
-        pooling: What stands for a text: `cls`, through BERT's pooler if it has one, `last` or
-            `mean`.
-        dropout: Share of the pooled values dropped in training.
-        orders: In how many orders a pair is read; what stands for it is then the sum. Where neither
-            text of a pair comes first, as in similarity, GPT's paper reads both (section 3.3).
+        pooling: Which state represents a text: `cls` (through BERT's pooler if it has one), `last`
+            or `mean`.
+        dropout: Dropout rate of the pooled states.
+        orders: Number of orders in which a pair is encoded; the pooled states are then summed.
+            The GPT paper uses both orders where the order is irrelevant, as in similarity (section
+            3.3).
     """
 
     def __init__(
@@ -53,23 +54,23 @@ class WholeModel(nn.Module):
         self.classify = nn.Linear(encoder.width, num_outputs, bias=not isinstance(encoder, Gpt))
         self.classify.to(device_of(encoder))
         for parameter in self.classify.parameters():
-            nn.init.zeros_(parameter)  # every class is as likely as any other, at first
+            nn.init.zeros_(parameter)  # all classes are equally likely at first
 
     def batch(self, encoded: Encoded, rows: Rows) -> Packed:
-        """Lay some texts out as the encoder reads them, or some pairs in every order."""
+        """Return the encoder's input for the texts in `rows`, or for pairs in every order."""
         all_rows = rows_of_sides(rows, len(encoded) // self.orders, sides=self.orders)
         return lay_out(self.encoder, encoded, all_rows)
 
     def forward(self, packed: Packed) -> tuple[Tensor, Tensor]:
-        """Return the scores `[N, C]` and the last states that `pool` read."""
+        """Return the scores `[N, C]` and the last states that `pool` returns."""
         pooled_ND, states = self.pool(packed)
         return self.classify(self.dropout(pooled_ND)), states
 
     def pool(self, packed: Packed) -> tuple[Tensor, Tensor]:
-        """Return what stands for each text `[N, D]`, and the last states that it is made of.
+        """Return the pooled state of each text `[N, D]`, and the last states that were pooled.
 
-        These are every position's `[positions, D]`, except where BERT's [CLS] stands for a text:
-        then its last block computes no others `[N, D]`.
+        The last states are those of every position `[positions, D]`, except for BERT with `cls`
+        pooling, whose last block computes only the states of [CLS] `[N, D]`.
         """
         pooled, states = self._pool(packed)
         return sum_of_orders(pooled, self.orders), states
@@ -83,7 +84,7 @@ class WholeModel(nn.Module):
 
 
 def states_of_texts(states: Tensor, packed: Packed, pooling: Pooling) -> Tensor:
-    """Return what stands for each text `[N, D]`, of the last states at every position."""
+    """Return the pooled state of each text `[N, D]` from the last states at every position."""
     if pooling == "mean":
         return mean_states(states, packed)
     ends_N = packed.last_N if pooling == "last" else packed.first_N
@@ -91,14 +92,14 @@ def states_of_texts(states: Tensor, packed: Packed, pooling: Pooling) -> Tensor:
 
 
 def sum_of_orders(states: Tensor, orders: int) -> Tensor:
-    """Return the sum of what stands for each pair in one order and in the other `[N, D]`."""
+    """Return the sum over the orders of each pair's pooled states `[N, D]`."""
     return states.unflatten(0, (orders, -1)).sum(0)
 
 
 def classification_head(
     width: int, num_outputs: int, *, hidden: int, dropout: float
 ) -> nn.Sequential:
-    """Return the head on frozen states: one hidden layer."""
+    """Return a head with one hidden layer, for frozen states."""
     return nn.Sequential(
         nn.Dropout(dropout),
         nn.Linear(width, hidden),
@@ -109,15 +110,16 @@ def classification_head(
 
 
 def packs(encoder: Encoder) -> bool:
-    """Say whether several texts may share a row of this encoder's."""
+    """Return whether several texts may share a row of the encoder's input."""
     return isinstance(encoder, Bert | Gpt)
 
 
 def lay_out(encoder: Encoder, encoded: Encoded, rows: Rows) -> Packed:
-    """Lay some texts out as an encoder reads them.
+    """Return the encoder's input for the texts in `rows`, packed if the encoder supports it.
 
-    Rows of packed texts are multiples of some length: products of sizes seen before cost less. They
-    are as long as the longest text, or twice as long where texts leave too much room in such rows.
+    The length of packed rows is rounded up to a multiple of 16, because matrix products of sizes
+    seen before are cheaper. Rows are as long as the longest text, or twice as long if the texts
+    would leave too much padding.
     """
     if not packs(encoder):
         return one_a_row(encoded, rows)
@@ -131,7 +133,7 @@ def lay_out(encoder: Encoder, encoded: Encoded, rows: Rows) -> Packed:
 
 
 def first_states(encoder: Bert, packed: Packed) -> Tensor:
-    """Return the last state of every text's first token `[N, D]`."""
+    """Return the last layer's state of each text's first token `[N, D]`."""
     ids_BT, sequences_BT, positions_BT, segments_BT = _tensors(packed)
     wanted_BM, at_N = by_row(packed.first_N, packed.ids_BT.shape)
     wanted = torch.from_numpy(wanted_BM)
@@ -141,7 +143,7 @@ def first_states(encoder: Bert, packed: Packed) -> Tensor:
 
 
 def last_states(encoder: Encoder, packed: Packed) -> Tensor:
-    """Return the last layer at every position of the flattened rows `[positions, D]`."""
+    """Return the last layer's states at all positions of the flattened rows `[positions, D]`."""
     ids_BT, sequences_BT, positions_BT, segments_BT = _tensors(packed)
     if isinstance(encoder, Bert):
         layers = encoder(ids_BT, sequences_BT, positions_BT, segments_BT)
@@ -175,7 +177,7 @@ def mean_states(states: Tensor, packed: Packed) -> Tensor:
 
 
 def one_a_row(encoded: Encoded, rows: Rows) -> Packed:
-    """Lay each text in a row of its own."""
+    """Return the encoder's input with one text per row."""
     ids_BT, mask_BT = pad(encoded, rows)
     width = ids_BT.shape[1]
     first_N = np.arange(len(rows)) * width
@@ -187,10 +189,10 @@ def one_a_row(encoded: Encoded, rows: Rows) -> Packed:
 
 
 def with_new_tokens(model: Gpt, count: int, like: int | None, generator: torch.Generator) -> Gpt:
-    """Return a copy of a GPT whose vocabulary has `count` more tokens at its end.
+    """Return a copy of a GPT with `count` more tokens at the end of its vocabulary.
 
-    As in the paper, they are drawn from a normal of 0.02; [ours] around the vector of token `like`,
-    which the model has learnt to read, where there is one.
+    As in the paper, the new vectors are drawn from a normal distribution with standard deviation
+    0.02. [ours] Its mean is the vector of the token `like`, which is pretrained, if it is given.
     """
     larger = deepcopy(model)
     old = model.tokens.weight.detach()

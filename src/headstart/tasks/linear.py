@@ -1,4 +1,4 @@
-"""Linear models on fixed features, as every method that needs one fits them."""
+"""Linear models on fixed features, shared by all methods that need one."""
 
 import warnings
 from typing import Any
@@ -16,29 +16,31 @@ def logistic_regression(
     *,
     intercept: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weight `[classes, features]` and bias `[classes]`, for two classes too.
+    """Fit logistic regression; return weight `[classes, features]` and bias `[classes]`.
+
+    The shapes are the same for two classes.
 
     Args:
         x: The features of each text.
-        labels: Each one's class index; every class occurs.
-        weights: The loss's weight of each text.
+        labels: Class index of each text; every class occurs.
+        weights: Weight of each text in the loss.
         strength: Inverse regularization strength.
-        intercept: Whether there is a bias; without one it is 0.
+        intercept: Whether to fit a bias; otherwise it is 0.
     """
-    from scipy.sparse import issparse  # late, both: prediction does without a second of imports
+    from scipy.sparse import issparse  # both late: a second of imports that prediction avoids
     from sklearn.linear_model import LogisticRegression
 
-    # Where it stops, as a slope: those of tf-idf, whose rows have length 1, are far smaller than
-    # those of dense features, whose numbers have a root mean square of 1.
+    # The tolerance bounds the gradient. Gradients for TF-IDF, whose rows have length 1, are far
+    # smaller than those for dense features, which have a root mean square of 1.
     tolerance = 1e-4 if issparse(x) else 1e-3
     model = LogisticRegression(C=strength, max_iter=1000, tol=tolerance, fit_intercept=intercept)
     with (
-        threadpool_limits(1, user_api="blas"),  # so little work is ten times slower on two
+        threadpool_limits(1, user_api="blas"),  # two threads are ten times slower here
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         model.fit(x, labels, sample_weight=weights)
-    weight = np.ascontiguousarray(model.coef_, np.float64)  # as it is when it was saved and read
+    weight = np.ascontiguousarray(model.coef_, np.float64)  # as after saving and loading
     bias = np.ravel(model.intercept_).astype(np.float64)
     if not intercept:
         bias = np.zeros(len(weight))
@@ -54,15 +56,15 @@ def ridge_regression(
     *,
     intercept: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weight `[1, features]` and bias `[1]`.
+    """Fit ridge regression; return weight `[1, features]` and bias `[1]`.
 
     Args:
         x: The features of each text.
-        values: Each one's number, of mean 0 and variance 1.
-        strength: Inverse regularization strength: the variance of predictions, a priori.
-        intercept: Whether there is a bias; without one it is 0.
+        values: Target of each text, with mean 0 and variance 1.
+        strength: Inverse regularization strength: the prior variance of the predictions.
+        intercept: Whether to fit a bias; otherwise it is 0.
     """
-    from scipy.sparse import issparse  # late, both: prediction does without a second of imports
+    from scipy.sparse import issparse  # both late: a second of imports that prediction avoids
     from sklearn.linear_model import Ridge
 
     squares = x.multiply(x) if issparse(x) else np.square(x)

@@ -1,4 +1,4 @@
-"""Several labels a text, or none: label sets to a matrix, loss, thresholds and scores."""
+"""Multilabel classification, any number of labels per text: matrix, loss, thresholds, scores."""
 
 from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Rows
 
 Matrix = NDArray[np.bool_]
-_LEAST_POSITIVES = 5  # texts that have a label, below which its threshold would be chance's
+_LEAST_POSITIVES = 5  # with fewer texts that have a label, chance would choose its threshold
 _HALF = 0.5
-_MANY_TEXTS = 0.2  # as many as are validated on
+_MANY_TEXTS = 0.2  # the share of the validation set
 
 
 @dataclass(frozen=True)
 class LabelSets:
-    """Any of several labels are right: a sigmoid and binary cross-entropy for each.
+    """Any number of labels per text: a sigmoid and binary cross-entropy for each label.
 
     Attributes:
         matrix: Which labels each text has `[texts, labels]`.
-        weights: What a text that has the label counts beside one that has not `[labels]`.
+        weights: Weight of texts with the label relative to texts without it `[labels]`.
     """
 
     matrix: Matrix
@@ -40,10 +40,11 @@ class LabelSets:
         return self.matrix.shape[1]
 
     def strata(self, different: Rows | None = None) -> list[str]:
-        """Name each text's rarest label, so that every label is in both parts if it can be.
+        """Stratify texts by their rarest label, so that both sides have every label if possible.
 
-        A text with a label of its own is always in the first part. Where such texts are many, the
-        second would lack their other labels: then they are named by these.
+        A text with a label that no other text has is always on the training side. If there are
+        many such texts, the validation side would lack their other labels, so these are used as
+        their strata instead.
         """
         counted = self.matrix if different is None else self.matrix[different]
         counts, num_texts = counted.sum(0), len(self.matrix)
@@ -54,7 +55,7 @@ class LabelSets:
         return [str(label) for label in rarest]
 
     def loss(self, scores_BC: Tensor, rows_B: Rows) -> tuple[Tensor, Tensor]:
-        """Return the weighted binary cross-entropy, added up over labels, as `(sum, texts)`."""
+        """Return the weighted binary cross-entropy, summed over labels, as `(sum, texts)`."""
         total = F.binary_cross_entropy_with_logits(
             scores_BC,
             torch.from_numpy(self.matrix[rows_B].astype(np.float32)),
@@ -69,13 +70,13 @@ class LabelSets:
         return float(np.where(self.matrix[rows_B], having, without).sum(1).mean())
 
     def constant(self, rows_B: Rows, *, weighted: bool = False) -> NDArray[np.float64]:
-        """Return the logits of the labels' shares, half a text added on either side."""
+        """Return the logit of each label's share, with half a text added on either side."""
         having = self.matrix[rows_B].sum(0) + _HALF
         logits: NDArray[np.float64] = np.log(having) - np.log(len(rows_B) + 2 * _HALF - having)
         return logits + np.log(self.weights) if weighted else logits
 
     def calibration_error(self, probabilities_BC: NDArray[np.float64], rows_B: Rows) -> float:
-        """Return how far a label's probability is from the share that has it, over all labels."""
+        """Return the expected calibration error of the probabilities of all labels."""
         return calibration_error(probabilities_BC.ravel(), self.matrix[rows_B].ravel())
 
     def linear(
@@ -88,7 +89,8 @@ class LabelSets:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the weight and bias of a logistic regression for each label.
 
-        Of a label that all of these texts have, or none, only the share is known.
+        For a label that all or none of these texts have, the weight is 0, and the bias, if any,
+        comes from its share.
         """
         bias = self.constant(rows_B) if intercept else np.zeros(self.outputs)
         weight = np.zeros((self.outputs, x_BD.shape[1]))
@@ -103,7 +105,7 @@ class LabelSets:
 
 
 def holds_label_sets(labels: Collection[Any]) -> bool:
-    """Say whether each text is given a list or set of labels, rather than one."""
+    """Return whether texts have a list or set of labels rather than one label each."""
     return getattr(labels, "ndim", 1) == 1 and any(map(_is_set, labels))
 
 
@@ -115,8 +117,8 @@ def encode_label_sets(label_sets: Collection[Any]) -> tuple[NDArray[Any], Matrix
     """Return the sorted labels, and which of them each text has `[texts, labels]`.
 
     Raises:
-        DataError: A text has no list of labels, or has a number twice, all have the same labels, or
-            they cannot be ordered.
+        DataError: A text has no list of labels, or its list has a number twice, or all texts have
+            the same labels, or the labels cannot be sorted.
     """
     _check_sets(label_sets)
     members = [label for each in label_sets for label in each]
@@ -133,25 +135,25 @@ def _check_sets(label_sets: Iterable[Any]) -> None:
     for position, each in enumerate(label_sets):
         if not _is_set(each):
             raise DataError(
-                f"label {position} is {each!r}; give every text a list of labels, or every one a "
+                f"label {position} is {each!r}; give every text a list of labels, or every text a "
                 "single label"
             )
         numbers = [label for label in each if isinstance(label, int | float | np.number | np.bool_)]
         if len(set(numbers)) < len(numbers):
             twice = max(numbers, key=numbers.count)
-            raise DataError(f"label {position} holds {twice} twice; {NAMES}")
+            raise DataError(f"label {position} has {twice} twice; {NAMES}")
 
 
 def label_weights(
     weight: ClassWeight, classes: NDArray[Any], matrix: Matrix
 ) -> NDArray[np.float32]:
-    """Return what a text that has a label counts beside one that has not, for each label.
+    """Return, for each label, the weight of texts with it relative to texts without it.
 
-    All 1, or as a dict says, or `"balanced"`: as many texts as have not the label, for each that
-    has.
+    All 1, or taken from a dict, or `"balanced"`: the number of texts without the label divided by
+    the number with it.
 
     Raises:
-        DataError: The weights name no label of these, or are no weights.
+        DataError: The weights are invalid, or name a label that no text has.
     """
     if weight == "balanced":
         having = matrix.sum(0)
@@ -161,17 +163,17 @@ def label_weights(
 
 def label_probabilities(scores_BC: Scores) -> NDArray[np.float64]:
     """Return the sigmoid of each score."""
-    from scipy.special import expit  # late: most models have no use for it
+    from scipy.special import expit  # late: most models do not need it
 
     shares: NDArray[np.float64] = expit(scores_BC.astype(np.float64))
     return shares
 
 
 def choose_thresholds(probabilities_BC: NDArray[np.float64], matrix: Matrix) -> NDArray[np.float64]:
-    """Return for each label the probability from which it is given: that of the highest F1.
+    """Return each label's threshold, the probability from which it is predicted, by highest F1.
 
-    A label that fewer than five of these texts have keeps 0.5: so few would choose by chance. Of
-    thresholds that are as good, the one nearest to 0.5 is taken.
+    The threshold of a label that fewer than five texts have is 0.5, because so few texts would
+    choose by chance. Ties are resolved in favor of the threshold nearest to 0.5.
     """
     columns = zip(probabilities_BC.T, matrix.T, strict=True)
     return np.array([_best_threshold(*column) for column in columns])
@@ -181,7 +183,7 @@ def _best_threshold(probabilities_B: NDArray[np.float64], having_B: Matrix) -> f
     if having_B.sum() < _LEAST_POSITIVES:
         return _HALF
     values = np.unique(probabilities_B)
-    # Where there is no number between two, the higher: the lower would let its own texts in.
+    # If no float lies between two values, use the higher: the lower would include its own texts.
     between = np.maximum(values[:-1] + np.diff(values) / 2, np.nextafter(values[:-1], 1))
     candidates = np.array([_HALF, *between, values[0] / 2])
     ranked, having = np.sort(probabilities_B), np.sort(probabilities_B[having_B])
@@ -193,15 +195,15 @@ def _best_threshold(probabilities_B: NDArray[np.float64], having_B: Matrix) -> f
 
 
 def micro_f1(label_sets: Iterable[Any], predicted: Iterable[Any], weights: ArrayLike) -> float:
-    """Return micro-averaged F1 of the labels themselves; 0 if there are none on either side.
+    """Return the micro-averaged F1 of sets of labels; 0 if there are no labels on either side.
 
     Args:
-        label_sets: The labels each text has.
-        predicted: The labels each is given.
-        weights: What each text counts.
+        label_sets: The labels of each text.
+        predicted: The predicted labels of each text.
+        weights: Weight of each text.
 
     Raises:
-        DataError: A text has no list of labels, or has a number twice.
+        DataError: A text has no list of labels, or its list has a number twice.
     """
     label_sets = list(label_sets)
     _check_sets(label_sets)
@@ -212,7 +214,7 @@ def micro_f1(label_sets: Iterable[Any], predicted: Iterable[Any], weights: Array
 
 
 def label_set_scores(matrix: Matrix, predicted: Matrix) -> dict[str, float]:
-    """Return micro- and macro-averaged F1, and the share of texts whose labels are all right."""
+    """Return micro- and macro-averaged F1, and the share of texts with all labels correct."""
     right, either = (matrix & predicted).sum(), matrix.sum() + predicted.sum()
     _, _, f1 = scores_by_label(matrix, predicted)
     return {
@@ -223,7 +225,7 @@ def label_set_scores(matrix: Matrix, predicted: Matrix) -> dict[str, float]:
 
 
 def scores_by_label(matrix: Matrix, predicted: Matrix) -> tuple[NDArray[np.float64], ...]:
-    """Return precision, recall and F1 of each label `[labels]`; 0 where one is not defined."""
+    """Return precision, recall and F1 of each label `[labels]`, 0 where undefined."""
     right, having, given = (each.sum(0) for each in (matrix & predicted, matrix, predicted))
     shares = ((right, given), (right, having), (2 * right, having + given))
     return tuple(

@@ -1,14 +1,14 @@
-"""The shared pipeline of all representations that replace the embedding layer.
+"""The shared pipeline of all encoders that replace the embedding layer.
 
     embedding -> BiLSTM -> pooling -> linear
 
-and where two texts have a label together
+and for pairs of texts
 
     embedding -> attention, comparison -> BiLSTM -> pooling -> combination of both sides -> linear
 
-A comparison of word vectors, CoVe and ELMo compares representations, not pipelines: only what
-stands in the first place differs. Shapes: B batch, T tokens, L layers of the encoder, D embedding
-width, H LSTM width, P pooled width, C outputs.
+Word vectors, CoVe and ELMo share this pipeline, so a comparison of them compares representations:
+only the embedding differs. Shapes: B batch, T tokens, L layers of the encoder, D embedding width, H
+LSTM width, P pooled width, C outputs.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ from headstart.tokenize.pairs import rows_of_sides
 
 
 def task_layers(encoder: Encoder, ids_BT: Tensor, mask_BT: Tensor) -> list[Tensor]:
-    """Return what of an encoder can replace the embedding layer, each layer `[B, T, D]`.
+    """Return the layers of an encoder that can replace the embedding layer, each `[B, T, D]`.
 
-    All layers of ELMo; one of CoVe, `[GloVe(w); CoVe(w)]`; the vectors of words.
+    For ELMo all layers; for CoVe one, `[GloVe(w); CoVe(w)]`; for word vectors the vectors.
     """
     layers = encoder.encode(ids_BT, mask_BT)
     if isinstance(encoder, Cove):
@@ -46,11 +46,11 @@ def task_shape(encoder: Encoder) -> tuple[int, int]:
 
 
 class BiLSTM(nn.Module):
-    """One LSTM a direction over padded sequences, each sequence within its own length.
+    """One LSTM per direction over padded sequences, each within its own length.
 
-    The backward direction reads every sequence turned around in place, so that padding comes last
-    in both directions and never reaches a token's state; dense tensors are several times faster to
-    train on a CPU than packed ones.
+    The backward LSTM gets every sequence reversed in place, so padding comes last in both
+    directions and does not affect the state of any token. On a CPU, dense tensors train several
+    times faster than packed sequences.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -66,7 +66,7 @@ class BiLSTM(nn.Module):
         turned_BT = torch.where(mask_BT, last_B1 - positions_T, positions_T)
         rows = (turned_BT + tokens * torch.arange(batch)[:, None]).flatten()
 
-        def turn(y_BTX: Tensor) -> Tensor:  # whole rows move, which is faster than gather
+        def turn(y_BTX: Tensor) -> Tensor:  # moves whole rows, faster than gather
             return y_BTX.flatten(0, 1).index_select(0, rows).unflatten(0, (batch, tokens))
 
         right_BTH, _ = self.forwards(x_BTD)
@@ -75,16 +75,16 @@ class BiLSTM(nn.Module):
 
 
 class ScalarMix(nn.Module):
-    """`gamma * sum_j softmax(w)_j h_j`: a task weighs an encoder's layers.
+    """A learned weighted sum of an encoder's layers: `gamma * sum_j softmax(w)_j h_j`.
 
-    Peters et al. 2018 (https://arxiv.org/abs/1802.05365), equation 1. At first `w` is 0, so that
-    all layers count the same, and `gamma` is 1. [ours] With `layer_norm` each token's vector is
-    normed by itself; the authors take mean and variance of a whole batch, in which a text would
-    depend on those it is read with.
+    Peters et al. 2018 (https://arxiv.org/abs/1802.05365), equation 1. Initially `w` is 0, which
+    weights all layers equally, and `gamma` is 1. [ours] `layer_norm` normalizes each token's vector
+    separately; the authors use the mean and variance of a whole batch, in which a text would depend
+    on the others in its batch.
 
     Args:
-        layers: Their number.
-        layer_norm: Whether vectors are normed before they are weighed.
+        layers: Number of layers.
+        layer_norm: Whether to normalize vectors before the weighted sum.
     """
 
     def __init__(self, layers: int, *, layer_norm: bool) -> None:
@@ -94,7 +94,7 @@ class ScalarMix(nn.Module):
         self.gamma = nn.Parameter(torch.ones(()))
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
-        """Return the weighed sum of layers `[B, T, D]`."""
+        """Return the weighted sum of layers `[B, T, D]`."""
         if self.layer_norm:
             layers = [F.layer_norm(x_BTD, x_BTD.shape[-1:]) for x_BTD in layers]
         mixed_BTD: Tensor = torch.einsum("l,lbtd->btd", self.shares, torch.stack([*layers]))
@@ -102,30 +102,30 @@ class ScalarMix(nn.Module):
 
     @property
     def shares(self) -> Tensor:
-        """How much each layer counts `[L]`; they sum to 1."""
+        """The weight of each layer `[L]`; the weights sum to 1."""
         return self.w.softmax(0)
 
 
 class TextPipeline(nn.Module):
-    """Texts, or pairs of texts, to scores: embed, read in both directions, pool, and classify.
+    """Map texts or pairs of texts to scores: embedding, BiLSTM, pooling and classifier.
 
-    Words of a pair are compared with those of the other text first, and the projected comparison is
-    read. Max and mean are pooled over the BiLSTM's states and what it reads, and the embeddings
-    themselves: with a handful of labels the embeddings' mean carries most of what can be learnt.
+    For pairs, words are first compared with those of the other text, and the BiLSTM encodes the
+    projected comparison. Max and mean are pooled over the BiLSTM's states, its inputs and the
+    embeddings themselves: with a handful of labels, most of what can be learned is in the mean of
+    the embeddings.
 
     Args:
-        encoder: What turns ids into vectors.
-        num_outputs: Number of scores per text.
+        encoder: Turns ids into vectors.
+        num_outputs: Number of scores per text or pair.
         hidden: LSTM units per direction.
-        dropout: Share of the embedding and pooled values dropped in training.
-        scale: Factor on the encoder's vectors; `1 / rms` brings all encoders to one scale. One
-            number, or `[L, D]`.
-        mix: Weighs the layers where there are several.
-        output_mix: Weighs them once more, for a sum that stands beside the BiLSTM's states.
-        skip: Leading numbers of each vector that are not read.
-        pairs: Whether two texts have a label together; all the first ones are then read before all
-            the second ones.
-        more: Numbers that stand beside each token's vector.
+        dropout: Dropout rate of the embeddings and the pooled values.
+        scale: Factor on the encoder's vectors, a number or `[L, D]`; `1 / rms` brings all encoders
+            to the same scale.
+        mix: Weighted sum of the layers, if there are several.
+        output_mix: A second weighted sum, concatenated with the BiLSTM's states.
+        skip: Number of leading dimensions of each vector to ignore.
+        pairs: Whether the texts are pairs; all first texts then come before all second texts.
+        more: Number of additional features per token.
     """
 
     scale: Tensor
@@ -159,14 +159,14 @@ class TextPipeline(nn.Module):
         self.classify = nn.Linear(num_parts(pairs) * 2 * self.width, num_outputs)
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """Return the scores `[B, outputs]`, or of pairs `[B / 2, outputs]`.
+        """Return the scores `[B, outputs]`, or for pairs `[B / 2, outputs]`.
 
         An empty text is one token of padding.
         """
         return self.read(task_layers(self.encoder, ids_BT, mask_BT), mask_BT)
 
     def read(self, layers: Sequence[Tensor], mask_BT: Tensor) -> Tensor:
-        """Return the scores of texts of which `task_layers` are known."""
+        """Return the scores of texts from their `task_layers`."""
         told = combined(pool(self.states(layers, mask_BT), mask_BT), self.pairs)
         scores_BC: Tensor = self.classify(self.dropout(told))
         return scores_BC
@@ -174,7 +174,7 @@ class TextPipeline(nn.Module):
     def states(
         self, layers: Sequence[Tensor], mask_BT: Tensor, more_BTM: Tensor | None = None
     ) -> Tensor:
-        """Return what is known of each token: its embedding, and what the BiLSTM says of it."""
+        """Return each token's features: its embedding, its BiLSTM state, and any others."""
         scales = self.scale if self.scale.ndim else [self.scale] * len(layers)
         scaled = [
             (x_BTD * scale)[..., self.skip :] for x_BTD, scale in zip(layers, scales, strict=True)
@@ -182,8 +182,8 @@ class TextPipeline(nn.Module):
         x_BTD = self.mix(scaled) if self.mix else scaled[-1]
         if more_BTM is not None:
             x_BTD = torch.cat([x_BTD, more_BTM], -1)
-        # One mask for all tokens of a text (Gal and Ghahramani 2016): as good, and far cheaper. And
-        # one for both texts of a pair: words are compared by the numbers that both have.
+        # One dropout mask for all tokens of a text (Gal and Ghahramani 2016): as good, and far
+        # cheaper. Both texts of a pair share it, so words are compared in the same dimensions.
         kept_N1D = self.dropout(x_BTD.new_ones(len(x_BTD) // self.sides, 1, x_BTD.shape[-1]))
         x_BTD = x_BTD * kept_N1D.repeat(self.sides, 1, 1)
         beside = [self.output_mix(scaled)] if self.output_mix else []
@@ -195,20 +195,20 @@ class TextPipeline(nn.Module):
 
     @property
     def sides(self) -> int:
-        """How many texts are read for one row of scores."""
+        """Number of texts per row of scores."""
         return num_sides(self.pairs)
 
     def text_rows(self, rows: Rows, texts: Encoded) -> Rows:
-        """Return where among the texts those of some rows of scores are, as they are read."""
+        """Return the indices of the texts that belong to `rows` of scores, in input order."""
         return rows_of_sides(rows, len(texts) // self.sides, sides=self.sides)
 
     def mixes(self) -> list[ScalarMix]:
-        """Return what weighs layers."""
+        """Return the weighted sums of layers that the pipeline has."""
         return [mix for mix in (self.mix, self.output_mix) if mix]
 
 
 def pool(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return max and mean over each text's own tokens `[batch, 2 * width]`; zeros for no token."""
+    """Return max and mean over each text's tokens `[batch, 2 * width]`, zeros without tokens."""
     here_BT1 = mask_BT[..., None]
     mean_BD = (x_BTD * here_BT1).sum(1) / here_BT1.sum(1).clamp(min=1)
     highest_BD = x_BTD.masked_fill(~here_BT1, -torch.inf).amax(1)

@@ -1,4 +1,4 @@
-"""A number a text: values to a target, loss and scores."""
+"""Regression, one number per text: target, loss and scores."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from headstart.tokenize.batches import Rows
 Values = NDArray[np.float64]
 _MOST_STRATA = 10
 _TEXTS_A_STRATUM = 5
-_LARGEST = 1e100  # whose square is a number still
+_LARGEST = 1e100  # its square is still finite
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """One number is right: squared error, in standard deviations of the numbers.
+    """One number per text: squared error of standardized numbers.
 
     Attributes:
-        values: Each text's number `[texts]`; not all are the same.
+        values: The number of each text `[texts]`; not all are equal.
     """
 
     values: Values
@@ -37,21 +37,21 @@ class Numbers:
 
     @cached_property
     def mean(self) -> float:
-        """The value of a score of 0."""
+        """The value that a score of 0 stands for."""
         return float(self.values.mean())
 
     @cached_property
     def scale(self) -> float:
-        """How much more the value of a score of 1 is: one standard deviation."""
+        """The standard deviation of the values, by which one unit of score changes the value."""
         return float(self.values.std())
 
     @cached_property
     def standardized(self) -> Values:
-        """The scores that would be right `[texts]`."""
+        """The correct scores `[texts]`."""
         return (self.values - self.mean) / self.scale
 
     def strata(self, different: Rows | None = None) -> list[str]:
-        """Name each text's tenth of the numbers, in their order; with few texts, fewer parts."""
+        """Stratify texts by the decile of their number; with few texts, by fewer quantiles."""
         num_texts = len(self.values) if different is None else len(different)
         parts = max(1, min(_MOST_STRATA, num_texts // _TEXTS_A_STRATUM))
         ranks = np.argsort(np.argsort(self.values, kind="stable"), kind="stable")
@@ -66,7 +66,7 @@ class Numbers:
         return float(np.square(scores_BC[:, 0] - self.standardized[rows_B]).mean())
 
     def constant(self, rows_B: Rows, *, weighted: bool = False) -> Values:
-        del weighted  # no text has a weight
+        del weighted  # there are no weights
         return self.standardized[rows_B].mean(keepdims=True)
 
     def linear(
@@ -85,7 +85,7 @@ def as_numbers(values: Collection[Any]) -> Values:
     """Return the numbers as an array.
 
     Raises:
-        DataError: One is no finite number, or all are the same.
+        DataError: A value is not a finite number, or all are equal.
     """
     if getattr(values, "ndim", 1) != 1:
         raise DataError(f"numbers must be one column, got an array of shape {values.shape}")  # type: ignore[attr-defined]
@@ -102,10 +102,10 @@ def as_numbers(values: Collection[Any]) -> Values:
 def regression_scores(values: Values, predicted: Values) -> dict[str, float]:
     """Return R^2, Pearson's and Spearman's correlation, and the root mean squared error.
 
-    R^2 is scikit-learn's: 0 for one who always answers with the mean. Where either side is
-    constant no correlation is defined, and 0 stands for it.
+    R^2 is computed as in scikit-learn: always predicting the mean gives 0. If either side is
+    constant, the correlations are undefined and reported as 0.
     """
-    from scipy.stats import rankdata  # late: prediction does without a second of imports
+    from scipy.stats import rankdata  # late: a second of imports that prediction avoids
 
     errors, spread = np.square(values - predicted).sum(), np.square(values - values.mean()).sum()
     varies = spread and not _is_constant(values)
@@ -127,5 +127,5 @@ def _correlation(first: Values, second: Values) -> float:
 
 
 def _is_constant(values: Values) -> bool:
-    """Say whether all values are equal: less their mean, which is rounded, they need not be 0."""
+    """Return whether all values are equal; minus their rounded mean, they need not be exactly 0."""
     return bool(np.ptp(values) == 0)

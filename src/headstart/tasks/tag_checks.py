@@ -1,4 +1,4 @@
-"""Everything that is worth knowing of tagged sentences before a tagger is trained on them."""
+"""Checks of tagged sentences before a tagger is trained on them."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _SPAN_SCHEMES: tuple[Scheme, ...] = ("IOB1", "IOB2", "BIOES")
 
 @dataclass(frozen=True)
 class TagExample:
-    """A tag, and where it stands."""
+    """A tag and its place in the dataset."""
 
     tag: str
     place: str
@@ -28,15 +28,16 @@ class TagExample:
 
 @dataclass(frozen=True)
 class TagScheme:
-    """How tags are written, and those that are not written so.
+    """The tagging scheme of a dataset, and the tags that are illegal in it.
 
     Attributes:
         source: The dataset.
-        scheme: The scheme that the fewest tags offend.
-        num_illegal: How many tags may not stand where they do.
-        num_sentences: How many sentences have such tags.
-        other_schemes: How many of these are legal in each other scheme: schemes are mixed.
-        examples: The first few such tags.
+        scheme: The scheme with the fewest illegal tags.
+        num_illegal: Number of illegal tags.
+        num_sentences: Number of sentences with illegal tags.
+        other_schemes: How many of these sentences are legal in each other scheme, which indicates
+            mixed schemes.
+        examples: The first few illegal tags.
     """
 
     source: str
@@ -47,7 +48,7 @@ class TagScheme:
     examples: tuple[TagExample, ...]
 
     def __str__(self) -> str:
-        count = f"{self.source}: scheme {self.scheme}, tags that are not legal in it: "
+        count = f"{self.source}: scheme {self.scheme}, illegal tags: "
         count += f"{self.num_illegal:,}"
         if self.num_illegal:
             count += f", in {self.num_sentences:,} sentences"
@@ -58,13 +59,13 @@ class TagScheme:
 
 @dataclass(frozen=True)
 class UnknownTags:
-    """Words of the test part whose tags no training sentence has: no tagger can be right there.
+    """Test words whose tags are not in the training data; no tagger can predict these tags.
 
     Attributes:
-        num_words: How many.
-        share: Their part of all words of the test part.
-        tags: How many words each such tag has.
-        examples: The first few.
+        num_words: Number of such words.
+        share: Their share of all test words.
+        tags: Number of words with each such tag.
+        examples: The first few such words.
     """
 
     num_words: int
@@ -73,7 +74,7 @@ class UnknownTags:
     examples: tuple[TagExample, ...]
 
     def __str__(self) -> str:
-        count = f"test words whose tags are not in the training part: {self.num_words:,}"
+        count = f"test words with tags that are not in the training data: {self.num_words:,}"
         return sentence(f"{count}, {self.share:.1%}", self.examples)
 
 
@@ -84,14 +85,15 @@ def check_tags(
     *,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
-    """Return what is found in tagged sentences, by name: findings that are sentences as text.
+    """Return the findings of all checks by name; each finding prints as a sentence.
 
-    They are `balance` (of tags), `lengths`, `scheme`, `duplicates` and `conflicts` (sentences with
-    different tags); with a test part `test_scheme`, `unknown_tags`, `leaks`, `near_leaks` and
-    `clean`; and with a corpus `corpus_overlap`, of the test part or, without one, of the dataset.
+    They are `balance` (of tags), `lengths`, `scheme`, `duplicates` and `conflicts` (the same
+    sentence with different tags); with a test set also `test_scheme`, `unknown_tags`, `leaks`,
+    `near_leaks` and `clean`; with a corpus also `corpus_overlap`, of the test set or, without one,
+    of the dataset.
 
     Raises:
-        DataError: The corpus cannot be read as it is.
+        DataError: The corpus cannot be read.
     """
     balance = class_balance(list(chain.from_iterable(dataset.tags)), classes="tags", row="word")
     scheme = tag_scheme(dataset)
@@ -107,7 +109,7 @@ def check_tags(
 
 
 def tag_scheme(dataset: TaggedSentences) -> TagScheme:
-    """Return the scheme of a dataset's tags, and which of them offend it."""
+    """Return the scheme of a dataset's tags, and the tags that are illegal in it."""
     scheme = detect_scheme(dataset.tags)
     illegal = [(row, at) for row, tags in enumerate(dataset.tags) for at in offences(tags, scheme)]
     rows = list(dict.fromkeys(row for row, _ in illegal))
@@ -122,7 +124,7 @@ def tag_scheme(dataset: TaggedSentences) -> TagScheme:
 
 
 def find_unknown_tags(train: TaggedSentences, test: TaggedSentences, scheme: Scheme) -> UnknownTags:
-    """Count the words of a test part whose tags, as they are learnt, the training part lacks."""
+    """Find test words whose tags, in the scheme used for training, are not in the training data."""
     learnt = learnt_scheme(scheme)
     known = set(chain.from_iterable(in_scheme(train.tags, learnt)))
     places = [

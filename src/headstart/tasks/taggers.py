@@ -1,12 +1,12 @@
-"""What scores the tags of every word: the shared pipeline, a whole model, or a head alone.
+"""Modules that score the tags of every word: the shared pipeline, a whole model, or a head.
 
     embedding [and spelling] -> BiLSTM -> linear -> CRF        word vectors, CoVe, ELMo
-    encoder -> first piece of each word -> linear -> CRF       BERT, GPT
-    known states of each word -> head -> CRF                   what is frozen
+    encoder -> first subword of each word -> linear -> CRF     BERT, GPT
+    frozen states of each word -> head -> CRF                  frozen BERT, GPT; any probe
 
-After Lample et al. 2016 (https://arxiv.org/abs/1603.01360), and Devlin et al. 2019, section 5.3. In
-the place of the CRF there may be a softmax at each word. Shapes: B sentences, T words, N words of
-all sentences, C characters, D width, F filters, K tags.
+After Lample et al. 2016 (https://arxiv.org/abs/1603.01360), and Devlin et al. 2019, section 5.3. A
+softmax at each word may replace the CRF. Shapes: B sentences, T words, N words of all sentences, C
+characters, D width, F filters, K tags.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ _CPU = torch.device("cpu")
 
 
 def legal_tags(tags: Sequence[str], scheme: Scheme) -> Legal:
-    """Return which of these tags may follow which in a scheme."""
+    """Return which of these tags may follow which in a tagging scheme."""
     return Legal(
         torch.tensor([follows(OUTSIDE, tag, scheme) for tag in tags]),
         torch.tensor([[follows(tag, after, scheme) for after in tags] for tag in tags]),
@@ -57,10 +57,10 @@ def decoder_of(legal: Legal, *, crf: bool) -> Crf | Independent:
 
 
 class Spelling(nn.Module):
-    """A vector of each word's characters: a convolution, and the highest value of each filter.
+    """A vector of each word's characters: a convolution with max pooling.
 
     Ma and Hovy, "End-to-end Sequence Labeling via Bi-directional LSTM-CNNs-CRF", ACL 2016
-    (https://arxiv.org/abs/1603.01354), section 2.1; characters are bytes, as ELMo's.
+    (https://arxiv.org/abs/1603.01354), section 2.1; characters are bytes, as in ELMo.
     """
 
     width = _FILTERS
@@ -77,17 +77,17 @@ class Spelling(nn.Module):
         ids_NC, here_NC = ids_NC[:, :longest], here_NC[:, :longest]
         x_NCD = F.pad(self.characters(ids_NC), (0, 0, 1, 1))
         windows_NCX = torch.cat([x_NCD[:, :-2], x_NCD[:, 1:-1], x_NCD[:, 2:]], -1)
-        found_NCF = torch.relu(self.convolve(windows_NCX))  # 0 is the lowest, as at padding
+        found_NCF = torch.relu(self.convolve(windows_NCX))  # at least 0, the value at padding
         return (found_NCF * here_NC[..., None]).amax(1)
 
 
 @dataclass(frozen=True)
 class Spelled:
-    """Sentences as numbers of distinct words, and these words' characters.
+    """Sentences as indices of distinct words, and the characters of these words.
 
     Attributes:
-        words: A number for each word.
-        characters: Of each distinct word `[numbers, C]`.
+        words: The index of each word.
+        characters: The characters of each distinct word `[distinct words, C]`.
     """
 
     words: Encoded
@@ -95,7 +95,7 @@ class Spelled:
 
     @classmethod
     def of(cls, sentences: Sequence[Sequence[str]]) -> "Spelled":
-        """Spell the words of sentences."""
+        """Return the indices and characters of the words of sentences."""
         words, numbers = distinct_words(sentences)
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         encoded = Encoded(numbers.astype(np.int32), offsets_of(lengths))
@@ -104,12 +104,12 @@ class Spelled:
 
 @dataclass(frozen=True)
 class WordInputs:
-    """Sentences as the pipeline reads them.
+    """Sentences as inputs of the pipeline.
 
     Attributes:
-        encoded: An id for each word, or those of its characters for ELMo.
-        spelling: The words' characters; None where they are not read.
-        states: What a frozen encoder says of the words; None where it is asked anew.
+        encoded: The id of each word, or for ELMo the ids of its characters.
+        spelling: The characters of the words; None if they are not used.
+        states: A frozen encoder's states of the words; None to compute them.
     """
 
     encoded: Encoded
@@ -118,19 +118,19 @@ class WordInputs:
 
     @property
     def lengths(self) -> Rows:
-        """Words of each sentence."""
+        """Number of words of each sentence."""
         return self.encoded.lengths
 
 
 class TaggingPipeline(TextPipeline):
-    """Words to scores of their tags: embed, read in both directions, and classify each word.
+    """Map words to scores of their tags: embedding, BiLSTM and a classifier for each word.
 
     Args:
-        encoder: What turns ids into vectors.
-        decoder: What follows the scores.
+        encoder: Turns ids into vectors.
+        decoder: The CRF or softmax on the scores.
         num_tags: Number of tags.
-        spelled: Whether the words' characters are read, too.
-        settings: Those of `TextPipeline`.
+        spelled: Whether to encode the characters of words too.
+        settings: Settings of `TextPipeline`.
     """
 
     def __init__(
@@ -146,10 +146,10 @@ class TaggingPipeline(TextPipeline):
         self.classify = nn.Linear(self.width, num_tags)
         self.decoder = decoder
         self.spelling = Spelling() if spelled else None
-        self.counts_V: Tensor | None = None  # of each id in the sentences trained on
+        self.counts_V: Tensor | None = None  # of each id in the training sentences
 
     def scores(self, given: WordInputs, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return the scores of some sentences `[B, T, K]`, and where there are words `[B, T]`."""
+        """Return the scores of the sentences in `rows` `[B, T, K]`, and the mask `[B, T]`."""
         if given.states is None:
             ids_BT, mask_BT = map(torch.from_numpy, pad(given.encoded, rows))
             quick = self.training and has_fast_bf16(_CPU)
@@ -170,9 +170,9 @@ class TaggingPipeline(TextPipeline):
         return self.classify(states_BTP * kept_B1P), mask_BT
 
     def _hide_rare(self, ids_BT: Tensor) -> Tensor:
-        """Replace words nobody has trained by the unknown one, and half of those that occur once.
+        """Replace untrained words by the unknown word, and in training half of those seen once.
 
-        So the unknown word is learnt, too (Lample et al. 2016, section 4.3).
+        This trains the vector of the unknown word (Lample et al. 2016, section 4.3).
         """
         if self.counts_V is None:
             return ids_BT
@@ -184,13 +184,13 @@ class TaggingPipeline(TextPipeline):
 
 
 class WholeTagger(nn.Module):
-    """An encoder, and a linear layer on the state of each word's first piece.
+    """An encoder, and a linear layer on the state of each word's first subword.
 
     Args:
         encoder: The encoder.
-        decoder: What follows the scores.
+        decoder: The CRF or softmax on the scores.
         num_tags: Number of tags.
-        dropout: Share of the states dropped in training.
+        dropout: Dropout rate of the states.
     """
 
     def __init__(
@@ -200,17 +200,17 @@ class WholeTagger(nn.Module):
         self.encoder = encoder
         self.dropout = Dropout(dropout)
         self.classify = nn.Linear(encoder.width, num_tags).to(device_of(encoder))
-        self.decoder = decoder  # on the CPU: its steps, one after the other, are small
+        self.decoder = decoder  # stays on the CPU: it takes many small sequential steps
 
     def scores(self, given: Windows, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return the scores of some sentences `[B, T, K]`, and where there are words `[B, T]`."""
+        """Return the scores of the sentences in `rows` `[B, T, K]`, and the mask `[B, T]`."""
         packed = lay_out(self.encoder, given.encoded, given.windows_of(rows))
         return self.scores_of(last_states(self.encoder, packed), packed.first_N, given, rows)
 
     def scores_of(
         self, states: Tensor, first_N: Rows, given: Windows, rows: Rows
     ) -> tuple[Tensor, Tensor]:
-        """Return the same from the states at all positions, and where each window begins."""
+        """Return the result of `scores` from the states at all positions and the window starts."""
         places_N = torch.from_numpy(given.places_of(rows, first_N))
         scores_NK = self.classify(self.dropout(states[places_N]))
         return pad_words(scores_NK.float().cpu(), given.lengths[rows])
@@ -218,11 +218,11 @@ class WholeTagger(nn.Module):
 
 @dataclass(frozen=True)
 class WordStates:
-    """What is known of the words of sentences, end to end.
+    """States of words, for sentences concatenated.
 
     Attributes:
         values: `[N, D]`.
-        offsets: Where each sentence begins, and the end.
+        offsets: Start of each sentence, and the end of the last.
     """
 
     values: NDArray[np.float32]
@@ -230,21 +230,21 @@ class WordStates:
 
     @property
     def lengths(self) -> Rows:
-        """Words of each sentence."""
+        """Number of words of each sentence."""
         return np.diff(self.offsets)
 
     def select(self, rows: Rows) -> NDArray[np.float32]:
-        """Return the states of the words of some sentences `[N, D]`."""
+        """Return the states of the words of the sentences in `rows` `[N, D]`."""
         return self.values[ranges(self.offsets, rows)]
 
 
 class HeadTagger(nn.Module):
-    """Layers on the known states of words.
+    """A head on frozen states of words.
 
     Args:
-        head: States to scores.
-        decoder: What follows the scores.
-        scale: Factor on each number of the states.
+        head: Maps states to scores.
+        decoder: The CRF or softmax on the scores.
+        scale: Factor on each dimension of the states.
     """
 
     scale: Tensor
@@ -256,13 +256,13 @@ class HeadTagger(nn.Module):
         self.register_buffer("scale", scale)
 
     def scores(self, given: WordStates, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return the scores of some sentences `[B, T, K]`, and where there are words `[B, T]`."""
+        """Return the scores of the sentences in `rows` `[B, T, K]`, and the mask `[B, T]`."""
         states_ND = torch.from_numpy(given.select(rows))
         return pad_words(self.head(self.scale * states_ND), given.lengths[rows])
 
 
 def pad_words(x_NX: Tensor, lengths: Rows) -> tuple[Tensor, Tensor]:
-    """Lay words out by sentence `[B, T, X]`, zeros after each one's end; and where they are."""
+    """Return words by sentence `[B, T, X]`, padded with zeros, and the mask `[B, T]`."""
     mask_BT = torch.from_numpy(np.arange(max(1, int(lengths.max(initial=0)))) < lengths[:, None])
     padded_BTX = x_NX.new_zeros(*mask_BT.shape, x_NX.shape[-1])
     padded_BTX[mask_BT] = x_NX

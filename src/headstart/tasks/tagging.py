@@ -1,14 +1,14 @@
-"""Tagging: schemes that write spans as tags, the strict scores of spans, and what is legal.
+"""Tagging schemes, which write spans as tags; legal tag sequences; and strict scores of spans.
 
-A span is a run of words with a type, such as a person's name. Four ways to write them, after
-Ramshaw and Marcus (1995) and Tjong Kim Sang and Veenstra (1999):
+A span is a sequence of words with a type, such as a person's name. The schemes, after Ramshaw and
+Marcus (1995) and Tjong Kim Sang and Veenstra (1999):
 
     words   Mary Ann met Bob in Rome Italy
     IOB1    I-P  I-P O   I-P O  I-L  B-L      B only where a span follows another of its type
-    IOB2    B-P  I-P O   B-P O  B-L  B-L      B at the beginning of each; also called BIO
-    BIOES   B-P  E-P O   S-P O  S-L  S-L      an end of its own, and a tag for spans of one word
+    IOB2    B-P  I-P O   B-P O  B-L  B-L      B at the beginning of each span; also called BIO
+    BIOES   B-P  E-P O   S-P O  S-L  S-L      E at the end of a span, S for spans of one word
 
-Tags of any other form, parts of speech for instance, are `plain`: each stands for itself.
+All other tags, such as parts of speech, are `plain`: each word has its own tag.
 """
 
 import re
@@ -26,27 +26,27 @@ Tags = Sequence[str]
 
 OUTSIDE = "O"
 _SPAN_TAG = re.compile("([BIES])(?:-(.*))?", re.DOTALL)
-_LIKE_A_SPAN = re.compile("[BIESLUM]-.+", re.DOTALL)  # of BILOU and BMES, too
+_LIKE_A_SPAN = re.compile("[BIESLUM]-.+", re.DOTALL)  # also those of BILOU and BMES
 _OTHER_NAMES: dict[str, Scheme] = {"BIO": "IOB2"}
 _PREFIXES = {"IOB1": "BI", "IOB2": "BI", "BIOES": "BIES", "plain": ""}
 
 
 def scheme_of(name: str) -> Scheme:
-    """Return the scheme that goes by a name.
+    """Return the scheme with a name.
 
     Raises:
-        SettingsError: There is none.
+        SettingsError: There is no such scheme.
     """
     found = _OTHER_NAMES.get(name, name)
     if found not in get_args(Scheme):
         raise SettingsError(
-            f"scheme must be auto, BIO, {', '.join(get_args(Scheme))}, not {name!r}"
+            f"scheme must be auto, BIO, {', '.join(get_args(Scheme))}, got {name!r}"
         )
     return found  # type: ignore[return-value]
 
 
 def detect_scheme(sentences: Iterable[Tags]) -> Scheme:
-    """Return the scheme in which all tags are legal, or else the one that fewest offend.
+    """Return the scheme in which all tags are legal, or else the one with the fewest illegal tags.
 
     Example:
         >>> detect_scheme([["I-P", "B-P", "O"]]), detect_scheme([["B-P", "B-P", "O"]])
@@ -75,19 +75,19 @@ def detect_scheme(sentences: Iterable[Tags]) -> Scheme:
 
 
 def is_stray(tag: str) -> bool:
-    """Say whether a tag is neither `O` nor one that a span is written with."""
+    """Return whether a tag is neither `O` nor the tag of a span."""
     return tag != OUTSIDE and not _SPAN_TAG.fullmatch(tag)
 
 
 def note_of_plain(sentences: Sequence[Tags], place: Callable[[int, int], str]) -> str | None:
-    """Return a sentence on the tag that makes all plain, where most of them look like spans.
+    """Return a note if most tags look like spans, but one tag makes the scheme `plain`.
 
     Args:
         sentences: The tags of each sentence.
-        place: Says where a word of a sentence stands.
+        place: Returns the place of a word, given its sentence and its position there.
 
     Returns:
-        The sentence; None where tags are spans, or look like no spans.
+        The note; None if the tags are spans, or do not look like spans.
     """
     if detect_scheme(sentences) != "plain":
         return None
@@ -102,20 +102,20 @@ def note_of_plain(sentences: Sequence[Tags], place: Callable[[int, int], str]) -
         if is_stray(tag)
     )
     return (
-        f"{place(row, at)}: tag {tag!r} is none of BIO, IOB1 or BIOES, so that all tags are read "
-        f"as plain and scored word by word, {OUTSIDE!r} too; write it in one of these for the "
-        "scores of spans"
+        f"{place(row, at)}: tag {tag!r} is not legal in BIO, IOB1 or BIOES, so all tags are treated"
+        f" as plain and scored word by word, including {OUTSIDE!r}; write it in one of these "
+        "schemes to score spans"
     )
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Return prefix and type of a tag; `O` has no type, and no type is `""`."""
+    """Return the prefix and the type of a tag; the type is `""` if it has none, as for `O`."""
     prefix, _, kind = tag.partition("-")
     return prefix, kind
 
 
 def follows(first: str, second: str, scheme: Scheme) -> bool:
-    """Say whether one tag may follow another; before and after a sentence stands `O`."""
+    """Return whether one tag may follow another; the start and end of a sentence count as `O`."""
     if scheme == "plain":
         return True
     (before, kind), (prefix, next_kind) = split_tag(first), split_tag(second)
@@ -131,7 +131,7 @@ def follows(first: str, second: str, scheme: Scheme) -> bool:
 
 
 def offences(tags: Tags, scheme: Scheme) -> list[int]:
-    """Return the words whose tags may not stand where they do; of an end, the last word."""
+    """Return the words with illegal tags; an illegal end of a sentence counts as its last word."""
     found = [
         place
         for place, (first, second) in enumerate(pairwise((OUTSIDE, *tags)))
@@ -149,24 +149,24 @@ def check_legal(
     *,
     repair: bool = False,
 ) -> None:
-    """Refuse tags that are illegal in a scheme.
+    """Reject tags that are illegal in a scheme.
 
     Args:
         sentences: The tags of each sentence.
         scheme: The scheme.
-        place: Says where a word of a sentence stands, for the message.
-        repair: Whether tags of spans may stand anywhere, for they are repaired.
+        place: Returns the place of a word for the message, given its sentence and position.
+        repair: Whether to allow span tags in any order, because they will be repaired.
 
     Raises:
-        DataError: There are such tags; names the first and says how many.
+        DataError: There are illegal tags; the message names the first and gives their number.
     """
     stray = {tag for tags in sentences for tag in tags if scheme != "plain" and is_stray(tag)}
     if stray:
         found = [(row, at) for row, tags in enumerate(sentences) for at in _places(tags, stray)]
         row, at = found[0]
         raise DataError(
-            f"{place(row, at)}: tag {sentences[row][at]!r} is no tag of {scheme} "
-            f"({len(found):,} tags are none); correct the file or name its scheme"
+            f"{place(row, at)}: tag {sentences[row][at]!r} is not a tag of {scheme} "
+            f"({len(found):,} such tags); correct the file or name its scheme"
         )
     if repair:
         return
@@ -180,7 +180,7 @@ def check_legal(
         after = "at the end of a sentence"
     raise DataError(
         f"{place(row, at)}: tag {tags[at]!r} {after} is not legal in {scheme} "
-        f"({len(found):,} tags are not legal); correct the file, name its scheme, or ask for repair"
+        f"({len(found):,} illegal tags); correct the file, name its scheme, or use repair"
     )
 
 
@@ -189,10 +189,10 @@ def _places(tags: Tags, some: set[str]) -> list[int]:
 
 
 def spans(tags: Tags) -> list[Span]:
-    """Return the spans that tags of any scheme stand for, as CoNLL's `conlleval` reads them.
+    """Return the spans of tags in any scheme, as interpreted by CoNLL's `conlleval`.
 
-    A span ends where another type follows, before B and S, and after E and S. What is illegal is
-    read, too: an I or E that goes on with nothing begins a span. A tag of any other form has none.
+    A span ends before a different type, before B and S, and after E and S. Illegal tags are
+    accepted: an I or E that continues no span begins one. Tags of any other form belong to no span.
 
     Example:
         >>> spans(["B-P", "I-P", "O", "I-P", "I-L"])
@@ -213,7 +213,7 @@ def spans(tags: Tags) -> list[Span]:
 
 
 def write_spans(found: Iterable[Span], words: int, scheme: Scheme) -> list[str]:
-    """Return the tags of so many words that stand for spans, which are in order.
+    """Write spans, in order of position, as the tags of `words` words.
 
     Example:
         >>> write_spans([(0, 2, "P"), (2, 3, "P")], 4, "BIOES")
@@ -233,9 +233,10 @@ def write_spans(found: Iterable[Span], words: int, scheme: Scheme) -> list[str]:
 
 
 def convert(tags: Tags, scheme: Scheme) -> list[str]:
-    """Return the same spans in another scheme; of illegal tags, those that `conlleval` reads.
+    """Convert tags to another scheme; illegal tags are interpreted as `conlleval` does.
 
-    Between schemes of spans nothing is lost. Converting to a scheme's own repairs what is illegal.
+    Conversion between span schemes is lossless. Converting tags to their own scheme repairs illegal
+    tags.
 
     Example:
         >>> convert(["I-P", "B-P"], "IOB2"), convert(["O", "I-P"], "IOB2")
@@ -245,9 +246,9 @@ def convert(tags: Tags, scheme: Scheme) -> list[str]:
 
 
 def in_scheme(sentences: Sequence[Tags], scheme: Scheme) -> Sequence[Tags]:
-    """Return tags as a scheme writes them, where they are spans in another.
+    """Convert tags to a scheme if they are spans in another scheme.
 
-    Which scheme they are in is seen by the tags of spans; any other tag stays as it is.
+    The current scheme is detected from the span tags; all other tags stay unchanged.
 
     Example:
         >>> in_scheme([["B-P", "E-P", "_"]], "IOB2")
@@ -267,20 +268,20 @@ def in_scheme(sentences: Sequence[Tags], scheme: Scheme) -> Sequence[Tags]:
 
 
 def learnt_scheme(scheme: Scheme) -> Scheme:
-    """Return the scheme that is learnt: in IOB1 a span's tag would depend on the one before."""
+    """Return the scheme to train on: IOB2 for IOB1, whose tags depend on the previous span."""
     return "IOB2" if scheme == "IOB1" else scheme
 
 
 @dataclass(frozen=True)
 class TypeScores:
-    """How well the spans of a type were found; of plain tags, the words of a tag.
+    """Scores of the spans of one type, or for plain tags, of the words with one tag.
 
     Attributes:
-        type: The type.
-        precision: Share of those found that are right.
-        recall: Share of the right ones that were found.
-        f1: The harmonic mean of the two.
-        support: How many right ones there are.
+        type: The type, or the plain tag.
+        precision: Share of the predicted spans that are correct.
+        recall: Share of the gold spans that were predicted.
+        f1: Harmonic mean of precision and recall.
+        support: Number of gold spans.
     """
 
     type: str
@@ -292,17 +293,17 @@ class TypeScores:
 
 @dataclass(frozen=True)
 class TagScores:
-    """How good tags are: strict scores of spans, as CoNLL's `conlleval` counts them.
+    """Strict scores of spans, as computed by CoNLL's `conlleval`.
 
-    A span is right if its words and its type are. Of plain tags each word is a span.
+    A span is correct if its boundaries and its type are. For plain tags, each word is a span.
 
     Attributes:
-        precision: Over all types together.
-        recall: Likewise.
-        f1: Likewise.
-        accuracy: Share of words with the right tag.
-        words: How many words.
-        types: The scores of each type, by name.
+        precision: Precision over all types.
+        recall: Recall over all types.
+        f1: F1 over all types.
+        accuracy: Share of words with the correct tag.
+        words: Number of words.
+        types: Scores of each type, sorted by name.
     """
 
     precision: float
@@ -314,15 +315,15 @@ class TagScores:
 
 
 def score_tags(gold: Sequence[Tags], predicted: Sequence[Tags], scheme: Scheme) -> TagScores:
-    """Score the tags of sentences.
+    """Score the predicted tags of sentences.
 
     Args:
-        gold: The right tags.
-        predicted: As many, in the same scheme.
-        scheme: Whether tags are spans or `plain`.
+        gold: The correct tags.
+        predicted: The predicted tags, in the same scheme.
+        scheme: The scheme; only `plain` matters, all span schemes are scored alike.
 
     Raises:
-        DataError: Of a sentence there are not as many tags as there should be.
+        DataError: A sentence has different numbers of gold and predicted tags.
     """
     right: Counter[str] = Counter()
     wanted: Counter[str] = Counter()
@@ -330,7 +331,7 @@ def score_tags(gold: Sequence[Tags], predicted: Sequence[Tags], scheme: Scheme) 
     words = same = 0
     for row, (theirs, ours) in enumerate(zip(gold, predicted, strict=True)):
         if len(theirs) != len(ours):
-            raise DataError(f"sentence {row}: {len(theirs)} tags, but {len(ours)} were predicted")
+            raise DataError(f"sentence {row}: {len(theirs)} tags, but {len(ours)} predicted tags")
         words += len(theirs)
         same += sum(map(str.__eq__, theirs, ours))
         if scheme == "plain":

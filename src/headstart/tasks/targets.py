@@ -1,4 +1,4 @@
-"""What is predicted of texts: the one interface between a task and what is fitted to it."""
+"""Targets: the interface between a task and the models that are fitted to it."""
 
 from typing import Any, Protocol
 
@@ -12,10 +12,10 @@ Scores = NDArray[np.floating[Any]]
 
 
 class Target(Protocol):
-    """The right answers for some texts, and what a model's scores lose against them.
+    """The correct answers for texts, and the loss of a model's scores.
 
-    A model gives each text `outputs` scores, whatever is predicted; the task alone knows whether
-    they are logits or values. Shapes: B texts of a batch, C outputs, D features.
+    For any task, a model returns `outputs` scores per text; only the target knows whether they are
+    logits or values. Shapes: B texts of a batch, C outputs, D features.
     """
 
     @property
@@ -24,11 +24,11 @@ class Target(Protocol):
         ...
 
     def strata(self, different: Rows | None = None) -> list[str]:
-        """Return a name for each text such that texts alike in their answer have the same.
+        """Return the name of each text's stratum: texts with similar answers share one.
 
         Args:
-            different: A row of each different text, by which it is told what is rare; None where
-                no text stands twice.
+            different: One row of each distinct text, to decide what is rare; None if there are no
+                duplicates.
         """
         ...
 
@@ -37,15 +37,15 @@ class Target(Protocol):
         ...
 
     def mean_loss(self, scores_BC: Scores, rows_B: Rows) -> float:
-        """Return the loss of some of the texts, by which a model is chosen."""
+        """Return the mean loss of the texts in `rows_B`, by which models are chosen."""
         ...
 
     def constant(self, rows_B: Rows, *, weighted: bool = False) -> NDArray[np.float64]:
-        """Return the best scores for these texts of a model that reads none `[C]`.
+        """Return the best constant scores for these texts `[C]`.
 
         Args:
             rows_B: The texts.
-            weighted: Whether best is by the loss, with its weights, and not by the texts' number.
+            weighted: Whether to apply the weights of the loss; otherwise all texts count equally.
         """
         ...
 
@@ -63,6 +63,6 @@ class Target(Protocol):
             x_BD: The features of these texts.
             rows_B: The texts.
             strength: Inverse regularization strength.
-            intercept: Whether there is a bias; without one it is 0.
+            intercept: Whether to fit a bias; otherwise it is 0.
         """
         ...

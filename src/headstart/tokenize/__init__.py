@@ -1,1 +1,1 @@
-"""Records to ids: word and sub-word vocabularies, packing and length grouping."""
+"""Convert text to ids: word and subword vocabularies, packing, and batches by length."""

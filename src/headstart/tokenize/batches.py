@@ -1,4 +1,4 @@
-"""Ids in one flat array, and batches of them grouped by length so that little is padding.
+"""Ids in one flat array, and batches of similar lengths with little padding.
 
 Shapes: B batch, T tokens.
 """
@@ -22,20 +22,20 @@ Rows = NDArray[np.int64]
 
 
 def offsets_of(lengths: Sequence[int] | NDArray[np.integer[Any] | np.bool_]) -> Rows:
-    """Return where each of several parts begins that lie end to end, and the end."""
+    """Return where each of several parts laid end to end begins, and the end."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, dtype=np.int64, out=offsets[1:])
     return offsets
 
 
 def ranges(offsets: Rows, rows: Rows) -> Rows:
-    """Return `offsets[row] .. offsets[row + 1]` for each row, end to end."""
+    """Return `offsets[row] .. offsets[row + 1] - 1` for each row, end to end."""
     lengths = offsets[rows + 1] - offsets[rows]
     return np.repeat(offsets[rows], lengths) + counted(lengths)
 
 
 def digest(arrays: Iterable[NDArray[Any]]) -> str | None:
-    """Return hexadecimal digits that tell these numbers from others; None if there are none."""
+    """Return a short hash of the arrays in hexadecimal digits; None if they are empty."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array).data)
@@ -43,7 +43,7 @@ def digest(arrays: Iterable[NDArray[Any]]) -> str | None:
 
 
 def counted(lengths: Rows) -> Rows:
-    """Return `0 .. length` for each length, end to end."""
+    """Return `0 .. length - 1` for each length, end to end."""
     return np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
@@ -54,7 +54,7 @@ class Encoded:
     Attributes:
         ids: All ids `[tokens]`, or those of each word's characters `[tokens, characters]`.
         offsets: Where each text begins, and the end `[texts + 1]`.
-        seconds: Where in each text the second of a pair begins, if the model is to know `[texts]`.
+        seconds: Where in each text the second of a pair begins, if the model needs it `[texts]`.
     """
 
     ids: Ids
@@ -63,7 +63,7 @@ class Encoded:
 
     @classmethod
     def from_lists(cls, lists: Sequence[Sequence[int]]) -> "Encoded":
-        """Join lists of ids, one a text."""
+        """Join lists of ids, one per text."""
         lengths = np.fromiter(map(len, lists), np.int64, len(lists))
         ids = np.fromiter(chain.from_iterable(lists), np.int32, int(lengths.sum()))
         return cls(ids, offsets_of(lengths))
@@ -101,9 +101,9 @@ class Encoded:
         return Encoded(ids, offsets)
 
     def truncate(self, max_tokens: int | Rows) -> tuple["Encoded", int]:
-        """Cut every text after `max_tokens` ids, or after its own number of them `[texts]`.
+        """Truncate every text to `max_tokens` ids, or to its own number of them `[texts]`.
 
-        Also return how many texts were cut.
+        Also return how many texts were truncated.
         """
         lengths = self.lengths
         cut = int((lengths > max_tokens).sum())
@@ -117,9 +117,9 @@ class Encoded:
 
 @contextmanager
 def library_errors() -> Iterator[None]:
-    """Turn what the `tokenizers` library makes of a bad tokenizer into an error of ours.
+    """Convert errors of the `tokenizers` library to a `FormatError`.
 
-    It raises Exception itself, and nothing narrower, or panics, which is no Exception at all.
+    The library raises a plain Exception, or panics, which is not an Exception at all.
     """
     try:
         yield
@@ -127,22 +127,22 @@ def library_errors() -> Iterator[None]:
         if type(error) is not Exception and type(error).__name__ != "PanicException":
             raise
         raise FormatError(
-            f"the tokenizer cannot cut a text: {error}; its tokenizer.json is damaged, or means "
-            "harm"
+            f"the tokenizer cannot tokenize a text: {error}; its tokenizer.json is corrupted or "
+            "malicious"
         ) from None
 
 
 def encode_batch(tokenizer: Any, texts: Sequence[str]) -> Encoded:  # noqa: ANN401 - a Rust class
-    """Encode texts with a tokenizer of the `tokenizers` library, in parallel, without specials."""
+    """Encode texts with a `tokenizers` tokenizer, in parallel and without special tokens."""
     with library_errors():
         encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return Encoded.from_lists([encoding.ids for encoding in encodings])
 
 
 def pad(encoded: Encoded, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return `ids_BT`, zeros after each text's end, and `mask_BT`, true where there is a token.
+    """Return `ids_BT`, padded with zeros, and `mask_BT`, which is true for tokens.
 
-    Words as characters come as `ids_BTC`.
+    Words as characters are returned as `ids_BTC`.
     """
     starts = encoded.offsets[rows]
     lengths = encoded.offsets[rows + 1] - starts
@@ -156,11 +156,11 @@ def pad(encoded: Encoded, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.boo
 def training_batches(
     lengths: Rows, *, batch_size: int, generator: np.random.Generator, jitter: float = 0.0
 ) -> list[Rows]:
-    """Deal all rows into batches of `batch_size`, at random but each of similar lengths.
+    """Split all rows into random batches of `batch_size`, each of similar lengths.
 
-    Rows are shuffled, sorted by length within pools of 16 batches, and the batches shuffled: most
-    of the padding goes, and the order stays random. With `jitter`, lengths are first changed by up
-    to this share at random, so that few rows do not make the same batches each time.
+    Rows are shuffled, sorted by length within pools of 16 batches, and the batches are shuffled.
+    This avoids most padding and keeps the order random. With `jitter`, lengths are first changed at
+    random by up to this share, to vary the batches of small datasets between epochs.
     """
     blurred: NDArray[Any] = lengths
     if jitter:
@@ -178,7 +178,7 @@ def training_batches(
 def endless_batches(
     lengths: Rows, *, batch_size: int, seed: int, jitter: float = 0.0
 ) -> Iterator[Rows]:
-    """Yield batches as `training_batches` deals them, pass after pass, each in another order."""
+    """Yield batches as by `training_batches`, epoch after epoch, each in a different order."""
     epoch = 0
     while True:
         order = generator(seed, "order", epoch)
@@ -187,7 +187,7 @@ def endless_batches(
 
 
 def inference_batches(lengths: Rows, *, max_tokens: int = 16_384) -> list[Rows]:
-    """Deal all rows into batches sorted by length, each of at most `max_tokens` padded ids."""
+    """Split all rows into batches sorted by length, each of at most `max_tokens` padded ids."""
     order = np.argsort(-lengths, kind="stable")
     batches = []
     start = 0
@@ -200,15 +200,15 @@ def inference_batches(lengths: Rows, *, max_tokens: int = 16_384) -> list[Rows]:
 
 @dataclass(frozen=True)
 class Packed:
-    """Texts side by side in rows of one length, each with its own positions.
+    """Texts packed side by side in rows of one length, each with its own positions.
 
     Attributes:
-        ids_BT: Tokens; 0 where a row is not filled.
-        sequences_BT: The number of the text each token belongs to; -1 where there is none.
-        positions_BT: Each token's place in its text, from 0.
+        ids_BT: Tokens; 0 where a row is empty.
+        sequences_BT: The number of the text of each token; -1 where there is none.
+        positions_BT: Each token's position in its text, from 0.
         first_N: Where each text begins, as an index into the flattened rows.
         last_N: Where each text's last token is.
-        segments_BT: 0 in the first text of a pair and 1 in the second, if the model is to know.
+        segments_BT: 0 in the first text of a pair and 1 in the second, if the model needs it.
     """
 
     ids_BT: NDArray[np.int64]
@@ -220,14 +220,14 @@ class Packed:
 
     @property
     def filled(self) -> float:
-        """Share of the positions that hold a token."""
+        """The share of positions that contain a token."""
         return float((self.sequences_BT >= 0).mean())
 
 
 def pack(encoded: Encoded, rows: Rows, *, tokens: int | None = None) -> Packed:
-    """Lay some texts side by side in as few rows of `tokens` as fit; by default, of the longest.
+    """Pack some texts into few rows of `tokens`; by default, of the longest text's length.
 
-    Empty texts are not possible: whoever packs has put special tokens around them.
+    Texts must not be empty; special tokens around them ensure that.
     """
     lengths = encoded.lengths[rows]
     width = int(lengths.max(initial=1)) if tokens is None else tokens
@@ -251,7 +251,7 @@ def segments_of(
     sequences_BT: NDArray[np.int64],
     positions_BT: NDArray[np.int64],
 ) -> NDArray[np.int64] | None:
-    """Return which text of its pair each token belongs to, 0 or 1; None if texts are no pairs."""
+    """Return which text of its pair each token belongs to, 0 or 1; None without pairs."""
     if encoded.seconds is None:
         return None
     after = positions_BT >= encoded.seconds[rows][sequences_BT]
@@ -266,8 +266,8 @@ def by_row(places_N: Rows, shape: tuple[int, int]) -> tuple[NDArray[np.int64], R
         shape: Rows and columns.
 
     Returns:
-        The columns asked for in each row `[rows, most of a row]`, 0 where a row has fewer, and
-        where in it each place is, as an index into its flattened rows `[N]`.
+        The requested columns of each row `[rows, most of a row]`, 0 where a row has fewer, and
+        where each place is among them, as an index into the flattened array `[N]`.
     """
     rows_N, columns_N = np.divmod(places_N, shape[1])
     counts = np.bincount(rows_N, minlength=shape[0])
@@ -280,7 +280,7 @@ def by_row(places_N: Rows, shape: tuple[int, int]) -> tuple[NDArray[np.int64], R
 
 
 def best_fit(lengths: Rows, width: int) -> tuple[Rows, Rows]:
-    """Give each text a row and a place in it; the longest first, each where least room is left.
+    """Assign each text a place in a row: the longest first, each in the row with least room left.
 
     Returns:
         The row of each text, and the place of its first token in the row, both `[texts]`.
@@ -291,7 +291,7 @@ def best_fit(lengths: Rows, width: int) -> tuple[Rows, Rows]:
     if int(lengths.max(initial=0)) > width:
         raise ValueError(f"a text of {int(lengths.max())} tokens does not fit rows of {width}")
     rows, starts = np.zeros(len(lengths), np.int64), np.zeros(len(lengths), np.int64)
-    free: list[tuple[int, int]] = []  # room left and row, sorted
+    free: list[tuple[int, int]] = []  # remaining room and row, sorted
     num_rows = 0
     for text in np.argsort(-lengths, kind="stable").tolist():
         length = int(lengths[text])

@@ -1,8 +1,8 @@
-"""Words as characters, in the way of ELMo's original release: bytes of UTF-8, 50 ids a word.
+"""Words as characters, as in ELMo's original release: UTF-8 bytes, 50 ids per word.
 
-A word's ids are: begin of word, its bytes, end of word, and padding. All are one more than in the
-release's files, so that 0 can stand where there is no word at all. Of a word of more than 48 bytes
-the first 48 are read.
+The ids of a word are: begin of word, its bytes, end of word, and padding. All are larger by one
+than in the files of the release, because 0 marks the absence of a word. Only the first 48 bytes of
+a word are used.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 Characters = NDArray[np.int16]
 
-PER_WORD = 50  # ids a word
-CHARACTERS = 262  # ids that there are, 0 included
+PER_WORD = 50  # ids
+CHARACTERS = 262  # different ids, including 0
 BEGIN_OF_WORD, END_OF_WORD, PADDED = 259, 260, 261
 _MOST_BYTES = PER_WORD - 2
 
@@ -25,13 +25,13 @@ def _sentence_end(identity: int) -> Characters:
     return word
 
 
-BEGIN, END = _sentence_end(257), _sentence_end(258)  # what stands before and after a sentence
+BEGIN, END = _sentence_end(257), _sentence_end(258)  # before and after a sentence
 
 
 def words_to_characters(words: Sequence[str]) -> Characters:
     """Return the ids of words `[words, 50]`.
 
-    What is no text in UTF-8, a lone half of a surrogate pair, is read as a question mark.
+    An unpaired surrogate, which has no UTF-8 form, is replaced with a question mark.
 
     Example:
         >>> words_to_characters(["né"])[0, :6].tolist()

@@ -1,4 +1,4 @@
-"""Documents as ids on disk, sentence by sentence: what language models are pretrained on."""
+"""Documents as ids on disk, sentence by sentence, for pretraining language models."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
 
 _HELD_OUT_SHARE = 0.02
-_MOST_HELD_OUT = 50_000  # ids; more would only make every validation slower
-_FEWEST_DOCUMENTS = 10  # with fewer, none is held out
+_MOST_HELD_OUT = 50_000  # ids; more would only slow down each validation
+_FEWEST_DOCUMENTS = 10  # with fewer, nothing is held out
 _NAMED = 8  # in a message
-_CHUNK = 65_536  # documents that are looked through at once
-_MOST_OF_ALL = 1 / 8  # where documents are too large for that share; of ten alike, one may be
+_CHUNK = 65_536  # documents that are searched at once
+_MOST_OF_ALL = 1 / 8  # held out at most if documents are large; of ten equal ones, one may be
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class EncodedDocuments:
         ids: Memory-mapped ids, without special tokens `[ids]`.
         sentences: Where each sentence begins, and the end `[sentences + 1]`.
         documents: The sentence with which each document begins, and the end `[documents + 1]`.
-        words: Words of all documents, as white space parts them.
+        words: The number of words in all documents, separated by white space.
     """
 
     ids: Ids
@@ -61,19 +61,20 @@ def encode_documents(
 ) -> EncodedDocuments:
     """Encode every document into `folder / "ids.i32"` and map the file.
 
-    Where pieces hold white space, a sentence keeps that before it: end to end, the ids spell the
-    documents (where the tokenizer puts a space before a text, it does so before a sentence).
+    If subwords include white space (byte-level BPE), each sentence keeps the space before it: end
+    to end, the ids spell the documents. A tokenizer that adds a space before each text adds one
+    before each sentence.
 
     Args:
         texts: The documents.
-        tokenizer: What cuts them.
-        folder: Where the file goes.
-        by_sentence: Cut documents into sentences first; otherwise a document is one sentence.
-        progress: Where progress goes.
+        tokenizer: Encodes them.
+        folder: The folder of the file.
+        by_sentence: Split documents into sentences first; otherwise a document is one sentence.
+        progress: Receives progress.
 
     Raises:
-        DataError: No document holds a token.
-        StorageError: The disk refuses.
+        DataError: No document contains a token.
+        StorageError: The file cannot be written.
     """
     path = folder / "ids.i32"
     spaced = isinstance(tokenizer, SubwordTokenizer) and tokenizer.spells_bytes
@@ -101,24 +102,25 @@ def encode_documents(
         np.concatenate([[0], *parts]).cumsum().astype(np.int64) for parts in (lengths, counts)
     )
     if sentences[-1] == 0:
-        raise DataError("no document of the corpus holds a token")
+        raise DataError("no document of the corpus contains a token")
     return EncodedDocuments(np.memmap(path, np.int32, "r"), sentences, documents, words)
 
 
 def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple[Rows, Rows]:
-    """Return the documents to train on and those to validate on, both in order.
+    """Return the documents for training and those for validation, both in order.
 
-    About 2 % of the ids are held out, in whole documents. Where documents are too large for that,
-    it is `least` of them, those of which so many come nearest to it without an eighth of the ids
-    being held out.
+    About 2% of the ids, at most 50,000, are held out, as whole documents. If documents are too
+    large for that, `least` of them are held out: those of which `least` come closest to that number
+    without exceeding an eighth of the ids.
 
-    Copies of what is held out are on neither side; a document of so many that they would all be
-    more than an eighth of the ids is trained on instead, or both where there is no other.
+    Copies of held-out documents are in neither part. Held-out documents whose copies together
+    exceed an eighth of the ids are used for training instead. If fewer than `least` others remain,
+    the choice stays and the copies are used for training.
 
     Args:
-        documents: The corpus; none of it is held out where `least` would be more than a tenth.
-        seed: Decides which.
-        least: How few documents there is something to say of.
+        documents: The corpus; nothing is held out if it has fewer than 10 times `least` documents.
+        seed: Determines the choice.
+        least: The minimum number of held-out documents.
     """
     everything = np.arange(len(documents))
     if len(documents) < _FEWEST_DOCUMENTS * least:
@@ -129,13 +131,13 @@ def hold_out(documents: EncodedDocuments, *, seed: int, least: int = 1) -> tuple
     chosen = np.flatnonzero(sizes.cumsum() <= most)
     if len(chosen) < least or 2 * sizes[chosen].sum() < most:
         far = np.abs(np.log(sizes * least / max(1, most)))
-        far[sizes * least > sizes.sum() * _MOST_OF_ALL] = np.inf  # never all: documents are enough
+        far[sizes * least > sizes.sum() * _MOST_OF_ALL] = np.inf  # never all: enough documents
         chosen = np.argsort(far, kind="stable")[:least]
     return _without_copies(documents, np.sort(order[chosen]), least)
 
 
 def _without_copies(documents: EncodedDocuments, held_out: Rows, least: int) -> tuple[Rows, Rows]:
-    """Return those to train on, without copies of held-out ones, and those that stay held out."""
+    """Return the training documents without copies of held-out ones, and those still held out."""
     everything, sizes = np.arange(len(documents)), np.diff(documents.starts)
     alike = _alike(documents, held_out)
     as_chosen = np.delete(everything, held_out), held_out
@@ -150,9 +152,9 @@ def _without_copies(documents: EncodedDocuments, held_out: Rows, least: int) -> 
 
 
 def _alike(documents: EncodedDocuments, held_out: Rows) -> list[Rows]:
-    """Return, of each distinct document that is held out, the rows where it stands.
+    """Return, for each distinct held-out document, the rows in which it occurs.
 
-    Only the held-out ones, which are few, are in memory.
+    Only the held-out documents, which are few, are in memory.
     """
     starts, ids = documents.starts, np.asarray(documents.ids)
     sizes = np.diff(starts)
@@ -170,19 +172,19 @@ def _alike(documents: EncodedDocuments, held_out: Rows) -> list[Rows]:
 
 
 def told_of_copies(documents: EncodedDocuments, training: Rows, held_out: Rows) -> str:
-    """Return what there is to say of copies of held-out documents; an empty string if nothing."""
+    """Return a note on copies of held-out documents; an empty string if there are none."""
     if copies := len(documents) - len(training) - len(held_out):
         return f"{copies:,} copies of held-out documents are not trained on"
     if sum(map(len, _alike(documents, held_out))) > len(held_out):
         return (
-            "the held-out documents stand too often in the corpus to be left out of it: what "
-            "validations are on is trained on, too, and their perplexity is too good"
+            "the held-out documents have too many copies in the corpus to exclude them: they are "
+            "also trained on, and the validation perplexity is too low"
         )
     return ""
 
 
 def named(what: str, numbers: Iterable[int]) -> str:
-    """Name the first few documents, or what else has numbers, each once, for messages.
+    """Return the first few numbers of documents or other items, each once, for messages.
 
     Example:
         >>> named("documents", [7, 3, 7])
@@ -193,16 +195,17 @@ def named(what: str, numbers: Iterable[int]) -> str:
 
 
 def first_place(documents: Rows, left_over: int, *, seed: int, epoch: int) -> int:
-    """Return where the rows of an epoch begin, of documents that stand end to end.
+    """Return where the rows of an epoch begin in documents laid end to end.
 
-    Full rows leave something over. Of several documents, whose order is another in each epoch, that
-    is never the same for long; of one it would always be its end, so that the beginning is drawn.
+    The tokens after the last full row are not used. With several documents, whose order changes in
+    each epoch, these tokens differ. With one document they would always be its end, so the
+    beginning is drawn at random.
 
     Args:
-        documents: Those that are trained on.
-        left_over: Tokens after the last full row, if the first begins at 0.
-        seed: Decides it, with the epoch.
-        epoch: How many there were before.
+        documents: The training documents.
+        left_over: Tokens after the last full row, if the first row begins at 0.
+        seed: Determines the beginning, together with the epoch.
+        epoch: The number of epochs before.
     """
     if len(documents) > 1:
         return 0

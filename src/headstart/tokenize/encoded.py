@@ -1,4 +1,4 @@
-"""A corpus as ids on disk: encoded once, streamed many times, never whole in memory."""
+"""A corpus as ids on disk: encoded once, streamed many times, never in memory as a whole."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from headstart.progress import SILENT, Progress
 from headstart.storage import disk_errors
 from headstart.tokenize.batches import Encoded, Ids, offsets_of
 
-END = -1  # stands after every document
+END = -1  # follows every document
 _TEXTS_AT_ONCE = 4096
 _CHARACTERS_AT_ONCE = 1 << 22
 
@@ -31,11 +31,11 @@ class EncodedCorpus:
     """The ids of a corpus.
 
     Attributes:
-        ids: Memory-mapped ids, `END` after every document; unknown words are left out, so that the
-            words beside them become neighbors, as in word2vec's and GloVe's own code `[ids]`.
+        ids: Memory-mapped ids, `END` after every document. Unknown words are removed, which makes
+            the words beside them neighbors, as in the code of word2vec and GloVe `[ids]`.
         counts: How often each id occurs `[vocabulary]`.
         documents: Number of documents.
-        words: Running words, unknown ones included.
+        words: Number of running words, including unknown ones.
     """
 
     ids: Ids
@@ -51,7 +51,7 @@ def encode_corpus(
 
     Raises:
         DataError: No document has two words of the vocabulary.
-        StorageError: The disk refuses.
+        StorageError: The file cannot be written.
     """
     path = folder / "ids.i32"
     counts = np.zeros(len(tokenizer.vocabulary), np.int64)
@@ -78,7 +78,7 @@ def encode_corpus(
 
 
 def in_batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Take texts by the thousand, or fewer if they are long: memory is bounded either way."""
+    """Yield texts in lists of up to 4096, fewer if they are long, to bound memory."""
     batch: list[str] = []
     size = 0
     for text in texts:

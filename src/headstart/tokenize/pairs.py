@@ -1,7 +1,7 @@
-"""Pairs of texts: where their sides are, and how a model that reads both at once has them joined.
+"""Pairs of texts: where their two sides are, and how they are joined for a cross-encoder.
 
-The texts of N pairs are 2N texts, all the first ones and then all the second ones: whatever reads
-texts reads both sides of a pair, and who wants a pair asks where its sides stand.
+The texts of N pairs are 2N texts: all first ones, then all second ones. Code for single texts
+thereby handles both sides of a pair, and code for pairs looks up where the sides are.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from headstart.tokenize.batches import Encoded, Rows
 
 
 def rows_of_sides(rows: Rows, num_rows: int, *, sides: int) -> Rows:
-    """Return where the sides of some of `num_rows` examples stand `[sides * rows]`.
+    """Return the places of the sides of some of `num_rows` examples `[sides * rows]`.
 
     Example:
         >>> rows_of_sides(np.array([0, 2]), 5, sides=2).tolist()
@@ -30,7 +30,7 @@ def padded_lengths(texts: Encoded, *, sides: int) -> Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """The ids that stand around a text, and between the two of a pair."""
+    """The ids around a text, and between the two texts of a pair."""
 
     before: Sequence[int]
     between: Sequence[int]
@@ -43,14 +43,14 @@ class Frame:
 def join_pairs(
     texts: Encoded, frame: Frame, max_tokens: int, *, both_orders: bool, segments: bool = False
 ) -> tuple[Encoded, int]:
-    """Return `before first between second after` for every pair, and how many pairs were cut.
+    """Return `before first between second after` for every pair, and how many pairs were truncated.
 
     Args:
-        texts: All the first texts, and then all the second ones.
-        frame: What stands around and between them.
-        max_tokens: Ids of a pair, the frame's included; the longer text's end is cut.
-        both_orders: Whether all pairs follow once more, the second text first.
-        segments: Whether the model is to know where a second text begins.
+        texts: All first texts, then all second texts.
+        frame: The ids around and between them.
+        max_tokens: Ids per pair, including the frame; the end of the longer text is truncated.
+        both_orders: Whether all pairs follow again with the second text first.
+        segments: Whether to record where the second text begins, for the model.
 
     Raises:
         SettingsError: There is no room for two texts.
@@ -79,10 +79,10 @@ def join_pairs(
 
 
 def room_of_sides(first: Rows, second: Rows, room: int) -> tuple[Rows, Rows]:
-    """Return how many ids are kept of both sides of pairs that have room for `room`, each `[N]`.
+    """Return how many ids are kept of both sides of pairs with `room` ids in total, each `[N]`.
 
-    As in BERT's own code, an id at a time is taken from the end of the longer side; from the second
-    where both are as long.
+    As in BERT's original code, one id at a time is removed from the end of the longer side, or of
+    the second side in a tie.
     """
     half = -(-room // 2)
     kept = np.where(

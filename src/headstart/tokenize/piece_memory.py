@@ -1,9 +1,9 @@
-"""The pieces of words that were cut before: a corpus has few words that it does not repeat.
+"""Cache the subwords of words: most words of a corpus are repeated.
 
-A tokenizer may be asked word by word where no piece goes over a space and no piece depends on what
-stands beyond one. That holds for BERT's way of cutting, which drops spaces and parts words there,
-and for GPT-2's, in which a space belongs to the word after it. What is cut at spaces and joined
-again is then what the text is cut to as a whole, to the last id.
+A tokenizer can be applied word by word if no subword spans a space, and none depends on text beyond
+a space. This holds for BERT's tokenization, which drops spaces and splits words there, and for
+GPT-2's, in which a space belongs to the word after it. Splitting at spaces and joining the subwords
+then gives exactly the ids of the whole text.
 """
 
 import re
@@ -18,19 +18,19 @@ from tokenizers import models, normalizers, pre_tokenizers
 
 from headstart.tokenize.batches import Encoded, Ids, encode_batch, offsets_of
 
-_MOST_WORDS = 1 << 17  # remembered, in some 30 MB
-_MOST_PIECES = 8  # of a word that is remembered; those of more seldom come again
-_WORDS_AT_ONCE = 256  # cut as one text, which takes a third of the time of as many texts
+_MOST_WORDS = 1 << 17  # in the cache, in about 30 MB
+_MOST_PIECES = 8  # of a cached word; longer words are rarely repeated
+_WORDS_AT_ONCE = 256  # tokenized as one text, which takes a third of the time of as many texts
 _BEFORE_A_WORD = re.compile(r" (?=\S)")
-_MARKS = ".,;:()\"'-"  # which BERT parts from words as spaces do
+_MARKS = ".,;:()\"'-"  # which BERT splits off like spaces
 _ITEM = np.dtype(np.int32).itemsize
-Part = str | tuple[str]  # what follows a space; a tuple of what follows none
+Part = str | tuple[str]  # text that follows a space; a tuple if it follows none
 
 
 def knows_words_apart(tokenizer: tokenizers.Tokenizer) -> bool:
-    """Say whether a tokenizer cuts what stands between spaces the same wherever it stands."""
+    """Return whether a tokenizer splits the text between spaces the same way everywhere."""
     if any(not token.special for token in tokenizer.get_added_tokens_decoder().values()):
-        return False  # they are looked for in whole texts, and may hold spaces
+        return False  # these are searched for in whole texts, and may contain spaces
     if not isinstance(
         tokenizer.normalizer, normalizers.BertNormalizer | normalizers.Lowercase | None
     ):
@@ -44,10 +44,10 @@ def knows_words_apart(tokenizer: tokenizers.Tokenizer) -> bool:
 
 
 class PieceMemory:
-    """A tokenizer, of which `knows_words_apart` is true, and what it made of words.
+    """A tokenizer for which `knows_words_apart` is true, with a cache of the subwords of words.
 
     Args:
-        tokenizer: What cuts the words.
+        tokenizer: Splits the words.
     """
 
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
@@ -56,7 +56,7 @@ class PieceMemory:
         self._pieces: dict[Part, bytes] = {}  # the ids of each part
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._tokenizer,)  # what is copied or sent away begins anew
+        return type(self), (self._tokenizer,)  # copies start with an empty cache
 
     def encode_batch(self, texts: Sequence[str]) -> Encoded:
         """Return the ids of all texts, in one flat array, without special tokens."""
@@ -75,7 +75,7 @@ class PieceMemory:
         return Encoded(ids, ends[offsets_of(counts)])
 
     def _parts(self, text: str) -> list[Part]:
-        """Part a text at the spaces that nothing reaches over."""
+        """Split a text at the spaces that no subword spans."""
         if self._keeps_spaces:
             first, *others = _BEFORE_A_WORD.split(text)  # of several spaces, the last is the word's
             return [(first,), *others]
@@ -84,7 +84,7 @@ class PieceMemory:
         return [*text.split(" ")]
 
     def _cut(self, parts: Sequence[Part]) -> dict[Part, bytes]:
-        """Cut parts that are not remembered, and remember them while there is room."""
+        """Tokenize parts that are not in the cache, and cache them while there is room."""
         alone = [part for part in parts if isinstance(part, tuple) or self._separator is None]
         written = [part[0] if isinstance(part, tuple) else f" {part}" for part in alone]
         encoded = encode_batch(self._tokenizer, written)
@@ -98,7 +98,7 @@ class PieceMemory:
         return cut
 
     def _cut_together(self, words: Sequence[str], separator: str, mark: int) -> dict[Part, bytes]:
-        """Cut many words as one text, with a word between them whose one id parts theirs."""
+        """Tokenize many words as one text, separated by a word that is a single subword."""
         groups = [words[at : at + _WORDS_AT_ONCE] for at in range(0, len(words), _WORDS_AT_ONCE)]
         joined = encode_batch(
             self._tokenizer, [f" {f' {separator} '.join(group)}" for group in groups]
@@ -121,7 +121,7 @@ class PieceMemory:
 
     @cached_property
     def _separator(self) -> tuple[str, int] | None:
-        """The rarest word that is one piece, and its id; None if there is none."""
+        """The rarest word that is a single subword, and its id; None if there is none."""
         by_piece = self._tokenizer.get_vocab()
         for piece, number in sorted(by_piece.items(), key=lambda item: -item[1]):
             word = piece.removeprefix("Ġ")

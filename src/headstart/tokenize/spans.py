@@ -1,4 +1,4 @@
-"""Where in a text each token of it stands: what belongs to a word that somebody points at."""
+"""The place of each token in its text, to find the tokens of a given span."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ Span = tuple[int, int]
 def token_spans(
     tokenizer: WordTokenizer | SubwordTokenizer, texts: Sequence[str]
 ) -> list[list[Span]]:
-    """Return where each token begins and ends, in characters of its text as it was given.
+    """Return where each token begins and ends, in characters of the original text.
 
-    There are as many as `encode_batch` gives ids, and as `words` gives tokens.
+    The tokens are those of `words`, and match the ids of `encode_batch`.
 
     Example:
         >>> token_spans(WordTokenizer.from_vocabulary([], lowercase=True), ["It's İzmir!"])
@@ -26,7 +26,7 @@ def token_spans(
 
 
 def overlapping(spans: Sequence[Span], start: int, end: int) -> list[int]:
-    """Return which spans share a character with another one.
+    """Return the numbers of the spans that share a character with `start:end`.
 
     Example:
         >>> overlapping([(0, 3), (3, 8), (8, 8), (8, 9)], 4, 8)

@@ -1,8 +1,8 @@
-"""Pieces of words and their ids: byte-pair encoding and WordPiece over the `tokenizers` library.
+"""Subword vocabularies: byte-pair encoding and WordPiece over the `tokenizers` library.
 
-No text is out of vocabulary for byte-level BPE (Sennrich et al. 2016; GPT-2's byte alphabet);
-WordPiece is BERT's (Devlin et al. 2019), with its `##` continuations and its special tokens. What
-others trained has special tokens by other names and numbers; `Specials` says which is which.
+Byte-level BPE (Sennrich et al. 2016; GPT-2's byte alphabet) has no out-of-vocabulary text.
+WordPiece is that of BERT (Devlin et al. 2019), with its `##` continuations and special tokens.
+Other trained tokenizers have special tokens with other names and ids; `Specials` maps them.
 """
 
 import json
@@ -35,15 +35,15 @@ SPECIALS: dict[Kind, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Specials:
-    """The ids of special tokens; None where a vocabulary has no such token.
+    """The ids of special tokens; None if a vocabulary has no such token.
 
     Attributes:
-        pad: Fills rows up.
-        unknown: Stands for what the vocabulary cannot spell.
-        cls: Begins a text; its state stands for the whole.
+        pad: Padding.
+        unknown: Replaces what the vocabulary cannot spell.
+        cls: Begins a text; its hidden state represents the whole text.
         sep: Ends a text.
-        mask: Stands where a token is to be guessed.
-        end: Stands between documents, for models that read from left to right.
+        mask: Replaces a token to be predicted.
+        end: Separates documents, for left-to-right models.
     """
 
     pad: int | None
@@ -54,10 +54,10 @@ class Specials:
     end: int | None
 
 
-_LONGEST_WORD = 200  # letters, as BERT's own; longer ones are unknown
+_LONGEST_WORD = 200  # letters, as in BERT's original code; longer ones are unknown
 _RUN = re.compile(r"\S+|\s+")
 _MANY_SPACES = " " * (_LONGEST_WORD + 1)
-_LETTERS_SHARE = 0.75  # of a vocabulary: Chinese fits into 8,192, its rarest aside
+_LETTERS_SHARE = 0.75  # of a vocabulary; 8,192 subwords cover all but the rarest Chinese characters
 _NAMES = {
     "pad": (PAD, "<pad>"),
     "unknown": (UNKNOWN, "<unk>"),
@@ -69,10 +69,10 @@ _NAMES = {
 
 
 def check_vocabulary_size(size: object) -> None:
-    """Refuse a number of pieces that no vocabulary can have.
+    """Reject an invalid vocabulary size.
 
     Raises:
-        SettingsError: It is no whole number, or smaller than an alphabet can be.
+        SettingsError: It is not a whole number, or smaller than an alphabet can be.
     """
     if type(size) is not int:
         raise SettingsError(f"vocabulary_size must be a whole number, got {size!r}")
@@ -81,11 +81,11 @@ def check_vocabulary_size(size: object) -> None:
 
 
 class SubwordTokenizer(Vocabulary):
-    """A vocabulary of word pieces. Make one with `train` or `load`.
+    """A vocabulary of subwords. Make one with `train` or `load`.
 
     Args:
         tokenizer: The library's own tokenizer.
-        end: The id that ends a document, where that is not the usual `<|endoftext|>`.
+        end: The id that ends a document, if it is not the usual `<|endoftext|>`.
     """
 
     def __init__(self, tokenizer: tokenizers.Tokenizer, end: int | None = None) -> None:
@@ -109,27 +109,27 @@ class SubwordTokenizer(Vocabulary):
         lowercase: bool = True,
         progress: Progress = SILENT,
     ) -> Self:
-        """Learn the pieces of `texts`; the same texts give the same pieces.
+        """Learn the subwords of `texts`; the same texts give the same subwords.
 
         Args:
             texts: The texts, or a function that returns them; WordPiece reads them twice.
             kind: `bpe` or `wordpiece`.
-            vocabulary_size: How many pieces, special tokens and single characters included; of
-                WordPiece's the most frequent characters take up to three quarters, and words with
-                others are unknown ones.
-            min_count: Rarer pairs are not joined to a piece.
-            lowercase: Whether texts are lower-cased first.
-            progress: Where progress goes.
+            vocabulary_size: The number of subwords, including special tokens and single characters.
+                In WordPiece, the most frequent characters take at most three quarters; words with
+                other characters become unknown.
+            min_count: Rarer pairs are not merged into a subword.
+            lowercase: Whether texts are lowercased first.
+            progress: Receives progress.
 
         Raises:
-            SettingsError: An unknown kind, or a vocabulary smaller than its alphabet can be.
-            DataError: The texts hold nothing.
+            SettingsError: The kind is unknown, or the vocabulary is smaller than an alphabet.
+            DataError: The texts are empty.
         """
         check_vocabulary_size(vocabulary_size)
         if type(lowercase) is not bool:
             raise SettingsError(f"lowercase must be true or false, got {lowercase!r}")
         if kind not in SPECIALS:
-            raise SettingsError(f"kind must be 'bpe' or 'wordpiece', not {kind!r}")
+            raise SettingsError(f"kind must be 'bpe' or 'wordpiece', got {kind!r}")
         if not callable(texts):
             texts = partial(iter, texts if isinstance(texts, Sequence) else list(texts))
         if kind == "bpe":
@@ -153,9 +153,9 @@ class SubwordTokenizer(Vocabulary):
                 yield from _in_parts(text.translate(rare) if rare else text)
                 advance(1)
 
-        with progress.stage(f"learning {kind} pieces", unit="texts") as advance:
+        with progress.stage(f"learning {kind} subwords", unit="texts") as advance:
             tokenizer.train_from_iterator(counted(), trainer)
-        if isinstance(tokenizer.model, models.WordPiece):  # training forgets it
+        if isinstance(tokenizer.model, models.WordPiece):  # training resets it
             tokenizer.model.max_input_chars_per_word = _LONGEST_WORD
         if not seen:
             raise DataError("no text to learn a vocabulary from")
@@ -165,27 +165,27 @@ class SubwordTokenizer(Vocabulary):
     def load(cls, path: str | Path) -> Self:
         """Read a `tokenizer.json`, ours or another's.
 
-        What it would cut, pad or add around a text is left to those who make batches.
+        Truncation, padding and special tokens around texts are left to the code that makes batches.
 
         Raises:
-            FormatError: The file is damaged, holds a word vocabulary, or numbers with gaps.
+            FormatError: The file is corrupted, has a word-level vocabulary, or ids with gaps.
         """
         return cls.of(read_tokenizer(path), path)
 
     @classmethod
     def of(cls, tokenizer: tokenizers.Tokenizer, path: str | Path) -> Self:
-        """Use what was read from a file.
+        """Use a tokenizer that was read from a file.
 
         Raises:
-            FormatError: It holds a word vocabulary, or numbers with gaps.
+            FormatError: It has a word-level vocabulary, or ids with gaps.
         """
         if isinstance(tokenizer.model, models.WordLevel):
-            raise FormatError(f"{path}: a word vocabulary, expected word pieces")
+            raise FormatError(f"{path}: contains a word-level vocabulary, expected subwords")
         numbers = sorted(tokenizer.get_vocab().values())
         if not numbers or numbers != list(range(len(numbers))):
             raise FormatError(
-                f"{path}: pieces must be numbered without gaps; here {len(numbers):,} pieces have "
-                f"numbers up to {max(numbers, default=0):,}"
+                f"{path}: subword ids must have no gaps, but {len(numbers):,} subwords have "
+                f"ids up to {max(numbers, default=0):,}"
             )
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -195,20 +195,21 @@ class SubwordTokenizer(Vocabulary):
         """Return the same tokenizer with more special tokens at the end of its vocabulary.
 
         Raises:
-            SettingsError: The vocabulary holds one of them.
+            SettingsError: The vocabulary already contains one of them.
         """
         if taken := [name for name in names if name in self.ids]:
-            raise SettingsError(f"the vocabulary holds {taken[0]!r} already")
+            raise SettingsError(f"the vocabulary already contains {taken[0]!r}")
         larger = tokenizers.Tokenizer.from_str(self._tokenizer.to_str())
         larger.add_special_tokens(list(names))
         return type(self)(larger, self._end)
 
     def ending_in(self, identity: object) -> Self:
-        """Return the same tokenizer, which knows what ends a document from the model's settings.
+        """Return the same tokenizer with the end-of-document id from a model's settings.
 
         Args:
-            identity: What they say: an id, or several of which the first counts. A vocabulary that
-                has `<|endoftext|>`, or no special token of this id, stays as it is.
+            identity: The id in the settings, or a list of ids of which the first is used. A
+                vocabulary that contains `<|endoftext|>`, or no special token of this id, stays
+                unchanged.
         """
         if isinstance(identity, list) and identity:
             identity = identity[0]
@@ -223,12 +224,12 @@ class SubwordTokenizer(Vocabulary):
 
     @property
     def backend(self) -> tokenizers.Tokenizer:
-        """The library's own tokenizer, which also knows what stands around and between texts."""
+        """The library's own tokenizer, which also knows the special tokens around texts."""
         return self._tokenizer
 
     @cached_property
     def specials(self) -> Specials:
-        """The special tokens, found by the names that they usually have."""
+        """The special tokens, found by their usual names."""
         found: dict[str, int | None]
         found = {
             role: next((self.ids[name] for name in names if name in self.ids), None)
@@ -240,13 +241,13 @@ class SubwordTokenizer(Vocabulary):
 
     @property
     def unknown_id(self) -> int:
-        """What the vocabulary cannot spell becomes this id; -1 where it can spell everything."""
+        """The id of what the vocabulary cannot spell; -1 if it can spell everything."""
         unknown = self.specials.unknown
         return -1 if unknown is None else unknown
 
     @cached_property
     def continues(self) -> NDArray[np.bool_]:
-        """Whether each piece goes on with the word of the piece before it `[vocabulary]`."""
+        """Whether each subword continues the word of the one before it `[vocabulary]`."""
         pieces = self.vocabulary
         if any(piece.startswith("##") for piece in pieces):
             return np.array([piece.startswith("##") for piece in pieces])
@@ -254,17 +255,17 @@ class SubwordTokenizer(Vocabulary):
 
     @property
     def lowercase(self) -> bool:
-        """Whether texts are lower-cased first."""
+        """Whether texts are lowercased first."""
         normalizer = repr(self._tokenizer.normalizer)
         return "Lowercase" in normalizer or "lowercase=True" in normalizer
 
     @property
     def spells_bytes(self) -> bool:
-        """Whether pieces are written in GPT-2's alphabet of bytes: `Ġthe` is " the"."""
+        """Whether subwords are written in GPT-2's alphabet of bytes: `Ġthe` is " the"."""
         return "ByteLevel" in repr(self._tokenizer.decoder)
 
     def words(self, text: str) -> list[str]:
-        """Cut one text into its pieces."""
+        """Split one text into its subwords."""
         with library_errors():
             return list(self._tokenizer.encode(text, add_special_tokens=False).tokens)
 
@@ -275,13 +276,13 @@ class SubwordTokenizer(Vocabulary):
         return self._memory.encode_batch(texts)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Join pieces to text again; exact for byte pairs, up to spacing and case for WordPiece."""
+        """Join subwords to text; exact for byte pairs, up to spacing and case for WordPiece."""
         with library_errors():
             return str(self._tokenizer.decode(list(ids)))
 
 
 def _begins_a_word(piece: str) -> bool:
-    """Say whether a piece begins with a space, as it is written in vocabularies, or a mark."""
+    """Return whether a subword begins with an encoded space or with punctuation."""
     first = piece[:1]
     space = first == "▁" or "Ā" <= first <= "Ġ"  # bytes 0 to 32 in GPT-2's alphabet: all letters
     return space or (first.isascii() and not first.isalnum())
@@ -308,9 +309,9 @@ def _byte_pairs(
 def _word_pieces(
     vocabulary_size: int, min_count: int, letters: Mapping[str, int], *, lowercase: bool
 ) -> tuple[tokenizers.Tokenizer, trainers.Trainer, dict[int, str]]:
-    """Return a tokenizer, its trainer, and the letters that stand apart from words in training.
+    """Return a tokenizer, its trainer, and a map that replaces the rarest letters with spaces.
 
-    These are the rarest, where all would leave no room for pieces of several letters.
+    Letters are replaced only if all of them would leave no room for longer subwords.
     """
     tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
@@ -324,8 +325,8 @@ def _word_pieces(
             rare[ord(letter)] = " "
         else:
             found |= more
-    # The library numbers continuations as it meets them in an order that is another one each time,
-    # and settles ties by the numbers: two trainings would not give the same pieces.
+    # The library numbers continuations in an order that varies between runs, and breaks ties by
+    # these numbers. Without this list, two trainings would not give the same subwords.
     continuations = sorted(piece for piece in found if len(piece) > 1)
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary_size,
@@ -334,7 +335,7 @@ def _word_pieces(
         show_progress=False,
     )
     numbered = [(piece, number) for number, piece in enumerate(SPECIALS["wordpiece"])]
-    tokenizer.post_processor = processors.TemplateProcessing(  # for who reads the file elsewhere
+    tokenizer.post_processor = processors.TemplateProcessing(  # for other readers of the file
         single=f"{CLS} $A {SEP}",
         pair=f"{CLS} $A {SEP} $B:1 {SEP}:1",
         special_tokens=[(piece, number) for piece, number in numbered if piece in (CLS, SEP)],
@@ -343,7 +344,7 @@ def _word_pieces(
 
 
 def _spelled(tokenizer: tokenizers.Tokenizer, letter: str) -> set[str]:
-    """Return the pieces that spell a letter: `a`, and `##a` if it can go on with a word."""
+    """Return the subwords that spell a letter: `a`, and `##a` if it can continue a word."""
     normal = tokenizer.normalizer.normalize_str(f"a{letter}")
     words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
     goes_on = {f"##{each}" for word in words for each in word[1:]}
@@ -351,9 +352,9 @@ def _spelled(tokenizer: tokenizers.Tokenizer, letter: str) -> set[str]:
 
 
 def _in_parts(text: str) -> Iterator[str]:
-    """Yield a text, cut where a run without a space, or of spaces, is longer than any word.
+    """Yield a text, cut where a run without spaces, or of spaces, is longer than any word.
 
-    The library takes time that is quadratic in a run's length, and not all scripts have spaces.
+    The library's time is quadratic in a run's length, and not all scripts have spaces.
     """
     start = 0
     if _may_have_long_runs(text):
@@ -365,7 +366,7 @@ def _in_parts(text: str) -> Iterator[str]:
 
 
 def _may_have_long_runs(text: str) -> bool:
-    """Say whether it is worth looking for them: what has a space every so often has none."""
+    """Return whether a text may have long runs: one with a space every so often has none."""
     at = 0
     while at + _LONGEST_WORD < len(text):
         space = text.rfind(" ", at, at + _LONGEST_WORD + 1)
@@ -376,7 +377,7 @@ def _may_have_long_runs(text: str) -> bool:
 
 
 def _with_special(tokenizer: tokenizers.Tokenizer, special: Sequence[str]) -> tokenizers.Tokenizer:
-    """Return the same tokenizer with no other special tokens than these."""
+    """Return the same tokenizer with only these special tokens."""
     plain = json.loads(tokenizer.to_str())
     plain["added_tokens"] = [each for each in plain["added_tokens"] if each["content"] in special]
     return tokenizers.Tokenizer.from_str(json.dumps(plain))

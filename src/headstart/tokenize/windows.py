@@ -1,8 +1,8 @@
-"""Sentences cut into words already, as pieces: where each word begins, and windows of long ones.
+"""Tokenized sentences as subwords: where each word begins, and windows of long sentences.
 
-Each word is cut by itself, so that what a word is made of does not depend on its neighbors. A
-sentence that is longer than a model reads is read in windows that overlap by half; every word is
-taken from the window where it has most around it, and none is lost.
+Each word is split by itself, so its subwords do not depend on its neighbors. A sentence longer than
+a model's maximum length is encoded in windows that overlap by half. Each word is taken from the
+window in which it has the most context, and no word is lost.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from headstart.tokenize.subwords import SubwordTokenizer
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of sentences, one for most.
+    """The windows of sentences; most sentences have one.
 
     Attributes:
-        encoded: The ids of each window, special ones included.
+        encoded: The ids of each window, including special tokens.
         first: The number of each sentence's first window, and the end `[sentences + 1]`.
-        window_N: The window each word is taken from `[words]`.
-        place_N: Where in it the word's first piece is `[words]`.
+        window_N: The window from which each word is taken `[words]`.
+        place_N: Where the word's first subword is in that window `[words]`.
         offsets: Where each sentence's words begin, and the end `[sentences + 1]`.
     """
 
@@ -34,7 +34,7 @@ class Windows:
 
     @property
     def lengths(self) -> Rows:
-        """Words of each sentence."""
+        """The number of words in each sentence."""
         return np.diff(self.offsets)
 
     def windows_of(self, rows: Rows) -> Rows:
@@ -42,11 +42,11 @@ class Windows:
         return ranges(self.first, rows)
 
     def places_of(self, rows: Rows, first_N: Rows) -> Rows:
-        """Return where the words of some sentences are among laid out ids.
+        """Return the places of the words of some sentences in a layout of their ids.
 
         Args:
             rows: The sentences.
-            first_N: Where each of their windows begins.
+            first_N: Where each of their windows begins in the layout.
         """
         counts = self.first[rows + 1] - self.first[rows]
         shift = np.cumsum(counts) - counts - self.first[rows]
@@ -64,16 +64,16 @@ def read_windows(
     after: Sequence[int] = (),
     causal: bool = False,
 ) -> Windows:
-    """Cut sentences into windows.
+    """Split sentences into windows.
 
     Args:
-        tokenizer: Cuts each word.
+        tokenizer: Splits each word.
         sentences: Lists of words.
-        room: Pieces that a window may hold, special tokens not counted; of a word, no more than a
-            quarter of them is read.
+        room: Subwords per window, without special tokens; of one word, at most a quarter of that
+            number is kept.
         before: Ids that begin a window.
         after: Ids that end it.
-        causal: Whether the model sees only what is before a word.
+        causal: Whether the model sees only what precedes a word.
     """
     pieces = _pieces(tokenizer, sentences, most=max(1, room // 4))
     windows: list[list[int]] = []
@@ -99,14 +99,14 @@ def read_windows(
 
 
 def _cuts(starts: Rows, room: int) -> list[tuple[int, int]]:
-    """Return first word and end of each window, given where each word's pieces start, and end."""
+    """Return each window's first word and end, given the start of each word's subwords."""
     words = len(starts) - 1
     begin = 0
     cuts: list[tuple[int, int]] = []
     while True:
         end = int(np.searchsorted(starts, starts[begin] + room, "right")) - 1
         if end >= words:
-            if cuts:  # the last window is full, too
+            if cuts:  # fill the last window too
                 begin = int(np.searchsorted(starts, starts[words] - room))
             return [*cuts, (begin, words)]
         cuts.append((begin, end))
@@ -115,7 +115,7 @@ def _cuts(starts: Rows, room: int) -> list[tuple[int, int]]:
 
 
 def _best_window(starts: Rows, cuts: Sequence[tuple[int, int]], *, causal: bool) -> Rows:
-    """Return for each word the window in which the shorter side of what is around it is longest."""
+    """Return for each word the window in which the shorter side of its context is longest."""
     words = len(starts) - 1
     chosen, most = np.zeros(words, np.int64), np.full(words, -1.0)
     for number, (begin, end) in enumerate(cuts):
@@ -131,11 +131,11 @@ def _best_window(starts: Rows, cuts: Sequence[tuple[int, int]], *, causal: bool)
 def _pieces(
     tokenizer: SubwordTokenizer, sentences: Sequence[Sequence[str]], *, most: int
 ) -> list[list[list[int]]]:
-    """Return the ids of each word's pieces, at least one.
+    """Return the ids of each word's subwords, at least one.
 
-    Where a space belongs to the piece after it, as in byte pairs, all words but a sentence's first
-    have one before them. A word that is made of nothing, such as a sign that the tokenizer drops,
-    is an unknown one.
+    If a space belongs to the subword after it, as in byte pairs, every word except a sentence's
+    first has one before it. A word without subwords, such as a character that the tokenizer drops,
+    becomes unknown.
     """
     alone, twice = (tokenizer.encode_batch([text]).ids.tolist() for text in ("a", "a a"))
     space = "" if twice == 2 * alone else " "

@@ -1,10 +1,10 @@
 """Words and their ids: a word-level vocabulary over the `tokenizers` library.
 
-The splitting follows the convention of published English vectors (Penn Treebank clitics:
-`do n't`, `it 's`; `1,000`, `1990s` and `u.s.` whole; other punctuation apart), so that a text
-finds its words in GloVe. A word goes on over the joiners of Persian, Hindi or Sinhala, U+200C and
-U+200D, as in Unicode's Annex 29 (WB4), and a soft hyphen is none of its letters. The same
-tokenizer serves pretraining and the task, so a word has one id in both.
+Words are split as in published English vectors: Penn Treebank clitics (`do n't`, `it 's`), whole
+`1,000`, `1990s` and `u.s.`, and other punctuation apart. Texts then find their words in GloVe. A
+word continues over the joiners of Persian, Hindi and Sinhala, U+200C and U+200D, as in Unicode's
+Annex 29 (WB4); soft hyphens are dropped. Pretraining and task use the same tokenizer, and a word
+has the same id in both.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,28 +33,28 @@ _WORDS_ANY_CASE = "(?i)" + _WORDS
 
 
 class Vocabulary:
-    """What tokenizers of words and of pieces have in common: tokens, their ids, and a file."""
+    """The common base of word and subword tokenizers: tokens, their ids, and a file."""
 
     _tokenizer: tokenizers.Tokenizer
 
     def save(self, path: str | Path) -> None:
-        """Write `tokenizer.json`, which the `tokenizers` library reads too."""
+        """Write `tokenizer.json`, which the `tokenizers` library can also read."""
         self._tokenizer.save(str(path), pretty=False)
 
     @cached_property
     def vocabulary(self) -> list[str]:
-        """Every word, or piece, in the order of the ids."""
+        """Every word or subword, in the order of the ids."""
         by_token = self._tokenizer.get_vocab()
         return sorted(by_token, key=by_token.__getitem__)
 
     @property
     def vocabulary_size(self) -> int:
-        """How many there are, without a list of them."""
+        """The number of words or subwords, without building a list of them."""
         return int(self._tokenizer.get_vocab_size())
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """The id of every word, or piece."""
+        """The id of every word or subword."""
         return dict(self._tokenizer.get_vocab())
 
 
@@ -78,18 +78,18 @@ class WordTokenizer(Vocabulary):
     def from_vocabulary(
         cls, words: Iterable[str], *, lowercase: bool, split: Split = "words"
     ) -> Self:
-        """Give ids 2, 3, .. to distinct `words` in their order.
+        """Give the ids 2, 3, .. to distinct `words`, in order.
 
         Raises:
             SettingsError: A word occurs twice.
         """
         every = [PAD, UNKNOWN, *words]
         vocabulary = dict(zip(every, range(len(every)), strict=True))
-        if len(vocabulary) < len(every):  # the last place of a word is in it
+        if len(vocabulary) < len(every):  # it has the last place of each word
             twice = next(word for place, word in enumerate(every) if vocabulary[word] != place)
-            raise SettingsError(f"the vocabulary holds {twice!r} twice")
+            raise SettingsError(f"the vocabulary contains {twice!r} twice")
         made = cls(_tokenizer(vocabulary, lowercase=lowercase, split=split))
-        made.vocabulary = every  # or it would be read back and sorted, a second's work for 400,000
+        made.vocabulary = every  # avoids reading and sorting it, which takes 1 s for 400,000 words
         return made
 
     @classmethod
@@ -103,7 +103,7 @@ class WordTokenizer(Vocabulary):
         split: Split = "words",
         progress: Progress = SILENT,
     ) -> Self:
-        """Take the most frequent words of `texts`, most frequent first.
+        """Build a vocabulary of the most frequent words of `texts`, most frequent first.
 
         Raises:
             SettingsError: `lowercase` is neither true nor false.
@@ -121,17 +121,17 @@ class WordTokenizer(Vocabulary):
         with progress.stage("counting words", unit="texts") as advance:
             tokenizer.train_from_iterator(_counted(texts, advance), trainer)
         if tokenizer.get_vocab_size() <= 2:
-            raise DataError(f"no word occurs {min_count} times (min_count); give more text")
+            raise DataError(f"no word occurs {min_count} times (min_count); provide more text")
         words = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
         return cls.from_vocabulary(
-            [word for word, _ in words if word not in (PAD, UNKNOWN)],  # which a text may hold, too
+            [word for word, _ in words if word not in (PAD, UNKNOWN)],  # texts may contain these
             lowercase=lowercase,
             split=split,
         )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a `tokenizer.json` that holds a word-level vocabulary.
+        """Read a `tokenizer.json` that contains a word-level vocabulary.
 
         Raises:
             FormatError: The file is not such a tokenizer.
@@ -140,16 +140,16 @@ class WordTokenizer(Vocabulary):
 
     @classmethod
     def of(cls, tokenizer: tokenizers.Tokenizer, path: str | Path) -> Self:
-        """Use what was read from a file.
+        """Use a tokenizer that was read from a file.
 
         Raises:
-            FormatError: It is no word-level vocabulary.
+            FormatError: It is not a word-level vocabulary.
         """
         ids = [tokenizer.token_to_id(token) for token in (PAD, UNKNOWN)]
         if not isinstance(tokenizer.model, models.WordLevel) or ids != [PAD_ID, UNKNOWN_ID]:
-            raise FormatError(f"{path}: not a word vocabulary with {PAD} 0 and {UNKNOWN} 1")
+            raise FormatError(f"{path}: not a word-level vocabulary with {PAD} 0 and {UNKNOWN} 1")
         if tokenizer.normalizer is None or tokenizer.pre_tokenizer is None:
-            raise FormatError(f"{path}: a word vocabulary that does not say how texts are cut")
+            raise FormatError(f"{path}: the word-level vocabulary has no rule for splitting texts")
         return cls(tokenizer)
 
     @property
@@ -159,23 +159,23 @@ class WordTokenizer(Vocabulary):
 
     @property
     def lowercase(self) -> bool:
-        """Whether texts are lower-cased first."""
+        """Whether texts are lowercased first."""
         return "Lowercase" in repr(self._tokenizer.normalizer)
 
     @property
     def split(self) -> Split:
-        """How texts are cut: `words`, or at `whitespace` for text that is tokenized already."""
+        """How texts are split: `words`, or at `whitespace` for tokenized text."""
         whole = isinstance(self._tokenizer.pre_tokenizer, pre_tokenizers.WhitespaceSplit)
         return "whitespace" if whole else "words"
 
     def words(self, text: str) -> list[str]:
-        """Cut one text into words, as `encode_batch` does before it looks them up."""
+        """Split one text into words, as `encode_batch` does before it looks them up."""
         with library_errors():
             normal = self._tokenizer.normalizer.normalize_str(text)
             return [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
 
     def normal(self, word: str) -> str:
-        """Return a word as it is looked up."""
+        """Return a word in the form in which it is looked up."""
         with library_errors():
             return str(self._tokenizer.normalizer.normalize_str(word))
 
@@ -184,7 +184,7 @@ class WordTokenizer(Vocabulary):
         return encode_batch(self._tokenizer, texts)
 
     def encode_words(self, sentences: Sequence[Sequence[str]]) -> Encoded:
-        """Return one id for each word of sentences that are cut already."""
+        """Return one id for each word of tokenized sentences."""
         ids: dict[str, int] = {}
         for word in {word for sentence in sentences for word in sentence}:
             ids[word] = self.ids.get(self.normal(word), UNKNOWN_ID)
@@ -207,7 +207,7 @@ def _tokenizer(
         pattern = tokenizers.Regex(_WORDS if lowercase else _WORDS_ANY_CASE)
         tokenizer.pre_tokenizer = pre_tokenizers.Split(pattern, "removed", invert=True)
     else:
-        raise SettingsError(f"split must be 'words' or 'whitespace', not {split!r}")
+        raise SettingsError(f"split must be 'words' or 'whitespace', got {split!r}")
     return tokenizer
 
 
@@ -221,12 +221,12 @@ def read_tokenizer(path: str | Path) -> tokenizers.Tokenizer:
     """Read any `tokenizer.json`.
 
     Raises:
-        FormatError: The file is missing or damaged; the library's Rust panics are told so, too.
+        FormatError: The file is missing or corrupted; this includes panics of the Rust library.
     """
     try:
         return tokenizers.Tokenizer.from_file(str(path))
     except BaseException as error:
-        # The library answers some damaged files with a panic, which is no Exception.
+        # The library answers some corrupted files with a panic, which is not an Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise FormatError(f"{path}: not a readable tokenizer.json: {error}") from None

@@ -1,1 +1,1 @@
-"""The one training loop."""
+"""Training: the loop, optimizers, checkpoints and runs."""

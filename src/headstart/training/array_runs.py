@@ -1,7 +1,7 @@
-"""Runs of compiled code, whose weights are arrays: kept in checkpoints, and taken up again.
+"""Runs of compiled code, whose weights are arrays: saving checkpoints and resuming.
 
-Their threads pause while the arrays are saved. With one thread, a run that was stopped is bit
-for bit one that was not.
+Training threads pause while the arrays are saved. With one thread, a resumed run is bit-identical
+to an uninterrupted one.
 """
 
 import math
@@ -21,17 +21,17 @@ from headstart.storage import folder_lock
 from headstart.training import checkpoints
 from headstart.training.signals import Signals, noted_signals
 
-SAVE_MINUTES = 5.0  # between checkpoints, of any run
-_KEEP = 2  # of the newest checkpoints stay
+SAVE_MINUTES = 5.0  # between checkpoints, of any kind of run
+_KEEP = 2  # newest checkpoints to keep
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 class ArrayRun:
-    """A run under way.
+    """A run in progress.
 
     Attributes:
-        place: What was saved with the arrays that were found; empty if the run is fresh.
+        place: The position saved with the checkpoint it resumes from; empty for a new run.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ArrayRun:
         self._last_save = time.perf_counter()
 
     def take_up(self, progress: Progress) -> None:
-        """Set the arrays to the newest whole checkpoint, if there is one."""
+        """Load the arrays of the newest intact checkpoint, if there is one."""
         if self.folder is None:
             return
         found = checkpoints.newest_checkpoint(self.folder, progress)
@@ -52,25 +52,25 @@ class ArrayRun:
         checkpoints.load_checkpoint(found, self._tensors())
         place = found.state.get("place")
         if not isinstance(place, dict):
-            raise FormatError(f"{found.folder / checkpoints.STATE}: is not a run's place")
+            raise FormatError(f"{found.folder / checkpoints.STATE}: invalid run state")
         self.place = place
-        progress.note(f"{self.folder}: going on from its last checkpoint")
+        progress.note(f"{self.folder}: resuming from its last checkpoint")
 
     def rest_is_due(self) -> bool:
-        """Say whether it is time to save: threads ask it, and stop."""
+        """Return whether it is time to save; threads check this and stop."""
         late = time.perf_counter() - self._last_save > self._save_seconds
         return self.folder is not None and (late or bool(self.signals.received))
 
     def save(self, step: int, place: Mapping[str, Any]) -> None:
-        """Save arrays that are finite, and stop if a signal came.
+        """Save the arrays if they are finite, and stop if a signal was received.
 
         Raises:
-            NonFiniteError: They are not; earlier checkpoints are untouched.
-            InterruptedRunError: A signal came; the same call goes on from here.
+            NonFiniteError: They are not finite; earlier checkpoints are untouched.
+            InterruptedRunError: A signal was received; the same call resumes from here.
         """
         for name, array in self.arrays.items():
             if not np.isfinite(array).all():
-                good = "" if self.folder is None else f"; checkpoints in {self.folder} are good"
+                good = "" if self.folder is None else f"; checkpoints in {self.folder} are intact"
                 raise NonFiniteError(
                     f"training diverged: {name} are no longer finite; lower learning_rate{good}"
                 )
@@ -83,8 +83,8 @@ class ArrayRun:
         self._last_save = time.perf_counter()
         if self.signals.received:
             raise InterruptedRunError(
-                f"stopped by {self.signals.received[0]}; the same call or command goes on from "
-                f"{self.folder}"
+                f"stopped by {self.signals.received[0]}; rerun the same command or call to resume "
+                f"from {self.folder}"
             )
 
     def _tensors(self) -> dict[str, torch.Tensor]:
@@ -100,19 +100,19 @@ def array_run(
     save_minutes: float = SAVE_MINUTES,
     progress: Progress,
 ) -> Iterator[ArrayRun]:
-    """Yield the run whose weights are `arrays`, where an earlier one in the same folder stopped.
+    """Yield the run whose weights are `arrays`, resumed where one in the same folder stopped.
 
     Args:
         arrays: Trained in place.
-        folder: Where checkpoints go; a run found there goes on. None: nothing is written.
-        description: What makes this run another than others; plain values.
+        folder: Where checkpoints go; a run found there is resumed. None: nothing is written.
+        description: What distinguishes this run from others; plain values.
         save_minutes: Minutes between checkpoints.
         progress: Where progress goes.
 
     Raises:
-        SettingsError: `folder` holds another run.
-        FormatError: It holds checkpoints, and none is whole or fits the arrays.
-        LockedError: Another process is at work there.
+        SettingsError: `folder` holds a different run.
+        FormatError: It holds checkpoints, but none is intact, or they do not fit the arrays.
+        LockedError: Another process is using the folder.
     """
     if not 0 < save_minutes < math.inf:
         raise SettingsError(f"save_minutes must be above 0, got {save_minutes}")

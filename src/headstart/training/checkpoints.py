@@ -1,8 +1,9 @@
-"""Checkpoints: folders that are whole or absent, from which a run goes on bit for bit.
+"""Checkpoints: folders that are complete or absent, from which a run resumes bit for bit.
 
-A run's folder holds `run.json`, what the run is; `log.jsonl`, its journal; and some of
-`step-00000120/`, each with weights, optimizer state and place in the run, and the SHA-256 of every
-file. There is no pointer to the newest: it is found by looking. Nothing here can execute code.
+A run's folder contains `run.json`, which describes the run; `log.jsonl`, its journal; and
+checkpoints such as `step-00000120/`, each with weights, optimizer state, the position in the run,
+and the SHA-256 of every file. No pointer names the newest: it is found by listing the folder.
+Loading a checkpoint cannot execute code.
 """
 
 import json
@@ -31,7 +32,7 @@ WEIGHTS, OPTIMIZER, STATE, RUN = (
     "state.json",
     "run.json",
 )
-_DRIFT = "drift"  # where a run's description tells what was changed on the way
+_DRIFT = "drift"  # where a run's description records later changes
 _NAME = re.compile(r"step-(\d{8,})")
 
 Tensors = Mapping[str, Tensor]
@@ -39,11 +40,11 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose files were checked.
+    """A checkpoint whose files were verified.
 
     Attributes:
         folder: Where it is.
-        step: After which step it was taken.
+        step: The step after which it was saved.
         state: What was saved with the weights; plain values.
     """
 
@@ -55,20 +56,20 @@ class Checkpoint:
 def open_run(
     folder: Path, description: Mapping[str, Any], *, allowed: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
-    """Make a run's folder, or check that it holds the same run; clear what a killed process left.
+    """Create a run's folder, or check that it holds the same run; remove a killed process's files.
 
     Args:
-        folder: The run's; this process holds its lock.
-        description: What makes the run what it is, in sections; values are plain.
-        allowed: What may differ from the run that is there, such as `budget.steps`; None if such a
-            run is never changed.
+        folder: The run's folder; this process holds its lock.
+        description: What identifies the run, in sections; plain values.
+        allowed: Settings that may differ from the existing run, such as `budget.steps`; None if
+            runs of this kind cannot be changed.
 
     Returns:
-        What was changed on the way so far: of each change the settings, old and new.
+        The changes so far: for each one, the settings with their old and new values.
 
     Raises:
-        SettingsError: The folder holds another run; the message names what differs.
-        FormatError: It holds checkpoints without `run.json`, or that cannot be read.
+        SettingsError: The folder holds a different run; the message names what differs.
+        FormatError: It holds checkpoints without `run.json`, or `run.json` cannot be read.
     """
     for rest in (*folder.glob(".step-*"), *folder.glob(f".{RUN}.*"), *folder.glob(".log.jsonl.*")):
         shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
@@ -76,7 +77,7 @@ def open_run(
     file = folder / RUN
     if not file.exists():
         if any(folder.glob("step-*")):
-            raise FormatError(f"{file}: missing beside checkpoints; choose another folder")
+            raise FormatError(f"{file}: missing next to checkpoints; choose another folder")
         write_json(file, description)
         return []
     found = read_json(file)
@@ -92,7 +93,7 @@ def open_run(
         force = "" if allowed is None else f", allow the change (--allow-drift {others[0]})"
         raise SettingsError(
             f"{folder}: holds a run with other settings: {changes}; "
-            f"go on with the old ones{force}, or choose another folder"
+            f"resume with the old settings{force}, or choose another folder"
         )
     if changed:
         drift = [*drift, changed]
@@ -115,17 +116,17 @@ def _told(values: Mapping[str, object], name: str) -> str:
 def save_checkpoint(
     run_folder: Path, step: int, *, files: Mapping[str, Tensors], state: Mapping[str, Any]
 ) -> None:
-    """Write the checkpoint of a step, whole or not at all, and read it back.
+    """Write the checkpoint of a step atomically, and read it back to verify it.
 
     Args:
-        run_folder: The run's; this process holds its lock.
-        step: After which it is taken.
-        files: The tensors of each file by name: `WEIGHTS`, and `OPTIMIZER` where there is one.
-        state: What else goes on; plain values.
+        run_folder: The run's folder; this process holds its lock.
+        step: The step after which it is saved.
+        files: The tensors of each file by name: `WEIGHTS`, and `OPTIMIZER` if there is one.
+        state: Everything else that is needed to resume; plain values.
 
     Raises:
-        StorageError: The disk refuses; earlier checkpoints are untouched.
-        FormatError: The disk returns other bytes than it was given.
+        StorageError: The files cannot be written; earlier checkpoints are untouched.
+        FormatError: The disk returned other bytes than were written.
     """
     target = run_folder / f"step-{step:08}"
     with new_folder(target, needed=num_bytes(*files.values())) as folder:
@@ -136,61 +137,59 @@ def save_checkpoint(
 
 
 def check_written(folder: Path, files: Mapping[str, Tensors]) -> None:
-    """Compare what a checkpoint's files give back, byte by byte, with the tensors they were given.
+    """Compare a checkpoint's files, byte by byte, with the tensors that were written.
 
     Raises:
-        FormatError: It is something else.
+        FormatError: They differ.
     """
     for name, tensors in files.items():
         found = read_safetensors(folder / name)
         for key, tensor in tensors.items():
             if key not in found or not np.array_equal(_bytes(found[key]), _bytes(tensor)):
-                raise FormatError(
-                    f"{folder / name}: {key} is not what was written; is the disk whole?"
-                )
+                raise FormatError(f"{folder / name}: {key} is not what was written; check the disk")
 
 
 def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
     plain = tensor.detach().cpu().contiguous().flatten()
     array: NDArray[np.uint8] = plain.view(torch.uint8).numpy()
-    return array  # NaN equals itself as bytes; numpy compares many at a time
+    return array  # as bytes, NaN equals itself; numpy compares many at a time
 
 
 def num_bytes(*files: Tensors) -> int:
-    """Return how many bytes the tensors of some files take."""
+    """Return the total size of the files' tensors in bytes."""
     return sum(t.numel() * t.element_size() for tensors in files for t in tensors.values())
 
 
 def prune_checkpoints(run_folder: Path, *, keep: int, best: int | None) -> None:
-    """Remove all checkpoints but the newest `keep` and that of step `best`."""
+    """Remove all checkpoints except the newest `keep` and the one of step `best`."""
     for step, folder in _found(run_folder)[:-keep]:
         if step != best:
-            gone = folder.with_name(f".{folder.name}.old")  # so that none is seen half removed
+            gone = folder.with_name(f".{folder.name}.old")  # never visible half removed
             folder.rename(gone)
             shutil.rmtree(gone)
 
 
 def newest_checkpoint(run_folder: Path, progress: Progress) -> Checkpoint | None:
-    """Return the newest checkpoint that is whole; None if there never was one.
+    """Return the newest intact checkpoint; None if there never was one.
 
-    A damaged one is set aside as `step-..corrupt`, and `progress` is told.
+    A corrupted checkpoint is renamed to `step-..corrupt` and reported to `progress`.
 
     Raises:
-        FormatError: There are checkpoints, and none is whole.
+        FormatError: There are checkpoints, but none is intact.
     """
     for step, _ in reversed(_found(run_folder)):
         if (found := checkpoint_at(run_folder, step, progress)) is not None:
             return found
     if damaged := sorted(run_folder.glob("step-*")):
         raise FormatError(
-            f"{run_folder}: none of its {len(damaged)} checkpoints is whole; restore one, or "
-            "remove the folder to start anew"
+            f"{run_folder}: none of its {len(damaged)} checkpoints is intact; restore one, or "
+            "remove the folder to start over"
         )
     return None
 
 
 def checkpoint_at(run_folder: Path, step: int, progress: Progress) -> Checkpoint | None:
-    """Return the checkpoint of a step; None if it is absent, or damaged and thus set aside."""
+    """Return the checkpoint of a step; None if it is absent, or corrupted and so renamed."""
     folder = run_folder / f"step-{step:08}"
     if not folder.exists():
         return None
@@ -207,10 +206,10 @@ def checkpoint_at(run_folder: Path, step: int, progress: Progress) -> Checkpoint
             number += 1
             aside = folder.with_name(f"{folder.name}.corrupt{number}")
         folder.rename(aside)
-        progress.note(f"{error}; the checkpoint is set aside as {aside.name}")
+        progress.note(f"{error}; the checkpoint was renamed to {aside.name}")
         return None
     if state.get("format") != FORMAT or state.get("step") != step:
-        raise FormatError(f"{folder / STATE}: not format {FORMAT}, or not of step {step}")
+        raise FormatError(f"{folder / STATE}: expected format {FORMAT} and step {step}")
     return Checkpoint(folder, step, state)
 
 
@@ -222,7 +221,7 @@ def _found(run_folder: Path) -> list[tuple[int, Path]]:
 def load_checkpoint(
     checkpoint: Checkpoint, into: Tensors, optimizer: Optimizer | None = None
 ) -> None:
-    """Copy the weights `into` a model's tensors; set the optimizer's state where it is given.
+    """Copy the weights `into` a model's tensors, and load the optimizer's state if given.
 
     Raises:
         FormatError: A tensor is missing, unknown, or of another shape or type.
@@ -248,7 +247,7 @@ def load_checkpoint(
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return parameters and buffers by name; what is shared stands once, under its first name."""
+    """Return parameters and buffers by name; a shared one appears once, by its first name."""
     first: dict[int, str] = {}
     tensors: dict[str, Tensor] = model.state_dict(keep_vars=True)
     for name, tensor in tensors.items():

@@ -1,7 +1,7 @@
-"""Several processes that train one model, each on its share of every batch.
+"""Data-parallel training: processes train one model, each on its share of every batch.
 
-`torchrun` starts them and says in the environment who they are. They add up gradients, losses and
-counts, so that their steps are those of one process. The network between them is trusted.
+`torchrun` starts the processes and sets their ranks in the environment. They sum gradients, losses
+and counts, so their steps equal those of a single process. The network between them is trusted.
 """
 
 import os
@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 
 
 def rank_and_size() -> tuple[int, int]:
-    """Return which process this is, from 0, and how many there are; 0 and 1 if it is alone."""
+    """Return this process's rank and the number of processes; 0 and 1 if it is alone."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
@@ -25,9 +25,9 @@ def rank_and_size() -> tuple[int, int]:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that `torchrun` started, over gloo, while the block runs.
+    """Join the processes that `torchrun` started, over gloo, in this block.
 
-    Without torchrun, or with one process, or inside another such block, nothing happens.
+    Without torchrun, with a single process, or inside another such block, this does nothing.
     """
     alone = int(os.environ.get("WORLD_SIZE", "1")) < 2
     if alone or dist.is_initialized():
@@ -41,9 +41,9 @@ def process_group() -> Iterator[None]:
 
 
 def sum_over_processes(parameters: Sequence[Tensor], numbers: Sequence[Tensor]) -> list[Tensor]:
-    """Add up gradients, in place, and return the sums of `numbers`, over all processes.
+    """Sum gradients in place over all processes, and return the sums of `numbers`.
 
-    Everything travels in one flat buffer. A gradient that no process has stays None.
+    Everything is sent in one flat buffer. A gradient that no process has stays None.
     """
     if rank_and_size()[1] == 1:
         return list(numbers)
@@ -78,7 +78,7 @@ def from_first(value: Value) -> Value:
 
 
 def copy_from_first(tensors: Sequence[Tensor]) -> None:
-    """Give every process the first one's tensors, in place."""
+    """Copy the first process's tensors to every process, in place."""
     if rank_and_size()[1] > 1:
         for tensor in tensors:
             dist.broadcast(tensor.detach(), src=0)

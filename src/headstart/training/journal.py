@@ -1,4 +1,4 @@
-"""The journal of a run: one JSON object a line, and TensorBoard's files where they are wanted."""
+"""The journal of a run: one JSON object per line, and TensorBoard files if requested."""
 
 import json
 import math
@@ -13,21 +13,21 @@ from headstart.storage import disk_errors, write_text
 
 
 class Journal:
-    """Where a run writes down its steps and validations.
+    """Records a run's steps and validations.
 
     Args:
-        file: The opened log; None for none.
-        writer: TensorBoard's; None for none.
+        file: The open log file; None for none.
+        writer: The TensorBoard writer; None for none.
     """
 
-    def __init__(self, file: IO[str] | None, writer: Any) -> None:  # noqa: ANN401 - of an extra
+    def __init__(self, file: IO[str] | None, writer: Any) -> None:  # noqa: ANN401 - optional
         self._file = file
         self._writer = writer
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
-        """Add a line and, in TensorBoard, a point on the curve `kind/name` of each value.
+        """Write a line and, in TensorBoard, a point on the curve `kind/name` for each value.
 
-        What is not finite becomes null, and no point: JSON has no word for it.
+        Values that are not finite become null, as JSON cannot represent them, and get no point.
         """
         finite = {name: value for name, value in values.items() if math.isfinite(value)}
         if self._file is not None:
@@ -40,7 +40,7 @@ class Journal:
                 self._writer.add_scalar(f"{kind}/{name}", value, step)
 
     def sync(self) -> None:
-        """Bring the log to the disk, so that no checkpoint is ahead of it."""
+        """Flush the log to disk, so that no checkpoint is ahead of it."""
         if self._file is not None:
             with disk_errors(Path(self._file.name)):
                 os.fsync(self._file.fileno())
@@ -48,12 +48,12 @@ class Journal:
 
 @contextmanager
 def open_journal(path: Path | None, *, track: Path | None, after: int) -> Iterator[Journal]:
-    """Open the log of a run that goes on after step `after`: later lines of it are dropped.
+    """Open the log of a run that continues after step `after`, and drop later lines.
 
     Args:
-        path: The log; None to write none.
-        track: The folder of TensorBoard's files; None to write none.
-        after: The last step that stays; 0 for a fresh run.
+        path: The log file; None to write none.
+        track: The folder for TensorBoard files; None to write none.
+        after: The last step to keep; 0 for a new run.
 
     Raises:
         MissingExtraError: `track` is given and TensorBoard is not installed.
@@ -69,14 +69,14 @@ def open_journal(path: Path | None, *, track: Path | None, after: int) -> Iterat
         try:
             yield Journal(file, writer)
         finally:
-            with disk_errors(path):  # closing tries again what did not fit
+            with disk_errors(path):  # closing retries a failed write
                 file.close()
     finally:
         if writer is not None:
             writer.close()
 
 
-def _tensorboard(track: Path, after: int) -> Any:  # noqa: ANN401 - of an extra
+def _tensorboard(track: Path, after: int) -> Any:  # noqa: ANN401 - an optional dependency
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -88,7 +88,7 @@ def _tensorboard(track: Path, after: int) -> Any:  # noqa: ANN401 - of an extra
 
 
 def _drop_lines(path: Path, after: int) -> None:
-    """Drop the lines of later steps, and one that was cut off when its process was killed."""
+    """Drop the lines of later steps, and a line truncated when its process was killed."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace") as file:

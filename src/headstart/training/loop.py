@@ -1,7 +1,7 @@
 """The one training loop: a generator of steps.
 
-It computes a loss, stops on bad numbers before any weight is touched, and updates. Whoever iterates
-decides when to evaluate, keep the best weights, save, report, or end.
+It computes a loss, stops on non-finite numbers before any weight changes, and updates the weights.
+The caller decides when to evaluate, keep the best weights, save, report, or stop.
 """
 
 import math
@@ -28,12 +28,12 @@ class Step:
     """One update.
 
     Attributes:
-        number: Which, from 1.
+        number: The step's number, from 1.
         loss: The mean loss of its batch before the update.
-        norm: The gradient's L2 norm before it was cut.
+        norm: The gradient's L2 norm before clipping.
         rate: The learning rate of the optimizer's first group.
-        odd: What is odd about its loss, if anything is.
-        skipped: Whether the batch was left out, for bad numbers or an odd loss.
+        odd: What is wrong or unusual about its loss or gradient; empty if nothing is.
+        skipped: Whether the batch was skipped, for non-finite numbers or an unusual loss.
     """
 
     number: int
@@ -46,12 +46,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Guard:
-    """What decides about batches that could do harm; by default, any bad number ends the training.
+    """Decides about harmful batches; by default, any non-finite number ends training.
 
     Attributes:
-        odd: Says what is odd about a loss that is finite, if anything is.
-        skip: Told of a batch with bad numbers or an odd loss, says whether to leave it out; what is
-            odd and is not left out is trained on.
+        odd: Takes a finite loss; returns what is unusual about it, or an empty string.
+        skip: Takes a description of a batch with non-finite numbers or an unusual loss; returns
+            whether to skip it. An unusual batch that is not skipped is trained on.
     """
 
     odd: Callable[[float], str] = lambda _loss: ""
@@ -74,23 +74,23 @@ def train(
 ) -> Iterator[Step]:
     """Train on each batch in turn, yielding after every update.
 
-    Gradients of loss sums add up over the micro-batches of a batch, and over the processes of
-    `distributed`, before they are divided by the count: how a batch is split changes nothing.
+    Gradients of summed losses accumulate over the micro-batches of a batch, and over the processes
+    of `distributed`, before they are divided by the count: the split of a batch has no effect.
 
     Args:
-        batches: Each one's micro-batches, which `compute_loss` takes; the loop ends when they do.
+        batches: The micro-batches of each batch; the loop ends when there are no more batches.
         compute_loss: Returns the loss of a micro-batch as `(sum, count)`.
         optimizer: Its groups' learning rates are multiplied by the schedule.
-        schedule: The factor for step `first_step`, the next one, ..; asked after the gradients.
-        max_norm: Gradients are scaled down to this norm, in L2, over all parameters.
+        schedule: The factor for the given step; called after the gradients are computed.
+        max_norm: Gradients are clipped to this L2 norm over all parameters.
         first_step: The number of the first step.
-        seed: Sets torch's global stream anew at each step, as a function of the seed, the step and
-            the process, so that a resumed run drops the same units; None leaves it alone.
-        guard: Decides about batches with bad numbers.
+        seed: Seeds torch's global random stream at each step, from the seed, the step and the
+            process, so that a resumed run drops the same units; None leaves the stream alone.
+        guard: Decides about harmful batches.
 
     Raises:
-        NonFiniteError: A loss or gradient is infinite or not a number; no weight has changed. Names
-            the micro-batches at fault if they can `describe()` themselves.
+        NonFiniteError: A loss or gradient is infinite or NaN; no weight has changed. The message
+            names the micro-batches at fault if they have `describe()`.
     """
     reuse_freed_memory()
     rank, _ = rank_and_size()
@@ -108,7 +108,7 @@ def train(
             counts.append(count)
         totals = [
             sum(each, torch.zeros(())) for each in (sums, counts)
-        ]  # maybe none in this process
+        ]  # this process may have none
         total, count = sum_over_processes(parameters, totals)
         count = torch.where(count > 0, count, 1)  # a batch may hold nothing to predict
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -121,36 +121,34 @@ def train(
             bad = f"step {number:,}: {wrong}{_place(optimizer, micro_batches, sums)}"
             skipped = guard.skip(bad)
             if not (finite or skipped):
-                raise NonFiniteError(
-                    f"{bad}; the weights are as before the step; try a lower learning rate"
-                )
+                raise NonFiniteError(f"{bad}; the weights are unchanged; try a lower learning rate")
         at_rate = schedule(number)
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
             group["lr"] = rate * at_rate
         if not skipped:
             factor = (max_norm / (norm + 1e-6)).clamp(max=1.0) / count
-            torch._foreach_mul_(gradients, factor.cpu())  # which multiplies on any device
+            torch._foreach_mul_(gradients, factor.cpu())  # a scalar on the CPU works on any device
             optimizer.step()
-            increment_version(parameters)  # fused steps do not: what laid weights out looks at it
+            increment_version(parameters)  # fused steps do not; packed weights check it
         for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-            group["lr"] = rate  # so that whoever breaks the loop off may go on with another
+            group["lr"] = rate  # so that a caller may leave this loop and start another
         yield Step(number, mean_loss, size, base_rates[0] * at_rate, wrong, skipped)
 
 
 def streams_restored(device: torch.device) -> AbstractContextManager[None]:
-    """Give torch's global streams back as they were, after training on this device."""
+    """Restore torch's global random streams after training on this device."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def _seed_streams(seed: int, parameters: Sequence[Tensor]) -> None:
-    """Seed the streams that training draws from; `torch.manual_seed` takes a millisecond for it."""
+    """Seed the streams that training draws from; `torch.manual_seed` would take a millisecond."""
     torch.default_generator.manual_seed(seed)
     for device in {parameter.device for parameter in parameters if parameter.is_cuda}:
-        torch.cuda.default_generators[device.index].manual_seed(seed)  # whichever is the current
+        torch.cuda.default_generators[device.index].manual_seed(seed)  # whichever is current
 
 
 def _place(optimizer: Optimizer, micro_batches: Sequence[object], sums: Sequence[Tensor]) -> str:
-    """Say where the bad numbers are: the first bad gradient, and the bad losses' batches."""
+    """Describe where bad numbers are: the first bad gradient, and the batches of bad losses."""
     place = ""
     for group in optimizer.param_groups:
         for name, parameter in zip(group.get("param_names", ()), group["params"], strict=False):

@@ -1,7 +1,7 @@
-"""AdamW and Muon, and their state as tensors with the parameters' names.
+"""AdamW and Muon, and their state as tensors named after the parameters.
 
 Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019
-(https://arxiv.org/abs/1711.05101), with the bias correction that BERT's own program left out.
+(https://arxiv.org/abs/1711.05101), with the bias correction that BERT's own code omits.
 Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024
 (https://kellerjordan.github.io/posts/muon/).
 """
@@ -17,17 +17,17 @@ from torch import Tensor, nn
 from headstart.errors import FormatError
 from headstart.training.precision import has_fast_bf16
 
-_ITERATIONS = 3  # of Newton-Schulz: five teach no more a step, and cost more
+_ITERATIONS = 3  # of Newton-Schulz: five cost more and learn no more per step
 _POLYNOMIAL = (3.4445, -4.7750, 2.0315)
 _LEAST_NORM = 1e-7
-_MUONS_SIZE = 0.2  # the root mean square of AdamW's updates
+_MUONS_SIZE = 0.2  # root mean square of AdamW's updates
 OptimizerName = Literal["adamw", "muon"]
 
 
 class _Eager(torch.optim.Optimizer):
     """An optimizer that does not import torch's compiler, which takes as long as importing torch.
 
-    torch wraps these so that the compiler leaves them alone, and a wrapper imports it when called.
+    torch wraps these methods to hide them from the compiler, and a wrapper imports it when called.
     """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
@@ -35,28 +35,28 @@ class _Eager(torch.optim.Optimizer):
 
 
 class Adam(_Eager, torch.optim.Adam):
-    """torch's, to the last bit."""
+    """torch's Adam, bit for bit."""
 
     step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
 
 
 class AdamW(_Eager, torch.optim.AdamW):
-    """torch's, to the last bit."""
+    """torch's AdamW, bit for bit."""
 
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 class Muon(_Eager):
-    """Momentum of which each matrix is made nearly orthogonal before it is a step.
+    """Momentum whose update of each matrix is made nearly orthogonal.
 
-    It does what torch's does, to the last bit where bfloat16 is fast. Elsewhere it multiplies in
-    float32: torch's, in bfloat16 everywhere, takes thirty times as long on a processor without.
+    It equals torch's Muon bit for bit where bfloat16 is fast. Elsewhere it multiplies in float32:
+    torch's uses bfloat16 everywhere, which takes thirty times as long on a CPU without it.
 
     Args:
         matrices: Each with its name.
-        learning_rate: That of AdamW, whose updates are as large.
-        weight_decay: What is taken off the matrices in a step, as a share, over the learning rate.
-        momentum: How much of the gradients' running mean stays each step.
+        learning_rate: The same as AdamW's, whose updates are as large.
+        weight_decay: A step shrinks the matrices by this share, times the learning rate.
+        momentum: Decay rate of the gradients' running mean.
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class Muon(_Eager):
                 if "momentum_buffer" not in state:
                     state["momentum_buffer"] = torch.zeros_like(matrix.grad)
                 mean = state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
-                update = orthogonal(matrix.grad.lerp(mean, momentum))  # Nesterov's look ahead
+                update = orthogonal(matrix.grad.lerp(mean, momentum))  # Nesterov momentum
                 matrix.mul_(1 - rate * group["weight_decay"])
                 matrix.add_(update, alpha=-rate * (_MUONS_SIZE * math.sqrt(max(matrix.shape))))
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Return a matrix `[rows, columns]` with the same singular vectors, its values about one.
+    """Return a matrix `[rows, columns]` with the same singular vectors and singular values near 1.
 
-    Newton and Schulz's iterations with Jordan's polynomial, which needs few of them.
+    It uses Newton-Schulz iterations with Jordan's polynomial, which needs few of them.
     """
     x = matrix.to(torch.bfloat16 if has_fast_bf16(matrix.device) else torch.float32)
     if tall := len(x) > x.shape[1]:
@@ -104,7 +104,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return x.T if tall else x
 
 
-_KINDS: dict[type, tuple[str, ...]] = {  # of the tensors in each one's state
+_KINDS: dict[type, tuple[str, ...]] = {  # of the tensors in an optimizer's state
     AdamW: ("step", "exp_avg", "exp_avg_sq"),
     Muon: ("momentum_buffer",),
 }
@@ -118,11 +118,11 @@ class Together:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Those of all."""
+        """The parameter groups of all parts."""
         return [group for part in self.parts for group in part.param_groups]
 
     def zero_grad(self, *, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
+        """Reset the gradients of all parameters."""
         for part in self.parts:
             part.zero_grad(set_to_none=set_to_none)
 
@@ -142,14 +142,14 @@ def adamw(
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> AdamW:
-    """Return an AdamW that decays tensors of more than one dimension only, not biases and norms.
+    """Return an AdamW that decays only tensors of more than one dimension, not biases and norms.
 
     Args:
-        model_or_groups: A model, whose parameters that need no gradient are left out; or groups as
-            torch takes them, each with its `params`, named ones or not, and its own `lr` or not.
-        learning_rate: Of the groups without one.
-        weight_decay: What is taken off the weights in a step, as a share, over the learning rate.
-        betas: How much of the gradients' running mean and running square stays each step.
+        model_or_groups: A model, or parameter groups as torch takes them, each with `params`, named
+            or not, and optionally its own `lr`. Parameters that need no gradient are left out.
+        learning_rate: For groups without their own.
+        weight_decay: A step shrinks the weights by this share, times the learning rate.
+        betas: Decay rates of the running means of the gradients and of their squares.
     """
     groups: Sequence[Mapping[str, Any]] = (
         [{"params": model_or_groups.named_parameters()}]
@@ -178,16 +178,16 @@ def muon(
 ) -> Together:
     """Return Muon for the matrices of a model's linear layers, with AdamW for all else.
 
-    Muon makes the singular values of a matrix's update about equal, so that no direction is left
-    behind: a model learns as much in fewer steps, each of which takes a little longer. Its updates
-    are as large as AdamW's are (Liu et al., "Muon is Scalable for LLM Training", 2025, section 2.2,
-    https://arxiv.org/abs/2502.16982), so that one rate serves both.
+    Muon makes the singular values of a matrix's update about equal, so that no direction is
+    neglected: a model learns as much in fewer steps, each of which takes a little longer. Its
+    updates are as large as AdamW's (Liu et al., "Muon is Scalable for LLM Training", 2025, section
+    2.2, https://arxiv.org/abs/2502.16982), so one learning rate works for both.
 
     Args:
-        model: Parameters that need no gradient are left out.
-        learning_rate: Of both.
-        weight_decay: What is taken off matrices in a step, as a share, over the learning rate.
-        betas: Of AdamW; Muon's momentum is the first.
+        model: Its parameters that need no gradient are left out.
+        learning_rate: For both optimizers.
+        weight_decay: A step shrinks matrices by this share, times the learning rate.
+        betas: AdamW's; the first is also Muon's momentum.
     """
     linear = {id(each.weight) for each in model.modules() if isinstance(each, nn.Linear)}
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
@@ -217,7 +217,7 @@ def _tensor(entry: Tensor | tuple[str, Tensor]) -> Tensor:
 
 
 def _named(optimizer: Optimizer) -> Iterator[tuple[str, Tensor, torch.optim.Optimizer]]:
-    """Yield each parameter with its name and the optimizer that has its state."""
+    """Yield each parameter's name, the parameter, and the optimizer that holds its state."""
     for part in optimizer.parts if isinstance(optimizer, Together) else (optimizer,):
         for group in part.param_groups:
             for name, parameter in zip(group["param_names"], group["params"], strict=True):
@@ -225,9 +225,9 @@ def _named(optimizer: Optimizer) -> Iterator[tuple[str, Tensor, torch.optim.Opti
 
 
 def state_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """Return the running means and step counts, as `embedding.weight.exp_avg` and the like.
+    """Return the running means and step counts, with names like `embedding.weight.exp_avg`.
 
-    The optimizer must know its parameters' names, as one made for a model does.
+    The optimizer must know its parameters' names, as one created from a model does.
     """
     return {
         f"{name}.{kind}": part.state[parameter][kind]
@@ -240,12 +240,12 @@ def state_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 def load_state_tensors(
     optimizer: Optimizer, tensors: Mapping[str, Tensor], *, source: object
 ) -> None:
-    """Give the optimizer the state that `state_tensors` returned.
+    """Load the state that `state_tensors` returned into the optimizer.
 
     Args:
         optimizer: It must know its parameters' names.
-        tensors: Read from `source`, which errors name.
-        source: Where they were read.
+        tensors: The state.
+        source: Where it was read from, for error messages.
 
     Raises:
         FormatError: A tensor is missing, unknown, or of another shape than its parameter.

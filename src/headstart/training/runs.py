@@ -1,9 +1,9 @@
 """A pretraining run from its first step to its report.
 
-It spends a budget, validates, saves, and goes on after a stop as if there had been none: the order
-of data and the dropped units are functions of the seed and the step, so the step, the weights and
-the optimizer's state are all there is to save. With one process, one number of threads and a budget
-without minutes, a run that was stopped is bit for bit one that was not.
+It spends a budget, validates, saves checkpoints, and resumes after a stop. The order of data and
+the dropped units are functions of the seed and the step, so only the step, the weights and the
+optimizer's state need to be saved. With one process, the same number of threads and a budget
+without minutes, a resumed run is bit-identical to an uninterrupted one.
 """
 
 import math
@@ -36,15 +36,15 @@ from headstart.training.signals import Signals, noted_signals
 Batch = TypeVar("Batch")
 
 _LOG = "log.jsonl"
-_VALIDATIONS = 20  # in a run, unless the settings say after how many steps
-_MOST_ASIDE = 0.1  # of a budget in minutes, before validations become rarer
-_LESS_MEMORY = "end other programs, or choose a smaller --size"
-_LAST_LOSSES = 100  # steps whose mean loss the report calls the training loss
-_FEWEST_LOSSES = 50  # before one can be told to be a spike
+_VALIDATIONS = 20  # per run, unless `validate_every` is set
+_MOST_ASIDE = 0.1  # of a budget in minutes; above it, validations become rarer
+_LESS_MEMORY = "close other programs, or choose a smaller --size"
+_LAST_LOSSES = 100  # steps whose mean loss is reported as the training loss
+_FEWEST_LOSSES = 50  # before a loss can count as a spike
 _SPIKE = 6.0  # standard deviations above the mean of the losses before it
 _NOT_THE_RUN = (
     *("validate_every", "save_every", "save_minutes", "keep", "track"),
-    *("skip_bad_batches", "allow_drift"),  # who stopped on one may go on without it
+    *("skip_bad_batches", "allow_drift"),  # a run that a bad batch stopped may resume and skip it
 )
 
 
@@ -52,9 +52,9 @@ class Objective(Protocol[Batch]):
     """What a model is pretrained on."""
 
     def batches(self, first_step: int) -> Iterator[Sequence[Batch]]:
-        """Return this process's micro-batches of step `first_step`, the next one, .., endlessly.
+        """Yield this process's micro-batches of step `first_step`, the next one, .., endlessly.
 
-        A step's are a function of the seed and the step alone.
+        They are a function of the seed and the step alone.
         """
         ...
 
@@ -63,47 +63,47 @@ class Objective(Protocol[Batch]):
         ...
 
     def tokens(self, batch: Batch) -> int:
-        """Return how many tokens it holds, padding aside."""
+        """Return the number of tokens in a micro-batch, without padding."""
         ...
 
     def epochs(self, step: int) -> float:
-        """Return how many passes over the corpus that many steps are."""
+        """Return how many epochs that many steps are."""
         ...
 
     def validate(self) -> dict[str, float] | None:
-        """Return the `loss`, the `perplexity` and the like on held-out documents, if there are."""
+        """Return `loss`, `perplexity` and so on for held-out documents; None if there are none."""
         ...
 
     def validated_on(self) -> str | None:
-        """Return what tells the text that is held out from any other; None if there is none."""
+        """Return what identifies the held-out text; None if there is none."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """How a run goes.
+    """Settings of a run.
 
     Attributes:
-        budget: What it may spend; of minutes, all that pass, with validations and saving.
+        budget: What it may spend; minutes are wall-clock time, including validation and saving.
         optimizer: `adamw`, or `muon` for the matrices of linear layers and AdamW for all else.
-        learning_rate: Its highest; it falls linearly to 0 at the end of the budget.
-        weight_decay: What the optimizer takes off matrices.
-        betas: Of AdamW; Muon's momentum is the first.
-        warm_up: The share of the budget over which the learning rate rises to its highest.
-        max_norm: Gradients are scaled down to this norm.
-        seed: Decides which units are dropped.
-        bf16: Whether products are computed in bfloat16; None: where the machine is fast at it.
-        validate_every: Steps between validations; None: about 20 in a run, and fewer where they
-            would take over a tenth of its minutes.
-        save_every: Steps between checkpoints, besides those of the best validations; None: no such.
+        learning_rate: The peak; it falls linearly to 0 at the end of the budget.
+        weight_decay: The optimizer's weight decay of matrices.
+        betas: AdamW's; the first is also Muon's momentum.
+        warm_up: The share of the budget over which the learning rate rises to its peak.
+        max_norm: Gradients are clipped to this norm.
+        seed: Controls which units are dropped.
+        bf16: Whether products are computed in bfloat16; None: if the device is fast at it.
+        validate_every: Steps between validations; None: about 20 per run, and fewer if they would
+            take over a tenth of its minutes.
+        save_every: Steps between checkpoints, besides those of the best validations; None: unused.
         save_minutes: Minutes between checkpoints.
-        skip_bad_batches: How many batches, over the whole run, are left out because their loss or
-            gradient is not finite, or their loss far above those before; the next one that is not
-            finite stops the run, and the next one that is far above is trained on.
-        allow_drift: Which settings, such as `budget.steps` or `learning_rate`, may differ from
-            those of a run that goes on; its report tells.
-        keep: How many of the newest checkpoints stay, besides the best.
-        track: A folder for TensorBoard's files; None: none.
+        skip_bad_batches: How many batches of the whole run are skipped because their loss or
+            gradient is not finite, or their loss is far above the previous ones. After that, a
+            batch that is not finite stops the run, and a batch with a high loss is trained on.
+        allow_drift: Settings, such as `budget.steps` or `learning_rate`, that may differ from those
+            of the run that is resumed; its report lists them.
+        keep: Number of newest checkpoints to keep, besides the best.
+        track: A folder for TensorBoard files; None: none.
     """
 
     budget: Budget
@@ -129,9 +129,9 @@ class RunSettings:
                 raise SettingsError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("warm_up", "weight_decay"):
             if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} must be 0 to below 1, got {getattr(self, name)}")
+                raise SettingsError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise SettingsError(f"betas must be 0 to below 1, got {self.betas}")
+            raise SettingsError(f"betas must be in [0, 1), got {self.betas}")
         for name in ("validate_every", "save_every", "keep"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
@@ -155,24 +155,24 @@ def run(
     """Train `model` on `objective` until the budget is spent, and return a report.
 
     The model ends in evaluation mode, with the weights of its best validation. Under
-    `distributed.process_group`, all processes call this, and the first one writes and reports.
+    `distributed.process_group`, all processes call this; the first one writes files and progress.
 
     Args:
         model: Trained in place.
-        objective: Gives the batches and their loss.
-        settings: Budget, rates, and when to validate and save.
-        folder: Where the log and the checkpoints go; a run found there goes on. None: nothing is
+        objective: Provides the batches and their loss.
+        settings: Budget, learning rate, and when to validate and save.
+        folder: Where the log and the checkpoints go; a run found there is resumed. None: nothing is
             written.
-        identity: What tells this run from others with the same settings: sizes, corpus,
+        identity: What distinguishes this run from others with the same settings: sizes, corpus,
             tokenizer, objective; plain values.
         progress: Where progress goes.
-        description: What progress calls the work.
+        description: The label of the progress display.
 
     Raises:
-        SettingsError: `folder` holds a run of other settings or another identity.
-        FormatError: `folder` holds checkpoints, and none is whole or fits the model.
-        LockedError: Another process is at work in `folder`.
-        InterruptedRunError: SIGTERM or Ctrl-C came; the same call goes on where this one stopped.
+        SettingsError: `folder` holds a run with other settings or another identity.
+        FormatError: `folder` holds checkpoints, but none is intact, or they do not fit the model.
+        LockedError: Another process is using `folder`.
+        InterruptedRunError: SIGTERM or Ctrl-C was received; the same call resumes the run.
         MemoryLimitError: There is too little memory for a step, or to save.
         NonFiniteError: Training diverged; the last good checkpoint is in `folder`.
         MissingExtraError: `settings.track` is given and TensorBoard is not installed.
@@ -201,28 +201,28 @@ def run(
             state.train(journal, description)
         except NonFiniteError as error:
             good = None if folder is None else state.saved_at
-            kept = f"; the checkpoint of step {good:,} in {folder} is good" if good else ""
+            kept = f"; the checkpoint of step {good:,} in {folder} is intact" if good else ""
             raise NonFiniteError(f"{error}{kept}") from None
         return state.finish()
 
 
 @dataclass
 class _Place:
-    """How far a run is; what a checkpoint holds besides tensors.
+    """The position of a run: what a checkpoint holds besides tensors.
 
     Attributes:
         step: Steps done.
-        tokens: Tokens read in them, by all processes.
+        tokens: Tokens processed in them, by all processes.
         seconds: Wall-clock seconds so far.
-        aside: Those of them that went into validating and saving.
-        losses: Of the last steps.
-        curve: Every validation's step and scores.
-        validated_on: What the last of them were on, as the objective tells it.
-        others: How many of them, the first, were on other text, and are not compared with the rest.
-        to_validate: Whether the step's validation is still to come: a signal had cut it short.
-        skipped: Batches left out for their bad numbers, or a loss that stood out.
-        spikes: Step and loss of those that stood out.
-        bit_exact: Whether it went on after every stop in the way that it was begun.
+        aside: Seconds of these that were spent on validating and saving.
+        losses: Losses of the last steps.
+        curve: Step and scores of every validation.
+        validated_on: Identifies the text of the last validations, as the objective reports it.
+        others: How many validations, the first ones, used other text and are not compared.
+        to_validate: Whether the step's validation is still due because a signal interrupted it.
+        skipped: Batches skipped for non-finite numbers or a loss spike.
+        spikes: Step and loss of every loss spike.
+        bit_exact: Whether every resume was with equal settings and machine, and without a GPU.
     """
 
     step: int = 0
@@ -240,17 +240,17 @@ class _Place:
 
     @property
     def compared(self) -> list[dict[str, float]]:
-        """The validations that were on the same text."""
+        """The validations on the current text."""
         return self.curve[self.others :]
 
     @property
     def best(self) -> dict[str, float] | None:
-        """The first of them with the lowest loss."""
+        """The first of these validations with the lowest loss."""
         return min(self.compared, key=lambda scores: scores["loss"], default=None)
 
 
 class _Run(Generic[Batch]):
-    """A run under way: its parts, its place, and what it does between two steps."""
+    """A run in progress: its parts, its position, and what it does between steps."""
 
     def __init__(
         self,
@@ -275,11 +275,11 @@ class _Run(Generic[Batch]):
         self.drift: list[dict[str, Any]] = []
         self.best_weights: dict[str, Tensor] = {}  # for a run without a folder
         self.signals = Signals()
-        self.step_tokens = 0  # of the step under way, in this process
+        self.step_tokens = 0  # of the current step, in this process
         self.start_clock()
 
     def start_clock(self) -> None:
-        self.share = self.spent()  # which may take a while, of nobody's minutes
+        self.share = self.spent()  # may take a while, which no budget counts
         self.started = time.perf_counter() - self.place.seconds
         self.last_save = time.perf_counter()
 
@@ -296,7 +296,7 @@ class _Run(Generic[Batch]):
         )
 
     def resume(self, drift: list[dict[str, Any]]) -> None:
-        """Take up the newest whole checkpoint, if there is one; the run was changed by `drift`."""
+        """Resume from the newest intact checkpoint, if any; `drift` lists changed settings."""
         self.drift = from_first(drift)
         found = None
         if self.folder is not None and self.rank == 0:
@@ -309,51 +309,51 @@ class _Run(Generic[Batch]):
         checkpoints.load_checkpoint(found, weights, self.optimizer)
         try:
             self.place = _Place(**found.state["place"])
-            varies = self.device_type != "cpu"  # the sums of a GPU, from run to run
+            varies = self.device_type != "cpu"  # a GPU's sums vary from run to run
             self.place.bit_exact &= not (self.drift or varies)
             machine = dict(found.state["machine"])
         except (KeyError, TypeError, ValueError):
-            raise FormatError(f"{found.folder / checkpoints.STATE}: is not a run's place") from None
+            raise FormatError(f"{found.folder / checkpoints.STATE}: invalid run state") from None
         self.resumed_at = self.saved_at = self.place.step
         self.start_clock()
         if self.share < 1.0 or self.place.to_validate:
             self.compare_with_alike(now_on)
         if self.share >= 1.0:
-            self.progress.note(f"{self.folder}: its budget is spent, after step {self.saved_at:,}")
+            self.progress.note(f"{self.folder}: budget already spent at step {self.saved_at:,}")
             return
-        self.progress.note(f"{self.folder}: going on after step {self.saved_at:,}")
+        self.progress.note(f"{self.folder}: resuming after step {self.saved_at:,}")
         now = self.machine()
         changes = [f"{k}: {machine.get(k)} -> {now[k]}" for k in now if machine.get(k) != now[k]]
         if changes:
             self.place.bit_exact = False
             self.progress.note(
-                f"the last bits will differ from a run at one go: {', '.join(changes)}"
+                f"weights will not be bit-identical to an uninterrupted run: {', '.join(changes)}"
             )
 
     def compare_with_alike(self, now_on: str | None) -> None:
-        """Leave earlier validations out of account if those to come are on other text."""
+        """Ignore earlier validations if later ones are on other text."""
         if self.place.validated_on not in (None, now_on):
             self.place.others = len(self.place.curve)
             self.progress.note(
-                "validations are on other text now, which steps before may have been trained on: "
-                "the best is one of those to come"
+                "the validation text has changed, and earlier steps may have trained on it: "
+                "earlier validations do not count toward the best"
             )
         self.place.validated_on = now_on
 
     def check_disk(self) -> None:
-        """Say so before the first step if checkpoints will not fit on the disk."""
+        """Warn before the first step if checkpoints may not fit on the disk."""
         if self.folder is None or self.rank or self.share >= 1.0:
             return
         weights = checkpoints.num_bytes(checkpoints.model_tensors(self.model))
         needed, free = 3 * weights * (self.settings.keep + 2), free_bytes(self.folder)
-        if needed > free:  # AdamW keeps two numbers for each weight
+        if needed > free:  # AdamW keeps two values per weight
             self.progress.note(
-                f"{self.folder}: checkpoints may take {needed / 2**20:,.0f} MiB, and "
+                f"{self.folder}: checkpoints may take {needed / 2**20:,.0f} MiB, but only "
                 f"{free / 2**20:,.0f} MiB are free there"
             )
 
     def machine(self) -> dict[str, Any]:
-        """Return what the last bits of a sum depend on."""
+        """Return what the last bits of sums depend on."""
         return {
             "torch": torch.__version__,
             "device": self.device_type,
@@ -362,7 +362,7 @@ class _Run(Generic[Batch]):
         }
 
     def train(self, journal: Journal, description: str) -> None:
-        """Step until the budget is spent, or a signal comes."""
+        """Train until the budget is spent, or a signal is received."""
         if self.place.to_validate:
             with noted_signals(active=self.folder is not None) as self.signals:
                 self.model.train()
@@ -404,7 +404,7 @@ class _Run(Generic[Batch]):
 
     def next_step(self, steps: Iterator[Step]) -> Step | None:
         number = self.place.step + 1
-        hint = "fewer at once take less and change nothing: --set rows_at_once=4 (or pairs_at_once)"
+        hint = "use smaller micro-batches (same result): --set rows_at_once=4 (or pairs_at_once)"
         with memory_errors(f"step {number:,}", hint):
             return next(steps, None)
 
@@ -412,31 +412,29 @@ class _Run(Generic[Batch]):
         by = self.signals.received[0] if self.signals.received else "a signal"
         return (
             f"stopped by {by} after step {self.place.step:,}, {min(1.0, self.share):.0%} of the "
-            f"budget; the same call or command goes on from {self.folder}"
+            f"budget; rerun the same command or call to resume from {self.folder}"
         )
 
     def skip_bad(self, bad: str) -> bool:
-        """Count a batch with bad numbers, and say whether the run goes on without it."""
+        """Return whether to skip a bad batch, and count it if so."""
         most = self.settings.skip_bad_batches
         if self.place.skipped >= most:
             return False
         self.place.skipped += 1
-        self.progress.note(
-            f"{bad}; this batch is left out, {self.place.skipped} of {most} that may"
-        )
+        self.progress.note(f"{bad}; this batch is skipped, {self.place.skipped} of at most {most}")
         return True
 
     def spike(self, loss: float) -> str:
-        """Say so if a loss is far above those before it."""
+        """Return a description if a loss is far above the previous ones, else an empty string."""
         losses = self.place.losses
         if len(losses) < _FEWEST_LOSSES or loss <= (usual := fmean(losses)):
             return ""
         if loss <= usual + _SPIKE * pstdev(losses, usual):
             return ""
-        return f"loss {loss:.4g} is far above the {usual:.4g} of the {len(losses)} steps before"
+        return f"loss {loss:.4g} is far above the mean {usual:.4g} of the last {len(losses)} steps"
 
     def note(self, step: Step, before: _Place, journal: Journal) -> None:
-        """Write a step down."""
+        """Log a step."""
         place = self.place
         if step.odd and math.isfinite(step.loss + step.norm):
             place.spikes.append({"step": step.number, "loss": step.loss})
@@ -466,9 +464,9 @@ class _Run(Generic[Batch]):
         return torch.autocast(self.device_type, torch.bfloat16, enabled=bool(self.settings.bf16))
 
     def rate_factor(self, number: int) -> float:
-        """Count the step, whose tokens are known by now, and return its factor of the rate.
+        """Count the step, whose tokens are known by now, and return its learning rate factor.
 
-        The factor is that of the middle of the step. The first process's clock is everybody's.
+        The factor is that of the middle of the step. All processes use the first one's clock.
         """
         clock = (self.seconds(), self.place.aside) if self.rank == 0 else (0.0, 0.0)
         tokens, seconds, aside = sum_numbers(self.step_tokens, *clock)
@@ -489,7 +487,7 @@ class _Run(Generic[Batch]):
         return int(_VALIDATIONS * self.share) > int(_VALIDATIONS * before)
 
     def validate(self, journal: Journal) -> bool:
-        """Validate in the first process, and return whether the loss was never lower."""
+        """Validate in the first process, and return whether the loss is the lowest so far."""
         started, scores = time.perf_counter(), None
         if self.rank == 0:
             self.model.eval()
@@ -522,14 +520,14 @@ class _Run(Generic[Batch]):
         return waited or (every is not None and self.place.step % every == 0)
 
     def save(self, journal: Journal) -> None:
-        """Save a checkpoint, if there is a folder, of weights that are finite."""
+        """Save a checkpoint if there is a folder; the weights must be finite."""
         started, step = time.perf_counter(), self.place.step
         for name, tensor in checkpoints.model_tensors(self.model).items():
             if not torch.isfinite(tensor).all():
                 raise NonFiniteError(
                     f"step {step}: {name} is no longer finite; try a lower learning rate"
                 )
-        if self.rank == 0:  # the others have its time as of the step
+        if self.rank == 0:  # the others keep its time as of the step
             self.place.seconds = self.seconds()
         if self.folder is None or self.rank:
             return
@@ -552,7 +550,7 @@ class _Run(Generic[Batch]):
         self.place.aside += self.last_save - started
 
     def finish(self) -> dict[str, Any]:
-        """Give the model the weights of its best validation, and return the report."""
+        """Restore the weights of the best validation, and return the report."""
         place, best = self.place, self.place.best
         scores = place.compared[-1] if place.compared else None
         epochs = self.objective.epochs(place.step)
@@ -581,7 +579,7 @@ class _Run(Generic[Batch]):
         }
 
     def restore(self, step: int) -> bool:
-        """Go back to the weights of a step, and return whether they were still there."""
+        """Restore the weights of a step, and return whether they still existed."""
         if self.folder is None:
             with torch.no_grad():
                 for name, tensor in checkpoints.model_tensors(self.model).items():

@@ -1,7 +1,7 @@
-"""What asks a run to stop: Ctrl-C, SIGTERM, and a terminal that closes.
+"""Signals that ask a run to stop: Ctrl-C, SIGTERM, and a closing terminal.
 
-The first one is noted, so that the step under way is finished and saved; the second acts as it
-always does.
+The first signal is recorded, so that the current step is finished and saved. The second one acts as
+usual.
 """
 
 import signal
@@ -14,18 +14,18 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 _NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP"}
-SECOND = "the second signal"  # a note on the KeyboardInterrupt that it raises
+SECOND = "the second signal"  # a note on the KeyboardInterrupt it raises
 
 
 class _Cut(BaseException):
-    """A signal came while something was done that may be cut short."""
+    """A signal was received during interruptible work."""
 
 
 class Signals:
-    """The signals that have come so far.
+    """The signals received so far.
 
     Attributes:
-        received: Their names, as messages give them.
+        received: Their names, as shown in messages.
     """
 
     def __init__(self) -> None:
@@ -33,13 +33,13 @@ class Signals:
         self._may_cut = False
 
     def note(self, name: str) -> None:
-        """Take note of a signal, and end what may be cut short."""
+        """Record a signal, and stop interruptible work."""
         self.received.append(name)
         if self._may_cut:
             raise _Cut
 
     def unless_stopped(self, work: Callable[[], Value]) -> Value | None:
-        """Do what may be cut short and return its result; None if a signal came before its end."""
+        """Run interruptible work and return its result; None if a signal stopped it."""
         try:
             self._may_cut = True
             return None if self.received else work()
@@ -51,10 +51,10 @@ class Signals:
 
 @contextmanager
 def noted_signals(*, active: bool = True) -> Iterator[Signals]:
-    """Note the first signal while the block runs; the second acts as it would without the block.
+    """Record the first signal in this block; the second acts as it would outside the block.
 
-    Only the main thread can do so; elsewhere, and unless `active`, no signal is noted. One that the
-    process ignores, as under nohup, stays ignored.
+    Only the main thread can do this; in other threads, or unless `active`, no signal is recorded. A
+    signal that the process ignores, as under nohup, stays ignored.
     """
     signals = Signals()
     before: dict[int, Any] = {}

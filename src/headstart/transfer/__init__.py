@@ -1,1 +1,1 @@
-"""How an encoder reaches a task, and the estimators that users fit."""
+"""Transfer methods, which apply an encoder to a task, and the estimators that users fit."""

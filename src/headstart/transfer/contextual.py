@@ -1,4 +1,4 @@
-"""What the shared pipeline reads of an encoder, and how the two are trained together.
+"""How the shared pipeline uses a CoVe or ELMo, and how the two are trained together.
 
 Shapes: L layers, D width.
 """
@@ -20,7 +20,7 @@ from headstart.transfer.methods import Features, FineTune, Layers, Scratch
 
 
 def trainable(model: Any) -> Any:  # noqa: ANN401 - an encoder and a module
-    """Return a copy of a model of which all weights move, whatever its user froze."""
+    """Return a copy of a model with all weights trainable, even those that the user froze."""
     return copy.deepcopy(model).requires_grad_(requires_grad=True)
 
 
@@ -34,7 +34,7 @@ def new_pipeline(
     scale: Tensor,
     pairs: Pairs = None,
 ) -> TextPipeline:
-    """Return the shared pipeline on what `layers` says of an encoder."""
+    """Return an untrained shared pipeline on the encoder's layers that `layers` selects."""
     return TextPipeline(
         model,
         num_outputs,
@@ -47,7 +47,7 @@ def new_pipeline(
 
 
 def reading_of(model: Any, layers: Layers) -> dict[str, Any]:  # noqa: ANN401 - as above
-    """Return the settings of a pipeline that reads of an encoder what `layers` says."""
+    """Return the pipeline settings that select an encoder's layers according to `layers`."""
     number, _ = task_shape(model)
     mixes = [
         ScalarMix(number, layer_norm=layers.layer_norm) if wanted and number > 1 else None
@@ -59,9 +59,9 @@ def reading_of(model: Any, layers: Layers) -> dict[str, Any]:  # noqa: ANN401 - 
 
 
 def layer_scales(encoder: Pretrained, values: NDArray[np.float16]) -> Tensor:
-    """Return the factors that bring each layer to a root mean square of 1 `[L, D]`.
+    """Return the factors that scale each layer to a root mean square of 1 `[L, D]`.
 
-    CoVe's states and the word vectors beside them get a factor each.
+    CoVe's states and the word vectors concatenated with them get separate factors.
     """
     layers, width = values.shape[1:]
     parts = [slice(0, width)]
@@ -77,9 +77,9 @@ def layer_scales(encoder: Pretrained, values: NDArray[np.float16]) -> Tensor:
 
 
 def optimizer_of(method: Scratch | Features | FineTune, pipeline: TextPipeline) -> Adam:
-    """Return what trains a pipeline's parameters, and the encoder's where it is trained.
+    """Return the optimizer of a pipeline's parameters, and of the encoder's unless it is frozen.
 
-    The word vectors that a CoVe reads stay as they are, as they did while it learnt to translate.
+    CoVe's word vectors stay fixed, as they were when it was pretrained on translation.
     """
     own = [p for name, p in pipeline.named_parameters() if not name.startswith("encoder.")]
     groups: list[dict[str, Any]] = [{"params": own, "lr": method.learning_rate}]

@@ -1,7 +1,8 @@
-"""The scikit-learn surface: a classifier of texts.
+"""A text classifier with the scikit-learn API.
 
-Constructors store, `fit` learns, a trailing underscore marks what was learnt. Methods and encoders
-are values, so `clone`, `Pipeline`, `cross_val_score` and `GridSearchCV` work on them.
+Constructors only store their arguments, `fit` trains, and attributes set by `fit` end in an
+underscore. Methods and encoders are plain values, so estimators work with `clone`, `Pipeline`,
+`cross_val_score` and `GridSearchCV`.
 """
 
 import re
@@ -59,34 +60,38 @@ from headstart.transfer.parameters import (
 from headstart.transfer.stopping import Validation
 
 CLASSIFIER = "classifier"
-LABEL_TYPE = re.compile(r"[<>|=][biufUO]\d{0,9}")  # as numpy writes them; it reads far more
+LABEL_TYPE = re.compile(r"[<>|=][biufUO]\d{0,9}")  # as numpy writes types; it accepts more
 
 
 class TextClassifier:
-    """Sentence classification with any encoder and any transfer: one label a text, or several.
+    """Text classifier for any encoder and any transfer method, single-label or multilabel.
 
     Args:
-        encoder: A pretrained encoder, or its file or folder; None for methods that need none.
-        transfer: A name (`scratch`, `probe`, `frozen`, `finetune`, `gradual`, `lora`, `tfidf`,
-            `majority`) or a method with settings of its own, such as
-            `FineTune(learning_rate=1e-3)`. `auto` is `finetune` with an encoder and `scratch`
-            without.
-        class_weight: None, `"balanced"`, or a dict from label to weight. Where texts have several
-            labels it weighs the texts that have a label against those that have not.
-        calibrate: Whether all scores are divided by the one temperature that makes probabilities
-            fit the validation part best. No answer changes where a text has one label.
-        max_tokens: How much of a text is read; `fit_report_["truncated"]` counts the texts cut.
-        random_state: Decides everything random.
+        encoder: A pretrained encoder, or the path of its file or folder. None for methods that
+            need no encoder.
+        transfer: The name of a method (`scratch`, `probe`, `frozen`, `finetune`, `gradual`,
+            `lora`, `tfidf`, `majority`), or a method with its own settings, such as
+            `FineTune(learning_rate=1e-3)`. `auto` means `finetune` with an encoder and `scratch`
+            without one.
+        class_weight: None, `"balanced"`, or a dict from label to weight. In multilabel
+            classification, the weight of the texts that have the label relative to the others.
+        calibrate: Whether to divide all scores by a temperature that calibrates the probabilities
+            on the validation set. This never changes the predictions of a single-label classifier.
+        max_tokens: Maximum number of tokens per text. Longer texts are truncated, and
+            `fit_report_["truncated"]` counts them.
+        random_state: Seed of all random choices, an integer.
 
     Attributes:
         classes_: The labels, sorted.
-        thresholds_: The probability from which each label is given, where texts have several; None
-            where they have one.
-        temperature_: What scores are divided by; 1 unless calibrated.
-        method_: The method that was fitted.
-        proof_: What the model owes to its encoder; None without one.
+        thresholds_: The probability from which each label is predicted, in multilabel
+            classification; None otherwise.
+        temperature_: The temperature that divides the scores; 1 if not calibrated.
+        method_: The fitted method, with all its settings.
+        proof_: What was transferred from the encoder and how far training moved it; None for
+            methods that transfer nothing.
         model_: The fitted model.
-        fit_report_: Validation scores, what the validation part chose, seconds, texts cut.
+        fit_report_: Validation scores, settings chosen on the validation set, wall-clock seconds
+            and the number of truncated texts.
 
     Example:
         >>> texts, labels = ["good", "fine", "bad", "poor"] * 5, ["+", "+", "-", "-"] * 5
@@ -101,7 +106,7 @@ class TextClassifier:
     get_params, set_params, __repr__ = get_params, set_params, describe
     get_metadata_routing = routing
     kind = CLASSIFIER
-    _example, _instance = "text", '"a text"'  # what has a label, for messages and for the card
+    _example, _instance = "text", '"a text"'  # what has a label, in messages and the model card
 
     def __init__(
         self,
@@ -121,11 +126,16 @@ class TextClassifier:
         self.random_state = random_state
 
     def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
-        """Learn from texts and their labels: one label a text, or a list or set of labels a text.
+        """Fit the classifier to texts and labels.
+
+        Args:
+            X: The texts.
+            y: One label per text, or a list or set of labels per text (multilabel).
+            progress: Receives progress updates.
 
         Raises:
             DataError: The texts or labels cannot be used.
-            SettingsError: The method needs an encoder and there is none.
+            SettingsError: A setting is invalid, or the method needs an encoder and has none.
         """
         texts = self._texts_of(X)
         check_targets(X, y, "label", of=self._example)
@@ -151,16 +161,16 @@ class TextClassifier:
 
     @torch_defaults()
     def predict_proba(self, X: Collection[Any]) -> NDArray[np.float64]:
-        """Return the probability of each class `[texts, classes]`, columns as in `classes_`.
+        """Return class probabilities `[texts, classes]`, in the column order of `classes_`.
 
-        A row sums to one where a text has one label; where it may have several, each stands alone.
+        Each row sums to one, except in multilabel classification, where labels are independent.
         """
         check_is_fitted(self, "classes_")
         turn = probabilities if self.thresholds_ is None else label_probabilities
         return turn(self.model_.scores(self._texts_of(X)) / self.temperature_)
 
     def predict(self, X: Collection[Any]) -> NDArray[Any]:
-        """Return the most probable class of each text `[texts]`, or the list of its labels."""
+        """Return the most probable class of each text `[texts]`, or its list of labels."""
         found = self.predict_proba(X)
         if self.thresholds_ is None:
             return self.classes_[found.argmax(1)]
@@ -170,19 +180,21 @@ class TextClassifier:
     def score(
         self, X: Collection[Any], y: Collection[Any], sample_weight: ArrayLike | None = None
     ) -> float:
-        """Return the accuracy; where texts have several labels, micro-averaged F1.
+        """Return the accuracy, or the micro-averaged F1 in multilabel classification.
 
         Raises:
-            DataError: The labels are of another type than those it was fitted to, or a text is
-                given several where it has one, or one where it has several.
+            DataError: The labels are not of the type used in `fit`, or a single-label classifier
+                is given lists of labels, or a multilabel one single labels.
         """
         predicted = self.predict(X)
         if self.thresholds_ is None:
             from sklearn.metrics import accuracy_score
 
             if holds_label_sets(y):
-                raise DataError("this classifier gives a text one label; score it by one a text")
-            # As numbers: scikit-learn knows no float and no column of objects for labels.
+                raise DataError(
+                    f"this classifier predicts one label per {self._example}; give one for each"
+                )
+            # Scored as indices: scikit-learn accepts neither floats nor object arrays as labels.
             labels = np.asarray(y).ravel()
             _, both = index_labels([*labels, *predicted])
             truth, said = np.split(both, [len(labels)])
@@ -192,30 +204,30 @@ class TextClassifier:
 
     @property
     def megabytes(self) -> float:
-        """Size of all that prediction needs, weights and vocabulary, in units of 10**6 bytes."""
+        """Size of everything prediction needs, weights and vocabulary, in units of 10**6 bytes."""
         check_is_fitted(self, "classes_")
         return megabytes(self.model_)
 
     def fitted_vectors(self) -> PretrainedWordVectors | None:
-        """Return the word vectors inside the fitted pipeline; None if it has none."""
+        """Return the word vectors of the fitted pipeline, or None if it has none."""
         check_is_fitted(self, "classes_")
         return word_vectors(self.model_, name_of(self.method_))
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the model as a folder, whole or not at all; `headstart.load` reads it.
+        """Save the model as a folder for `headstart.load`; a failed save leaves no partial folder.
 
         Raises:
             ExistsError: The folder exists and `overwrite` is false.
-            StorageError: The disk refuses.
-            DataError: The labels are of a type that JSON has not.
+            StorageError: The folder cannot be written.
+            DataError: A label is neither text nor a number.
         """
         check_is_fitted(self, "classes_")
         folder, classes = Path(folder), self.classes_.tolist()
         odd = [label for label in classes if not isinstance(label, str | int | float)]
         if not LABEL_TYPE.fullmatch(self.classes_.dtype.str):
-            odd = odd or [self.classes_[0]]  # a time, which Python may have as a number
+            odd = odd or [self.classes_[0]]  # a datetime, which tolist() may turn into a number
         if odd:
-            raise DataError(f"only text and numbers can be saved as labels, not {odd[0]!r}")
+            raise DataError(f"only text and numbers can be saved as labels, got {odd[0]!r}")
         weight = self.class_weight
         pairs = (
             [[plain(label), float(value)] for label, value in weight.items()]
@@ -234,13 +246,13 @@ class TextClassifier:
         about["parameters"] |= {"class_weight": pairs, **self._switches()}
         parts = folder_parts(self.model_, [str(label) for label in classes], several=several)
         one = self._example
-        what = f"A {one} classifier{f' of several labels a {one}' * several}, made with headstart."
+        what = f"A {one} classifier{f' (several labels per {one})' * several}, made with headstart."
         facts = {"classes": classes}
         readme = saved_card(self, folder.name, what, facts, example=self._instance)
         return write_folder(folder, **parts, config=about, readme=readme, overwrite=overwrite)
 
     def _texts_of(self, X: Collection[Any]) -> list[str]:
-        """Return the texts as a `Task` holds them."""
+        """Return the texts in the order that `Task` expects."""
         return as_texts(X)
 
     @property
@@ -257,7 +269,7 @@ class TextClassifier:
 def _judge(
     target: Classes | LabelSets, validation: Validation, *, calibrate: bool
 ) -> tuple[float, NDArray[np.float64] | None, dict[str, Any]]:
-    """Return what the validation part says of answers: temperature, thresholds, and figures."""
+    """Return the temperature, the thresholds and the scores found on the validation set."""
     scores, rows = validation.scores, validation.rows
     turn = probabilities if isinstance(target, Classes) else label_probabilities
     temperature, figures = 1.0, {}

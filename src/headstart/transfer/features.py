@@ -1,4 +1,4 @@
-"""Texts as vectors: summaries of an encoder's last layer, or of all layers of CoVe and ELMo."""
+"""Texts as vectors: pooled states of an encoder's last layer, or of all layers of CoVe and ELMo."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,10 +37,10 @@ def pooled_features(
     encoded: Encoded | None = None,
     progress: Progress = SILENT,
 ) -> Floats:
-    """Return one vector a text `[texts, width]`, or `[texts, 2 * width]` for `mean+max`.
+    """Return one vector per text `[texts, width]`, or `[texts, 2 * width]` for `mean+max`.
 
-    A text without tokens is all zeros; a text's tokens after `max_tokens` are not read. Who has
-    what `read_inputs` returned gives it as `encoded`.
+    The vector of a text without tokens is all zeros. Tokens after `max_tokens` are ignored. Pass
+    the result of `read_inputs` as `encoded` to avoid tokenizing the texts again.
     """
     _, width = task_shape(encoder.model)
     features = text_states(
@@ -61,10 +61,11 @@ def text_states(
 ) -> Floats:
     """Return max, mean, first and last of each text's states `[texts, 4 * width]`.
 
-    What replaces the embedding layer has no first and last, `[texts, 2 * width]`: word vectors, and
-    the mean of the layers of what reads words in context. What replaces the whole model may read
-    both texts of a pair at once; of symmetric pairs, first all in their order and then all swapped.
-    Who has what `read_inputs` returned gives it as `encoded`.
+    For encoders that replace the embedding layer, only max and mean are returned, `[texts, 2 *
+    width]`: of the word vectors, or of the mean over the layers of CoVe or ELMo. An encoder that
+    replaces the whole model may encode both texts of a pair together; symmetric pairs are encoded
+    first all in their own order and then all swapped. Pass the result of `read_inputs` as
+    `encoded` to avoid tokenizing the texts again.
     """
     if reads_in_context(encoder):
         return _pooled_tokens(
@@ -82,7 +83,7 @@ def text_states(
     with (
         torch.inference_mode(),
         evaluating(encoder.model),
-        progress.stage("reading texts", len(encoded), "texts") as advance,
+        progress.stage("encoding texts", len(encoded), "texts") as advance,
     ):
         for rows, found in _read(encoder.model, encoded):
             states[rows] = found
@@ -93,14 +94,14 @@ def text_states(
 def read_inputs(
     encoder: Pretrained, texts: Sequence[str] | Encoded, max_tokens: int, pairs: Pairs
 ) -> tuple[Encoded, int]:
-    """Return texts, or pairs joined, as a whole model reads them, and how many were cut."""
+    """Return texts or joined pairs as inputs of a whole model, and how many were truncated."""
     if pairs is None:
         return encoder.inputs(texts, max_tokens)
     return encoder.pair_inputs(texts, max_tokens, both_orders=pairs == "symmetric")
 
 
 def _in_pairs(texts: Sequence[str], pairs: Pairs) -> list[Pair]:
-    """Return what a whole model reads at once: each pair, and of symmetric ones each swapped."""
+    """Return the pairs that a whole model encodes: each pair, and if symmetric also swapped."""
     first, second = texts[: len(texts) // 2], texts[len(texts) // 2 :]
     swapped = zip(second, first, strict=True) if pairs == "symmetric" else ()
     return [*zip(first, second, strict=True), *swapped]
@@ -108,10 +109,10 @@ def _in_pairs(texts: Sequence[str], pairs: Pairs) -> list[Pair]:
 
 @contextmanager
 def quick_reading() -> Iterator[None]:
-    """Read texts in bfloat16 meanwhile, where the device is fast at it: twice as fast.
+    """Encode texts in bfloat16 inside this context if the device is fast at it: twice as fast.
 
-    What a model is fitted to may be a thousandth off; what it predicts by is read exactly, unless
-    it is asked to predict in here.
+    This is for fitting, where an error of a thousandth is acceptable. Prediction outside this
+    context is exact.
     """
     with (
         quick_products(torch.device("cpu")),
@@ -122,7 +123,7 @@ def quick_reading() -> Iterator[None]:
 
 
 def _read(model: Encoder, encoded: Encoded) -> Iterator[tuple[Rows, Floats]]:
-    """Yield some rows of the texts and the summaries of their states, until all are read."""
+    """Yield batches of rows and the pooled states of their texts."""
     reader = openvino_reader(model, encoded)
     if reader is not None:
         yield from reader.read(encoded)
@@ -139,7 +140,7 @@ def _read(model: Encoder, encoded: Encoded) -> Iterator[tuple[Rows, Floats]]:
 def _summaries(model: Encoder, encoded: Encoded, rows: Rows) -> Tensor:
     packed = lay_out(model, encoded, rows)
     states = last_states(model, packed).float()
-    highest = states.new_zeros((len(rows), states.shape[-1]))  # of a text without tokens
+    highest = states.new_zeros((len(rows), states.shape[-1]))  # for texts without tokens
     sequences = torch.from_numpy(packed.sequences_BT.ravel()).to(states.device)
     here = (sequences >= 0).nonzero()[:, 0]
     of_text = sequences[here, None].expand(-1, states.shape[-1])
@@ -157,13 +158,13 @@ def _pooled_tokens(states: TokenStates) -> Floats:
 
 
 def pooled(states: Floats, pooling: Pooling) -> Floats:
-    """Return one of the four summaries that `text_states` returned."""
+    """Return one of the four pooled states that `text_states` returned."""
     place = {"mean": 1, "cls": 2, "last": 3}[pooling]
     return np.split(states, 4, axis=1)[place]
 
 
 def head_states(states: Floats, pooling: Pooling) -> Floats:
-    """Return what a head on frozen states reads: the encoder's own summary, and the mean."""
+    """Return the input of a head on frozen states: the encoder's own pooling, and the mean."""
     mean = pooled(states, "mean")
     return mean if pooling == "mean" else np.concatenate([pooled(states, pooling), mean], 1)
 
@@ -177,10 +178,11 @@ def frozen_states(
     encoded: Encoded | None = None,
     progress: Progress = SILENT,
 ) -> Floats:
-    """Return what a head on frozen states reads of each text, or of each pair.
+    """Return the input of a head on frozen states for each text or pair.
 
-    Of pairs read at once in both orders it is the sum; of those whose texts are read alone, both
-    sides combined. Who has what `read_inputs` returned gives it as `encoded`.
+    For pairs encoded together in both orders, it is the sum over the orders; for pairs whose texts
+    are encoded separately, both sides combined. Pass the result of `read_inputs` as `encoded` to
+    avoid tokenizing the texts again.
     """
     at_once = pairs if reads_pairs_at_once(encoder) else None
     states = text_states(
@@ -195,22 +197,22 @@ def frozen_states(
 
 
 def reads_pairs_at_once(encoder: Pretrained) -> bool:
-    """Whether a frozen whole model says most of a pair that it reads as one.
+    """Return whether a frozen whole model should encode both texts of a pair together.
 
-    A sentence encoder, for which the mean of its states stands, has learnt what single texts are
-    about: it has seen no pair, and the mean of one tells the texts no longer apart.
+    A sentence encoder, which uses mean pooling, was trained on single texts and has never seen a
+    pair. In the mean over a joined pair, the two texts can no longer be distinguished.
     """
     return encoder.pooling != "mean"
 
 
 @dataclass(frozen=True)
 class StatesMemory:
-    """What an encoder says of texts it has read before, so that no text is read twice.
+    """Cached states of texts that an encoder has already encoded.
 
     Attributes:
-        rows: The row of each text, or of each pair whose texts are read at once.
-        states: What `text_states` returned `[texts, ..]`.
-        max_tokens: How much of a text was read.
+        rows: The row of each text, or of each pair whose texts are encoded together.
+        states: The result of `text_states`, `[texts, ..]`.
+        max_tokens: The maximum number of tokens per text that the states were computed with.
     """
 
     rows: Mapping[Any, int]
@@ -218,9 +220,9 @@ class StatesMemory:
     max_tokens: int
 
     def knows(self, texts: Sequence[str] | Sequence[Pair], max_tokens: int) -> bool:
-        """Say whether all the texts were read, as far as now asked for."""
+        """Return whether all the texts are cached for the same `max_tokens`."""
         return max_tokens == self.max_tokens and all(text in self.rows for text in texts)
 
     def recall(self, texts: Sequence[str] | Sequence[Pair]) -> Floats:
-        """Return the texts' states."""
+        """Return the cached states of texts."""
         return self.states[[self.rows[text] for text in texts]]

@@ -1,4 +1,4 @@
-"""The linear layer that a whole model's fine-tuning starts from."""
+"""The linear layer that fine-tuning of a whole model starts from."""
 
 from typing import Any
 
@@ -9,24 +9,24 @@ from headstart.tasks.targets import Target
 from headstart.tokenize.batches import Rows
 
 _STRENGTHS = tuple(10 ** (-half / 2) for half in range(9))  # 1 to 1e-4
-_LEFT_TO_LEARN = 0.5  # of the loss of a model that reads nothing
+_LEFT_TO_LEARN = 0.5  # of the loss of a constant prediction
 
 
 def first_head(
     target: Target, states_BD: NDArray[np.floating[Any]], rows_B: Rows, *, intercept: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weight `[C, D]` and bias `[C]` of a linear layer on the frozen states of some rows.
+    """Return weight `[C, D]` and bias `[C]` of a linear layer fitted to frozen states.
 
-    A random layer's first steps would spoil what was pretrained (Kumar et al. 2022,
-    https://arxiv.org/abs/2202.10054). [ours] It is the strongest layer that leaves half of the loss
-    to be learnt: a few texts have so many states that a stronger one knows them all by heart, and
-    then nothing would be left to move the encoder. See docs/log.md.
+    The first steps of a random layer would damage the pretrained weights (Kumar et al. 2022,
+    https://arxiv.org/abs/2202.10054). [ours] The layer is the least regularized one that leaves
+    half of the loss to be learned. With few texts and many dimensions, a stronger layer would
+    overfit them all, and no gradient would be left to train the encoder. See docs/log.md.
 
     Args:
-        target: What is predicted of each row.
-        states_BD: What stands for it.
+        target: The target of each row.
+        states_BD: The state that represents each row.
         rows_B: The rows.
-        intercept: Whether there is a bias; without one it is 0.
+        intercept: Whether to fit a bias; otherwise it is 0.
     """
     scale = 1.0 / max(float(np.sqrt(np.square(states_BD).mean())), 1e-12)
     x_BD = scale * states_BD

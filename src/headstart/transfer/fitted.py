@@ -1,6 +1,7 @@
-"""What fitting leaves behind: models that turn texts into scores, as folders and back.
+"""Fitted models, which turn texts into scores, and what is saved of them.
 
-Six forms serve all methods. Each is its tensors and plain values, so nothing saved can run code.
+Six forms cover all methods. Each consists of tensors and plain values, so a saved model cannot run
+code.
 """
 
 import json
@@ -39,31 +40,31 @@ if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
 _TOKENS_AT_ONCE = 4096
-_TEXTS_AT_ONCE = 256  # whose words' states are held at once
+_TEXTS_AT_ONCE = 256  # whose word states are in memory at once
 
 
 class Kept(Protocol):
-    """A fitted model of any task, as it is saved."""
+    """A fitted model of any task, in the form in which it is saved."""
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The tokenizer to save with it."""
+        """The tokenizer to save with the model."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return every number that was learnt, or is needed to predict."""
+        """Return all tensors that were trained or that prediction needs."""
         ...
 
     def config(self) -> dict[str, Any]:
-        """Return the plain values that, with the tensors, make the model again."""
+        """Return the plain values that, with the tensors, restore the model."""
         ...
 
 
 class Fitted(Kept, Protocol):
-    """A model fitted to texts and what is predicted of them."""
+    """A model fitted to texts and their targets."""
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        """Return the scores of each text `[texts, outputs]`; the task knows what they mean."""
+        """Return the scores of each text `[texts, outputs]`; the task interprets them."""
         ...
 
 
@@ -87,16 +88,16 @@ class ConstantModel:
 
 @dataclass(frozen=True)
 class LinearModel:
-    """Fixed features under a linear layer: TF-IDF, or an encoder's pooled vectors.
+    """A linear layer on fixed features: TF-IDF, or an encoder's pooled vectors.
 
     Attributes:
-        features: Where the features come from: a vectorizer, or an encoder.
+        features: Source of the features: a vectorizer, or an encoder.
         weight: `[outputs, features]`.
         bias: `[outputs]`.
         scale: Factor on the features.
         pooling: How an encoder's vectors are pooled.
-        max_tokens: How much of a text an encoder reads.
-        pairs: None for single texts; the weights of pairs are of both sides combined.
+        max_tokens: Maximum number of tokens per text for an encoder.
+        pairs: None for single texts; for pairs, the weights apply to both sides combined.
     """
 
     features: "TfidfVectorizer | Pretrained"
@@ -119,12 +120,12 @@ class LinearModel:
             )
         elif texts:
             x = self.features.transform(texts)
-        else:  # scikit-learn's vectorizer refuses no texts
+        else:  # scikit-learn's vectorizer rejects an empty list
             x = np.zeros((0, len(self.features.vocabulary_)))
         return self.from_features(x)
 
     def from_features(self, x: Any) -> Scores:  # noqa: ANN401 - an array or a sparse matrix
-        """Return the scores of texts, or pairs, whose features are known `[texts, outputs]`."""
+        """Return the scores of texts or pairs from their features `[texts, outputs]`."""
         x = combined(self.scale * x, self.pairs)
         found: Scores = np.asarray(x @ self.weight.T) + self.bias
         return found
@@ -152,12 +153,12 @@ class LinearModel:
 
 @dataclass(frozen=True)
 class NeuralModel:
-    """The shared pipeline, trained.
+    """The trained shared pipeline on word vectors.
 
     Attributes:
-        tokenizer: Texts to the pipeline's ids.
-        pipeline: In evaluation mode.
-        max_tokens: How much of a text is read.
+        tokenizer: Maps texts to the pipeline's ids.
+        pipeline: The pipeline, in evaluation mode.
+        max_tokens: Maximum number of tokens per text.
     """
 
     tokenizer: Tokenizer
@@ -183,14 +184,14 @@ class NeuralModel:
 
 @dataclass(frozen=True)
 class ContextualModel:
-    """The shared pipeline, trained on what an encoder says of words in context.
+    """The trained shared pipeline on an encoder's states of words in context.
 
     Attributes:
-        encoder: The encoder, trained on with the task or not.
-        pipeline: In evaluation mode.
-        layers: What of the encoder it reads.
-        max_tokens: How much of a text is read.
-        frozen: Whether the encoder is as it was pretrained.
+        encoder: The encoder, frozen or fine-tuned.
+        pipeline: The pipeline, in evaluation mode.
+        layers: Which layers of the encoder it uses.
+        max_tokens: Maximum number of tokens per text.
+        frozen: Whether the encoder was frozen.
     """
 
     encoder: Pretrained
@@ -241,9 +242,9 @@ class FrozenModel:
 
     Attributes:
         encoder: The encoder.
-        head: In evaluation mode.
-        scale: Factor on each number of the states.
-        max_tokens: How much of a text is read.
+        head: The head, in evaluation mode.
+        scale: Factor on each dimension of the states.
+        max_tokens: Maximum number of tokens per text, or per pair encoded together.
         pairs: None for single texts.
     """
 
@@ -263,7 +264,7 @@ class FrozenModel:
         )
 
     def from_states(self, states: Floats) -> Scores:
-        """Return the scores of texts whose states are known `[texts, outputs]`."""
+        """Return the scores of texts from their states `[texts, outputs]`."""
         with torch.inference_mode(), evaluating(self.head):
             found: Tensor = self.head(self.scale * torch.from_numpy(states))
         return found.float().numpy()
@@ -284,14 +285,15 @@ class FrozenModel:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a whole model reads a text, or both texts of a pair at once.
+    """How a whole model encodes a text, or both texts of a pair together.
 
     Attributes:
-        max_tokens: How much of it, special tokens included.
-        pooling: What stands for it.
-        before: Ids before it that its tokenizer does not have; for GPT, the start token.
-        after: Ids after it; for GPT, the extract token.
-        between: Ids between the texts of a pair; for GPT, the delimiter token.
+        max_tokens: Maximum number of tokens, special tokens included.
+        pooling: Which state represents the text or pair.
+        before: Ids to put before the text that its tokenizer does not add; for GPT, the start
+            token.
+        after: Ids to put after the text; for GPT, the extract token.
+        between: Ids to put between the texts of a pair; for GPT, the delimiter token.
         pairs: None for single texts.
     """
 
@@ -303,7 +305,7 @@ class Reading:
     pairs: Pairs = None
 
     def encode(self, encoder: Pretrained, texts: Sequence[str] | Encoded) -> tuple[Encoded, int]:
-        """Return the ids of texts or pairs, special ones included, and how many were cut."""
+        """Return the ids of texts or pairs with special tokens, and how many were truncated."""
         if not self.before + self.after:
             return read_inputs(encoder, texts, self.max_tokens, self.pairs)
         encoded = encoder.ids(texts)
@@ -319,12 +321,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class TunedModel:
-    """A pretrained model that replaced the whole model, trained on the task.
+    """A fine-tuned encoder that replaces the whole model.
 
     Attributes:
-        encoder: The encoder with its trained weights.
+        encoder: The encoder with its fine-tuned weights.
         module: The same encoder with its classifier, in evaluation mode.
-        reading: How it reads a text.
+        reading: How it encodes a text.
     """
 
     encoder: Pretrained
@@ -337,7 +339,7 @@ class TunedModel:
 
     @property
     def is_portable(self) -> bool:
-        """Whether `transformers` has a class for this very model."""
+        """Whether `transformers` has a class for exactly this model."""
         model, pooling = self.encoder.model, self.reading.pooling
         if num_orders(self.reading.pairs) > 1:
             return False
@@ -368,14 +370,14 @@ class TunedModel:
 
 
 def megabytes(model: Kept) -> float:
-    """Return the size of a model's weights, vocabulary and settings, in units of 10**6 bytes."""
+    """Return the size of a model's weights, vocabulary and config, in units of 10**6 bytes."""
     weights = sum(t.numel() * t.element_size() for t in model.tensors().values())
     words = len("".join(model.tokenizer.vocabulary).encode()) if model.tokenizer else 0
     return (weights + words + len(json.dumps(model.config()))) / 1e6
 
 
 def word_vectors(model: Fitted, kind: str) -> PretrainedWordVectors | None:
-    """Return the word vectors inside a fitted pipeline as an encoder; None if it has none."""
+    """Return the word vectors of a fitted pipeline as an encoder, or None if it has none."""
     weight = model.tensors().get("encoder.embedding.weight")
     if weight is None or model.tokenizer is None or isinstance(model, ContextualModel):
         return None
@@ -386,12 +388,12 @@ def word_vectors(model: Fitted, kind: str) -> PretrainedWordVectors | None:
 def whole_model_scores(
     model: WholeModel, encoded: Encoded, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the scores `[rows, outputs]` of some of the texts, in evaluation mode."""
+    """Return the scores `[rows, outputs]` of the texts in `rows`, in evaluation mode."""
     return _in_batches(model, lambda packed: model(packed)[0], encoded, rows)
 
 
 def _scores_by(reader: OpenVinoBert, model: WholeModel, encoded: Encoded) -> Scores:
-    """Return the scores of all texts, or pairs, whose states another reader finds."""
+    """Return the scores of all texts or pairs, from the states that OpenVINO computes."""
     batches, found = zip(*reader.read(encoded), strict=True)
     read = np.concatenate(found)[np.argsort(np.concatenate(batches))]
     with torch.inference_mode():
@@ -406,7 +408,7 @@ def _scores_by(reader: OpenVinoBert, model: WholeModel, encoded: Encoded) -> Sco
 def whole_model_states(
     model: WholeModel, encoded: Encoded, poolings: Sequence[Pooling]
 ) -> dict[Pooling, Floats]:
-    """Return what could stand for each text, each `[texts, width]`, from a single reading."""
+    """Return each text's state for every pooling, `[texts, width]`, from one forward pass."""
 
     def compute(packed: Packed) -> Tensor:
         states = last_states(model.encoder, packed)
@@ -442,7 +444,7 @@ def _in_batches(
 def pipeline_scores(
     pipeline: TextPipeline, encoded: Encoded, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the scores `[rows, outputs]` of some of the examples, in evaluation mode."""
+    """Return the scores `[rows, outputs]` of the examples in `rows`, in evaluation mode."""
     scores = np.zeros((len(rows), pipeline.classify.out_features), np.float32)
     with torch.inference_mode(), evaluating(pipeline):
         for batch in inference_batches(padded_lengths(encoded, sides=pipeline.sides)[rows]):
@@ -455,12 +457,12 @@ def pipeline_scores(
 def contextual_scores(
     pipeline: TextPipeline, encoded: Encoded, states: TokenStates | None, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return the scores `[rows, outputs]` of some of the examples, in evaluation mode.
+    """Return the scores `[rows, outputs]` of the examples in `rows`, in evaluation mode.
 
     Args:
         pipeline: The pipeline.
         encoded: The texts.
-        states: What the encoder says of them, where it is frozen.
+        states: The encoder's states of the texts if it is frozen; None to compute them.
         rows: Which examples.
     """
     scores = np.zeros((len(rows), pipeline.classify.out_features), np.float32)
@@ -478,7 +480,7 @@ def contextual_scores(
 
 def tfidf_vectorizer(terms: Sequence[str] | None = None) -> "TfidfVectorizer":
     """Return the baseline's features: words and word pairs, with logarithmic counts."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # late: others do without a second
+    from sklearn.feature_extraction.text import TfidfVectorizer  # late: the import takes a second
 
     pattern = r"(?u)\b\w+\b"  # one-letter words too
     return TfidfVectorizer(
@@ -487,5 +489,5 @@ def tfidf_vectorizer(terms: Sequence[str] | None = None) -> "TfidfVectorizer":
 
 
 def described(encoder: Pretrained) -> dict[str, Any]:
-    """Return what a model's configuration says of its encoder."""
+    """Return the description of an encoder in a model's config."""
     return {"kind": encoder.kind, "config": encoder.config, "lineage": encoder.lineage}

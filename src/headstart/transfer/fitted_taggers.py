@@ -1,6 +1,7 @@
-"""What fitting a tagger leaves behind: models that turn words into tags, as folders and back.
+"""Fitted taggers, which turn words into tags, and how they are saved and restored.
 
-Four forms serve all methods. Each is its tensors and plain values, so nothing saved can run code.
+Four forms cover all methods. Each consists of tensors and plain values, so a saved tagger cannot
+run code.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ from headstart.transfer.tag_task import (
 from headstart.transfer.token_states import TokenMemory, reads_in_context, states_of_words
 
 _TOKENS_AT_ONCE = 4096
-_SENTENCES_AT_ONCE = 256  # whose words' states are held at once
+_SENTENCES_AT_ONCE = 256  # whose word states are in memory at once
 Found = list[NDArray[np.int64]]  # the tags of each sentence's words
 
 
@@ -58,7 +59,7 @@ class FittedTagger(Kept, Protocol):
 
 @dataclass(frozen=True)
 class FrequentTags:
-    """The most frequent tag of each word, and of all words for those nobody has seen."""
+    """The most frequent tag of each word, and for unseen words that of all words."""
 
     words: Mapping[str, int]
     usual: int
@@ -80,13 +81,13 @@ class FrequentTags:
 
 @dataclass(frozen=True)
 class PipelineTagger:
-    """The shared pipeline with a CRF, trained.
+    """The trained shared pipeline with a CRF.
 
     Attributes:
-        encoder: What stands in the place of the embedding layer, as it was trained or is frozen.
-        pipeline: In evaluation mode; it has the encoder's model inside.
-        layers: What of a CoVe or an ELMo it reads.
-        frozen: Whether the encoder is as it was pretrained.
+        encoder: The encoder that replaces the embedding layer, frozen or fine-tuned.
+        pipeline: The pipeline, in evaluation mode; it contains the encoder's model.
+        layers: Which layers of a CoVe or ELMo it uses.
+        frozen: Whether the encoder was frozen.
     """
 
     encoder: Pretrained
@@ -103,7 +104,7 @@ class PipelineTagger:
         for start in range(0, len(sentences), _SENTENCES_AT_ONCE):
             some = sentences[start : start + _SENTENCES_AT_ONCE]
             given = pipeline_inputs(self.encoder, some, spelled=self.pipeline.spelling is not None)
-            if self.frozen and reads_in_context(self.encoder):  # rounded, as it was fitted
+            if self.frozen and reads_in_context(self.encoder):  # rounded, as in fitting
                 states = states_of_words(self.encoder, some, given.encoded)
                 given = replace(given, states=states)
             found += decode(self.pipeline, given, np.arange(len(some)))
@@ -124,12 +125,12 @@ class PipelineTagger:
 
 @dataclass(frozen=True)
 class HeadOnStates:
-    """Layers on an encoder's frozen states of words.
+    """A head on an encoder's frozen states of words.
 
     Attributes:
         encoder: The encoder.
-        head: In evaluation mode.
-        max_tokens: How many pieces a whole model reads at once.
+        head: The head, in evaluation mode.
+        max_tokens: Maximum number of subwords that a whole model encodes at once.
     """
 
     encoder: Pretrained
@@ -162,12 +163,12 @@ class HeadOnStates:
 
 @dataclass(frozen=True)
 class TunedTagger:
-    """A pretrained model that replaced the whole model, trained on the task.
+    """A fine-tuned encoder that replaces the whole model.
 
     Attributes:
-        encoder: The encoder with its trained weights.
+        encoder: The encoder with its fine-tuned weights.
         module: The same encoder with its classifier, in evaluation mode.
-        max_tokens: How many pieces it reads at once.
+        max_tokens: Maximum number of subwords that it encodes at once.
     """
 
     encoder: Pretrained
@@ -194,7 +195,7 @@ class TunedTagger:
 
 
 def decode(tagger: Any, given: Any, rows: Rows) -> Found:  # noqa: ANN401 - a Tagger, its inputs
-    """Return the most probable legal tags of some sentences, in evaluation mode."""
+    """Return the most probable legal tags of the sentences in `rows`, in evaluation mode."""
     found: Found = [np.zeros(0, np.int64)] * len(rows)
     lengths = given.lengths[rows]
     with torch.inference_mode(), evaluating(tagger):
@@ -209,9 +210,9 @@ def decode(tagger: Any, given: Any, rows: Rows) -> Found:  # noqa: ANN401 - a Ta
 def word_states(
     encoder: Pretrained, sentences: Sentences, *, max_tokens: int, progress: Progress = SILENT
 ) -> WordStates:
-    """Return what an encoder says of every word: of a whole model, of its first piece.
+    """Return an encoder's state of every word; for a whole model, that of its first subword.
 
-    Sentences that the encoder remembers (`word_memory`) are looked up.
+    States of sentences in the encoder's cache (`word_memory`) are not computed again.
     """
     if not replaces_embedding(encoder):
         return _first_pieces(encoder, sentences, max_tokens, progress)
@@ -247,7 +248,7 @@ def _read_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> W
     with (
         torch.inference_mode(),
         evaluating(encoder.model),
-        progress.stage("reading sentences", len(everything), "sentences") as advance,
+        progress.stage("encoding sentences", len(everything), "sentences") as advance,
     ):
         for rows in inference_batches(pieces, max_tokens=_TOKENS_AT_ONCE):
             packed = lay_out(encoder.model, windows.encoded, windows.windows_of(rows))
@@ -261,9 +262,9 @@ def _read_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> W
 
 
 def folder_parts(model: FittedTagger) -> dict[str, Any]:
-    """Return what `write_folder` takes to save a model: tensors, tokenizer, encoder.
+    """Return the arguments of `write_folder` that save a model: tensors, tokenizer, encoder.
 
-    Word vectors are among the tensors; any other encoder is a folder inside.
+    Word vectors are saved with the tensors; any other encoder is saved in a subfolder.
     """
     encoder = getattr(model, "encoder", None)
     if not isinstance(encoder, Pretrained) or isinstance(encoder.model, WordVectors):
@@ -279,18 +280,18 @@ def rebuild(
     folder: Path,
     legal: Legal,
 ) -> FittedTagger:
-    """Make a fitted tagger again from what `config()` and `folder_parts()` returned.
+    """Restore a fitted tagger from the results of `config()` and `folder_parts()`.
 
     Args:
-        config: What `config()` returned.
+        config: The result of `config()`.
         tensors: The folder's tensors.
         tokenizer: The folder's tokenizer.
-        folder: The folder, where an encoder may be.
-        legal: What may follow what.
+        folder: The folder, which may contain an encoder.
+        legal: Which tags may follow which.
 
     Raises:
-        KeyError, ValueError, RuntimeError: They do not belong together.
-        FormatError: The encoder's folder is damaged.
+        KeyError, ValueError, RuntimeError: The parts do not belong together.
+        FormatError: The encoder's folder is corrupted.
     """
     form = config["form"]
     if form == "frequent tags":
@@ -332,11 +333,11 @@ def rebuild(
         module = WholeTagger(encoder.model, decoder, num_tags, dropout=0.0)
         _assign(module, own)
         return TunedTagger(encoder, module.eval(), int(config["max_tokens"]))
-    raise ValueError(f"no tagger has the form {form!r}")
+    raise ValueError(f"unknown form of tagger {form!r}")
 
 
 def _head_like(tensors: Mapping[str, Tensor], tags: int) -> nn.Module:
-    """Return the head that such tensors are of: one layer, or two."""
+    """Return an untrained head with the shapes of these tensors: one layer, or two."""
     if "head.weight" in tensors:
         return nn.Linear(tensors["head.weight"].shape[1], tags)
     hidden, width = tensors["head.1.weight"].shape
@@ -344,8 +345,8 @@ def _head_like(tensors: Mapping[str, Tensor], tags: int) -> nn.Module:
 
 
 def _assign(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a module its tensors, except its encoder's, which it has already."""
+    """Load a module's tensors, except its encoder's, which are already in place."""
     own = {name for name in module.state_dict() if not name.startswith("encoder.")}
     if own != set(tensors):
-        raise ValueError(f"its tensors are {sorted(tensors)}, expected {sorted(own)}")
+        raise ValueError(f"expected the tensors {sorted(own)}, found {sorted(tensors)}")
     module.load_state_dict(dict(tensors), strict=False, assign=True)

@@ -1,8 +1,8 @@
-"""Fitting each method to labelled texts, all by the same rule.
+"""Fitting of each method to labeled texts, by the same procedure for all.
 
-A validation part of the labels chooses (the regularization strength, or the number of steps), then
-the model is fitted anew to all the labels with what was chosen. No method gets more labels, more
-looks, or more care than another. Shapes: B batch, T tokens.
+A validation set chooses the regularization strength or the number of steps; then the model is
+refitted to all labels with that choice. No method gets more labels, more evaluations or more
+tuning than another. Shapes: B batch, T tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,14 +48,14 @@ def fit(
     """Fit `method` to `task`.
 
     Raises:
-        SettingsError: The method needs an encoder and there is none.
+        SettingsError: The method needs an encoder and has none.
         TransferError: Nothing was transferred, or a frozen part changed.
         NonFiniteError: Training diverged.
     """
     if isinstance(method, Majority):
         return _fit_majority(task)
     if not any(map(str.split, task.texts)):
-        raise DataError("no text holds a word; there is nothing to learn from")
+        raise DataError("no text contains a word; there is nothing to learn from")
     if isinstance(method, TfIdf):
         return _fit_tfidf(method, task, progress)
     if isinstance(method, Scratch) and not whole_model_width(encoder):
@@ -68,7 +68,7 @@ def fit(
 
 
 def whole_model_width(encoder: Pretrained | None) -> int | None:
-    """Return the width of an encoder that replaces the whole model; None for any other."""
+    """Return the width of an encoder that replaces the whole model, or None for any other."""
     if encoder is None or isinstance(encoder.model, WordVectors) or reads_in_context(encoder):
         return None
     return encoder.model.width
@@ -100,7 +100,7 @@ def _start_of(
     if isinstance(method, GradualUnfreeze | LowRank):
         raise SettingsError(
             f"the transfer {name_of(method)!r} is for encoders that replace the whole model, such "
-            "as bert; what replaces the embedding layer has probe, frozen and finetune"
+            "as bert; for one that replaces the embedding layer, use probe, frozen or finetune"
         )
     if reads_in_context(encoder):
         return ContextualStart(method, encoder, task, progress)
@@ -115,7 +115,7 @@ def _fit_majority(task: Task) -> TextFit:
 
 
 def _fit_tfidf(method: TfIdf, task: Task, progress: Progress) -> TextFit:
-    last: dict[bytes, tuple[Any, Any]] = {}  # every strength is given the same counts
+    last: dict[bytes, tuple[Any, Any]] = {}  # all strengths share the counts
 
     def count(rows: NDArray[np.int64]) -> tuple[Any, Any]:
         if (key := rows.tobytes()) not in last:
@@ -124,7 +124,7 @@ def _fit_tfidf(method: TfIdf, task: Task, progress: Progress) -> TextFit:
                 x = vectorizer.fit_transform([task.texts[row] for row in task.text_rows(rows)])
             except ValueError:
                 raise DataError(
-                    "no text to fit holds a word; tf-idf has nothing to count"
+                    "no text to fit contains a word; TF-IDF has nothing to count"
                 ) from None
             last.clear()
             last[key] = vectorizer, combined(x, task.pairs)
@@ -183,7 +183,7 @@ def _choose_strength(
 ) -> TextFit:
     rows, held_out = task.parts()
     tried = []
-    with progress.stage("choosing a strength", len(strengths) + 1, "fits") as advance:
+    with progress.stage("choosing the regularization", len(strengths) + 1, "fits") as advance:
         for strength in strengths:
             model = fit_rows(rows, strength)
             tried.append(task.validate(scores(model, held_out), held_out))

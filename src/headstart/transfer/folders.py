@@ -1,4 +1,4 @@
-"""Fitted models as folders and back: what is written, and how it becomes the model again."""
+"""Saving and restoring fitted models: the parts of a folder, and how to rebuild the model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,15 +40,15 @@ from headstart.transfer.methods import Layers
 
 
 def folder_parts(model: Fitted, classes: Sequence[str], *, several: bool = False) -> dict[str, Any]:
-    """Return what `write_folder` takes to save a model: tensors, tokenizer, encoder and the like.
+    """Return the arguments of `write_folder` that save a model: tensors, tokenizer, encoder etc.
 
-    A tuned BERT or GPT becomes a folder that `transformers` opens and gives the same logits for,
-    where it has such a model: BERT's [CLS] through its pooler, GPT's last token. Every other model
-    of a whole encoder has it in a folder inside.
+    A fine-tuned BERT or GPT becomes a folder that `transformers` can open, with the same logits,
+    if `transformers` has such a model: BERT with [CLS] and its pooler, GPT with the last token.
+    All other models except those on word vectors save their encoder in a subfolder.
 
     Args:
         model: The model.
-        classes: What the outputs are called; none where they are no logits of classes.
+        classes: Names of the outputs; empty if the outputs are not logits of classes.
         several: Whether a text may have several of the classes.
     """
     encoder = getattr(model, "encoder", None) or getattr(model, "features", None)
@@ -92,18 +92,18 @@ def rebuild(
     folder: Path,
     transformers: Mapping[str, Any] | None = None,
 ) -> Fitted:
-    """Make a fitted model again from what `config()` and `folder_parts()` returned.
+    """Restore a fitted model from the results of `config()` and `folder_parts()`.
 
     Args:
-        config: What `config()` returned.
+        config: The result of `config()`.
         tensors: The folder's tensors.
         tokenizer: The folder's tokenizer.
-        folder: The folder, where an encoder may be.
-        transformers: The configuration of `transformers` that it was saved with.
+        folder: The folder, which may contain an encoder.
+        transformers: The `transformers` config that the model was saved with.
 
     Raises:
-        KeyError, ValueError, RuntimeError: They do not belong together.
-        FormatError: The encoder's folder is damaged.
+        KeyError, ValueError, RuntimeError: The parts do not belong together.
+        FormatError: The encoder's folder is corrupted.
     """
     form = config["form"]
     if form == "constant":
@@ -118,7 +118,7 @@ def rebuild(
         return _rebuild_contextual(config, tensors, folder)
     if form in {"linear on tf-idf", "linear on an encoder"}:
         return _rebuild_linear(config, tensors, tokenizer, folder)
-    raise ValueError(f"no model has the form {form!r}")
+    raise ValueError(f"unknown form of model {form!r}")
 
 
 def _rebuild_linear(
@@ -178,7 +178,7 @@ def _rebuild_contextual(
         )
     own = {name for name in pipeline.state_dict() if not name.startswith("encoder.")}
     if own != set(tensors):
-        raise ValueError(f"its tensors are {sorted(tensors)}, expected {sorted(own)}")
+        raise ValueError(f"expected the tensors {sorted(own)}, found {sorted(tensors)}")
     pipeline.load_state_dict(dict(tensors), strict=False, assign=True)
     return ContextualModel(
         encoder, pipeline.eval(), layers, int(config["max_tokens"]), frozen=bool(config["frozen"])
@@ -206,7 +206,7 @@ def _rebuild_tuned(
         head = tensors["classify.weight"], tensors.get("classify.bias")
     else:
         if not isinstance(tokenizer, SubwordTokenizer):
-            raise ValueError("its tokenizer is missing")
+            raise ValueError("the tokenizer is missing")
         model, head = classifier_from_transformers(transformers, tensors, place=str(folder))
         kind = PretrainedBert if isinstance(model, Bert) else PretrainedGpt
         if kind is PretrainedGpt:

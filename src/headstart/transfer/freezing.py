@@ -1,4 +1,4 @@
-"""Which parts of a whole model move, how fast, and from when on."""
+"""Learning rates and gradual unfreezing of the layers of a whole model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +11,10 @@ from headstart.models.interface import Encoder
 def layerwise_groups(
     encoder: Encoder, head: Sequence[nn.Module], *, learning_rate: float, layer_decay: float
 ) -> list[dict[str, Any]]:
-    """Return the optimizer's groups: the head's and the top layer's rate, and lower ones below.
+    """Return optimizer groups whose learning rate decays by `layer_decay` per layer from the top.
 
-    Howard and Ruder 2018 (discriminative fine-tuning); `layer_decay` 1 is one rate for all.
+    The head and the top layer have the full rate. Howard and Ruder 2018 (discriminative
+    fine-tuning); a `layer_decay` of 1 means the same rate for all.
     """
     groups = [{"params": _parameters(head), "lr": learning_rate}]
     for depth, layer in enumerate(reversed(encoder.layer_groups())):
@@ -23,7 +24,7 @@ def layerwise_groups(
 
 
 def thaw(encoder: Encoder, step: int, *, steps_per_layer: int) -> None:
-    """Let as many layers move, from the top, as are due at a step, which counts from 1."""
+    """Unfreeze the layers that are due at a step, from the top; steps count from 1."""
     due = 1 + (step - 1) // steps_per_layer
     groups = encoder.layer_groups()
     for depth, layer in enumerate(reversed(groups)):

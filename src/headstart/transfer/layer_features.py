@@ -1,4 +1,4 @@
-"""Texts, or words, as fixed vectors, one for each layer of an encoder, from a single reading."""
+"""Fixed vectors of texts or words, one for each layer of an encoder, from one forward pass."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -21,11 +21,12 @@ _TOKENS_AT_ONCE = 4096
 
 
 class LayerFeatures(NamedTuple):
-    """What a layer says of some texts, or words.
+    """One layer's vectors of texts or words.
 
     Attributes:
-        layer: Its number, from 0 at the bottom.
-        pooling: What of it stands for a text; of a whole model's word its `first piece` does.
+        layer: Number of the layer, from 0 at the bottom.
+        pooling: Which of its states represents a text or word; for a word in a whole model, that
+            of its `first piece`.
         features: A vector for each text `[texts, width]`, or for each word.
     """
 
@@ -41,11 +42,11 @@ def layer_features(
     max_tokens: int,
     progress: Progress = SILENT,
 ) -> list[LayerFeatures]:
-    """Return the mean of each layer's states, bottom up.
+    """Return the mean of each layer's states, from the bottom up.
 
-    What reads words in context has the layers that a task is given: all of ELMo, and CoVe's upper
-    one beside the word vectors. Where the first or the last token stands for a text (BERT, GPT),
-    its state at the top comes last. A text without tokens is all zeros.
+    CoVe and ELMo have the layers that a task uses: for ELMo all of them, for CoVe the upper one
+    concatenated with the word vectors. If the encoder's pooling is the first or last token (BERT,
+    GPT), the top layer's state of that token is appended. A text without tokens is all zeros.
     """
     found: list[Floats] = []
     poolings: list[Pooling] = []
@@ -74,9 +75,9 @@ def word_layer_features(
     max_tokens: int,
     progress: Progress = SILENT,
 ) -> list[LayerFeatures]:
-    """Return each layer's states of all words, one sentence after the other, bottom up.
+    """Return each layer's states of all words, sentence after sentence, from the bottom up.
 
-    The layers are those of `layer_features`. Whole models read long sentences in windows.
+    The layers are those of `layer_features`. Whole models encode long sentences in windows.
     """
     with quick_reading(), torch.inference_mode(), evaluating(encoder.model):
         if not replaces_embedding(encoder):
@@ -96,7 +97,7 @@ def word_layer_features(
 def _first_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> list[Floats]:
     found: list[Floats] = []
     pieces = np.add.reduceat(windows.encoded.lengths, windows.first[:-1])
-    with progress.stage("reading sentences", len(pieces), "sentences") as advance:
+    with progress.stage("encoding sentences", len(pieces), "sentences") as advance:
         for rows in inference_batches(pieces, max_tokens=_TOKENS_AT_ONCE):
             ids_BT, mask_BT = map(torch.from_numpy, pad(windows.encoded, windows.windows_of(rows)))
             layers = encoder.model.encode(ids_BT, mask_BT)
@@ -115,14 +116,14 @@ def _first_pieces(encoder: Pretrained, windows: Windows, progress: Progress) -> 
 def _read(
     encoder: Pretrained, texts: Sequence[str], max_tokens: int, progress: Progress
 ) -> Iterator[tuple[Rows, list[Tensor], Tensor]]:
-    """Yield some of the texts' rows, their layers, each `[B, T, D]`, and the mask `[B, T]`."""
+    """Yield batches: rows of the texts, their layers, each `[B, T, D]`, and the mask `[B, T]`."""
     if reads_in_context(encoder):
         states = token_states(encoder, texts, max_tokens=max_tokens, progress=progress)
         for rows in inference_batches(states.lengths, max_tokens=_TOKENS_AT_ONCE):
             yield rows, *states.pad(rows)
         return
     encoded, _ = encoder.inputs(texts, max_tokens)
-    with progress.stage("reading texts", len(texts), "texts") as advance:
+    with progress.stage("encoding texts", len(texts), "texts") as advance:
         for rows in inference_batches(encoded.lengths, max_tokens=_TOKENS_AT_ONCE):
             ids_BT, mask_BT = map(torch.from_numpy, pad(encoded, rows))
             layers = encoder.model.encode(ids_BT, mask_BT)
@@ -131,7 +132,7 @@ def _read(
 
 
 def _ends(x_BTD: Tensor, mask_BT: Tensor, pooling: Pooling) -> Tensor:
-    """Return each text's first state, or its last `[B, D]`."""
+    """Return each text's first or last state `[B, D]`."""
     if pooling == "cls":
         return x_BTD[:, 0]
     return x_BTD[torch.arange(len(x_BTD)), mask_BT.sum(1).clamp(min=1) - 1]

@@ -1,4 +1,4 @@
-"""What the estimators share: how they check what they are given, fit, and write themselves down."""
+"""What the estimators share: checking their input, fitting, and saving."""
 
 import time
 from collections.abc import Collection, Mapping, Sequence, Set
@@ -37,7 +37,7 @@ from headstart.transfer.token_states import reads_in_context
 
 
 class Estimator(Protocol):
-    """The settings that every estimator has, and what it has learnt once it is fitted."""
+    """The settings of every estimator, and its attributes once it is fitted."""
 
     encoder: Pretrained | str | Path | None
     transfer: str | Method
@@ -53,14 +53,14 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True)
 class Learnt:
-    """What fitting gave an estimator.
+    """The result of fitting an estimator.
 
     Attributes:
-        method: The method, with every setting filled in.
+        method: The method, with all its settings.
         model: The model, fitted to all texts.
-        proof: What the model owes to its encoder; None without one.
-        validation: What the model that was fitted without the validation part said of it.
-        report: Loss, what the validation part chose, seconds, texts cut.
+        proof: What was transferred from the encoder; None for methods that transfer nothing.
+        validation: Scores on the validation set, from the model fitted without it.
+        report: Loss, settings chosen on the validation set, seconds, number of truncated texts.
     """
 
     method: Method
@@ -79,11 +79,11 @@ def learn(
     pairs: Pairs = None,
     progress: Progress,
 ) -> Learnt:
-    """Fit what an estimator is set to, to what is predicted of the texts, or of pairs of them.
+    """Fit an estimator's method to texts, or to pairs of texts, and their targets.
 
     Raises:
         DataError: The texts cannot be used.
-        SettingsError: A setting is impossible, or the method needs an encoder and there is none.
+        SettingsError: A setting is invalid, or the method needs an encoder and has none.
     """
     if not isinstance(estimator.random_state, int | np.integer):
         raise SettingsError(f"random_state must be a whole number, got {estimator.random_state!r}")
@@ -106,7 +106,7 @@ def learn(
         texts=texts,
         target=target,
         seed=int(estimator.random_state),
-        max_tokens=int(estimator.max_tokens),  # a number of numpy's is none of JSON's
+        max_tokens=int(estimator.max_tokens),  # JSON cannot hold a numpy integer
         pairs=pairs,
     )
     method = with_defaults(
@@ -128,7 +128,7 @@ def learn(
 
 
 def saved_settings(estimator: Estimator) -> dict[str, Any]:
-    """Return what `config.json` holds of any fitted estimator; `loading` reads it."""
+    """Return the part of `config.json` that all fitted estimators share; `loading` reads it."""
     return {
         "method": as_plain(estimator.method_),
         "parameters": {
@@ -149,14 +149,14 @@ def saved_card(
     *,
     example: str = '"a text"',
 ) -> str:
-    """Return the card of a fitted estimator's folder.
+    """Return the model card for a fitted estimator's folder.
 
     Args:
         estimator: The estimator.
-        name: The folder's name.
-        what: A sentence.
-        facts: What it knows beside what was found in fitting.
-        example: What it predicts for, as Python has it.
+        name: Name of the folder.
+        what: A sentence that describes the model.
+        facts: Facts to list before those of the fit report.
+        example: Python code of one input to `predict`.
     """
     proof = estimator.proof_.as_dict() if estimator.proof_ else {}
     told = {"method": name_of(estimator.method_), **facts, **estimator.fit_report_, **proof}
@@ -170,49 +170,55 @@ def check_targets(
     *,
     of: str = "text",
 ) -> None:
-    """Refuse what is no list of as many labels, or numbers, as there are texts, or pairs.
+    """Reject targets that are not a list or column with one label or number per text or pair.
+
+    Args:
+        texts: The texts or pairs.
+        targets: The labels or numbers.
+        what: What a target is called, `label` or `number`.
+        of: What has a target, `text` or `pair`.
 
     Raises:
-        DataError: It is none; `what` names one of them.
+        DataError: The targets have the wrong type, shape or length.
     """
     no_list = isinstance(targets, str | bytes | Mapping | Set)
     if no_list or not hasattr(targets, "__len__"):
         raise DataError(f"{what}s must be a list or one column, got a {type(targets).__name__}")
-    if hasattr(targets, "toarray"):  # a sparse one of scipy's, which has no length
+    if hasattr(targets, "toarray"):  # a sparse array of scipy, which has no length
         hint = f"; {NAMES}" if what == "label" else ""
         raise DataError(
             f"{what}s must be one per {of}, got an array of shape {targets.shape}{hint}"
         )
     if len(texts) != len(targets):
-        raise DataError(f"{len(texts)} {of}s but {len(targets)} {what}s; give one {what} a {of}")
+        raise DataError(f"{len(texts)} {of}s but {len(targets)} {what}s; give one {what} per {of}")
 
 
 def as_encoder(encoder: object, progress: Progress = SILENT) -> Pretrained:
-    """Return a pretrained encoder, loaded if it is given by its path.
+    """Return a pretrained encoder; load it if it is given by its path.
 
     Raises:
-        SettingsError: It is neither.
-        FormatError: There is nothing there, or it is not what its format promises.
+        SettingsError: It is neither an encoder nor a path.
+        FormatError: The path does not exist, or its content does not match its format.
     """
     if isinstance(encoder, str | Path):
         return load_encoder(encoder, progress=progress)
     if not isinstance(encoder, Pretrained):
         raise SettingsError(
-            f"encoder must be a pretrained encoder or its path, not {encoder!r:.40}"
+            f"encoder must be a pretrained encoder or its path, got {encoder!r:.40}"
         )
     return encoder
 
 
 def plain(label: Any) -> Any:  # noqa: ANN401 - whatever is a label
-    """Return a label of numpy's as Python's own, which JSON can hold."""
+    """Convert a numpy label to a Python object, which JSON can hold."""
     return label.item() if isinstance(label, np.generic) else label
 
 
 def check_max_tokens(max_tokens: object) -> None:
-    """Refuse a limit of tokens that is none.
+    """Reject an invalid token limit.
 
     Raises:
-        SettingsError: It is no whole number above 0.
+        SettingsError: It is not a whole number above 0.
     """
     whole = isinstance(max_tokens, int | np.integer) and not isinstance(max_tokens, bool)
     if not whole or max_tokens < 1:  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Anything headstart saved, or can read, by its path: one function for encoders and models."""
+"""One function that loads any encoder or fitted model from its path."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -42,7 +42,7 @@ from headstart.transfer.token_tagger import TAGGER, TokenTagger
 
 _MOST_BYTES_OF_LABELS = 64 << 20
 _Estimator = TextClassifier | TextRegressor | TokenTagger
-# What parts that do not belong together raise when a model is made of them.
+# Raised when a model is built from parts that do not belong together.
 _UNFIT = (ArithmeticError, AttributeError, IndexError, TypeError, ValueError, RuntimeError)
 
 
@@ -57,22 +57,24 @@ def load(
     device: str = "cpu",
     progress: Progress = SILENT,
 ) -> Any:  # noqa: ANN401 - a `Pretrained`, or the estimator that was saved there
-    r"""Load an encoder or a fitted model: ours, or what others published.
+    r"""Load an encoder or a fitted model, saved by headstart or published by others.
 
     Args:
-        source: A folder of ours or of `transformers`, a file of vectors, or an id on the hub.
-        vectors: The word vectors, or their file, that a published CoVe's LSTMs read: `source` is
-            then the file of these.
-        vocabulary: Read only these words of a file of vectors; `lineage` says how many it holds.
-        revision: Branch, tag or commit of a hub id; the main branch if None.
-        local_files_only: Take from the hub's cache and ask nobody.
-        device: Where it computes: `cpu`, `cuda` for a GPU, or `cuda:1` for the second one. What is
-            fitted to an encoder computes where the encoder does.
-        progress: Where progress goes.
+        source: A folder of headstart or `transformers`, a file of word vectors, or a model id on
+            the Hugging Face Hub.
+        vectors: Word vectors, or their file, for a published CoVe; `source` is then the file of
+            its LSTM weights.
+        vocabulary: Load only these words from a file of word vectors. `lineage` records the share
+            that the file contains.
+        revision: Branch, tag or commit of a Hub id; the main branch if None.
+        local_files_only: Use only the hub's local cache, without network access.
+        device: `cpu`, `cuda` for a GPU, or `cuda:1` for the second GPU. A model fitted to an
+            encoder computes on the encoder's device.
+        progress: Receives progress updates.
 
     Raises:
-        FormatError: There is nothing there, or it is not what its format promises.
-        SettingsError: There is no such device, or what is loaded computes on the CPU alone, or
+        FormatError: The path does not exist, or its content does not match its format.
+        SettingsError: There is no such device, or the model can only compute on the CPU, or
             `vocabulary` is given with a folder.
         NetworkError: The hub cannot be reached, or has no such model.
 
@@ -91,12 +93,12 @@ def load(
         path = huggingface.download(
             str(source), revision=revision, local_files_only=local_files_only, progress=progress
         )
-        revision, local_files_only = path.name, True  # an encoder is taken from the cache
+        revision, local_files_only = path.name, True  # load_encoder finds it in the cache
     kinds: list[Any] = []
     if path.is_dir() and (path / CONFIG).is_file():
         about = read_json(path / CONFIG)
         kinds = [each.get("kind") for each in (about, about.get(OURS)) if isinstance(each, dict)]
-    with torch.random.fork_rng(devices=[]):  # layers draw weights, and then get those of the file
+    with torch.random.fork_rng(devices=[]):  # layers draw random weights before they get the file's
         if any(kind in kinds for kind in _FITTED):
             return _on(place, load_model(path), path)
         encoder = load_encoder(
@@ -111,10 +113,10 @@ def load(
 
 
 def _on(place: torch.device, model: _Estimator, path: Path) -> _Estimator:
-    """Move the encoder of a model that was just loaded, and the layer that was trained with it.
+    """Move the encoder of a loaded model to a device, with the layer that was trained on it.
 
     Raises:
-        SettingsError: It has no encoder that can be moved.
+        SettingsError: The model has no encoder that can be moved.
     """
     if place.type == "cpu":
         return model
@@ -122,7 +124,7 @@ def _on(place: torch.device, model: _Estimator, path: Path) -> _Estimator:
     encoder = getattr(fitted, "encoder", getattr(fitted, "features", None))
     if not isinstance(encoder, Pretrained) or not encoder.computes_on_gpus:
         raise SettingsError(
-            f"{path}: computes on the cpu alone; {place.type} is for models that replace the "
+            f"{path}: runs on the cpu only; {place.type} is for models that replace the "
             "whole model, such as bert and gpt"
         )
     whole = getattr(fitted, "module", None)
@@ -133,10 +135,10 @@ def _on(place: torch.device, model: _Estimator, path: Path) -> _Estimator:
 
 
 def load_model(folder: Path) -> Any:  # noqa: ANN401 - the estimator that was saved there
-    """Read a folder that an estimator's `save` wrote.
+    """Load an estimator from a folder that its `save` wrote.
 
     Raises:
-        FormatError: The folder is another's, or was damaged.
+        FormatError: Something else wrote the folder, or it is corrupted.
     """
     config, tensors = read_folder(folder)
     tokenizer_file = folder / TOKENIZER
@@ -153,7 +155,7 @@ def load_model(folder: Path) -> Any:  # noqa: ANN401 - the estimator that was sa
         if isinstance(model.transfer, Scratch) and isinstance(
             model.model_, TunedModel | TunedTagger
         ):
-            model.encoder = model.model_.encoder  # whose architecture is fitted again
+            model.encoder = model.model_.encoder  # a new fit uses its architecture
         model.fit_report_ = config["report"]
         proof = config["proof"]
         model.proof_ = Proof(**{**proof, "unknown": tuple(proof["unknown"])}) if proof else None
@@ -166,14 +168,14 @@ def load_model(folder: Path) -> Any:  # noqa: ANN401 - the estimator that was sa
 
 
 def _try(model: _Estimator) -> None:
-    """Let a model that was put together answer once; what does not fit raises one of `_UNFIT`."""
+    """Run a rebuilt model once; parts that do not fit together raise one of `_UNFIT`."""
     if isinstance(model, TokenTagger):
         model.predict([["a"]])
         return
     outputs = 1 if isinstance(model, TextRegressor) else len(model.classes_)
     texts = ["a", "a"] if isinstance(model, PairEstimator) else ["a"]
     if model.model_.scores(texts).shape != (1, outputs):
-        raise ValueError(f"{outputs} outputs")
+        raise ValueError(f"expected {outputs} outputs")
 
 
 def _classifier(config: Mapping[str, Any]) -> TextClassifier:
@@ -183,19 +185,19 @@ def _classifier(config: Mapping[str, Any]) -> TextClassifier:
     pairs = config["kind"] == PAIR_CLASSIFIER
     model = PairClassifier(**parameters) if pairs else TextClassifier(**parameters)
     if not LABEL_TYPE.fullmatch(config["dtype"]):
-        raise ValueError(f"labels of type {config['dtype']!r:.40}")
+        raise ValueError(f"unknown label type {config['dtype']!r:.40}")
     dtype = np.dtype(config["dtype"])
     if dtype.itemsize * len(config["classes"]) > _MOST_BYTES_OF_LABELS:
         raise ValueError(f"labels of {dtype.itemsize:,} bytes each")
     model.classes_ = np.array(config["classes"], dtype)
     model.temperature_ = float(config.get("temperature", 1.0))
     if not 0 < model.temperature_ < math.inf:
-        raise ValueError(f"a temperature of {model.temperature_}")
+        raise ValueError(f"invalid temperature {model.temperature_}")
     model.thresholds_ = None
     if (thresholds := config.get("thresholds")) is not None:
         model.thresholds_ = np.array(thresholds, np.float64)
         if model.thresholds_.shape != model.classes_.shape or np.isnan(model.thresholds_).any():
-            raise ValueError(f"{len(model.thresholds_)} thresholds")
+            raise ValueError(f"invalid list of {len(model.thresholds_)} thresholds")
     return model
 
 
@@ -204,7 +206,7 @@ def _regressor(config: Mapping[str, Any]) -> TextRegressor:
     model = (PairRegressor if pairs else TextRegressor)(**config["parameters"])
     model.mean_, model.scale_ = float(config["mean"]), float(config["scale"])
     if not (math.isfinite(model.mean_) and math.isfinite(model.scale_)):
-        raise ValueError(f"a mean of {model.mean_} and a scale of {model.scale_}")
+        raise ValueError(f"invalid mean {model.mean_} or scale {model.scale_}")
     return model
 
 

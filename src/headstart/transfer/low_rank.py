@@ -1,8 +1,8 @@
-"""LoRA: the change of a matrix as a product of two thin ones.
+"""LoRA: the update of a weight matrix as a product of two low-rank matrices.
 
 Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022
-(https://arxiv.org/abs/2106.09685): `W x + (alpha / r) B A x`, with `A` random and `B` zero at the
-start, and everything but `A`, `B` and the head frozen.
+(https://arxiv.org/abs/2106.09685): `W x + (alpha / r) B A x`. `A` is initialized at random and `B`
+with zeros; everything except `A`, `B` and the head is frozen.
 """
 
 import math
@@ -14,20 +14,20 @@ from headstart.errors import SettingsError
 
 _ATTENTION = ("attn", "attention")  # in the name of a module or its class
 _PROJECTIONS = ("query", "key", "value", "qkv", "out", "q_lin", "k_lin", "v_lin", "out_lin")
-_INSIDE = (  # of attention; elsewhere they may be other layers' names
+_INSIDE = (  # inside attention only; elsewhere other layers may have these names
     *("q", "k", "v", "o", "q_proj", "k_proj", "v_proj", "o_proj", "query_proj", "key_proj"),
     *("value_proj", "in_proj", "out_proj", "query_key_value", "Wqkv", "Wo"),
 )
 
 
 class LowRankLinear(nn.Module):
-    """A frozen linear layer with a trainable change of low rank.
+    """A frozen linear layer with a trainable low-rank update.
 
     Args:
-        frozen: The layer as it was pretrained.
-        rank: Width of the thin matrices.
-        alpha: The change is scaled by `alpha / rank`.
-        generator: Where `A` comes from.
+        frozen: The pretrained layer.
+        rank: Rank of the update.
+        alpha: The update is scaled by `alpha / rank`.
+        generator: Random generator for the initialization of `A`.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class LowRankLinear(nn.Module):
         return changed
 
     def merged(self) -> nn.Linear:
-        """Return the plain layer that computes the same."""
+        """Merge the update into the weights and return the equivalent linear layer."""
         with torch.no_grad():
             self.frozen.weight += self.scale * (self.up @ self.down)
         return self.frozen
@@ -55,15 +55,15 @@ class LowRankLinear(nn.Module):
 def adapt_attention(
     model: nn.Module, *, rank: int, alpha: float, generator: torch.Generator
 ) -> list[nn.Parameter]:
-    """Freeze a model, put low-rank changes on its attention projections, and return those.
+    """Freeze a model, add low-rank updates to its attention projections, and return the updates.
 
     Raises:
-        SettingsError: It has no such projection that is a linear layer.
+        SettingsError: The model has no attention projection that is a linear layer.
     """
     projections = _attention_projections(model)
     if not projections:
         raise SettingsError(
-            f"the transfer 'lora' finds no attention projection in a "
+            f"the transfer 'lora' found no attention projection in a "
             f"{type(getattr(model, 'transformer', model)).__name__}; use 'finetune' or 'gradual'"
         )
     model.requires_grad_(requires_grad=False)
@@ -76,7 +76,7 @@ def adapt_attention(
 
 
 def merge(model: nn.Module) -> None:
-    """Make every low-rank change part of the matrix it changes."""
+    """Merge all low-rank updates of a model into its weights."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, LowRankLinear):

@@ -1,7 +1,8 @@
-"""How an encoder reaches the task: frozen values that check themselves when they are made.
+"""Transfer methods: how an encoder is applied to a task.
 
-Search over whole values, `{"transfer": [FineTune(learning_rate=1e-3), Features()]}`, not over names
-nested in them.
+A method is an immutable value that checks its settings when it is created. A setting that is None
+gets a default that depends on the encoder and the task. To search over methods, list whole values,
+`{"transfer": [FineTune(learning_rate=1e-3), Features()]}`; nested parameter names do not work.
 """
 
 import math
@@ -28,11 +29,12 @@ def _check_fields(settings: Any, *, may_be_zero: tuple[str, ...] = ()) -> None: 
             raise SettingsError(f"{each.name} must be a whole number, got {value!r}")
         elif each.name == "pooling":
             if value not in get_args(Pooling):
-                raise SettingsError(f"pooling must be cls, last or mean, not {value!r}")
-        elif each.name in may_be_zero and _is_number(value) and value == 0:
-            continue
-        elif each.name != "dropout" and not (_is_number(value) and value > 0):
-            raise SettingsError(f"{each.name} must be above 0, got {value!r}")
+                raise SettingsError(f"pooling must be cls, last or mean, got {value!r}")
+        elif each.name != "dropout":
+            zero = each.name in may_be_zero
+            if not (_is_number(value) and (value > 0 or (zero and value == 0))):
+                least = "0 or more" if zero else "above 0"
+                raise SettingsError(f"{each.name} must be {least}, got {value!r}")
 
 
 def _check_strengths(strengths: tuple[float, ...]) -> None:
@@ -49,24 +51,26 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a neural head is trained; the same for every method, so that none gets more care.
+    """Training settings, shared by all neural methods so that none is tuned more than another.
 
-    The number of steps is found on the validation part: training stops `patience` evaluations after
-    the lowest loss. Then the model is trained anew on all the labels given for as many passes over
-    them, with the rate falling to zero. With 50 labels this is worth more than any other setting.
+    The number of steps is found by early stopping: the search ends `patience` evaluations after
+    the last improvement of the validation loss. The model is then retrained on all labels for as
+    many epochs, with a learning rate that decays to zero. With 50 labels, this matters more than
+    any other setting.
 
     Attributes:
-        hidden: LSTM units per direction, or units of a head's hidden layer.
-        dropout: Share of the embedding and pooled values dropped in training.
+        hidden: LSTM units per direction, or hidden units of a head.
+        dropout: Dropout rate of the embeddings and the pooled values.
         batch_size: Texts per step.
-        min_steps: The least number of steps, however few the labels: with ten of them the
-            validation part is two, too few to stop early by.
-        max_steps: No search for the number of steps goes further; that of a whole model ends after
-            fifty passes over the labels, too.
-        evaluate_every: The least number of steps between two looks at the validation part; with
-            many labels there are more.
-        patience: Looks without a loss that is lower by a thousandth, or by five for a whole model,
-            than the last one that was, before the search ends.
+        min_steps: Minimum number of steps, however few the labels. With ten labels the validation
+            set has two texts, too few for early stopping.
+        max_steps: Maximum number of steps in the search. When a whole model is trained on texts,
+            the search also ends after fifty epochs.
+        evaluate_every: Minimum number of steps between two evaluations on the validation set. With
+            many labels the interval is longer.
+        patience: Evaluations without an improvement before the search ends. To count as one, the
+            loss must fall by 0.001 since the last improvement, or by 0.005 when a whole model is
+            fitted to texts.
     """
 
     hidden: int = 48
@@ -85,19 +89,19 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Layers:
-    """What of a CoVe or an ELMo replaces the embedding layer.
+    """Which layers of a CoVe or ELMo replace the embedding layer.
 
-    All layers of ELMo do, as the task weighs them: `gamma * sum_j softmax(w)_j h_j`, with `w` and
-    `gamma` learnt (Peters et al. 2018, equation 1). Of CoVe the upper layer does, beside the word
-    vectors that it read: `[GloVe(w); CoVe(w)]` (McCann et al. 2017, section 4).
+    For ELMo, a learned weighted sum of all layers: `gamma * sum_j softmax(w)_j h_j`, where `w` and
+    `gamma` are trained with the task (Peters et al. 2018, equation 1). For CoVe, the upper layer
+    concatenated with its input word vectors: `[GloVe(w); CoVe(w)]` (McCann et al. 2017, section 4).
 
     Attributes:
-        word_vectors: Whether CoVe's states have the word vectors beside them.
-        layer_norm: Whether each word's vector is normed, in every layer, before they are weighed.
-        l2: What the squares of `w` cost, which pulls towards the mean of all layers; the paper's
-            lambda.
-        output: Whether a second such sum, with weights of its own, stands beside what the BiLSTM
-            says, too.
+        word_vectors: Whether to concatenate the word vectors with CoVe's states.
+        layer_norm: Whether to normalize each word's vector in every layer before the weighted sum.
+        l2: Weight of the L2 penalty on `w`, which pulls it towards the mean of all layers; lambda
+            in the paper.
+        output: Whether to concatenate a second weighted sum, with its own weights, with the output
+            of the BiLSTM.
     """
 
     word_vectors: bool = True
@@ -115,15 +119,15 @@ class Layers:
 
 @dataclass(frozen=True, kw_only=True)
 class Majority:
-    """Always the most frequent class, whatever the weights of classes: what any model must beat."""
+    """Always predict the most frequent class, ignoring class weights: the baseline to beat."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TfIdf:
-    """Word and word-pair TF-IDF under logistic regression: what needs no transfer.
+    """Logistic regression on TF-IDF features of words and word pairs: a baseline without transfer.
 
     Attributes:
-        strengths: Inverse regularization strengths; the validation part chooses.
+        strengths: Inverse regularization strengths to try; the validation set chooses one.
     """
 
     strengths: tuple[float, ...] = (1.0, 10.0, 100.0, 1000.0)
@@ -134,11 +138,11 @@ class TfIdf:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """The encoder's pooled vectors under logistic regression: seconds to fit, hard to beat.
+    """Logistic regression on the encoder's pooled vectors: fits in seconds and is hard to beat.
 
     Attributes:
-        pooling: `mean`, `max` or `mean+max` over a text's tokens.
-        strengths: Inverse regularization strengths; the validation part chooses.
+        pooling: `mean`, `max` or `mean+max` over the tokens of a text.
+        strengths: Inverse regularization strengths to try; the validation set chooses one.
     """
 
     pooling: str = "mean"
@@ -146,23 +150,23 @@ class Probe:
 
     def __post_init__(self) -> None:
         if self.pooling not in ("mean", "max", "mean+max"):
-            raise SettingsError(f"pooling must be mean, max or mean+max, not {self.pooling!r}")
+            raise SettingsError(f"pooling must be mean, max or mean+max, got {self.pooling!r}")
         _check_strengths(self.strengths)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch:
-    """The model learnt from the task's labels alone: nothing is transferred.
+    """Train on the labels alone, without transfer.
 
-    Without an encoder, the shared pipeline with an embedding layer of its own. With one that
-    replaces the whole model, the same architecture from random weights: the control that separates
-    transfer from architecture.
+    Without an encoder, the model is the shared pipeline with its own embedding layer. With an
+    encoder that replaces the whole model, it is the same architecture with random weights: the
+    control that separates the effect of transfer from that of the architecture.
 
     Attributes:
-        width: Width of the embeddings, in the pipeline.
-        learning_rate: Of the LSTM and the classifier, or of the whole model.
-        embedding_rate: Of the embeddings, which start near zero and have far to go.
-        training: Everything shared with the other methods.
+        width: Width of the pipeline's embeddings.
+        learning_rate: Learning rate of the LSTM and the classifier, or of the whole model.
+        embedding_rate: Learning rate of the embeddings, higher because they start near zero.
+        training: Training settings shared with the other methods.
     """
 
     width: int = 100
@@ -176,12 +180,12 @@ class Scratch:
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """The encoder frozen: in place of the embedding layer, or under a head on its pooled states.
+    """Keep the encoder frozen, as the embedding layer or under a head on its pooled states.
 
     Attributes:
-        learning_rate: Of the LSTM and the classifier, or of the head.
-        layers: What of a CoVe or an ELMo is read.
-        training: Everything shared with the other methods.
+        learning_rate: Learning rate of the LSTM and the classifier, or of the head.
+        layers: Which layers of a CoVe or ELMo are used.
+        training: Training settings shared with the other methods.
     """
 
     learning_rate: float | None = None
@@ -194,28 +198,30 @@ class Features:
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune:
-    """The encoder trained on with the task.
+    """Fine-tune the encoder on the task.
 
-    A whole model starts from a linear layer on its frozen states, and then all of it is trained
-    (Kumar et al. 2022, https://arxiv.org/abs/2202.10054): with few labels, a random layer's first
-    steps would spoil what was pretrained. The layer leaves half of the loss to be learnt. GPT is
-    trained on `lm_coef * L_xent + task_coef * L_task`: as it comes, `L_xent + lambda * L_task` with
-    lambda as `task_coef`. Radford et al. (2018, section 3.2) have `L_task + 0.5 * L_xent`, which is
-    `lm_coef=0.5, task_coef=1`. The ratio of the two matters most: Adam's steps do not depend on the
-    scale of the loss as long as gradients are cut at every step, or at none. The scale decides at
-    which they are.
+    A whole model first gets a linear layer fitted to its frozen states; then all of it is trained
+    (Kumar et al. 2022, https://arxiv.org/abs/2202.10054). With few labels, the first steps of a
+    random layer would damage the pretrained weights. The fitted layer leaves half of the loss to
+    be learned.
+
+    GPT is trained on `lm_coef * L_xent + task_coef * L_task`, where `L_xent` is its language model
+    loss. The default is `L_xent + lambda * L_task`, with lambda as `task_coef`. Radford et al.
+    (2018, section 3.2) use `L_task + 0.5 * L_xent`, which is `lm_coef=0.5, task_coef=1`. The ratio
+    of the two matters most. Adam's steps do not depend on the scale of the loss as long as
+    gradients are clipped at every step, or at none; the scale decides at which steps they are.
 
     Attributes:
-        learning_rate: Of the LSTM and the classifier, or of the whole model at its top.
-        encoder_rate: Of word vectors, which are brought to a root mean square of 1 first, or of
-            what reads them in context.
-        layer_decay: Each layer's rate as a share of the rate of the layer above it.
-        pooling: What stands for a text in a whole model: `cls`, `last` or `mean`; by default the
-            validation part chooses between the encoder's own and the mean.
-        lm_coef: Weight of GPT's language model loss; 0 leaves it out.
-        task_coef: Weight of the task's loss beside it.
-        layers: What of a CoVe or an ELMo is read.
-        training: Everything shared with the other methods.
+        learning_rate: Learning rate of the LSTM and the classifier, or of a whole model's top.
+        encoder_rate: Learning rate of word vectors, which are first scaled to a root mean square
+            of 1, or of a CoVe or ELMo.
+        layer_decay: Ratio of each layer's learning rate to that of the layer above it.
+        pooling: Which state of a whole model represents a text: `cls`, `last` or `mean`. By
+            default the validation set chooses between the encoder's own pooling and the mean.
+        lm_coef: Weight of GPT's language model loss; 0 disables it.
+        task_coef: Weight of GPT's task loss.
+        layers: Which layers of a CoVe or ELMo are used.
+        training: Training settings shared with the other methods.
     """
 
     learning_rate: float | None = None
@@ -233,16 +239,16 @@ class FineTune:
 
 @dataclass(frozen=True, kw_only=True)
 class GradualUnfreeze:
-    """Fine-tuning that thaws a whole model from the top, a layer at a time.
+    """Fine-tune a whole model and unfreeze it from the top, one layer at a time.
 
     Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018
     (https://arxiv.org/abs/1801.06146), section 3.3.
 
     Attributes:
-        learning_rate: At the top.
-        layer_decay: Each layer's rate as a share of the rate of the layer above it.
-        steps_per_layer: Steps until the next layer thaws.
-        training: Everything shared with the other methods.
+        learning_rate: Learning rate of the top layer.
+        layer_decay: Ratio of each layer's learning rate to that of the layer above it.
+        steps_per_layer: Steps before the next layer is unfrozen.
+        training: Training settings shared with the other methods.
     """
 
     learning_rate: float | None = None
@@ -256,16 +262,16 @@ class GradualUnfreeze:
 
 @dataclass(frozen=True, kw_only=True)
 class LowRank:
-    """LoRA: only a change of low rank of the attention projections is trained, and the head.
+    """LoRA: train only low-rank updates of the attention projections, and the head.
 
     Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022
     (https://arxiv.org/abs/2106.09685).
 
     Attributes:
-        rank: Rank of the change of each matrix.
-        alpha: The change is scaled by `alpha / rank`.
-        learning_rate: Of the change and the head.
-        training: Everything shared with the other methods.
+        rank: Rank of each matrix's update.
+        alpha: The update is scaled by `alpha / rank`.
+        learning_rate: Learning rate of the updates and the head.
+        training: Training settings shared with the other methods.
     """
 
     rank: int = 8
@@ -294,7 +300,7 @@ NO_ENCODER = (Majority, TfIdf, Scratch)
 _TUNING = Training(hidden=256, dropout=0.1, batch_size=16, min_steps=60, max_steps=2000)
 _HEAD = Training(hidden=256, dropout=0.3, min_steps=100, max_steps=1000)
 FEW_LABELS = 500
-_RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768, as in the paper; narrower models take more
+_RATE_TIMES_WIDTH = 0.04  # 5e-5 for BERT's 768, as in the paper; narrower models need more
 
 
 def with_defaults(
@@ -305,15 +311,15 @@ def with_defaults(
     pairs: bool = False,
     labels: int = 0,
 ) -> Method:
-    """Return the method with every setting filled in that depends on the encoder and is read.
+    """Fill in the settings that are None and that the encoder uses, and return the method.
 
     Args:
-        method: The method; what is not None in it stays.
-        whole_model: The width of an encoder that replaces the whole model; None for the shared
+        method: The method; settings that are not None stay.
+        whole_model: Width of an encoder that replaces the whole model; None for the shared
             pipeline.
-        in_context: Whether the encoder replaces the embedding layer and reads words in context.
-        pairs: Whether the shared pipeline reads pairs of texts.
-        labels: How many there are: with many, the shared pipeline learns at lower rates.
+        in_context: Whether the encoder replaces the embedding layer by states of words in context.
+        pairs: Whether the shared pipeline encodes pairs of texts.
+        labels: Number of labels; with many, the shared pipeline is trained at lower rates.
     """
     slower = min(1.0, math.sqrt(FEW_LABELS / max(1, labels)))  # docs/log.md
     rate = _rounded(slower * (8e-3 if pairs else 2e-2))
@@ -351,14 +357,14 @@ def with_defaults(
 def filled(
     method: Scratch | Features | FineTune | GradualUnfreeze | LowRank,
 ) -> tuple[Training, float]:
-    """Return how a method is trained and its learning rate, which `with_defaults` filled in."""
+    """Return a method's training settings and learning rate, which `with_defaults` filled in."""
     if method.training is None or method.learning_rate is None:
-        raise TypeError("settings are filled in before a method is fitted")
+        raise TypeError("call with_defaults before a method is fitted")
     return method.training, method.learning_rate
 
 
 _PIPELINE, _WHOLE = "the shared pipeline", "encoders that replace the whole model"
-_READ_BY = {  # settings that not every encoder has a use for
+_READ_BY = {  # settings that only some encoders use
     "width": _PIPELINE,
     "embedding_rate": _PIPELINE,
     "encoder_rate": "word vectors, CoVe and ELMo",
@@ -379,18 +385,18 @@ def check_is_read(
     is_gpt: bool = False,
     tags: bool = False,
 ) -> None:
-    """Refuse a setting that an encoder does not read.
+    """Reject a setting that the encoder does not use.
 
     Args:
         method: The method.
-        name: The encoder's.
-        whole_model: The width of an encoder that replaces the whole model, if it does.
-        in_context: Whether the encoder replaces the embedding layer and reads words in context.
+        name: Name of the encoder.
+        whole_model: Width of an encoder that replaces the whole model; None for any other.
+        in_context: Whether the encoder replaces the embedding layer by states of words in context.
         is_gpt: Whether it is a GPT.
-        tags: Whether words are tagged, and no state stands for a whole text.
+        tags: Whether the task is tagging, where no state represents a whole text.
 
     Raises:
-        SettingsError: A setting is no default and would have no effect.
+        SettingsError: A setting differs from its default but would have no effect.
     """
     readers = {_WHOLE} if whole_model else {_PIPELINE, _READ_BY["encoder_rate"]}
     readers |= {reader for reader, one in (("CoVe and ELMo", in_context), ("GPT", is_gpt)) if one}
@@ -398,9 +404,9 @@ def check_is_read(
     if tags:
         settings["pooling"] = "whole texts"
     elif isinstance(method, Probe):
-        del settings["pooling"]  # another one, which every encoder reads
+        del settings["pooling"]  # a probe's own setting, which every encoder uses
     filled = {}
-    if whole_model:  # by older versions, in what they saved
+    if whole_model:  # values that older versions filled in and saved
         filled = {"encoder_rate": _RATE_TIMES_WIDTH / whole_model, "embedding_rate": 0.2}
     for each in fields(method):
         value, reader = getattr(method, each.name), settings.get(each.name)
@@ -408,7 +414,7 @@ def check_is_read(
         if unread and value not in (each.default, filled.get(each.name)):
             raise SettingsError(
                 f"the setting {each.name!r} of {name_of(method)!r} is for {reader}, and {name} "
-                "does not read it; leave it out"
+                "does not use it; remove it"
             )
 
 
@@ -417,35 +423,36 @@ def _rounded(rate: float) -> float:
 
 
 def method_of(transfer: str | Method) -> Method:
-    """Return the method a name stands for, with its defaults; a method stands for itself.
+    """Return the method of a name, with default settings; return a method unchanged.
 
     Raises:
         SettingsError: No method has this name.
     """
     if isinstance(transfer, str):
         if transfer not in METHODS:
-            raise SettingsError(f"no transfer {transfer!r}; there are {', '.join(METHODS)}")
+            known = ", ".join(("auto", *METHODS))
+            raise SettingsError(f"unknown transfer {transfer!r}; use one of {known}")
         return METHODS[transfer]()
     if not isinstance(transfer, tuple(METHODS.values())):
-        raise SettingsError(f"transfer must be a name or a method, not {transfer!r}")
+        raise SettingsError(f"transfer must be a name or a method, got {transfer!r}")
     return transfer
 
 
 def name_of(method: Method) -> str:
-    """Return the name under which `method_of` knows the kind of method."""
+    """Return the name by which `method_of` finds this kind of method."""
     return next(name for name, kind in METHODS.items() if type(method) is kind)
 
 
 def as_plain(method: Method) -> dict[str, Any]:
-    """Return the method as values for JSON; `from_plain` makes it again."""
+    """Return the method as a JSON-serializable dict; `from_plain` restores it."""
     return {"name": name_of(method), **asdict(method)}
 
 
 def from_plain(values: Mapping[str, Any]) -> Method:
-    """Make a method from what `as_plain` returned.
+    """Restore a method from the result of `as_plain`.
 
     Raises:
-        KeyError, TypeError, SettingsError: The values are not a method's.
+        KeyError, TypeError, SettingsError: The values do not describe a method.
     """
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "name"}
     if isinstance(training := settings.get("training"), Mapping):

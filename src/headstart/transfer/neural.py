@@ -1,9 +1,9 @@
-"""How every neural model is fitted to labels, whatever it is made of.
+"""The fitting procedure of all neural models.
 
-A validation part of the labels finds the number of steps, by the loss; then the model is trained
-anew on all of them, for as many passes, with a rate that falls to zero. What a kind of model starts
-from, is trained by and becomes is its `Start`: of texts in `text_pipelines` and `whole_models`, of
-tagged sentences in `tag_pipelines`, `tag_whole_models` and `tagging`.
+The number of steps is chosen by the loss on a validation set; then the model is retrained on all
+labels for as many epochs, with a learning rate that decays to zero. What differs between kinds of
+models is in their `Start`: for texts in `text_pipelines` and `whole_models`, for tagged sentences
+in `tag_pipelines`, `tag_whole_models` and `tagging`.
 """
 
 from abc import ABC, abstractmethod
@@ -42,16 +42,17 @@ Found = TypeVar("Found", bound=HasLoss)
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """In what the training of one kind of model differs from that of others.
+    """Training constants that differ between kinds of models.
 
     Attributes:
-        rise: For how many of so many steps the learning rate rises.
-        least_passes: Over the examples, however soon the search finds its lowest loss: the final
-            run's falling rate profits from more passes than the search's constant one.
-        least_gain: What the loss must fall by for the search to go on, in nats.
-        jitter: Share by which lengths are changed as examples are dealt into batches.
-        seeds_steps: Whether dropout is seeded at each step; if not, it draws on from what `fresh`
-            seeded.
+        rise: Maps the number of steps to the number of warm-up steps.
+        least_passes: Minimum number of epochs, however early the search finds its lowest loss. The
+            decaying rate of the final run benefits from more epochs than the constant rate of the
+            search.
+        least_gain: By how much the loss must fall for the search to continue, in nats.
+        jitter: Relative noise on the lengths by which examples are grouped into batches.
+        seeds_steps: Whether to seed dropout at each step. Otherwise it continues the random stream
+            that `fresh` seeded.
     """
 
     rise: Callable[[int], int]
@@ -62,14 +63,14 @@ class Rule:
 
 
 class Start(ABC, Generic[Job, Model, Found]):
-    """What every training of one fit starts from.
+    """What the training runs of one fit have in common: the search, and the final run.
 
     Attributes:
-        task: What is learnt.
-        training: How.
-        rule: How in particular.
-        lengths: Tokens of each example as it is read `[examples]`; batches are of similar ones.
-        truncated: How many examples were cut to be read.
+        task: The task.
+        training: The training settings.
+        rule: The training constants of this kind of model.
+        lengths: Number of tokens of each example `[examples]`; batches group similar lengths.
+        truncated: Number of truncated examples.
     """
 
     task: Job
@@ -80,49 +81,49 @@ class Start(ABC, Generic[Job, Model, Found]):
 
     @abstractmethod
     def fresh(self, rows: Rows) -> Model:
-        """Return the model before training on these examples."""
+        """Return a model to train on these examples."""
 
     @abstractmethod
     def optimizer(self, model: Model) -> torch.optim.Optimizer:
-        """Return what trains it, each part with its rate."""
+        """Return the optimizer, with a learning rate for each part of the model."""
 
     @abstractmethod
     def loss(self, model: Model, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Return the loss of some examples as `(sum, count)`."""
+        """Return the loss of the examples in `rows` as `(sum, count)`."""
 
     @abstractmethod
     def validate(self, model: Model, held_out: Rows) -> Found:
-        """Return what the model says of examples that it is not trained on."""
+        """Evaluate the model on held-out examples."""
 
     def before_step(self, model: Model, number: int) -> None:
-        """Prepare a step, counted from 1."""
+        """Prepare a step; steps count from 1."""
 
     def finish(self, model: Model) -> None:
-        """Undo what was for training only."""
+        """Undo changes to the model that were for training only."""
 
     def chosen(self, model: Model) -> dict[str, Any]:
-        """Return what a trained model settled on, beside the number of steps."""
+        """Return what was chosen for the model in addition to the number of steps."""
         del model
         return {}
 
     @abstractmethod
     def fitted(self, model: Model) -> Any:  # noqa: ANN401 - a Fitted, or a FittedTagger
-        """Return the trained model with all it needs to read texts."""
+        """Return the trained model with everything it needs for prediction."""
 
     def proof_before(self, model: Model) -> Proof | None:
-        """Say what a model that is not trained yet owes to its encoder; None if it has none."""
+        """Return the proof of what an untrained model took from its encoder; None without one."""
         del model
         return None
 
     def proof_after(self, proof: Proof, model: Model) -> Proof:
-        """Say how far training moved the encoder, or that it did not."""
+        """Add to the proof how far training moved the encoder, if at all."""
         del model
         return proof
 
 
 @contextmanager
 def undisturbed(encoder: Pretrained | None) -> Iterator[None]:
-    """Give torch's global streams, and an encoder's mode, back as they were."""
+    """Restore torch's global random state, and the encoder's training mode, on exit."""
     if encoder is None:
         with streams_restored(torch.device("cpu")):
             yield
@@ -134,12 +135,12 @@ def undisturbed(encoder: Pretrained | None) -> Iterator[None]:
 def fit_neural(start: Start[Job, Model, Found], progress: Progress, *, of: str) -> Fit[Any, Found]:
     """Find the number of steps, and train on all examples.
 
-    It draws from torch's global stream, as making a start may: see `undisturbed`.
+    This uses torch's global random state, and so may creating a `Start`; see `undisturbed`.
 
     Args:
-        start: What is trained.
-        progress: Where progress goes.
-        of: What the examples are called there.
+        start: What to train.
+        progress: Receives progress updates.
+        of: What the examples are called in progress updates.
 
     Raises:
         TransferError: Nothing was transferred, or a frozen part changed.
@@ -175,7 +176,7 @@ def fit_neural(start: Start[Job, Model, Found], progress: Progress, *, of: str) 
 
 
 def _search(start: Start[Job, Model, Found], progress: Progress) -> tuple[int, Found]:
-    """Return the best number of steps on all examples, and what was said of the held-out ones."""
+    """Return the best number of steps for all examples, and the validation result."""
     task, training = start.task, start.training
     rows, held_out = task.parts()
     model = start.fresh(rows)
@@ -203,7 +204,7 @@ def train_steps(
     *,
     schedule: Callable[[int], float],
 ) -> Iterator[int]:
-    """Train a model on some examples, yielding the number of each step."""
+    """Train a model on the examples in `rows`, and yield the number of each step."""
 
     def compute_loss(batch: Rows) -> tuple[Tensor, Tensor]:
         model.train()

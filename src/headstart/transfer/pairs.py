@@ -1,4 +1,4 @@
-"""The scikit-learn surface for sentence pairs: a label for each, or a number."""
+"""A classifier and a regressor of text pairs with the scikit-learn API."""
 
 from collections.abc import Collection, Mapping, Set
 from pathlib import Path
@@ -21,27 +21,31 @@ _INSTANCE = '("a text", "another")'
 
 
 class PairClassifier(TextClassifier):
-    """Sentence-pair classification with any encoder and any transfer.
+    """Text-pair classifier for any encoder and any transfer method.
 
-    What replaces the embedding layer reads both texts side by side, in one pipeline in which each
-    attends to the other. BERT reads `[CLS] first [SEP] second [SEP]`, and GPT a delimiter between
-    them. `probe` reads both by themselves, and combines what it read, and so does `frozen` of a
-    sentence encoder, which has read single texts only.
+    Encoders that replace the embedding layer encode both texts in one pipeline, in which each text
+    attends to the other. BERT encodes `[CLS] first [SEP] second [SEP]`, and GPT encodes both texts
+    with a delimiter token between them. `probe` encodes the two texts separately and combines
+    their vectors. `frozen` does the same with a sentence encoder, which was pretrained on single
+    texts only.
 
     Args:
-        encoder: A pretrained encoder, or its file or folder; None for methods that need none.
-        transfer: A name or a method, as for `TextClassifier`.
-        symmetric: Whether neither text of a pair comes first, as in paraphrases: then probabilities
-            are the same if the texts change places.
+        encoder: A pretrained encoder, or the path of its file or folder. None for methods that
+            need no encoder.
+        transfer: The name of a method, or a method; see `TextClassifier`.
+        symmetric: Whether the order of the two texts is irrelevant, as in paraphrase detection. If
+            so, swapping the texts does not change the probabilities.
         class_weight: None, `"balanced"`, or a dict from label to weight.
-        calibrate: Whether one temperature makes probabilities fit the validation part best.
-        max_tokens: How much is read: of a pair where both texts are read at once, cut at the end of
-            the longer one, else of each text; `fit_report_["truncated"]` counts those cut.
-        random_state: Decides everything random.
+        calibrate: Whether to divide all scores by a temperature that calibrates the probabilities
+            on the validation set. This never changes the predictions.
+        max_tokens: Maximum number of tokens per pair where both texts are encoded together (the
+            longer text is truncated first), otherwise per text. `fit_report_["truncated"]` counts
+            what was truncated.
+        random_state: Seed of all random choices, an integer.
 
     Attributes:
-        fit_report_: As a `TextClassifier` has it, and all other attributes, too; `empty` counts
-            the pairs with an empty side.
+        fit_report_: The report of a `TextClassifier`, and `empty`, the number of pairs with an
+            empty text. All other attributes are those of `TextClassifier`.
 
     Example:
         >>> pairs = [("a dog", "an animal"), ("a cat", "a stone")] * 10
@@ -75,14 +79,19 @@ class PairClassifier(TextClassifier):
         self.symmetric = symmetric
 
     def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
-        """Learn from pairs `(first, second)` and their labels, one label a pair.
+        """Fit the classifier to pairs and labels.
+
+        Args:
+            X: The pairs, each `(first, second)`.
+            y: One label per pair.
+            progress: Receives progress updates.
 
         Raises:
             DataError: The pairs or labels cannot be used.
-            SettingsError: The method needs an encoder and there is none.
+            SettingsError: A setting is invalid, or the method needs an encoder and has none.
         """
         if hasattr(y, "__len__") and holds_label_sets(y):
-            raise DataError("a pair has one label; several a pair are for single texts only")
+            raise DataError("give one label per pair; only single texts may have several labels")
         super().fit(X, y, progress=progress)
         self.fit_report_["empty"] = _count_empty(X)
         return self
@@ -99,19 +108,19 @@ class PairClassifier(TextClassifier):
 
 
 class PairRegressor(TextRegressor):
-    """A number for each pair of texts, such as how similar they are, by any encoder and transfer.
+    """Text-pair regressor, such as for similarity, for any encoder and any transfer method.
 
     Args:
-        encoder: As of `PairClassifier`.
-        transfer: As of `PairClassifier`; `majority` always answers with the mean.
-        symmetric: Whether neither text of a pair comes first: then the number is the same if the
-            texts change places.
-        max_tokens: As of `PairClassifier`.
-        random_state: Decides everything random.
+        encoder: See `PairClassifier`.
+        transfer: See `PairClassifier`; `majority` always predicts the mean.
+        symmetric: Whether the order of the two texts is irrelevant. If so, swapping the texts does
+            not change the prediction.
+        max_tokens: See `PairClassifier`.
+        random_state: Seed of all random choices, an integer.
 
     Attributes:
-        fit_report_: As a `TextRegressor` has it, and all other attributes, too; `empty` counts the
-            pairs with an empty side.
+        fit_report_: The report of a `TextRegressor`, and `empty`, the number of pairs with an
+            empty text. All other attributes are those of `TextRegressor`.
 
     Example:
         >>> pairs = [("a dog", "a dog"), ("a cat", "a stone")] * 10
@@ -137,11 +146,16 @@ class PairRegressor(TextRegressor):
         self.symmetric = symmetric
 
     def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
-        """Learn from pairs `(first, second)` and their numbers, one a pair.
+        """Fit the regressor to pairs and numbers.
+
+        Args:
+            X: The pairs, each `(first, second)`.
+            y: One number per pair.
+            progress: Receives progress updates.
 
         Raises:
             DataError: The pairs or numbers cannot be used.
-            SettingsError: The method needs an encoder and there is none.
+            SettingsError: A setting is invalid, or the method needs an encoder and has none.
         """
         super().fit(X, y, progress=progress)
         self.fit_report_["empty"] = _count_empty(X)
@@ -162,23 +176,23 @@ PairEstimator = PairClassifier | PairRegressor
 
 
 def _as_sides(X: Collection[Any]) -> list[str]:
-    """Return all the first texts, and then all the second ones.
+    """Return all first texts, followed by all second texts.
 
     Raises:
-        DataError: `X` is no list of pairs of texts; the message has the position.
+        DataError: `X` is not a list of pairs of texts; the message gives the position.
     """
     if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
         raise DataError(f"pairs must be a list of (first, second), got a {type(X).__name__}")
-    if hasattr(X, "columns"):  # a table, which is read by its columns or by their names
+    if hasattr(X, "columns"):  # iterating over a table yields its columns or their names
         raise DataError(
-            f"pairs must be a list of (first, second), got a {type(X).__name__}; of the columns a "
+            f"pairs must be a list of (first, second), got a {type(X).__name__}; for the columns a "
             'and b of a table, give list(zip(table["a"], table["b"]))'
         )
     sides: tuple[list[str], list[str]] = ([], [])
     for position, pair in enumerate(X):
         no_pair = isinstance(pair, str | bytes | Mapping | Set)
         if no_pair or not hasattr(pair, "__len__") or len(pair) != 2:
-            raise DataError(f"pair {position} is not two texts (first, second): {pair!r:.60}")
+            raise DataError(f"pair {position} must be two texts (first, second), got {pair!r:.60}")
         for side, text, name in zip(sides, pair, ("first", "second"), strict=True):
             side.append(as_text(text, f"the {name} text of pair {position}"))
     return sides[0] + sides[1]

@@ -1,8 +1,8 @@
-"""What scikit-learn asks of every estimator, without its base classes.
+"""The scikit-learn estimator interface, without scikit-learn's base classes.
 
-They import all of scipy's statistics, which takes longer than all else that a saved model needs to
-predict, but for torch. An estimator has these functions among its methods; scikit-learn recognizes
-it by duck typing, as its guide for developers allows.
+The base classes import all of `scipy.stats`, which takes longer than everything else that a saved
+model needs for prediction, except torch. Estimators use these functions as methods instead;
+scikit-learn recognizes them by duck typing, as its developer guide allows.
 """
 
 import inspect
@@ -15,13 +15,13 @@ _Self = TypeVar("_Self")
 
 
 def get_params(self: object, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - theirs
-    """Return the settings by their names; none is an estimator, so that `deep` adds nothing."""
+    """Return the settings by name; `deep` has no effect, because no setting is an estimator."""
     del deep
     return {name: getattr(self, name) for name in _defaults(self)}
 
 
 def set_params(self: _Self, **settings: Any) -> _Self:  # noqa: ANN401 - any setting
-    """Change settings, by their names, and return the estimator.
+    """Change settings by name, and return the estimator.
 
     Raises:
         SettingsError: There is no such setting.
@@ -36,32 +36,36 @@ def set_params(self: _Self, **settings: Any) -> _Self:  # noqa: ANN401 - any set
 
 
 def describe(self: object) -> str:
-    """Return the call that makes the estimator, with the settings that are no defaults."""
+    """Return the call that creates the estimator, with all settings that are not defaults."""
     given = [
         f"{name}={value!r}"
         for name, default in _defaults(self).items()
-        if repr(value := getattr(self, name)) != repr(default)  # an array equals nothing
+        if repr(value := getattr(self, name)) != repr(default)  # arrays cannot be compared with !=
     ]
     return f"{type(self).__name__}({', '.join(given)})"
 
 
 def check_is_fitted(estimator: object, attribute: str) -> None:
-    """Refuse an estimator that lacks what `fit` gives it.
+    """Reject an estimator that is not fitted.
+
+    Args:
+        estimator: The estimator.
+        attribute: An attribute that `fit` sets.
 
     Raises:
-        sklearn.exceptions.NotFittedError: It lacks that.
+        sklearn.exceptions.NotFittedError: The attribute is missing.
     """
     if not hasattr(estimator, attribute):
         from sklearn.exceptions import NotFittedError
 
-        raise NotFittedError(f"this {type(estimator).__name__} is not fitted yet: call fit first")
+        raise NotFittedError(f"this {type(estimator).__name__} is not fitted yet; call fit first")
 
 
 def text_tags(kind: str | None) -> Any:  # noqa: ANN401 - scikit-learn's Tags
-    """Return scikit-learn's tags of an estimator whose input is a list of texts.
+    """Return scikit-learn's tags for an estimator whose input is a list of texts.
 
     Args:
-        kind: `classifier`, `regressor`, or None for what scikit-learn has no name for.
+        kind: `classifier`, `regressor`, or None for a kind that scikit-learn does not have.
     """
     from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
@@ -75,7 +79,7 @@ def text_tags(kind: str | None) -> Any:  # noqa: ANN401 - scikit-learn's Tags
 
 
 def routing(self: object) -> Any:  # noqa: ANN401 - scikit-learn's MetadataRequest
-    """Return what scikit-learn may pass on where routing is enabled: to `score`, texts' weights."""
+    """Return the metadata that scikit-learn may route: `sample_weight`, to `score`."""
     from sklearn.utils.metadata_routing import MetadataRequest
 
     request = MetadataRequest(owner=self)
@@ -84,6 +88,6 @@ def routing(self: object) -> Any:  # noqa: ANN401 - scikit-learn's MetadataReque
 
 
 def _defaults(estimator: object) -> dict[str, Any]:
-    """Return the settings' default values, by their names."""
+    """Return the default value of each setting, by name."""
     parameters = inspect.signature(type(estimator)).parameters.values()
     return {each.name: each.default for each in parameters}

@@ -1,4 +1,4 @@
-"""The scikit-learn surface, for numbers: what `TextClassifier` is for labels."""
+"""A text regressor with the scikit-learn API: `TextClassifier` for numbers."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -36,23 +36,27 @@ REGRESSOR = "regressor"
 
 
 class TextRegressor:
-    """A number for each text, with any encoder and any transfer.
+    """Text regressor for any encoder and any transfer method.
 
-    Numbers are standardized by their mean and standard deviation; what is learnt is squared error.
+    The targets are standardized to mean 0 and standard deviation 1, and the model is trained on
+    squared error.
 
     Args:
-        encoder: As of `TextClassifier`.
-        transfer: As of `TextClassifier`; `majority` always answers with the mean.
-        max_tokens: How much of a text is read; `fit_report_["truncated"]` counts the texts cut.
-        random_state: Decides everything random.
+        encoder: See `TextClassifier`.
+        transfer: See `TextClassifier`; `majority` always predicts the mean.
+        max_tokens: Maximum number of tokens per text. Longer texts are truncated, and
+            `fit_report_["truncated"]` counts them.
+        random_state: Seed of all random choices, an integer.
 
     Attributes:
-        mean_: The mean of the numbers.
-        scale_: Their standard deviation.
-        method_: The method that was fitted.
-        proof_: What the model owes to its encoder; None without one.
+        mean_: Mean of the targets.
+        scale_: Standard deviation of the targets.
+        method_: The fitted method, with all its settings.
+        proof_: What was transferred from the encoder and how far training moved it; None for
+            methods that transfer nothing.
         model_: The fitted model.
-        fit_report_: Validation scores, what the validation part chose, seconds, texts cut.
+        fit_report_: Validation scores, settings chosen on the validation set, wall-clock seconds
+            and the number of truncated texts.
 
     Example:
         >>> texts, stars = ["good", "fine", "bad", "poor"] * 5, [5, 4, 1, 1.5] * 5
@@ -63,7 +67,7 @@ class TextRegressor:
     get_params, set_params, __repr__ = get_params, set_params, describe
     get_metadata_routing = routing
     kind = REGRESSOR
-    _example, _instance = "text", '"a text"'  # what has a number, for messages and for the card
+    _example, _instance = "text", '"a text"'  # what has a number, in messages and the model card
 
     def __init__(
         self,
@@ -79,11 +83,16 @@ class TextRegressor:
         self.random_state = random_state
 
     def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
-        """Learn from texts and their numbers, one a text.
+        """Fit the regressor to texts and numbers.
+
+        Args:
+            X: The texts.
+            y: One number per text.
+            progress: Receives progress updates.
 
         Raises:
             DataError: The texts or numbers cannot be used.
-            SettingsError: The method needs an encoder and there is none.
+            SettingsError: A setting is invalid, or the method needs an encoder and has none.
         """
         texts = self._texts_of(X)
         check_targets(X, y, "number", of=self._example)
@@ -101,7 +110,7 @@ class TextRegressor:
 
     @torch_defaults()
     def predict(self, X: Collection[Any]) -> NDArray[np.float64]:
-        """Return the number of each text `[texts]`."""
+        """Return the predicted number of each text `[texts]`."""
         check_is_fitted(self, "mean_")
         scores = self.model_.scores(self._texts_of(X))[:, 0].astype(np.float64)
         found: NDArray[np.float64] = self.mean_ + self.scale_ * scores
@@ -110,30 +119,31 @@ class TextRegressor:
     def score(
         self, X: Collection[Any], y: Collection[Any], sample_weight: ArrayLike | None = None
     ) -> float:
-        """Return the share of the numbers' variance that is explained, R²."""
+        """Return R², the share of the variance of `y` that the predictions explain."""
         from sklearn.metrics import r2_score
 
         return float(r2_score(y, self.predict(X), sample_weight=sample_weight))
 
     @property
     def megabytes(self) -> float:
-        """Size of all that prediction needs, weights and vocabulary, in units of 10**6 bytes."""
+        """Size of everything prediction needs, weights and vocabulary, in units of 10**6 bytes."""
         check_is_fitted(self, "mean_")
         return megabytes(self.model_)
 
     def fitted_vectors(self) -> PretrainedWordVectors | None:
-        """Return the word vectors inside the fitted pipeline; None if it has none."""
+        """Return the word vectors of the fitted pipeline, or None if it has none."""
         check_is_fitted(self, "mean_")
         return word_vectors(self.model_, name_of(self.method_))
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the model as a folder, whole or not at all; `headstart.load` reads it.
+        """Save the model as a folder for `headstart.load`; a failed save leaves no partial folder.
 
-        `transformers` does not open it: its models have no mean and standard deviation.
+        `transformers` cannot open it, because its models do not store the mean and standard
+        deviation of the targets.
 
         Raises:
             ExistsError: The folder exists and `overwrite` is false.
-            StorageError: The disk refuses.
+            StorageError: The folder cannot be written.
         """
         check_is_fitted(self, "mean_")
         folder, parts = Path(folder), folder_parts(self.model_, ())
@@ -145,7 +155,7 @@ class TextRegressor:
         return write_folder(folder, **parts, config=about, readme=readme, overwrite=overwrite)
 
     def _texts_of(self, X: Collection[Any]) -> list[str]:
-        """Return the texts as a `Task` holds them."""
+        """Return the texts in the order that `Task` expects."""
         return as_texts(X)
 
     @property

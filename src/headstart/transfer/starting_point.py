@@ -1,4 +1,4 @@
-"""The embedding layer that a pipeline starts with, and the proof of where it came from."""
+"""The embedding layer that a pipeline starts with, and the proof of where it comes from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,25 +19,25 @@ from headstart.tokenize.words import UNKNOWN_ID
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """The embedding layer before training, cut down to the words of the labelled texts.
+    """The embedding layer before training, restricted to the words of the labeled texts.
 
-    An optimizer would otherwise visit every one of 400,000 vectors at each step, to change a few.
+    Otherwise the optimizer would visit all 400,000 vectors at each step, to change a few.
     """
 
     tokenizer: Tokenizer
     encoded: Encoded  # ids are rows of `vectors`
     vectors: Tensor  # [used words, width]
-    scale: float  # brings the vectors of these texts to a root mean square of 1
+    scale: float  # scales the vectors of these texts to a root mean square of 1
     truncated: int = 0
     used: Tensor | None = None  # the used words' rows in `full`
     full: Tensor | None = None  # [vocabulary, width]
 
     def expand(self, pipeline: TextPipeline, *, frozen: bool) -> None:
-        """Give a trained pipeline the whole vocabulary: what it moved, and the rest as it was."""
+        """Give a trained pipeline the full vocabulary; vectors that were not trained stay."""
         if self.full is None or self.used is None:
             return
         full = self.full
-        if not frozen:  # trained at a root mean square of 1, and kept in the encoder's own units
+        if not frozen:  # trained at a root mean square of 1, stored at the encoder's scale
             tuned = embedded(pipeline)
             moved = (tuned != self.scale * self.vectors).any(1)
             full = full.clone()
@@ -47,21 +47,21 @@ class StartingPoint:
 
 
 def fresh_start(tokenizer: Tokenizer, encoded: Encoded, *, width: int, seed: int) -> StartingPoint:
-    """Return random vectors for all words of a tokenizer."""
+    """Return a starting point with random vectors for all words of a tokenizer."""
     fresh = torch.Generator().manual_seed(derive(seed, "embeddings"))
     vectors = WordVectors(len(tokenizer.vocabulary), width, generator=fresh)
     return StartingPoint(tokenizer, encoded, vectors.embedding.weight.detach(), scale=1.0)
 
 
 def pretrained_start(encoder: Pretrained, encoded: Encoded) -> StartingPoint:
-    """Return the vectors of those words that occur in encoded texts."""
+    """Return a starting point with the encoder's vectors of the words in encoded texts."""
     full: Tensor = encoder.model.embedding.weight.detach()  # type: ignore[attr-defined]
     ids = np.concatenate([[0, UNKNOWN_ID], encoded.ids])
     used, compact = np.unique(ids, return_inverse=True)
     rows = torch.from_numpy(used)
     smaller = Encoded(compact[2:].astype(np.int32), encoded.offsets)
     vectors = full[rows]
-    counts = np.bincount(smaller.ids, minlength=len(used))  # every token's vector is gigabytes
+    counts = np.bincount(smaller.ids, minlength=len(used))  # one vector per token takes GBs
     squares = vectors.square().mean(1, dtype=torch.float64).numpy()
     scale = 1.0 / max(float(np.sqrt(np.average(squares, weights=counts))), 1e-12)
     return StartingPoint(encoder.tokenizer, smaller, vectors, scale, used=rows, full=full)
@@ -75,7 +75,7 @@ def proof_before(
     *,
     frozen: bool,
 ) -> Proof:
-    """Compare the vectors that a pipeline starts with to those of the encoder they come from."""
+    """Return the proof that a pipeline starts with its encoder's vectors."""
     pretrained = encoder.tensors()["embedding.weight"][start.used]
     expected = pretrained if frozen else start.scale * pretrained
     taken = bool(pretrained.any()) and torch.equal(vectors, expected)
@@ -90,7 +90,7 @@ def proof_before(
 
 
 def proof_after(proof: Proof, before: Tensor, after: Tensor) -> Proof:
-    """Say how far training moved the vectors, or that it moved none."""
+    """Add to the proof how far training moved the vectors, if at all."""
     return replace(
         proof,
         distance=distance([before], [after]),

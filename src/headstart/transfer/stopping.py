@@ -1,4 +1,4 @@
-"""When to stop: the one rule by which every neural method finds its number of steps."""
+"""Early stopping: how every neural method finds its number of steps."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -10,18 +10,18 @@ from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Rows
 from headstart.transfer.methods import Training
 
-LEAST_GAIN = 1e-3  # nats of validation loss; without it a solved task is trained on for ever
-LEAST_PASSES = 3  # over the labels, as in the paper of BERT; the rate falls to zero meanwhile
+LEAST_GAIN = 1e-3  # nats of validation loss; without it, a solved task would train until max_steps
+LEAST_PASSES = 3  # epochs, as in the BERT paper, while the learning rate decays to zero
 _MOST_PASSES = 50
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a model said of the validation part.
+    """A model's result on the validation set.
 
     Attributes:
-        loss: The mean loss.
-        scores: The scores `[held out, outputs]`.
+        loss: Mean loss.
+        scores: Scores `[held out, outputs]`.
         rows: The held-out rows of the task.
     """
 
@@ -31,7 +31,7 @@ class Validation:
 
 
 class HasLoss(Protocol):
-    """What a look at the validation part shows: a loss, and more."""
+    """A result on the validation set that includes a loss."""
 
     @property
     def loss(self) -> float: ...
@@ -49,19 +49,20 @@ def search_steps(
     least_gain: float = LEAST_GAIN,
     progress: Progress,
 ) -> tuple[int, Found]:
-    """Train until the validation part has seen no lower loss for a while.
+    """Train until the validation loss has not improved for a while.
 
     Args:
-        steps: Trains, yielding the number of each step; the caller limits it to `max_steps`.
-        validate: Asks what was trained so far.
-        training: How long to wait.
-        every: Steps between two looks.
-        least_gain: A loss must fall by this much, in all, to go on; the lowest one is found all the
-            same.
-        progress: Where progress goes.
+        steps: Trains the model and yields the number of each step; the caller limits it to
+            `max_steps`.
+        validate: Evaluates the current model on the validation set.
+        training: Contains the patience.
+        every: Steps between two evaluations.
+        least_gain: By how much the loss must fall, in total since the last improvement, to count
+            as an improvement. A smaller fall still updates the best step.
+        progress: Receives progress updates.
 
     Returns:
-        The step with the lowest loss, and what was said there.
+        The step with the lowest loss, and its validation result.
     """
     best_step = 0
     best: Found | None = None
@@ -82,28 +83,28 @@ def search_steps(
 
 
 def steps_between_looks(training: Training, num_rows: int) -> int:
-    """Look no more than twice in a pass over the labels: a look reads the validation part."""
+    """Return the steps between two evaluations: at most two per epoch, as each takes time."""
     return max(training.evaluate_every, num_rows // training.batch_size // 2)
 
 
 def least_passes(training: Training, labels: int, passes: int = LEAST_PASSES) -> int:
-    """Return the steps of the fewest passes over the labels, as far as the most steps allow.
+    """Return the steps of the minimum number of epochs, as far as `max_steps` allows.
 
-    With thousands of labels the search, at a rate that does not fall, finds its lowest loss within
-    the first pass; with a rate that does fall, two more are worth a point and more on SST-2. One
-    whole pass is made however few steps there may be: no label is left unseen.
+    With thousands of labels, the search, whose learning rate does not decay, finds its lowest loss
+    within the first epoch. With a decaying rate, two more epochs gain a point or more on SST-2. At
+    least one full epoch is trained, even beyond `max_steps`, so no label stays unseen.
     """
     one, asked = (-(-each * labels // training.batch_size) for each in (1, passes))
     return max(one, min(training.max_steps, asked))
 
 
 def most_steps(training: Training, labels: int) -> int:
-    """Return the steps of the most passes over the labels that a whole model may take.
+    """Return the steps of the maximum number of epochs for a whole model.
 
-    Of few labels the validation part is a few texts, and what is said of one that is misread can
-    get better by a little for hundreds of steps after all labels are known by heart. Twenty passes
-    are known to be enough (Mosbach, Andriushchenko and Klakow, "On the Stability of Fine-tuning
-    BERT", ICLR 2021, https://arxiv.org/abs/2006.04884).
+    With few labels the validation set has only a few texts, and the loss of a misclassified one
+    can keep falling slowly for hundreds of steps after the model has memorized all labels. Twenty
+    epochs are known to be enough (Mosbach, Andriushchenko and Klakow, "On the Stability of
+    Fine-tuning BERT", ICLR 2021, https://arxiv.org/abs/2006.04884).
     """
     passes = -(-_MOST_PASSES * labels // training.batch_size)
     return min(training.max_steps, max(training.min_steps, passes))

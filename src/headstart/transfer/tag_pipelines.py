@@ -1,4 +1,4 @@
-"""Taggers that are the shared pipeline, on word vectors, CoVe or ELMo: what they start from."""
+"""Fitting taggers with the shared pipeline on word vectors, CoVe or ELMo."""
 
 from collections import Counter
 from dataclasses import replace
@@ -40,7 +40,7 @@ from headstart.transfer.token_states import states_of_words
 
 
 class VectorsStart(Start[TagTask, TaggingPipeline, WordScores]):
-    """Word vectors, pretrained or random, in the place of the embedding layer."""
+    """Word vectors, pretrained or random, as the embedding layer."""
 
     rule = TAGGERS
 
@@ -59,7 +59,7 @@ class VectorsStart(Start[TagTask, TaggingPipeline, WordScores]):
             self.given = pipeline_inputs(self.wrapped, task.sentences, spelled=task.spelled)
         else:
             if encoder is None:
-                raise TypeError("an encoder is checked for before a method is fitted")
+                raise TypeError("an encoder is required here; the caller checks for it")
             self.wrapped = encoder
             self.given = pipeline_inputs(encoder, task.sentences, spelled=task.spelled)
             start = pretrained_start(encoder, self.given.encoded)
@@ -114,7 +114,7 @@ class VectorsStart(Start[TagTask, TaggingPipeline, WordScores]):
 
 
 class ContextualStart(Start[TagTask, TaggingPipeline, WordScores]):
-    """What reads words in context in the place of the embedding layer: CoVe and ELMo."""
+    """CoVe or ELMo in place of the embedding layer."""
 
     rule = TAGGERS
 
@@ -122,7 +122,7 @@ class ContextualStart(Start[TagTask, TaggingPipeline, WordScores]):
         self, method: Features | FineTune, encoder: Pretrained, task: TagTask, progress: Progress
     ) -> None:
         self.method, self.encoder = method, encoder
-        # ELMo reads characters itself.
+        # ELMo encodes characters itself.
         self.task = replace(task, spelled=task.spelled and not isinstance(encoder.model, Elmo))
         self.training, _ = filled(method)
         self.is_frozen = isinstance(method, Features)
@@ -152,7 +152,7 @@ class ContextualStart(Start[TagTask, TaggingPipeline, WordScores]):
 
     def loss(self, model: TaggingPipeline, rows: Rows) -> tuple[Tensor, Tensor]:
         if self.is_frozen:
-            model.encoder.eval()  # type: ignore[attr-defined]  # it is everybody's
+            model.encoder.eval()  # type: ignore[attr-defined]  # shared, so no dropout
         total, count = tag_loss(model, *model.scores(self.given, rows), self.task, rows)
         for mix in model.mixes():
             total = total + self.method.layers.l2 * count * mix.w.square().sum()
@@ -162,7 +162,7 @@ class ContextualStart(Start[TagTask, TaggingPipeline, WordScores]):
         return validate(model, self.given, self.task, held_out)
 
     def finish(self, model: TaggingPipeline) -> None:
-        """Let all weights of what was trained move again, for whoever trains it on."""
+        """Make all weights trainable again, for further training."""
         if not self.is_frozen:
             model.requires_grad_(requires_grad=True)
 
@@ -182,9 +182,9 @@ class ContextualStart(Start[TagTask, TaggingPipeline, WordScores]):
 
 
 def vocabulary_of(task: TagTask) -> WordTokenizer:
-    """Return all words of the sentences, the frequent ones first.
+    """Return a tokenizer with all words of the sentences, the most frequent ones first.
 
-    Where the spelling is read, too, case is left to it.
+    Words are lowercased if characters are encoded too, because these preserve case.
     """
     empty = WordTokenizer.from_vocabulary([], lowercase=task.spelled, split="whitespace")
     counts = Counter(empty.normal(word) for words in task.sentences for word in words)

@@ -11,7 +11,7 @@ from headstart.tasks.taggers import WordStates
 from headstart.tokenize.batches import Rows, ranges
 from headstart.transfer.tag_task import TagTask
 
-_NEVER = 10.0  # how far below all others the score of a tag is that these words have not
+_NEVER = 10.0  # how far the bias of a tag that does not occur is below the lowest other
 Floats = NDArray[np.float64]
 Linear = tuple[Floats, Floats]  # weight and bias
 
@@ -23,14 +23,14 @@ def probe(
     fit: Callable[[Classes, NDArray[np.float32], Rows], Linear],
     most: int | None = None,
 ) -> Linear:
-    """Return weight `[K, D]` and bias `[K]` of a linear layer on the states of words.
+    """Return weight `[K, D]` and bias `[K]` of a linear layer fitted to the states of words.
 
     Args:
-        states: Of all words.
-        task: Says what tag each has.
+        states: The states of all words.
+        task: The task, with the tag of each word.
         rows: The sentences to fit.
-        fit: Fits one to words of which each tag occurs, their states at a root mean square of 1.
-        most: No more words than this are fitted, chosen at random.
+        fit: Fits the layer to the tags that occur, from states with a root mean square of 1.
+        most: Maximum number of words to fit, sampled at random; None for all.
     """
     at = ranges(task.targets.offsets, rows)
     if most is not None and len(at) > most:

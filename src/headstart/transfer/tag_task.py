@@ -1,4 +1,4 @@
-"""What a tagger is fitted to, and how an encoder reads sentences that are cut into words."""
+"""The task that a tagger is fitted to, and how an encoder encodes sentences given as words."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -33,13 +33,13 @@ class TagTask:
 
     Attributes:
         sentences: Lists of words, none empty.
-        labels: The index of each word's tag, all words end to end.
+        labels: The index of each word's tag, for all sentences concatenated.
         tags: The tags, sorted.
-        scheme: What they are written in.
-        seed: Decides the validation part, the order, and fresh weights.
-        max_tokens: How many pieces a whole model reads at once.
-        crf: Whether tags are scored beside one another.
-        spelled: Whether word vectors have the words' characters beside them.
+        scheme: The tagging scheme.
+        seed: Seed of the validation set, the order of examples, and random weights.
+        max_tokens: Maximum number of subwords that a whole model encodes at once.
+        crf: Whether to use a CRF rather than a softmax per word.
+        spelled: Whether to concatenate a vector of each word's characters to its word vector.
     """
 
     sentences: Sentences
@@ -66,10 +66,11 @@ class TagTask:
         return legal_tags(self.tags, self.scheme)
 
     def parts(self) -> tuple[Rows, Rows]:
-        """Return the sentences to fit and those to choose by; the same for every method.
+        """Return the training and the validation sentences, the same for every method.
 
-        They are stratified by the rarest tag of each, or a tag that no other sentence has, so that
-        no tag is only in the second part. No sentence is in both, where there are enough.
+        The split is stratified by each sentence's rarest tag, or by a tag that no other sentence
+        has, so that no tag occurs only in the validation set. If there are enough sentences, none
+        is in both.
         """
         targets, num_tags = self.targets, len(self.tags)
         different = numbered(text_key(" ".join(words)) for words in self.sentences)
@@ -85,7 +86,7 @@ class TagTask:
 
 
 def word_ids(encoder: Pretrained, sentences: Sentences) -> Encoded:
-    """Return an id for each word, or those of its characters for ELMo, as the encoder has them."""
+    """Return the encoder's id of each word, or for ELMo the ids of its characters."""
     tokenizer = encoder.tokenizer
     if isinstance(encoder.model, Elmo) and isinstance(tokenizer, WordTokenizer):
         normal = {word: tokenizer.normal(word) for words in sentences for word in words}
@@ -100,20 +101,20 @@ def word_ids(encoder: Pretrained, sentences: Sentences) -> Encoded:
 
 
 def pipeline_inputs(encoder: Pretrained, sentences: Sentences, *, spelled: bool) -> WordInputs:
-    """Return sentences as the pipeline reads them."""
+    """Return the pipeline's inputs for sentences."""
     spelling = Spelled.of(sentences) if spelled else None
     return WordInputs(word_ids(encoder, sentences), spelling)
 
 
 def window_inputs(encoder: Pretrained, sentences: Sentences, max_tokens: int) -> Windows:
-    """Return sentences as a whole model reads them: windows, special tokens included.
+    """Return sentences as inputs of a whole model: windows, special tokens included.
 
     Raises:
-        SettingsError: There is no room for a word.
+        SettingsError: `max_tokens` leaves no room for a word.
     """
     tokenizer = encoder.tokenizer
     if not isinstance(tokenizer, SubwordTokenizer):
-        raise TypeError("a whole model reads pieces of words")
+        raise TypeError("a whole model needs a subword tokenizer")
     frame = encoder.frame
     return read_windows(
         tokenizer,
@@ -126,9 +127,9 @@ def window_inputs(encoder: Pretrained, sentences: Sentences, max_tokens: int) ->
 
 
 def word_coverage(encoder: Pretrained, sentences: Sentences) -> dict[str, Any]:
-    """Say how much of the sentences' vocabulary the encoder knows."""
+    """Return how much of the sentences' vocabulary the encoder knows, as fields of a `Proof`."""
     counts = Counter(word for words in sentences for word in words)
-    if isinstance(encoder.model, Elmo):  # it reads all that there are
+    if isinstance(encoder.model, Elmo):  # it encodes any word
         return {
             "words_covered": len(counts),
             "words": len(counts),
@@ -151,5 +152,5 @@ def word_coverage(encoder: Pretrained, sentences: Sentences) -> dict[str, Any]:
 
 
 def replaces_embedding(encoder: Pretrained) -> bool:
-    """Say whether an encoder stands in the pipeline, and not for the whole model."""
+    """Return whether an encoder replaces the embedding layer rather than the whole model."""
     return isinstance(encoder.model, WordVectors) or reads_in_context(encoder)

@@ -1,4 +1,4 @@
-"""What neural taggers share: their training, their loss, and the scores of held-out words."""
+"""What neural taggers share: training constants, the loss, and validation scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ TAGGERS = Rule(
 
 @dataclass(frozen=True)
 class WordScores:
-    """What a tagger scored on the words of the validation part.
+    """A tagger's scores on the words of the validation set.
 
     Attributes:
-        loss: Mean negative log-likelihood of a word's tag.
+        loss: Mean negative log-likelihood per word.
         accuracy: Share of words with the right tag.
-        score: The strict F1 of spans; of plain tags the accuracy.
-        tags: Different tags given; a tagger that gives one has learned nothing.
+        score: The strict F1 of spans, or for plain tags the accuracy.
+        tags: Number of different tags predicted; a tagger that predicts one has learned nothing.
     """
 
     loss: float
@@ -42,7 +42,7 @@ class WordScores:
 
     @classmethod
     def of(cls, task: TagTask, rows: Rows, found: Sequence[Sequence[int]], loss: float) -> Self:
-        """Score the tags that were given to some sentences, as indices."""
+        """Score the tags, given as indices, that were predicted for the sentences in `rows`."""
         gold, given = (
             [[task.tags[tag] for tag in tags] for tags in some]
             for some in ((task.targets[row].tolist() for row in rows), found)
@@ -62,14 +62,14 @@ def tag_loss(
     task: TagTask,
     rows: Rows,
 ) -> tuple[Tensor, Tensor]:
-    """Return the negative log-likelihood of some sentences' tags as `(sum, words)`."""
+    """Return the negative log-likelihood of the tags of sentences as `(sum, words)`."""
     tags_BT = torch.from_numpy(pad(task.targets, rows)[0])
     log_likelihood_B = tagger.decoder.log_likelihood(scores_BTK.float(), tags_BT, mask_BT)
     return -log_likelihood_B.sum(), mask_BT.sum()
 
 
 def validate(tagger: Any, given: Any, task: TagTask, rows: Rows) -> WordScores:  # noqa: ANN401
-    """Score a tagger on some sentences; in the loss each word counts the same."""
+    """Score a tagger on the sentences in `rows`; every word has the same weight in the loss."""
     total = words = 0.0
     lengths = task.targets.lengths[rows]
     found: list[list[int]] = [[] for _ in rows]

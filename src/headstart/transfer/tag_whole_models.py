@@ -1,4 +1,4 @@
-"""Taggers that a pretrained model replaces whole: all of it, parts of it, or low-rank changes.
+"""Fitting encoders that replace the whole model as taggers: fully, gradually, or with LoRA.
 
 Shapes: N words, D width, K tags.
 """
@@ -35,12 +35,12 @@ from headstart.transfer.tag_task import TagTask, window_inputs, word_coverage
 from headstart.transfer.tag_training import TAGGERS, WordScores, tag_loss, validate
 from headstart.transfer.whole_models import low_rank_changes, with_language
 
-_CRF_RATE = 5e-3  # of what starts at zero, beside an encoder that is nearly there
+_CRF_RATE = 5e-3  # high, because the CRF starts at zero and the encoder is nearly trained
 _PROBE_WORDS = 20_000
 
 
 class WholeStart(Start[TagTask, WholeTagger, WordScores]):
-    """BERT, GPT or another encoder, with a linear layer on each word's first piece."""
+    """BERT, GPT or another whole model, with a linear layer on each word's first subword."""
 
     rule = replace(TAGGERS, least_passes=LEAST_PASSES)
 
@@ -66,7 +66,7 @@ class WholeStart(Start[TagTask, WholeTagger, WordScores]):
                 )
 
     def fresh(self, rows: Rows) -> WholeTagger:
-        """Return the model with a linear layer on its frozen states of some words."""
+        """Return the model, its linear layer fitted to frozen states (except for `scratch`)."""
         torch.default_generator.manual_seed(derive(self.task.seed, "head"))
         tagger = WholeTagger(
             copy.deepcopy(self.model),
@@ -74,7 +74,7 @@ class WholeStart(Start[TagTask, WholeTagger, WordScores]):
             len(self.task.tags),
             dropout=self.training.dropout,
         )
-        tagger.requires_grad_(requires_grad=True)  # whatever its user froze: all of it is trained
+        tagger.requires_grad_(requires_grad=True)  # even what the user froze
         if self.states is not None:
             weight, bias = probe(self.states, self.task, rows, first_head, _PROBE_WORDS)
             with torch.no_grad():
@@ -109,7 +109,7 @@ class WholeStart(Start[TagTask, WholeTagger, WordScores]):
         return total, count
 
     def before_step(self, model: WholeTagger, number: int) -> None:
-        """Let as many layers move as are due."""
+        """Unfreeze the layers that are due at this step."""
         if isinstance(self.method, GradualUnfreeze):
             thaw(model.encoder, number, steps_per_layer=self.method.steps_per_layer)
 
@@ -117,12 +117,12 @@ class WholeStart(Start[TagTask, WholeTagger, WordScores]):
         return validate(model, self.given, self.task, held_out)
 
     def finish(self, model: WholeTagger) -> None:
-        """Merge low-rank changes, and let all weights move again for whoever trains it on."""
+        """Merge low-rank updates, and make all weights trainable again, for further training."""
         merge(model)
         model.requires_grad_(requires_grad=True)
 
     def proof_before(self, model: WholeTagger) -> Proof | None:
-        """Compare the weights a tagger starts with to those of the encoder they come from."""
+        """Return the proof that the tagger starts with its encoder's weights."""
         if isinstance(self.method, Scratch):
             return None
         started, pretrained = self._tensors(model), self.encoder.tensors()
@@ -136,13 +136,13 @@ class WholeStart(Start[TagTask, WholeTagger, WordScores]):
         )
 
     def proof_after(self, proof: Proof, model: WholeTagger) -> Proof:
-        """Say how far training moved the weights."""
+        """Add to the proof how far training moved the weights."""
         before, after = self.encoder.tensors(), self._tensors(model)
         moved = distance(before.values(), [after[name] for name in before])
         return replace(proof, distance=moved)
 
     def fitted(self, model: WholeTagger) -> TunedTagger:
-        """Return the trained tagger with all it needs to read sentences."""
+        """Return the trained tagger with everything it needs for prediction."""
         tuned = self.encoder.with_model(model.encoder)
         return TunedTagger(tuned, model, self.task.max_tokens)
 

@@ -1,7 +1,7 @@
-"""Fitting each method to tagged sentences, all by the same rule.
+"""Fitting of each method to tagged sentences, by the same procedure for all.
 
-A validation part of the sentences chooses (the regularization strength, or the number of steps, by
-the loss), then the model is fitted anew to all of them. Shapes: N words, D width, K tags.
+The loss on a validation set chooses the regularization strength or the number of steps; then the
+model is refitted to all sentences. Shapes: N words, D width, K tags.
 """
 
 import math
@@ -57,12 +57,12 @@ _WHOLE = Training(hidden=256, dropout=0.1, batch_size=16, min_steps=60, max_step
 def tagging_defaults(
     method: Method, *, whole_model: int | None, in_context: bool = False
 ) -> Method:
-    """Return the method with every setting filled in that it leaves open, as tagging needs them.
+    """Fill in the settings that are None with the defaults for tagging, and return the method.
 
     Args:
         method: The method.
-        whole_model: The width of an encoder that replaces the whole model, if it does.
-        in_context: Whether the encoder replaces the embedding layer and reads words in context.
+        whole_model: Width of an encoder that replaces the whole model; None for any other.
+        in_context: Whether the encoder replaces the embedding layer by states of words in context.
     """
     defaults: dict[str, Any] = {"training": _WHOLE if whole_model else _PIPELINE}
     if isinstance(method, Features) and whole_model:
@@ -85,13 +85,13 @@ def fit_tagger(
     """Fit `method` to `task`.
 
     Raises:
-        SettingsError: The method needs an encoder and there is none, or is not for tagging.
+        SettingsError: The method is not for tagging, or it needs an encoder and has none.
         TransferError: Nothing was transferred, or a frozen part changed.
         NonFiniteError: Training diverged.
     """
     if isinstance(method, TfIdf):
         raise SettingsError(
-            "the transfer 'tfidf' counts the words of a text; it gives no word tags"
+            "the transfer 'tfidf' counts the words of a text; it cannot tag single words"
         )
     if isinstance(method, Majority):
         return _fit_majority(task)
@@ -120,7 +120,7 @@ def _start_of(
     if isinstance(method, GradualUnfreeze | LowRank):
         raise SettingsError(
             f"the transfer {name_of(method)!r} is for encoders that replace the whole model, such "
-            "as bert; what replaces the embedding layer has probe, frozen and finetune"
+            "as bert; for one that replaces the embedding layer, use probe, frozen or finetune"
         )
     if isinstance(method, Scratch):
         return VectorsStart(method, None, task)
@@ -133,7 +133,7 @@ def _fit_majority(task: TagTask) -> TagFit:
     rows, held_out = task.parts()
     trial = _frequent_tags(task, rows)
     found = [tags.tolist() for tags in trial.predict([task.sentences[row] for row in held_out])]
-    validation = WordScores.of(task, held_out, found, math.nan)  # it gives no probabilities
+    validation = WordScores.of(task, held_out, found, math.nan)  # no probabilities, so no loss
     model = _frequent_tags(task, np.arange(len(task)))
     return TagFit(model=model, validation=validation, chosen={})
 
@@ -155,14 +155,14 @@ def _most_frequent(counts: Counter[int]) -> int:
 
 
 def _proof(encoder: Pretrained, sentences: Sentences) -> Proof:
-    """Say what of a frozen encoder is used: all of it."""
+    """Return the proof that a frozen encoder is used in full."""
     proof = Proof.of_all(encoder.name, encoder.tensors(), word_coverage(encoder, sentences))
     proof.check()
     return proof
 
 
 def _fit_probe(method: Probe, encoder: Pretrained, task: TagTask, progress: Progress) -> TagFit:
-    """Fit multinomial logistic regression to what an encoder says of each word."""
+    """Fit multinomial logistic regression to an encoder's states of words."""
     proof = _proof(encoder, task.sentences)
     with quick_reading():
         states = word_states(encoder, task.sentences, max_tokens=task.max_tokens, progress=progress)
@@ -177,7 +177,7 @@ def _fit_probe(method: Probe, encoder: Pretrained, task: TagTask, progress: Prog
         return HeadTagger(head, decoder, torch.ones(()))
 
     rows, held_out = task.parts()
-    with torch.random.fork_rng(devices=[]):  # a linear layer draws its weights, for nothing
+    with torch.random.fork_rng(devices=[]):  # nn.Linear draws weights that are not used
         tried = [
             validate(tagger(rows, strength), states, task, held_out)
             for strength in method.strengths
@@ -239,7 +239,7 @@ class FrozenStart(Start[TagTask, HeadTagger, WordScores]):
         return self.proof
 
     def proof_after(self, proof: Proof, model: HeadTagger) -> Proof:
-        """Say that nothing of the encoder moved."""
+        """Add to the proof that the encoder did not change."""
         del model
         return proof.after(self.encoder.tensors(), self.encoder.tensors())
 

@@ -1,4 +1,4 @@
-"""What a method is fitted to, and what fitting returns."""
+"""The task that a method is fitted to, and the result of fitting."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class Task:
     """What a method is fitted to.
 
     Attributes:
-        texts: The labelled texts; of pairs, all the first ones and then all the second ones.
-        target: What is predicted of each, or of each pair.
-        seed: Decides the validation part, the order, and fresh weights.
-        max_tokens: How much of a text is read.
+        texts: The labeled texts; for pairs, all first texts followed by all second texts.
+        target: What to predict for each text or pair.
+        seed: Seed of the validation set, the order of examples, and random weights.
+        max_tokens: Maximum number of tokens per text, or per pair encoded together.
         pairs: None for single texts.
     """
 
@@ -45,12 +45,12 @@ class Task:
         return len(self.texts) // num_sides(self.pairs)
 
     def text_rows(self, rows: Rows) -> Rows:
-        """Return where in `texts` the sides of some examples stand."""
+        """Return the indices in `texts` of both sides of the examples in `rows`."""
         return rows_of_sides(rows, len(self), sides=num_sides(self.pairs))
 
     @cached_property
     def different(self) -> Rows:
-        """The number of each text, or pair, the same for those that are the same."""
+        """A number for each text or pair; duplicates have the same number."""
         keys = list(map(text_key, self.texts))
         if self.pairs is None:
             return numbered(keys)
@@ -60,28 +60,28 @@ class Task:
         )
 
     def parts(self, *, seed: int | None = None) -> tuple[Rows, Rows]:
-        """Return the rows to fit and the rows to choose by; the same for every method.
+        """Return the training and the validation rows, the same for every method.
 
-        No text, or pair, is in both, where there are enough (`validation_part`).
+        If there are enough texts or pairs, none is in both (see `validation_part`).
         """
         strata = self.target.strata(np.unique(self.different, return_index=True)[1])
         return validation_part(strata, self.different, seed=self.seed if seed is None else seed)
 
     def validate(self, scores: Scores, held_out: Rows) -> Validation:
-        """Return what a model said of the validation part, `scores`, with its loss."""
+        """Return a model's scores on the validation set together with its loss."""
         return Validation(self.target.mean_loss(scores, held_out), scores, held_out)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit(Generic[Model, Found]):
-    """A fitted model and what its fitting showed.
+    """A fitted model and the results of fitting it.
 
     Attributes:
-        model: The model, fitted to all the labels.
-        validation: What the model that was fitted without the validation part said of it.
-        chosen: What the validation part chose.
-        truncated: Texts cut at `max_tokens`.
-        proof: What the model owes to its encoder; None where it has none.
+        model: The model, fitted to all labels.
+        validation: Scores on the validation set, from the model fitted without it.
+        chosen: Settings chosen on the validation set.
+        truncated: Number of texts truncated at `max_tokens`.
+        proof: What was transferred from the encoder; None for methods that transfer nothing.
     """
 
     model: Model
@@ -92,15 +92,15 @@ class Fit(Generic[Model, Found]):
 
 
 def coverage(encoder: Pretrained, texts: Sequence[str], encoded: Encoded) -> dict[str, Any]:
-    """Say how much of the texts' vocabulary the encoder knows.
+    """Return how much of the texts' vocabulary the encoder knows, as fields of a `Proof`.
 
     Args:
         encoder: The encoder.
         texts: The texts.
-        encoded: What its `ids` returned of them.
+        encoded: The result of the encoder's `ids` for the texts.
     """
     tokenizer = encoder.tokenizer
-    if isinstance(encoder.model, Elmo):  # whatever words it predicts, it reads all that there are
+    if isinstance(encoder.model, Elmo):  # it encodes any word, even one it cannot predict
         words = len({word for text in texts for word in tokenizer.words(text)})
         share = float(words > 0)
         return {"words_covered": words, "words": words, "tokens_covered": share, "unknown": ()}

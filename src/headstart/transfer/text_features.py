@@ -1,6 +1,7 @@
-"""The scikit-learn surface: a transformer of texts.
+"""A scikit-learn transformer that turns texts into vectors.
 
-It is apart from the estimators that predict, since its base classes take long to import.
+It has a module of its own because scikit-learn's base classes are slow to import, and the other
+estimators do not need them.
 """
 
 from collections.abc import Collection
@@ -21,15 +22,15 @@ from headstart.transfer.methods import Probe
 
 
 class TextFeatures(TransformerMixin, BaseEstimator):
-    """Texts to an encoder's pooled vectors, for any estimator of scikit-learn.
+    """Turn texts into an encoder's pooled vectors, as features for any scikit-learn estimator.
 
-    Nothing is learnt, so `transform` needs no `fit`; `fit` checks the settings and keeps an encoder
-    that is given by its path, which is read again at each `transform` otherwise.
+    Nothing is trained, so `transform` works without `fit`. `fit` checks the settings and loads an
+    encoder given by its path; without `fit`, each `transform` loads it again.
 
     Args:
-        encoder: A pretrained encoder, or the file or folder of one.
-        pooling: `mean`, `max` or `mean+max` over a text's tokens.
-        max_tokens: How much of a text is read.
+        encoder: A pretrained encoder, or the path of its file or folder.
+        pooling: `mean`, `max` or `mean+max` over the tokens of a text.
+        max_tokens: Maximum number of tokens per text; longer texts are truncated.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
 
     @torch_defaults()
     def fit(self, X: Collection[Any], y: object = None) -> Self:
-        """Check the settings and load the encoder; there is nothing to learn."""
+        """Check the settings and load the encoder; nothing is trained."""
         del y
         as_texts(X)
         self.encoder_ = self._load()
@@ -49,7 +50,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
 
     @torch_defaults()
     def transform(self, X: Collection[Any]) -> NDArray[np.float32]:
-        """Return one vector a text `[texts, width]` (`[texts, 2 * width]` for `mean+max`)."""
+        """Return one vector per text `[texts, width]`, or `[texts, 2 * width]` for `mean+max`."""
         self._check()
         encoder = getattr(self, "encoder_", None) or self._load()
         return pooled_features(
@@ -57,7 +58,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         )
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """Return a name for each number of a vector: `textfeatures0`, `textfeatures1`, .."""
+        """Return the names of the output features: `textfeatures0`, `textfeatures1`, ..."""
         del input_features
         encoder = getattr(self, "encoder_", None) or self._load()
         width = task_shape(encoder.model)[1] * (2 if self.pooling == "mean+max" else 1)

@@ -1,4 +1,4 @@
-"""The shared pipeline on word vectors, CoVe or ELMo, fitted to texts: what it starts from.
+"""Fitting the shared pipeline on word vectors, CoVe or ELMo to texts.
 
 Shapes: T tokens, L layers, D width, C outputs.
 """
@@ -45,7 +45,7 @@ _CPU = torch.device("cpu")
 
 
 class VectorsStart(Start[Task, TextPipeline, Validation]):
-    """Word vectors, pretrained or random, in the place of the embedding layer."""
+    """Word vectors, pretrained or random, as the embedding layer."""
 
     rule = Rule(rise=lambda _: _WARM_UP_STEPS, seeds_steps=False)
 
@@ -59,7 +59,7 @@ class VectorsStart(Start[Task, TextPipeline, Validation]):
             tokenizer = WordTokenizer.train(task.texts, min_count=1)
             encoded, self.truncated = tokenizer.encode_batch(task.texts).truncate(task.max_tokens)
             self.start = fresh_start(tokenizer, encoded, width=method.width, seed=task.seed)
-            self.start.vectors[UNKNOWN_ID] = 0.0  # never trained: all words are known
+            self.start.vectors[UNKNOWN_ID] = 0.0  # never trained, as every word is known
         elif encoder is None or not isinstance(encoder.model, WordVectors):
             raise SettingsError("only word vectors can replace the embedding layer")
         else:
@@ -71,9 +71,8 @@ class VectorsStart(Start[Task, TextPipeline, Validation]):
     def fresh(self, rows: Rows) -> TextPipeline:
         """Return the pipeline before training.
 
-        Frozen vectors stay as they are, and the pipeline scales them as it reads them; trained ones
-        are scaled here, so that one learning rate, and one clipped gradient, is the same for all
-        encoders.
+        The pipeline scales frozen vectors at each forward pass. Trainable vectors are scaled here,
+        so the same learning rate and gradient clipping suit all encoders.
         """
         del rows
         torch.default_generator.manual_seed(derive(self.task.seed, "pipeline"))
@@ -112,16 +111,16 @@ class VectorsStart(Start[Task, TextPipeline, Validation]):
         return proof_after(proof, self.before, embedded(model))
 
     def fitted(self, model: TextPipeline) -> NeuralModel:
-        """Return the trained model with the whole vocabulary."""
+        """Return the trained model with the full vocabulary."""
         self.start.expand(model, frozen=self.is_frozen)
         return NeuralModel(self.start.tokenizer, model, self.task.max_tokens)
 
 
 class ContextualStart(Start[Task, TextPipeline, Validation]):
-    """What reads words in context in the place of the embedding layer: CoVe and ELMo.
+    """CoVe or ELMo in place of the embedding layer.
 
-    Frozen, the encoder reads every text once, and the pipeline is trained on what it said;
-    fine-tuned, it is trained on with the pipeline.
+    A frozen encoder encodes every text once, and the pipeline is trained on the cached states.
+    Otherwise, the encoder is fine-tuned together with the pipeline.
     """
 
     rule = Rule(rise=lambda _: _WARM_UP_STEPS)
@@ -144,7 +143,7 @@ class ContextualStart(Start[Task, TextPipeline, Validation]):
             progress=progress,
         )
         self.scale_LD = layer_scales(encoder, states.values)
-        self.states = states if self.is_frozen else None  # trained, it will say others
+        self.states = states if self.is_frozen else None  # fine-tuning changes them
 
     def fresh(self, rows: Rows) -> TextPipeline:
         """Return the pipeline before training, with the encoder's own weights."""
@@ -166,7 +165,7 @@ class ContextualStart(Start[Task, TextPipeline, Validation]):
     def loss(self, model: TextPipeline, rows: Rows) -> tuple[Tensor, Tensor]:
         sides = model.text_rows(rows, self.encoded)
         if self.states is not None:
-            model.encoder.eval()  # type: ignore[attr-defined]  # it is everybody's
+            model.encoder.eval()  # type: ignore[attr-defined]  # shared, so no dropout
             scores_BC = model.read(*self.states.pad(sides))
         else:
             ids_BT, mask_BT = map(torch.from_numpy, pad(self.encoded, sides))
@@ -183,12 +182,12 @@ class ContextualStart(Start[Task, TextPipeline, Validation]):
         return self.task.validate(scores, held_out)
 
     def finish(self, model: TextPipeline) -> None:
-        """Let all weights of what was trained move again, for whoever trains it on."""
+        """Make all weights trainable again, for further training."""
         if not self.is_frozen:
             model.requires_grad_(requires_grad=True)
 
     def chosen(self, model: TextPipeline) -> dict[str, Any]:
-        """Return how the layers are weighed."""
+        """Return the learned weights of the layers."""
         mixes = {"layer_weights": model.mix, "output_layer_weights": model.output_mix}
         return {
             name: [round(share, 4) for share in mix.shares.tolist()]
@@ -197,19 +196,19 @@ class ContextualStart(Start[Task, TextPipeline, Validation]):
         }
 
     def proof_before(self, model: TextPipeline) -> Proof:
-        """Say what of the encoder the pipeline starts with: all of it."""
+        """Return the proof that the pipeline starts with the full encoder."""
         del model
         known = coverage(self.encoder, self.task.texts, self.ids)
         tensors = self.encoder.tensors()
         return Proof.of_all(self.encoder.name, tensors, known, frozen=self.is_frozen)
 
     def proof_after(self, proof: Proof, model: TextPipeline) -> Proof:
-        """Say how far training moved the weights, or that it moved none."""
+        """Add to the proof how far training moved the weights, if at all."""
         now = dict(model.encoder.state_dict())  # type: ignore[attr-defined]
         return proof.after(self.encoder.tensors(), now)
 
     def fitted(self, model: TextPipeline) -> ContextualModel:
-        """Return the trained model with what it needs to read texts."""
+        """Return the trained model with everything it needs for prediction."""
         encoder = self.encoder if self.is_frozen else self.encoder.with_model(model.encoder)
         return ContextualModel(
             encoder, model, self.layers, self.task.max_tokens, frozen=self.is_frozen

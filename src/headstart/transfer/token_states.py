@@ -1,4 +1,4 @@
-"""What an encoder that reads words in context says of every word: computed once, kept, looked up.
+"""States of words in context from CoVe or ELMo: computed once, cached, and looked up.
 
 Shapes: N words of all texts, L layers, D width, B batch, T words of a text.
 """
@@ -27,14 +27,14 @@ _TOKENS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class TokenStates:
-    """The layers of every word of some texts, end to end.
+    """The states of every word in every layer, for texts concatenated.
 
-    They are rounded to half precision, a two-thousandth of each number: what a task is fitted to,
-    and what it then predicts by, is rounded alike, whether it was computed just now or kept.
+    States are rounded to half precision, a relative error of about 1/2000. They are rounded in
+    fitting and in prediction alike, whether they come from the cache or not.
 
     Attributes:
-        values: `[N, L, D]`; of models that are read for their last layer alone `[N, D]`, in full.
-        offsets: Where each text begins, and the end `[texts + 1]`.
+        values: `[N, L, D]`; for models whose last layer alone is used `[N, D]`, in full precision.
+        offsets: Start of each text, and the end of the last `[texts + 1]`.
     """
 
     values: NDArray[Any]
@@ -46,9 +46,9 @@ class TokenStates:
         return np.diff(self.offsets)
 
     def pad(self, rows: Rows) -> tuple[list[Tensor], Tensor]:
-        """Return the layers of some texts, each `[B, T, D]`, zero after a text's end, and the mask.
+        """Return the layers of the texts in `rows`, each `[B, T, D]`, padded with 0, and the mask.
 
-        A text without words is one of padding.
+        A text without words has one position of padding.
         """
         lengths = self.lengths[rows]
         columns = np.arange(max(1, int(lengths.max(initial=0))))
@@ -61,7 +61,7 @@ class TokenStates:
         return list(padded), mask
 
     def save(self, file: Path) -> None:
-        """Write them, for `TokenMemory.load`."""
+        """Save the states for `TokenMemory.load`."""
         with new_file(file.with_suffix(".offsets.npy")) as target:
             np.save(target, self.offsets)
         with new_file(file) as target:
@@ -70,12 +70,12 @@ class TokenStates:
 
 @dataclass(frozen=True)
 class TokenMemory:
-    """What an encoder says of texts that it has read before.
+    """Cached states of texts that an encoder has already encoded.
 
     Attributes:
-        rows: The row of each text; of a sentence that is cut into words, of the tuple of them.
-        states: Of these texts.
-        max_tokens: How much of a text was read.
+        rows: The row of each text; a sentence given as words is a tuple.
+        states: The states of these texts.
+        max_tokens: The maximum number of tokens per text that the states were computed with.
     """
 
     rows: dict[Hashable, int]
@@ -84,14 +84,14 @@ class TokenMemory:
 
     @classmethod
     def load(cls, file: Path, texts: Sequence[Hashable], max_tokens: int) -> "TokenMemory":
-        """Map what `TokenStates.save` wrote of the first of these texts into memory."""
+        """Memory-map the states that `TokenStates.save` wrote for the first of these texts."""
         offsets = np.load(file.with_suffix(".offsets.npy"))
         values = np.load(file, mmap_mode="r").view(np.ndarray)
         rows = {text: row for row, text in enumerate(texts[: len(offsets) - 1])}
         return cls(rows, TokenStates(values, offsets), max_tokens)
 
     def recall(self, texts: Sequence[Hashable], into: NDArray[Any], offsets: Rows) -> Rows:
-        """Fill in the states of the texts that are remembered; return the rows of the others."""
+        """Copy the states of cached texts to `into`; return the rows of all other texts."""
         missing = []
         for row, text in enumerate(texts):
             known = self.rows.get(text)
@@ -104,7 +104,7 @@ class TokenMemory:
 
 
 def reads_in_context(encoder: Pretrained | None) -> bool:
-    """Say whether an encoder replaces the embedding layer and reads words where they stand."""
+    """Return whether an encoder replaces the embedding layer by states of words in context."""
     return encoder is not None and isinstance(encoder.model, Cove | Elmo)
 
 
@@ -116,11 +116,11 @@ def token_states(
     encoded: Encoded | None = None,
     progress: Progress = SILENT,
 ) -> TokenStates:
-    """Return what the encoder says of every word of the texts, frozen as it is.
+    """Return the frozen encoder's states of every word of the texts.
 
-    Texts that the encoder remembers are looked up, and the others read in batches of similar
-    length. A text has the same states whatever is read with it. Who has what the encoder's `inputs`
-    returned gives it as `encoded`.
+    Texts in the encoder's cache (`memory`) are looked up; the others are encoded in batches of
+    similar length. The states of a text do not depend on the rest of its batch. Pass the result of
+    the encoder's `inputs` as `encoded` to avoid tokenizing the texts again.
     """
     memory: TokenMemory | None = getattr(encoder, "memory", None)
     if memory is not None and memory.max_tokens != max_tokens:
@@ -137,13 +137,13 @@ def states_of_words(
     *,
     progress: Progress = SILENT,
 ) -> TokenStates:
-    """Return what the encoder says of every word of sentences that are cut into words.
+    """Return the encoder's states of every word of sentences given as words.
 
     Args:
-        encoder: The encoder; sentences that it remembers (`word_memory`) are looked up.
+        encoder: The encoder; sentences in its cache (`word_memory`) are looked up.
         sentences: The sentences.
-        encoded: The same, a word a token.
-        progress: Where progress goes.
+        encoded: The ids of the sentences, one token per word.
+        progress: Receives progress updates.
     """
     memory: TokenMemory | None = getattr(encoder, "word_memory", None)
     return _states(encoder, list(map(tuple, sentences)), encoded, memory, progress)
@@ -171,7 +171,7 @@ def _read_into(
 ) -> None:
     with (
         evaluating(encoder.model),
-        progress.stage("reading texts", len(rows), "texts") as advance,
+        progress.stage("encoding texts", len(rows), "texts") as advance,
     ):
         for batch, layers in _read(encoder, encoded, rows):
             lengths = encoded.lengths[batch]
@@ -182,9 +182,9 @@ def _read_into(
 
 
 def _read(encoder: Pretrained, encoded: Encoded, rows: Rows) -> Iterator[tuple[Rows, Tensor]]:
-    """Yield some of the rows and their layers `[L, B, T, D]`.
+    """Yield batches of rows and their layers `[L, B, T, D]`.
 
-    They are computed exactly, whoever asks: what is remembered would differ from what is not.
+    They are always computed in full precision, so cached states equal newly computed ones.
     """
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         for batch in inference_batches(encoded.lengths[rows], max_tokens=_TOKENS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""The scikit-learn surface for tagging: a tag for every word, with any encoder and any transfer."""
+"""A word tagger with the scikit-learn API, for any encoder and any transfer method."""
 
 import math
 import time
@@ -46,35 +46,39 @@ TAGGER = "tagger"
 
 
 class TokenTagger:
-    """A tag for every word: spans such as names, or plain tags such as parts of speech.
+    """Tag every word: spans such as named entities, or plain tags such as parts of speech.
 
-    What replaces the embedding layer (word vectors, CoVe, ELMo) is read by a BiLSTM-CRF; BERT, GPT
-    and the like replace the whole model, and each word's first piece stands for it. GPT has read
-    only what is to the left of a word.
+    Encoders that replace the embedding layer (word vectors, CoVe, ELMo) are followed by a
+    BiLSTM-CRF. Encoders that replace the whole model, such as BERT and GPT, represent each word by
+    its first subword. GPT sees only the context to the left of a word.
 
     Args:
-        encoder: A pretrained encoder, or its file or folder; None for methods that need none.
-        transfer: A name (`scratch`, `probe`, `frozen`, `finetune`, `gradual`, `lora`, `majority`)
-            or a method with settings of its own. `auto` is `finetune` with an encoder and `scratch`
-            without.
-        scheme: How the tags are written: `BIO` (which is `IOB2`), `IOB1`, `BIOES` or `plain`;
-            `auto` looks. Predictions are written so, too.
-        repair: Whether illegal tags are read as CoNLL's `conlleval` reads them, and not refused.
-        crf: Whether tags are scored beside one another; without, each word's tag is a softmax, and
-            only legal sequences are predicted, too.
-        characters: Whether the words' characters stand beside word vectors.
-        max_tokens: How many pieces of words a whole model reads at once; longer sentences are read
-            in windows that overlap.
-        random_state: Decides everything random.
+        encoder: A pretrained encoder, or the path of its file or folder. None for methods that
+            need no encoder.
+        transfer: The name of a method (`scratch`, `probe`, `frozen`, `finetune`, `gradual`,
+            `lora`, `majority`), or a method with its own settings. `auto` means `finetune` with an
+            encoder and `scratch` without one.
+        scheme: Tagging scheme: `BIO` (the same as `IOB2`), `IOB1`, `BIOES` or `plain`. `auto`
+            detects it. Predictions use the same scheme.
+        repair: Whether to interpret illegal tag sequences as CoNLL's `conlleval` does. Otherwise
+            they are rejected.
+        crf: Whether to score whole tag sequences with a CRF. Otherwise each word has its own
+            softmax. Both predict legal sequences only.
+        characters: Whether to concatenate a vector of each word's characters to its word vector.
+        max_tokens: Maximum number of subwords that a whole model encodes at once. Longer sentences
+            are split into overlapping windows.
+        random_state: Seed of all random choices, an integer.
 
     Attributes:
         classes_: The tags, sorted.
-        tags_: Those that are learnt: of IOB1 those of IOB2.
-        scheme_: The scheme they are written in.
-        method_: The method that was fitted.
-        proof_: What the model owes to its encoder; None without one.
+        tags_: The tags that the model is trained on; for IOB1, those of IOB2.
+        scheme_: The tagging scheme of the data and of the predictions.
+        method_: The fitted method, with all its settings.
+        proof_: What was transferred from the encoder and how far training moved it; None for
+            methods that transfer nothing.
         model_: The fitted model.
-        fit_report_: Validation scores, what the validation part chose, seconds.
+        fit_report_: Validation scores, settings chosen on the validation set and wall-clock
+            seconds.
 
     Example:
         >>> sentences, tags = [["Mary", "left"], ["Ann", "left"]] * 5, [["B-P", "O"]] * 10
@@ -107,11 +111,17 @@ class TokenTagger:
 
     @torch_defaults()
     def fit(self, X: Collection[Any], y: Collection[Any], *, progress: Progress = SILENT) -> Self:
-        """Learn from sentences, as lists of words, and the tags of their words.
+        """Fit the tagger to sentences and tags.
+
+        Args:
+            X: The sentences, each a list of words.
+            y: One list of tags per sentence, with one tag per word.
+            progress: Receives progress updates.
 
         Raises:
-            DataError: Sentences or tags cannot be used; names the sentence and the word.
-            SettingsError: The method needs an encoder and there is none, or is not for tagging.
+            DataError: Sentences or tags cannot be used; the message names the sentence and word.
+            SettingsError: A setting is invalid, or the method is not for tagging, or it needs an
+                encoder and has none.
         """
         sentences, tags = as_sentences(X), as_sentences(y, what="tag")
         check_pairs(sentences, tags)
@@ -126,9 +136,7 @@ class TokenTagger:
         tags = [convert(its, learnt) for its in tags]
         names = sorted({tag for its in tags for tag in its})
         if len(names) < 2:
-            raise DataError(
-                f"a tagger needs two tags or more, the sentences hold only {names[0]!r}"
-            )
+            raise DataError(f"a tagger needs at least two different tags, got only {names[0]!r}")
         encoder = None if self.encoder is None else as_encoder(self.encoder, progress)
         if isinstance(self.transfer, str) and self.transfer == "auto":
             method: Method = Scratch() if encoder is None else FineTune()
@@ -176,7 +184,7 @@ class TokenTagger:
 
     @torch_defaults()
     def predict(self, X: Collection[Any]) -> list[list[str]]:
-        """Return the tag of each word of each sentence; of a sentence without words, none."""
+        """Return the tags of each sentence, one per word; an empty list for an empty sentence."""
         check_is_fitted(self, "classes_")
         sentences = as_sentences(X)
         rows = [row for row, words in enumerate(sentences) if words]
@@ -190,18 +198,18 @@ class TokenTagger:
         return found
 
     def score(self, X: Collection[Any], y: Collection[Any]) -> float:
-        """Return the strict F1 of spans, or the accuracy of plain tags."""
+        """Return the strict F1 of spans, or for plain tags the accuracy."""
         scores = self.evaluate(X, y)
         return scores.accuracy if self.scheme_ == "plain" else scores.f1
 
     def evaluate(self, X: Collection[Any], y: Collection[Any]) -> TagScores:
-        """Return precision, recall and F1 of all spans and of each type, as `conlleval` has them.
+        """Return precision, recall and F1 of all spans and of each type, as in `conlleval`.
 
-        Tags of another scheme of spans are converted to the tagger's first; a tag of no span is a
-        word that is missed.
+        Span tags in another scheme are first converted to the tagger's scheme. A tag that is
+        neither `O` nor a span tag counts as a wrong word.
 
         Raises:
-            DataError: There are not as many tags as words.
+            DataError: The number of tags differs from the number of words.
         """
         sentences, gold = as_sentences(X), as_sentences(y, what="tag")
         check_pairs(sentences, gold, may_be_empty=True)
@@ -209,22 +217,22 @@ class TokenTagger:
         return score_tags(in_scheme(gold, self.scheme_), self.predict(sentences), self.scheme_)
 
     def as_learnt(self, y: Words) -> Words:
-        """Return tags as the tagger has learnt them, if they are spans in another scheme."""
+        """Convert span tags to the scheme that the tagger is trained on; keep all other tags."""
         check_is_fitted(self, "classes_")
         return in_scheme(y, learnt_scheme(self.scheme_))
 
     @property
     def megabytes(self) -> float:
-        """Size of all that prediction needs, weights and vocabulary, in units of 10**6 bytes."""
+        """Size of everything prediction needs, weights and vocabulary, in units of 10**6 bytes."""
         check_is_fitted(self, "classes_")
         return megabytes(self.model_)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the tagger as a folder, whole or not at all; `headstart.load` reads it.
+        """Save the tagger as a folder for `headstart.load`; a failed save leaves no partial folder.
 
         Raises:
             ExistsError: The folder exists and `overwrite` is false.
-            StorageError: The disk refuses.
+            StorageError: The folder cannot be written.
         """
         check_is_fitted(self, "classes_")
         folder = Path(folder)
@@ -247,17 +255,17 @@ class TokenTagger:
 
 
 def check_pairs(sentences: Words, tags: Words, *, may_be_empty: bool = False) -> None:
-    """Refuse sentences that have not one tag a word.
+    """Reject sentences that do not have exactly one tag per word.
 
     Raises:
-        DataError: There are not as many, or a sentence is empty.
+        DataError: The numbers of words and tags differ, or a sentence is empty.
     """
     if len(sentences) != len(tags):
-        raise DataError(f"{len(sentences):,} sentences, but the tags of {len(tags):,}")
+        raise DataError(f"{len(sentences):,} sentences, but tags for {len(tags):,}")
     for row, (words, its) in enumerate(zip(sentences, tags, strict=True)):
         if len(words) != len(its):
             raise DataError(f"sentence {row}: {len(words)} words but {len(its)} tags")
         if not (words or may_be_empty):
-            raise DataError(f"sentence {row}: holds no word; leave it out")
+            raise DataError(f"sentence {row}: has no words; remove it")
     if not (sentences or may_be_empty):
         raise DataError("no sentences to learn from")

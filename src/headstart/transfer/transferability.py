@@ -1,15 +1,15 @@
-"""How well frozen features suit a task, told before any model is trained on them.
+"""Transferability estimates: how well frozen features suit a task, without training a model.
 
-LogME: how likely the labels are under a Bayesian linear model of the features. H-score: how far the
-classes lie apart, in units of the features' own scatter. The probe: how often logistic regression
-is right about texts that it was not fitted to.
+LogME: how likely the labels are under a Bayesian linear model of the features. H-score: the spread
+between the classes relative to that of all features. The probe: the accuracy of logistic regression
+on held-out texts.
 
-Each estimate comes with what each text adds to it: N times the estimate, less N - 1 times the
-estimate without the text (the jackknife's pseudo-values, Tukey 1958; for LogME the log probability
-of the text's label given all others). Their mean over texts drawn with replacement tells how far
-the estimate moves with other texts, so that all bootstraps of all features, paired by text, are one
-product of matrices. To estimate anew from the texts drawn takes a thousand times as long, and
-misleads where texts are fewer than features: a text that is drawn twice confirms itself.
+Each estimate comes with each text's influence on it: N times the estimate minus N - 1 times the
+estimate without the text (jackknife pseudo-values, Tukey 1958; for LogME the log probability of
+the text's label given all others). Averaging the influences over a bootstrap sample of texts shows
+how the estimate varies with the texts, so all bootstraps of all features, paired by text, are one
+matrix product. Recomputing the estimate for each sample would take a thousand times as long. It
+would also mislead where there are fewer texts than features: a text drawn twice confirms itself.
 
 Shapes: N texts, D width, R rank of the features, C classes, T ratios.
 """
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 _FOLDS = 5
-_STRENGTH = 1.0  # of the probe: within those that the method `probe` tries
+_STRENGTH = 1.0  # of the probe, within the range that the method `probe` tries
 _RATIOS = np.logspace(-10, 6, 49)  # of the noise's variance to the prior's, see `_most_evident`
 _MOST_ITERATIONS = 100
 _CLOSE = 1e-7
@@ -34,19 +34,19 @@ _TINY = np.finfo(np.float64).tiny
 
 
 class Estimate(NamedTuple):
-    """An estimate, and what each text adds to it, less the mean of all `[N]`."""
+    """An estimate, and the centered influence of each text on it `[N]`."""
 
     value: float
     influence_N: Array
 
 
 class Axes(NamedTuple):
-    """Features as the coordinates of texts on orthogonal axes: all that rotations leave alone.
+    """Features as coordinates of texts on orthogonal axes, which are unaffected by rotations.
 
     Attributes:
         u_NR: Left singular vectors.
         squares_R: Squares of the singular values, none of them 0.
-        width: The number of features D.
+        width: Number of features D.
     """
 
     u_NR: Array
@@ -55,11 +55,11 @@ class Axes(NamedTuple):
 
 
 def decompose(x_ND: Array, *, center: bool = False) -> Axes:
-    """Return the axes of some features, without those that are rounding's alone.
+    """Return the axes of features, without axes that are only rounding errors.
 
     Args:
         x_ND: The features.
-        center: Whether the mean of the texts is taken away first.
+        center: Whether to subtract the mean of the texts first.
     """
     rounding = (x_ND**2).sum() * max(x_ND.shape) * np.finfo(np.float64).eps
     if center:
@@ -74,12 +74,12 @@ def decompose(x_ND: Array, *, center: bool = False) -> Axes:
 
 
 def transferability(x_ND: Array, labels_N: Labels, *, seed: int) -> dict[str, Estimate]:
-    """Return `logme`, `h_score` and `probe` of some features.
+    """Return the estimates `logme`, `h_score` and `probe` of features.
 
     Args:
         x_ND: The features.
         labels_N: Class indices from 0; each class has a text.
-        seed: Deals the texts into the probe's folds, whatever the features.
+        seed: Seed of the probe's folds, which do not depend on the features.
     """
     centered = decompose(x_ND, center=True)
     return {
@@ -90,33 +90,33 @@ def transferability(x_ND: Array, labels_N: Labels, *, seed: int) -> dict[str, Es
 
 
 def log_evidence(axes: Axes, labels_N: Labels) -> Estimate:
-    """Return LogME: the maximum log evidence for each text, the mean over one-vs-rest labels.
+    """Return LogME: the maximum log evidence per text, averaged over one-vs-rest labels.
 
     You, Liu, Wang and Long, "LogME: Practical Assessment of Pre-trained Models for Transfer
     Learning", ICML 2021 (https://arxiv.org/abs/2102.11005), with the fixed-point iteration of You,
-    Liu, Zhang, Wang, Jordan and Long, "Ranking and Tuning Pre-trained Models", JMLR 2022. [ours] It
-    starts from the best of a grid, and the ratio of variances stays within it: where the labels are
-    a linear function of the features, the evidence has no maximum.
+    Liu, Zhang, Wang, Jordan and Long, "Ranking and Tuning Pre-trained Models", JMLR 2022. [ours]
+    The iteration starts from the best point of a grid, and the ratio of variances stays within the
+    grid, because the evidence has no maximum if the labels are a linear function of the features.
     """
     u_NR, num_texts = axes.u_NR, len(labels_N)
     targets_NC = np.eye(labels_N.max() + 1)[labels_N]
     z_CR = targets_NC.T @ u_NR
-    rest_C = (targets_NC.sum(0) - (z_CR**2).sum(1)).clip(0)  # of the labels, beyond the features
+    rest_C = (targets_NC.sum(0) - (z_CR**2).sum(1)).clip(0)  # of the labels, unexplained
     kept_CR = _most_evident(axes.squares_R, z_CR, rest_C, num_texts)
     variance_C = (((1 - kept_CR) * z_CR**2).sum(1) + rest_C) / num_texts  # of the noise: 1 / beta
     value = _evidence(kept_CR, variance_C, num_texts).mean()
 
     error_NC = targets_NC - u_NR @ (kept_CR * z_CR).T
     free_NC = (1 - u_NR**2 @ kept_CR.T).clip(_CLOSE)
-    # Given all other texts, a label has the mean y - error / free and the variance v / free.
+    # Given all other texts, a label has mean y - error / free and variance v / free.
     added_N = (np.log(free_NC / variance_C) - error_NC**2 / (free_NC * variance_C)).mean(1) / 2
     return Estimate(float(value), added_N - added_N.mean())
 
 
 def _most_evident(squares_R: Array, z_CR: Array, rest_C: Array, num_texts: int) -> Array:
-    """Return the share of each axis that ridge regression keeps where evidence is highest `[C, R]`.
+    """Return the share of each axis that ridge regression keeps at the highest evidence `[C, R]`.
 
-    Shares are `s / (s + t)`, with t the ratio of the noise's variance to the prior's.
+    Shares are `s / (s + t)`, where t is the ratio of the noise variance to the prior variance.
     """
     if not len(squares_R):
         return np.zeros(z_CR.shape)
@@ -127,7 +127,7 @@ def _most_evident(squares_R: Array, z_CR: Array, rest_C: Array, num_texts: int) 
     for _ in range(_MOST_ITERATIONS):
         kept_CR = squares_R / (squares_R + ratio_C[:, None])
         error_C = (((1 - kept_CR) * z_CR) ** 2).sum(1) + rest_C
-        length_C = ((kept_CR * z_CR) ** 2 / squares_R).sum(1)  # of the mean weights, squared
+        length_C = ((kept_CR * z_CR) ** 2 / squares_R).sum(1)  # squared, of the mean weights
         free_C = (1 - kept_CR).sum(1) + num_texts - len(squares_R)
         next_C = kept_CR.sum(1) * error_C / (free_C * length_C).clip(_TINY)
         next_C = next_C.clip(ratios_T[0], ratios_T[-1])
@@ -139,25 +139,25 @@ def _most_evident(squares_R: Array, z_CR: Array, rest_C: Array, num_texts: int) 
 
 
 def _evidence(kept_XR: Array, variance_X: Array, num_texts: int) -> Array:
-    """Return the log evidence for each text, given the shares kept and the noise's variance."""
+    """Return the log evidence per text, given the shares kept and the noise variance."""
     likelihood = -(np.log(2 * np.pi * variance_X) + 1) / 2
     return likelihood + np.log1p(-kept_XR).sum(-1) / (2 * num_texts)
 
 
 def h_score(centered: Axes, labels_N: Labels, *, shrinkage: float | None = None) -> Estimate:
-    """Return the H-score: the trace of the classes' covariance over that of the features.
+    """Return the H-score: the trace of the class means' covariance over that of the features.
 
     Bao, Li, Huang, Zhang, Zheng, Zamir and Guibas, "An Information-Theoretic Approach to
     Transferability in Task Transfer Learning", ICIP 2019, with the shrunk covariance of Ibrahim,
     Ponomareva and Mazumder, "Newer is not always better", 2021 (https://arxiv.org/abs/2110.06893).
-    It is computed as what it equals, the shares of the classes that ridge regression explains, and
-    lies between 0 and the number of classes less one.
+    It is computed in an equivalent form, from the shares of the classes that ridge regression
+    explains, and lies between 0 and the number of classes minus one.
 
     Args:
         centered: The axes of features whose mean is 0.
         labels_N: Class indices from 0; each class has a text.
-        shrinkage: How much of the covariance is replaced by a ball, from 0 to 1; as Ledoit and Wolf
-            estimate it if None.
+        shrinkage: How far the covariance is shrunk to a multiple of the identity, from 0 to 1; the
+            estimate of Ledoit and Wolf if None.
     """
     u_NR, squares_R, width = centered
     num_texts = len(labels_N)
@@ -185,12 +185,12 @@ def h_score(centered: Axes, labels_N: Labels, *, shrinkage: float | None = None)
 
 
 def _ledoit_wolf(centered: Axes) -> tuple[float, Array]:
-    """Return the shrinkage of Ledoit and Wolf (2004), and what it is without each text `[N]`."""
+    """Return the shrinkage of Ledoit and Wolf (2004), and the shrinkage without each text `[N]`."""
     u_NR, squares_R, width = centered
     num_texts = len(u_NR)
     others = max(num_texts - 1, 1)
     lengths_N = u_NR**2 @ squares_R  # squared
-    # Without a text the mean moves away from it, and the others' distances to the mean with it.
+    # Without a text, the mean moves away from it, which changes the distances of all others.
     moved_NN = lengths_N[:, None] + 2 * (u_NR * squares_R) @ u_NR.T / others
     moved_NN += lengths_N / others**2
     np.fill_diagonal(moved_NN, 0)
@@ -215,13 +215,13 @@ def _shrinkage(
     """Return the shrinkage, from sums over centered texts `x`.
 
     Args:
-        sizes_X: The squared norm of the sum of `x x^T`.
-        traces_X: Its trace.
-        fourths_X: The sum of `|x|^4`.
-        num_texts: How many there are.
-        width: How many numbers each has.
+        sizes_X: Squared norm of the sum of `x x^T`.
+        traces_X: Trace of the sum of `x x^T`.
+        fourths_X: Sum of `|x|^4`.
+        num_texts: Number of texts.
+        width: Number of features of each text.
     """
-    apart_X = sizes_X - traces_X**2 / width  # from a ball: 0 if it is one
+    apart_X = sizes_X - traces_X**2 / width  # 0 for a multiple of the identity
     noise_X = fourths_X - sizes_X / num_texts
     return np.divide(noise_X, apart_X, out=np.zeros_like(apart_X), where=apart_X > 0).clip(0, 1)
 
@@ -232,10 +232,10 @@ def probe_accuracy(centered: Axes, labels_N: Labels, *, seed: int) -> Estimate:
     Args:
         centered: The axes of features whose mean is 0.
         labels_N: Class indices from 0; each class has a text.
-        seed: Deals the texts into folds, whatever the features.
+        seed: Seed of the folds, which do not depend on the features.
     """
     u_NR, squares_R, width = centered
-    # Scaled to a mean square of 1, and as far apart as they were, in fewer numbers.
+    # Scaled to a mean square of 1, with the same relative distances in fewer dimensions.
     x_NR = np.sqrt(len(labels_N) * width * squares_R / squares_R.sum()) * u_NR
     folds_N = _deal(labels_N, seed)
     right_N = np.zeros(len(labels_N))
@@ -246,7 +246,7 @@ def probe_accuracy(centered: Axes, labels_N: Labels, *, seed: int) -> Estimate:
 
 
 def _deal(labels_N: Labels, seed: int) -> Labels:
-    """Return the fold of each text; each class is spread evenly."""
+    """Return the fold of each text, with each class spread evenly over the folds."""
     shuffled = generator(seed, "folds").permutation(len(labels_N))
     by_class = shuffled[np.argsort(labels_N[shuffled], kind="stable")]
     folds_N = np.empty_like(labels_N)
@@ -255,9 +255,9 @@ def _deal(labels_N: Labels, seed: int) -> Labels:
 
 
 def _answers(x_NR: Array, labels_N: Labels, asked_MR: Array) -> Labels:
-    """Fit logistic regression to some texts and return its answers about others `[M]`.
+    """Fit logistic regression to some texts and return its predictions for others `[M]`.
 
-    From features that tell nothing apart follows the most frequent class.
+    If the features do not vary, predict the most frequent class.
     """
     classes, known_N = np.unique(labels_N, return_inverse=True)
     if len(classes) == 1 or not x_NR.shape[1]:

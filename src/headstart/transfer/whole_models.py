@@ -1,4 +1,4 @@
-"""Fitting pretrained models that replace the whole model: all of it, parts of it, or only a head.
+"""Fitting encoders that replace the whole model: fully, gradually, with LoRA, or only a head.
 
 Shapes: B texts of a batch, N rows of states, T tokens, D width, C outputs.
 """
@@ -71,14 +71,14 @@ WholeModelMethod = Scratch | FineTune | GradualUnfreeze | LowRank
 _WARM_UP_SHARE = 0.1
 _HEADS_WARM_UP = 10  # steps
 _MEAN: Pooling = "mean"
-_JITTER = 0.2  # of lengths, by which texts are dealt into batches
-_PARTS = 5  # of the labels, by which the pooling is chosen
-_LEAST_GAIN = 0.005  # nats of validation loss: a step of a whole model costs more than others
+_JITTER = 0.2  # of the lengths by which texts are grouped into batches
+_PARTS = 5  # validation sets that choose the pooling
+_LEAST_GAIN = 0.005  # nats of validation loss; steps of a whole model are expensive
 _NEW_TOKENS = ("<start>", "<delimiter>", "<extract>")
 
 
 class WholeStart(Start[Task, WholeModel, Validation]):
-    """A pretrained model that replaces the whole model, with a linear layer on its states."""
+    """An encoder that replaces the whole model, with a linear layer on its states."""
 
     rule = Rule(
         rise=lambda steps: max(1, round(_WARM_UP_SHARE * steps)),
@@ -97,17 +97,17 @@ class WholeStart(Start[Task, WholeModel, Validation]):
         self.ids = encoder.ids(task.texts)
         self.encoded, self.truncated = self.reading.encode(encoder, self.ids)
         self.lengths = padded_lengths(self.encoded, sides=num_orders(task.pairs))
-        if packs(self.model):  # packed rows are full whoever shares them
+        if packs(self.model):  # packed rows are full in any grouping
             self.lengths = np.ones_like(self.lengths)
         self.states: dict[Pooling, Floats] = {}
         self._choose_pooling()
 
     def _choose_pooling(self) -> None:
-        """Let parts of the labels choose what stands for a text, unless the method says it.
+        """Choose the pooling by validation loss, unless the method sets it.
 
-        A model that was pretrained for minutes has learned little about [CLS], or about what to
-        keep in its last token's state; the mean of all states is then the better summary. One
-        validation part of a few texts would choose by chance, so several are drawn.
+        A model pretrained for minutes has hardly learned to use [CLS] or the state of the last
+        token; the mean of all states is then the better representation. One validation set of a
+        few texts would choose by chance, so several are drawn.
         """
         asked = isinstance(self.method, FineTune) and self.method.pooling
         if asked or isinstance(self.method, Scratch):
@@ -124,7 +124,7 @@ class WholeStart(Start[Task, WholeModel, Validation]):
         self.reading = replace(self.reading, pooling=min(losses, key=losses.__getitem__))
 
     def fresh(self, rows: Rows) -> WholeModel:
-        """Return the model before training on these rows."""
+        """Return the untrained model, its head fitted to these rows (except for `scratch`)."""
         torch.default_generator.manual_seed(derive(self.task.seed, "head"))
         model = WholeModel(
             copy.deepcopy(self.model),
@@ -133,7 +133,7 @@ class WholeStart(Start[Task, WholeModel, Validation]):
             dropout=self.training.dropout,
             orders=num_orders(self.task.pairs),
         )
-        model.requires_grad_(requires_grad=True)  # whatever its user froze: all of it is trained
+        model.requires_grad_(requires_grad=True)  # even what the user froze
         if not isinstance(self.method, Scratch):
             self._start_from_probe(model, rows)
         return model
@@ -160,7 +160,7 @@ class WholeStart(Start[Task, WholeModel, Validation]):
         return with_language(self.method, model.encoder, total, count, states, packed), count
 
     def before_step(self, model: WholeModel, number: int) -> None:
-        """Let as many layers move as are due."""
+        """Unfreeze the layers that are due at this step."""
         if isinstance(self.method, GradualUnfreeze):
             thaw(model.encoder, number, steps_per_layer=self.method.steps_per_layer)
 
@@ -170,7 +170,7 @@ class WholeStart(Start[Task, WholeModel, Validation]):
         return self.task.validate(scores, held_out)
 
     def finish(self, model: WholeModel) -> None:
-        """Merge low-rank changes, and let all weights move again for whoever trains it on."""
+        """Merge low-rank updates, and make all weights trainable again, for further training."""
         merge(model)
         model.requires_grad_(requires_grad=True)
 
@@ -179,7 +179,7 @@ class WholeStart(Start[Task, WholeModel, Validation]):
         return {"pooling": self.reading.pooling}
 
     def proof_before(self, model: WholeModel) -> Proof | None:
-        """Compare the weights a model starts with to those of the encoder they come from."""
+        """Return the proof that the model starts with its encoder's weights."""
         if isinstance(self.method, Scratch):
             return None
         pretrained = self.encoder.tensors()
@@ -193,19 +193,19 @@ class WholeStart(Start[Task, WholeModel, Validation]):
         )
 
     def proof_after(self, proof: Proof, model: WholeModel) -> Proof:
-        """Say how far training moved the weights."""
+        """Add to the proof how far training moved the weights."""
         before = self.encoder.tensors()
         after = dict(model.encoder.state_dict())  # type: ignore[attr-defined]
         pairs = [(before[name], _cut(after[name], before[name])) for name in before]
         return replace(proof, distance=distance(*zip(*pairs, strict=True)))
 
     def fitted(self, model: WholeModel) -> TunedModel:
-        """Return the trained model with what it needs to read texts."""
+        """Return the trained model with everything it needs for prediction."""
         tuned = self.encoder.with_model(model.encoder, self.tokenizer)
         return TunedModel(tuned, model, self.reading)
 
     def _start_from_probe(self, model: WholeModel, rows: Rows) -> None:
-        """Set the head to a linear layer on the frozen states of these rows."""
+        """Set the head to a linear layer fitted to the frozen states of these rows."""
         weight, bias = self._probe(self.reading.pooling, rows)
         with torch.no_grad():
             model.classify.weight.copy_(torch.from_numpy(weight))
@@ -215,16 +215,16 @@ class WholeStart(Start[Task, WholeModel, Validation]):
     def _probe(
         self, pooling: Pooling, rows: Rows
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return weight and bias of a linear layer on the frozen states of these rows."""
+        """Return weight and bias of a linear layer fitted to the frozen states of these rows."""
         if pooling not in self.states:
             self.states = self._read([pooling])
-        has_bias = not isinstance(self.model, Gpt)  # as its classifier
+        has_bias = not isinstance(self.model, Gpt)  # like its classifier
         return first_head(self.task.target, self.states[pooling][rows], rows, intercept=has_bias)
 
     def _read(self, poolings: Sequence[Pooling]) -> dict[Pooling, Floats]:
-        """Return what could stand for each text, frozen, from a single reading."""
+        """Return each text's frozen state for every pooling, from one forward pass."""
         orders = num_orders(self.task.pairs)
-        if isinstance(self.model, Gpt):  # its new tokens are no part of what was pretrained
+        if isinstance(self.model, Gpt):  # the pretrained model lacks the new tokens
             outputs = self.task.target.outputs
             model = WholeModel(self.model, outputs, pooling=_MEAN, dropout=0.0, orders=orders)
             with quick_reading():
@@ -250,17 +250,20 @@ class WholeStart(Start[Task, WholeModel, Validation]):
 def _start_of(
     method: WholeModelMethod, encoder: Pretrained, task: Task
 ) -> tuple[Encoder, Tokenizer, Reading]:
-    """Return the model to train, its tokenizer, and how it reads a text.
+    """Return the model to train, its tokenizer, and how it encodes a text.
 
     GPT gets start, delimiter and extract tokens, as in the paper (section 3.3, figure 1).
 
     Raises:
-        SettingsError: GPT has no room for a text, or a decoder's first token is to stand for one.
+        SettingsError: `max_tokens` leaves GPT no room for a text, or the pooling of a decoder is
+            `cls`.
     """
     asked = method.pooling if isinstance(method, FineTune) else None
     pooling = asked or encoder.pooling
     if pooling == "cls" and is_causal(encoder.model):
-        raise SettingsError("a decoder's first token has read nothing of a text; pool last or mean")
+        raise SettingsError(
+            "pooling 'cls': the first token of a decoder sees no other token; use last or mean"
+        )
     if not isinstance(encoder, PretrainedGpt):
         reading = Reading(max_tokens=task.max_tokens, pooling=pooling, pairs=task.pairs)
         return encoder.model, encoder.tokenizer, reading
@@ -268,7 +271,7 @@ def _start_of(
     if most <= 2:
         raise SettingsError(f"max_tokens must be above 2, got {most}")
     model, tokenizer = encoder.model, encoder.tokenizer
-    if not set(_NEW_TOKENS) <= tokenizer.ids.keys():  # what was fitted, and is again, has them
+    if not set(_NEW_TOKENS) <= tokenizer.ids.keys():  # a refitted model has them
         fresh = torch.Generator().manual_seed(derive(task.seed, "new tokens"))
         model = with_new_tokens(model, len(_NEW_TOKENS), tokenizer.specials.end, fresh)
         tokenizer = tokenizer.with_tokens(_NEW_TOKENS)
@@ -292,7 +295,7 @@ def with_language(
     states: Tensor,
     packed: Packed,
 ) -> Tensor:
-    """Return a task's loss of `count` examples with GPT's own beside it, where it is fine-tuned."""
+    """Return the loss of `count` examples, with the language model loss if a GPT is fine-tuned."""
     if not (isinstance(method, FineTune) and isinstance(encoder, Gpt)):
         return total
     total = method.task_coef * total
@@ -304,9 +307,9 @@ def with_language(
 
 
 def next_token_loss(model: Gpt, states: Tensor, packed: Packed) -> Tensor:
-    """Return the mean loss of every text's next tokens, special ones included.
+    """Return the mean loss of predicting the next token in every text, special tokens included.
 
-    [ours] Each token counts the same; the paper's program takes the mean of each text first.
+    [ours] Every token has the same weight; the paper's code averages over each text first.
     """
     here = packed.sequences_BT.ravel() >= 0
     here[packed.last_N] = False  # nothing follows a text's last token
@@ -317,7 +320,7 @@ def next_token_loss(model: Gpt, states: Tensor, packed: Packed) -> Tensor:
 
 
 def low_rank_changes(method: LowRank, encoder: Encoder, seed: int) -> list[nn.Parameter]:
-    """Put a method's low-rank changes on an encoder, and return them."""
+    """Add a method's low-rank updates to an encoder, and return their parameters."""
     fresh = torch.Generator().manual_seed(derive(seed, "low rank"))
     return adapt_attention(
         encoder,  # type: ignore[arg-type]
@@ -383,12 +386,12 @@ class FrozenStart(Start[Task, nn.Sequential, Validation]):
         return self.proof
 
     def proof_after(self, proof: Proof, model: nn.Sequential) -> Proof:
-        """Say that nothing of the encoder moved."""
+        """Add to the proof that the encoder did not change."""
         del model
         return proof.after(self.pretrained, self.encoder.tensors())
 
     def fitted(self, model: nn.Sequential) -> FrozenModel:
-        """Return the trained head with what it needs to read texts."""
+        """Return the trained head with everything it needs for prediction."""
         task = self.task
         return FrozenModel(self.encoder, model, self.scale, task.max_tokens, task.pairs)
 
@@ -404,5 +407,5 @@ def _matching(pretrained: dict[str, Tensor], model: Encoder) -> int:
 
 
 def _cut(tensor: Tensor, like: Tensor) -> Tensor:
-    """Leave out the rows of new tokens, which were not pretrained."""
+    """Remove the rows of new tokens, which were not pretrained."""
     return tensor[: len(like)] if tensor.ndim == 2 else tensor

@@ -131,13 +131,13 @@ def test_layers_that_the_configuration_does_not_count_are_reported(tiny):
         ({"num_hidden_layers": 10**6}, "'num_hidden_layers' must be .* from 1 to 1,000"),
         ({"num_hidden_layers": True}, "'num_hidden_layers' must be"),
         ({"vocab_size": -1}, "'vocab_size' must be"),
-        ({"num_attention_heads": 3}, "config.json: 3 heads do not divide a width of 16"),
-        ({"hidden_act": "gelu_new"}, "'hidden_act' is 'gelu_new'; .* computes 'gelu'"),
+        ({"num_attention_heads": 3}, "config.json: 3 heads do not divide the width 16"),
+        ({"hidden_act": "gelu_new"}, "'hidden_act' is 'gelu_new'; .* supports only 'gelu'"),
         ({"position_embedding_type": "relative_key"}, "'position_embedding_type' is"),
-        ({"is_decoder": True}, "'is_decoder' is True; headstart's model computes False only"),
+        ({"is_decoder": True}, "'is_decoder' is True; headstart's model supports only False"),
         ({"add_cross_attention": True}, "'add_cross_attention'"),
         ({"pruned_heads": {"0": [1]}}, "'pruned_heads'"),
-        ({"hidden_dropout_prob": 2}, "'hidden_dropout_prob' must be from 0 to below 1, got 2"),
+        ({"hidden_dropout_prob": 2}, "'hidden_dropout_prob' must be in \\[0, 1\\), got 2"),
         ({"layer_norm_eps": "small"}, "'layer_norm_eps'"),
     ],
 )
@@ -169,14 +169,17 @@ QUERY = "bert.encoder.layer.1.attention.self.query.weight"
     [
         (
             lambda t: t.update({QUERY: torch.zeros(16, 15)}),
-            f"{QUERY} should be 16x16, but is 16x15",
+            f"{QUERY} has shape 16x15, expected 16x16",
         ),
-        (lambda t: t.update({QUERY: torch.tensor(1.0)}), f"{QUERY} should be 16x16, but is a numb"),
-        (lambda t: t[QUERY].fill_(torch.nan), f"{QUERY} holds NaN or infinity"),
+        (
+            lambda t: t.update({QUERY: torch.tensor(1.0)}),
+            f"{QUERY} has shape a number, expected 16",
+        ),
+        (lambda t: t[QUERY].fill_(torch.nan), f"{QUERY} contains NaN or infinity"),
         (lambda t: t.update({QUERY: t[QUERY].to(torch.int8)}), f"{QUERY} holds int8, expected fl"),
         (
             lambda t: t.update({QUERY: t[QUERY].to(torch.float8_e5m2)}),
-            f"{QUERY} holds float8_e5m2, expected floats; quantized weights cannot be read",
+            f"{QUERY} holds float8_e5m2, expected floats; quantized weights are not supported",
         ),
         (lambda t: [t.pop(QUERY), t.pop(QUERY.replace("weight", "bias"))], "2 tensors are missing"),
         (lambda t: t.pop("cls.predictions.transform.dense.bias"), "1 tensors are missing: cls"),
@@ -267,7 +270,7 @@ def test_roberta_gets_its_first_positions_back(transformers, tmp_path):
     ids = torch.where(MASK, IDS, torch.tensor(1))
     expected = theirs(model, ids, segments=torch.zeros_like(ids)).logits
     close(ours.token_scores(mine(ours, ids, segments=None)[-1][MASK]), expected[MASK])
-    with pytest.raises(SettingsError, match="RoBERTa has no head for the next sentence"):
+    with pytest.raises(SettingsError, match="RoBERTa has no next-sentence head"):
         bert.to_transformers(fresh(), **settings)
 
 
@@ -317,5 +320,5 @@ def test_a_model_without_classifier_has_none(tiny):
     with pytest.raises(FormatError, match="model: has no classifier"):
         bert.classifier_from_transformers(config, tensors, place="model")
     tensors |= {"classifier.weight": torch.zeros(3, 5), "classifier.bias": torch.zeros(3)}
-    with pytest.raises(FormatError, match="classifier should be 3x16, but is 3x5"):
+    with pytest.raises(FormatError, match="classifier has shape 3x5, expected 3x16"):
         bert.classifier_from_transformers(config, tensors, place="model")

@@ -56,7 +56,7 @@ def test_published_weights_give_published_states(tmp_path, lstm, vectors, prefix
     again = hs.load(encoder.save(tmp_path / "cove"))
     assert again.fingerprint == encoder.fingerprint
     assert again.target is None
-    with pytest.raises(SettingsError, match="without its decoder"):
+    with pytest.raises(SettingsError, match="this CoVe has no decoder"):
         again.translate("the cat")
     few = hs.load(saved(tmp_path, tensors), vectors=vectors, vocabulary=["cat"])
     assert few.tokenizer.vocabulary[2:] == ["cat"]
@@ -65,7 +65,7 @@ def test_published_weights_give_published_states(tmp_path, lstm, vectors, prefix
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda weight: weight * float("nan"), "weight_hh_l1 holds NaN or infinity"),
+        (lambda weight: weight * float("nan"), "weight_hh_l1 contains NaN or infinity"),
         (lambda weight: weight.to(torch.int8), "weight_hh_l1 holds int8, expected floats"),
     ],
 )
@@ -86,7 +86,7 @@ def test_word_vectors_in_memory_serve_too(tmp_path, lstm, vectors):
 
 def test_the_vectors_must_be_given(tmp_path, lstm, vectors):
     path = saved(tmp_path, lstm.state_dict())
-    with pytest.raises(SettingsError, match="give the word vectors that they read beside it"):
+    with pytest.raises(SettingsError, match="without their word vectors; pass them too"):
         hs.load(path)
     with pytest.raises(FormatError, match=r"none\.pth: no such file"):
         hs.load(tmp_path / "none.pth", vectors=vectors)
@@ -99,13 +99,13 @@ def without(name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without("bias_hh_l1"), "'bias_hh_l1' is missing; a MT-LSTM has 16 tensors"),
+        (without("bias_hh_l1"), "'bias_hh_l1' is missing; an MT-LSTM has 16 tensors"),
         (without("weight_ih_l0_reverse"), "'weight_ih_l0_reverse' is missing"),
         (lambda t: {**t, "weight_hh_l1": t["weight_hh_l1"][:, :4]}, r"'weight_hh_l1' has shape"),
         (lambda t: {**t, "weight_ih_l1": t["weight_hh_l1"]}, r"shape \[20, 5\], expected \[20, 10"),
-        (lambda t: {**t, "bias_ih_l2": t["bias_ih_l1"]}, "'bias_ih_l2' is no tensor of a two-"),
-        (lambda t: {**t, "linear.weight": t["bias_ih_l1"]}, "'linear.weight' is no tensor"),
-        (lambda t: [*t.values()], "expected tensors by their names"),
+        (lambda t: {**t, "bias_ih_l2": t["bias_ih_l1"]}, "'bias_ih_l2' is not a tensor of a two-"),
+        (lambda t: {**t, "linear.weight": t["bias_ih_l1"]}, "'linear.weight' is not a tensor"),
+        (lambda t: [*t.values()], "expected a dictionary of tensors by name"),
     ],
 )
 def test_another_state_dict_is_refused(tmp_path, lstm, vectors, change, message):
@@ -114,11 +114,11 @@ def test_another_state_dict_is_refused(tmp_path, lstm, vectors, change, message)
 
 
 def test_code_is_refused_and_other_vectors_named(tmp_path, lstm, vectors):
-    with pytest.raises(FormatError, match="could run code, or is damaged"):
+    with pytest.raises(FormatError, match="could run code or is corrupted"):
         hs.load(saved(tmp_path, {"rnn": lstm}), vectors=vectors)
     narrow = tmp_path / "narrow.txt"
     narrow.write_text("cat 1 2\ndog 3 4\n")
     with pytest.raises(
-        FormatError, match=r"reads vectors of 6 numbers, and .* have 2; the publish"
+        FormatError, match=r"needs vectors of 6 dimensions, but .* have 2; the publish"
     ):
         hs.load(saved(tmp_path, lstm.state_dict()), vectors=narrow)

@@ -141,14 +141,14 @@ def test_what_the_model_has_no_place_for_is_told(folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (changed("lstm", n_layers=3), "the group RNN_0/RNN/MultiRNNCell/Cell2 is missing, which"),
+        (changed("lstm", n_layers=3), "the group RNN_0/RNN/MultiRNNCell/Cell2 is missing, but"),
         (changed("lstm", n_layers=1), "RNN_0/RNN/MultiRNNCell/Cell1/LSTMCell/B is not in options"),
-        (changed("lstm", dim=5), "LSTMCell/W_0 should be 8x20 by options.json, but is 8x24"),
+        (changed("lstm", dim=5), "LSTMCell/W_0 has shape 8x24, but options.json requires 8x20"),
         (changed("lstm", dim="6"), "lstm: 'dim' must be a whole number from 1 to .*, got '6'"),
         (changed("lstm", cell_clip="3"), "'cell_clip' must be a number above 0, got '3'"),
         (changed("lstm", proj_clip=-3), "projection_clip must be above 0 or None, got -3"),
         (changed("lstm", use_skip_connections=1), "'use_skip_connections' must be true or false"),
-        (changed("char_cnn", filters=[[1, 2]]), "CNN_high_0/W_carry should be 2x2 by .* is 5x5"),
+        (changed("char_cnn", filters=[[1, 2]]), "0/W_carry has shape 5x5, but .* requires 2x2"),
         (changed("char_cnn", filters=[[1]]), "'filters' must be pairs of width and number"),
         (changed("char_cnn", n_highway=0), "CNN_high_0/W_carry is not in options.json"),
         (changed("char_cnn", n_highway=2), "the group CNN_high_1 is missing"),
@@ -197,12 +197,12 @@ def damage(folder, what):
     ("what", "message"),
     [
         ("truncated", "not readable as HDF5"),
-        ("no dataset", "CNN_proj/W_proj is missing, which options.json asks for"),
+        ("no dataset", "CNN_proj/W_proj is missing, but options.json requires it"),
         ("no group", "the group CNN_proj is missing"),
         ("a group", "CNN_proj/W_proj is missing"),
-        ("integers", "CNN_proj/W_proj holds int64, expected floats"),
-        ("turned", "CNN_proj/W_proj should be 5x4 by options.json, but is 4x5"),
-        ("not finite", "CNN_proj/W_proj holds NaN or infinity"),
+        ("integers", "CNN_proj/W_proj contains int64, expected floats"),
+        ("turned", "CNN_proj/W_proj has shape 4x5, but options.json requires 5x4"),
+        ("not finite", "CNN_proj/W_proj contains NaN or infinity"),
         ("elsewhere", "CNN_proj/W_proj is missing"),
         ("another file's bytes", "CNN_proj/W_proj is missing"),
     ],
@@ -217,11 +217,11 @@ def test_damaged_weights_are_refused(folder, what, message):
 
 def test_a_folder_without_weights_or_with_two_is_refused(folder):
     shutil.copy(folder / "weights.hdf5", folder / "more_weights.hdf5")
-    with pytest.raises(FormatError, match="here are 1 and 2"):
+    with pytest.raises(FormatError, match="found 1 and 2"):
         load_encoder(folder)
     for path in folder.glob("*.hdf5"):
         path.unlink()
-    with pytest.raises(FormatError, match="here are 1 and 0"):
+    with pytest.raises(FormatError, match="found 1 and 0"):
         load_encoder(folder)
 
 

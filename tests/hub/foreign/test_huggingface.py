@@ -131,7 +131,7 @@ def test_a_pickle_that_runs_code_does_not(tiny, saved, tmp_path):
 
     folder = saved(tiny("BertModel"))
     os.remove(folder / "model.safetensors")
-    for content, message in ((Harm(), "could run code"), ([1], "tensors by their names")):
+    for content, message in ((Harm(), "could run code"), ([1], "dictionary of tensors by name")):
         torch.save(content, folder / "pytorch_model.bin")
         with pytest.raises(FormatError, match=rf"pytorch_model\.bin: .*{message}"):
             load_encoder(folder)
@@ -160,7 +160,7 @@ def test_a_sentence_encoder_says_how_it_pools(tiny, saved):
         pooling.write_text(json.dumps(config))
         assert load_encoder(folder).config["pooling"] == expected
     pooling.write_text(json.dumps({"pooling_mode_max_tokens": True}))
-    with pytest.raises(FormatError, match="pools in a way that headstart does not: pooling_mode_m"):
+    with pytest.raises(FormatError, match="unsupported pooling: pooling_mode_m"):
         load_encoder(folder)
 
 
@@ -175,10 +175,10 @@ def sentence_folder(folder, inside="", **modules):
     (folder / inside / "sentence_bert_config.json").write_text(json.dumps(settings))
 
 
-LEFT_OUT = "its module 8_Dense (Dense) is left out: vectors of texts are those after pooling"
+LEFT_OUT = "its module 8_Dense (Dense) is ignored: text vectors are those after pooling"
 READS_LESS = (
-    "sentence-transformers reads 16 tokens of a text, and headstart as many as max_tokens says; "
-    "max_tokens=16 reads the same"
+    "sentence-transformers truncates texts to 16 tokens, and headstart to max_tokens; "
+    "set max_tokens=16 for the same texts"
 )
 
 
@@ -213,9 +213,9 @@ def test_a_transformer_in_a_folder_of_its_own_is_read_as_its_modules_say(tiny, s
     ("modules", "message"),
     [
         ("{}", None),
-        ("[", "is no list of modules with 'type' and 'path'"),
-        ('{"a": 1}', "is no list of modules with 'type' and 'path'"),
-        ('[{"type": "Pooling"}]', "is no list of modules with 'type' and 'path'"),
+        ("[", "not a list of modules with 'type' and 'path'"),
+        ('{"a": 1}', "not a list of modules with 'type' and 'path'"),
+        ('[{"type": "Pooling"}]', "not a list of modules with 'type' and 'path'"),
         ('[{"type": "Pooling", "path": "../x"}]', "names a module outside its folder: '../x'"),
         ('[{"type": "Pooling", "path": ".."}]', "names a module outside its folder: '..'"),
         (json.dumps([{"type": "Pooling", "path": "x" * 9999}]), None),
@@ -272,19 +272,19 @@ def pieces(text):
     [
         (truncate, r"model\.safetensors: not readable: "),
         (no_weights, r"has no weights; looked for model\.safetensors, .*pytorch_model\.bin"),
-        (only_tensorflow, r"tf_model\.h5 is of another library, save it as safetensors"),
+        (only_tensorflow, r"tf_model\.h5 is for another library, save it as safetensors"),
         (index({}), r"has no tokenizer|none of its 0 tensors"),
         (index(3), r"index\.json: 'weight_map' is missing"),
         (index({"x": "../part.safetensors"}), "names a file outside its folder"),
-        (index({"x": "other.safetensors"}), r"other\.safetensors: missing, though model"),
-        (index({"x": "part.safetensors"}), "lists 'x', which no file holds"),
+        (index({"x": "other.safetensors"}), r"other\.safetensors: missing, although model"),
+        (index({"x": "part.safetensors"}), "lists 'x', which no file contains"),
         (
             lambda f: os.remove(f / "vocab.txt"),
             r"has no tokenizer; looked for tokenizer\.json",
         ),
-        (more_pieces, r"vocab\.txt: 65 pieces, but the model has embeddings for 64; they do not"),
+        (more_pieces, r"vocab\.txt: 65 tokens, but the model has only 64 token embeddings; use"),
         (pieces("a\nb\n"), r"vocab\.txt: has no \[UNK\]"),
-        (pieces("[UNK]\n[CLS]\n[SEP]\na\na\n"), r"vocab\.txt: a piece occurs twice"),
+        (pieces("[UNK]\n[CLS]\n[SEP]\na\na\n"), r"vocab\.txt: a token occurs twice"),
         (pieces("[UNK]\na\n"), r"model: the tokenizer of a BERT needs \[CLS\] and \[SEP\]"),
         (lambda f: (f / "tokenizer.json").write_text("{"), r"not a readable tokenizer\.json"),
         (lambda f: (f / "config.json").write_text("{"), "not valid JSON"),
@@ -433,10 +433,10 @@ def test_tokens_of_a_list_beside_a_file_are_added_in_their_places(tmp_path, shar
     ours = read_published(folder, "bert", rows=30523)
     assert ours.words("Covid19 is") == ["covid19", "is"]
     assert ours.vocabulary[30522:] == ["covid19"]
-    with pytest.raises(FormatError, match="30,523 pieces, but the model has embeddings for 30,522"):
+    with pytest.raises(FormatError, match="30,523 tokens, but the model has only 30,522 token"):
         read_published(folder, "bert", rows=30522)
     added.write_text(json.dumps({"covid19": 30530}))
-    with pytest.raises(FormatError, match="'covid19' has the number 30530, and would be number 30"):
+    with pytest.raises(FormatError, match="'covid19' should have id 30530, but would get id 30"):
         read_published(folder, "bert", rows=30531)
 
 
@@ -462,7 +462,7 @@ def test_tokens_added_to_a_list_of_pieces_are_those_of_transformers(
     assert ours.vocabulary[30522:] == ["covid19", "[E1]"]
     assert "[E1]" not in ours.words("[E1] x"), "a special token in a text is text"
     assert ours.specials.mask == 103
-    with pytest.raises(FormatError, match="30,524 pieces, but the model has embeddings for 30,522"):
+    with pytest.raises(FormatError, match="30,524 tokens, but the model has only 30,522 token"):
         read_published(folder, "bert", rows=30522)
 
 
@@ -482,12 +482,12 @@ def test_added_tokens_that_their_settings_describe_are_read(transformers, tmp_pa
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("added_tokens.json", {"x1": 30523}, "'x1' has the number 30523, and would be number 3"),
-        ("added_tokens.json", {"the": 30522}, "'the' has the number 30522, and would be number 19"),
-        ("added_tokens.json", {"x1": "7"}, r"added_tokens\.json: 'x1' is no token with its number"),
+        ("added_tokens.json", {"x1": 30523}, "'x1' should have id 30523, but would get id 3"),
+        ("added_tokens.json", {"the": 30522}, "'the' should have id 30522, but would get id 19"),
+        ("added_tokens.json", {"x1": "7"}, r"added_tokens\.json: 'x1' is not a token with an id"),
         (
             "tokenizer_config.json", {"added_tokens_decoder": {"30522": "x1"}},
-            r"tokenizer_config\.json: '30522' of 'added_tokens_decoder' is no token",
+            r"tokenizer_config\.json: '30522' in 'added_tokens_decoder' is not a token",
         ),
     ],
 )  # fmt: skip
@@ -563,7 +563,7 @@ def test_special_tokens_in_a_text_are_text(tmp_path):
 def test_damaged_merges_are_refused(tmp_path):
     (tmp_path / "vocab.json").write_text('{"a": 0, "b": 1, "ab": 2}')
     for merges, message in (
-        ("a b c\n", r"merges\.txt: a merge is two pieces, not 'a b c'"),
+        ("a b c\n", r"merges\.txt: a merge must be two tokens, got 'a b c'"),
         ("a x\n", r"vocab\.json: not a readable vocabulary: .*out of vocabulary"),
     ):
         (tmp_path / "merges.txt").write_text(merges)
@@ -572,7 +572,7 @@ def test_damaged_merges_are_refused(tmp_path):
     (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
     assert read_published(tmp_path, "gpt2", rows=9).words("ab") == ["ab"]
     (tmp_path / "vocab.json").write_text('{"a": 0, "b": 1, "ab": 7}')
-    with pytest.raises(FormatError, match="numbers have gaps"):
+    with pytest.raises(FormatError, match="ids have gaps"):
         read_published(tmp_path, "gpt2", rows=9)
 
 
@@ -590,7 +590,7 @@ def test_lists_of_pieces_of_another_class_of_tokenizers_are_refused(tmp_path, na
 def test_byte_pairs_of_whole_words_are_no_byte_level_ones(tmp_path):
     (tmp_path / "vocab.json").write_text('{"<unk>": 0, "a": 1, "b</w>": 2, "ab</w>": 3}')
     (tmp_path / "merges.txt").write_text("#version: 0.2\na b</w>\n")
-    with pytest.raises(FormatError, match=r"merges\.txt: its words end in </w>"):
+    with pytest.raises(FormatError, match=r"merges\.txt: words end in </w>"):
         read_published(tmp_path, "bert", rows=9)
     assert read_published(tmp_path, "openai-gpt", rows=9).words("ab") == ["ab</w>"]
     spaced = '{"a": 1, "b</w>": 2, "ab</w>": 3, "\u0120": 0}'
@@ -684,14 +684,14 @@ def test_what_lies_here_is_no_id(tmp_path, monkeypatch):
     assert not is_hub_id("runs/bert")
     with pytest.raises(FormatError, match=r"no such file or folder$"):
         load_encoder("runs/bert")
-    with pytest.raises(FormatError, match="an id on the hub is owner/name"):
+    with pytest.raises(FormatError, match="a Hub id has the form owner/name"):
         load_encoder("bert")
-    with pytest.raises(SettingsError, match="is no hub id, so that it has no revision 'main'"):
+    with pytest.raises(SettingsError, match="not a Hub id; remove revision 'main'"):
         load_encoder("bert", revision="main")
 
 
 def test_some_words_of_a_folder_cannot_be_asked_for(tiny, saved):
-    with pytest.raises(SettingsError, match="is a folder, which is read whole"):
+    with pytest.raises(SettingsError, match="a folder is always loaded whole"):
         load_encoder(saved(tiny("BertModel")), vocabulary=["cat"])
 
 
@@ -837,9 +837,9 @@ def test_all_files_that_a_tokenizer_may_need_are_fetched(tiny, saved, hub):
 
 def test_what_the_hub_does_not_have_is_told(hub):
     for source, settings, message in (
-        ("me/nothing", {}, "no such file or folder here, and no such model on the hub"),
-        ("me/tiny", {"revision": "v9"}, "me/tiny: has no revision 'v9' on the hub"),
-        ("me/tiny", {"local_files_only": True}, "not in the hub's cache, and nobody may be asked"),
+        ("me/nothing", {}, "no such file or folder, and no such model on the Hub"),
+        ("me/tiny", {"revision": "v9"}, "me/tiny: the Hub has no revision 'v9'"),
+        ("me/tiny", {"local_files_only": True}, "not in the local Hub cache, and network access"),
     ):
         with pytest.raises(NetworkError, match=message):
             load_encoder(source, **settings)
@@ -847,7 +847,9 @@ def test_what_the_hub_does_not_have_is_told(hub):
 
 def test_a_hub_out_of_reach_is_told(hub, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(NetworkError, match="the hub cannot be reached, and its cache has no copy"):
+    with pytest.raises(
+        NetworkError, match="the Hub cannot be reached, and the local cache has no copy"
+    ):
         load_encoder("me/tiny")
 
 
@@ -942,13 +944,13 @@ def test_without_the_extra_its_name_is_told(wrapped, monkeypatch, tiny, saved):
 def test_what_is_no_encoder_is_refused(wrapped, edit):
     _, folder = wrapped("DistilBertForMaskedLM")
     edit(folder / "config.json", is_encoder_decoder=True)
-    with pytest.raises(FormatError, match="a 'distilbert' is encoder and decoder"):
+    with pytest.raises(FormatError, match="a 'distilbert' is an encoder-decoder model"):
         load_encoder(folder)
     edit(folder / "config.json", is_encoder_decoder=False, model_type="mine")
     with pytest.raises(FormatError, match=r"no model of kind 'mine'$"):
         load_encoder(folder)
     edit(folder / "config.json", auto_map={"AutoModel": "harm.Model"})
-    with pytest.raises(FormatError, match="runs no code that comes with weights"):
+    with pytest.raises(FormatError, match="never runs code that comes with weights"):
         load_encoder(folder)
 
 
@@ -959,7 +961,7 @@ def test_what_is_no_encoder_is_refused(wrapped, edit):
         (
             {"embeddings.word_embeddings.weight": torch.zeros(64, 7)},
             FormatError,
-            r"embeddings\.word_embeddings\.weight should be 64x8, but is 64x7",
+            r"embeddings\.word_embeddings\.weight has shape 64x7, expected 64x8",
         ),
         (None, FormatError, "none of its tensors belongs to the model"),
     ],
@@ -980,7 +982,7 @@ def test_weights_of_any_encoder_that_do_not_fit_are_refused(wrapped, change, err
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (torch.full((16,), float("nan")), r"lin1\.bias holds NaN or infinity"),
+        (torch.full((16,), float("nan")), r"lin1\.bias contains NaN or infinity"),
         (torch.zeros(16, dtype=torch.int8), r"lin1\.bias holds int8, expected floats"),
         (
             torch.zeros(16).to(torch.float8_e4m3fn),
@@ -1005,8 +1007,8 @@ def test_a_folder_without_pieces_is_refused(wrapped, transformers, monkeypatch):
     os.remove(folder / "vocab.txt")
     with pytest.raises(
         FormatError,
-        match=r"model: its tokenizer has no pieces but special tokens; a BertTokenizer needs "
-        r"tokenizer\.json or vocab\.txt there",
+        match=r"model: the tokenizer has only special tokens; a BertTokenizer needs "
+        r"tokenizer\.json or vocab\.txt in the folder",
     ):
         load_encoder(folder)
 
@@ -1027,13 +1029,19 @@ def test_a_folder_without_pieces_is_refused(wrapped, transformers, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("AlbertModel", "model: its AlbertModel keeps its 2 layers where headstart does not"),
-        ("IBertModel", "model: its IBertModel keeps its embeddings in a QuantEmbedding, which"),
-        ("CanineModel", "its CanineModel does not read texts as headstart's encoders do: `get_inp"),
-        ("XmodModel", "its XmodModel does not read texts as headstart's encoders do: Input langu"),
-        ("ConvBertModel", "model: the states of its ConvBertModel change with padding: what it sa"),
-        ("FNetModel", "model: the states of its FNetModel change with padding: what it says of a"),
-        ("YosoModel", "model: the states of its YosoModel change with padding: what it says of a"),
+        ("AlbertModel", "model: headstart cannot find the 2 layers of its AlbertModel"),
+        ("IBertModel", "model: its IBertModel has its embeddings in a QuantEmbedding, which"),
+        (
+            "CanineModel",
+            "its CanineModel does not accept texts as headstart's encoders do: `get_inp",
+        ),
+        (
+            "XmodModel",
+            "its XmodModel does not accept texts as headstart's encoders do: Input langu",
+        ),
+        ("ConvBertModel", "model: the states of its ConvBertModel change with padding: a text's"),
+        ("FNetModel", "model: the states of its FNetModel change with padding: a text's states"),
+        ("YosoModel", "model: the states of its YosoModel change with padding: a text's states"),
     ],
 )
 def test_an_encoder_that_is_built_in_another_way_is_refused(tiny, saved, name, message):
@@ -1043,7 +1051,7 @@ def test_an_encoder_that_is_built_in_another_way_is_refused(tiny, saved, name, m
 
 def test_layers_of_several_widths_are_refused(tiny, saved):
     model = tiny("OPTModel", ffn_dim=24, word_embed_proj_dim=8, pad_token_id=0)
-    message = "its OPTModel has 8 numbers a token after layer 2, and 'hidden_size' is 16"
+    message = "its OPTModel has states of width 8 after layer 2, but 'hidden_size' is 16"
     with pytest.raises(FormatError, match=message):
         load_encoder(saved(model))
 
@@ -1058,7 +1066,7 @@ def test_attention_to_blocks_is_full_attention_whatever_was_read_before(
     encoder = load_encoder(folder, progress=told)
     assert told.notes == ["model: " + note for note in encoder.lineage["notes"]]
     assert encoder.lineage["notes"] == [
-        "attends to all tokens, where its configuration says block_sparse"
+        "attends to all tokens, although its configuration says block_sparse"
     ]
     model.set_attention_type("original_full")
     close(states(encoder, TEXT * 2), their_states(model, encoder, TEXT * 2))

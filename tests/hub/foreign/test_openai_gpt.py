@@ -88,7 +88,7 @@ def test_what_a_classifier_adds_is_reported(tiny):
     [
         ({"n_embd": None}, "'n_embd' is missing"),
         ({"n_layer": 10**5}, "'n_layer' must be a whole number from 1 to 1,000"),
-        ({"n_head": 5}, "5 heads do not divide a width of 16"),
+        ({"n_head": 5}, "5 heads do not divide the width 16"),
         ({"n_inner": 0}, "'n_inner' must be"),
         ({"activation_function": "relu"}, "'activation_function' is 'relu'"),
         ({"scale_attn_weights": False}, "'scale_attn_weights' is False"),
@@ -121,7 +121,7 @@ NAME = "transformer.h.1.mlp.c_fc.weight"
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({NAME: torch.zeros(16, 63)}, f"{NAME} should be 16x64, but is 16x63"),
+        ({NAME: torch.zeros(16, 63)}, f"{NAME} has shape 16x63, expected 16x64"),
         (
             {"lm_head.weight": torch.zeros(70, 16)},
             r"lm_head\.weight differs from transformer\.wte\.weight",
@@ -217,7 +217,7 @@ def test_a_model_without_classifier_has_none(tiny):
     with pytest.raises(FormatError, match="model: has no classifier"):
         openai_gpt.classifier_from_transformers(config, tensors, place="model")
     tensors["score.weight"] = torch.zeros(3, 5)
-    with pytest.raises(FormatError, match=r"score.weight should be as wide as the model, 16, but"):
+    with pytest.raises(FormatError, match=r"score.weight should have the model's width of 16, but"):
         openai_gpt.classifier_from_transformers(config, tensors, place="model")
 
 

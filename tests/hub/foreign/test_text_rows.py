@@ -135,7 +135,7 @@ def test_a_word_is_all_that_stands_before_the_numbers(word):
         (b"c 1", "1 numbers after 'c', expected 2"),
         (b"c", "0 numbers after 'c', expected 2"),
         (b"c 1 2 3", "more than 2 numbers"),
-        (b"c  1 2", "doubled space"),
+        (b"c  1 2", "double space"),
         (b"", "empty"),
         (b"\r", "empty"),
         (b" 1 2", "begins with a space"),

@@ -89,7 +89,7 @@ def test_a_panic_is_told_by_this_process_alone(tmp_path, capfd):
     file = tmp_path / "panics.json"
     broken = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
     file.write_bytes(tokenizer_json(normalizer=broken))
-    with pytest.raises(FormatError, match=r"panics\.json: what reads it panicked: ") as error:
+    with pytest.raises(FormatError, match=r"panics\.json: its reader panicked: ") as error:
         try_reading("tokenizer", file)
     assert error.value.exit_code == 2
     assert capfd.readouterr() == ("", "")
@@ -113,7 +113,7 @@ def test_a_pickle_that_swells_is_told_and_a_large_one_is_not(tmp_path, monkeypat
     monkeypatch.setattr(trial, "MOST_BYTES", 64 << 20)
     zeros, large = tmp_path / "zeros.pth", tmp_path / "large.pth"
     torch.save({"a": Large()}, zeros)
-    with pytest.raises(FormatError, match=r"zeros\.pth: what reads it needs more than 0\.0625 GiB"):
+    with pytest.raises(FormatError, match=r"zeros\.pth: its reader needs more than 0\.0625 GiB"):
         try_reading("pickle", zeros)
     torch.save({"a": torch.zeros(25 << 20)}, large)  # 100 MiB
     try_reading("pickle", large)
@@ -125,7 +125,7 @@ def test_a_pickle_that_claims_more_than_it_holds_is_told(tmp_path):
     old, new = (b"J" + struct.pack("<i", number) for number in (1234567, claimed))
     assert old in file.read_bytes()
     file.write_bytes(file.read_bytes().replace(old, new))
-    with pytest.raises(FormatError, match=r"claims\.pth: what reads it needs more than 4\.01 GiB"):
+    with pytest.raises(FormatError, match=r"claims\.pth: its reader needs more than 4\.01 GiB"):
         try_reading("pickle", file)
 
 
@@ -135,7 +135,7 @@ def test_a_crash_and_a_hang_end_the_child_alone(ending, tokenizer, monkeypatch):
     began = time.monotonic()
     with pytest.raises(FormatError) as error:
         try_reading("tokenizer", tokenizer)
-    assert str(error.value).startswith(f"{tokenizer}: what reads it {ENDINGS[ending]}")
+    assert str(error.value).startswith(f"{tokenizer}: its reader {ENDINGS[ending]}")
     assert "\n" not in str(error.value)
     assert time.monotonic() - began < 30
 

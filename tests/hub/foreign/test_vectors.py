@@ -76,7 +76,7 @@ def test_a_vocabulary_picks_its_words_and_coverage_is_told(kind, tmp_path):
     np.testing.assert_array_equal(vectors.matrix, MATRIX[[0, 2]])
     assert vectors.missing == ("emu", "gnu")
     assert vectors.coverage == 0.5
-    assert vectors.notes == (f"{file}: holds 2 of 4 words asked for; 2 missing: 'emu', 'gnu'",)
+    assert vectors.notes == (f"{file}: contains 2 of 4 requested words; 2 missing: 'emu', 'gnu'",)
     nothing = read_vectors(file, vocabulary=["emu"])
     assert (nothing.words, nothing.matrix.shape, nothing.coverage) == ([], (0, 3), 0.0)
 
@@ -94,7 +94,7 @@ def test_of_repeated_words_the_first_is_kept_and_the_rest_counted(make, tmp_path
         first.setdefault(name, row)
     assert vectors.words == list(first)
     np.testing.assert_array_equal(vectors.matrix, matrix[list(first.values())])
-    assert f"{40_000 - len(first)} vectors of repeated words left out" in vectors.notes[0]
+    assert f"dropped {40_000 - len(first)} vectors of repeated words" in vectors.notes[0]
     assert read_vectors(file, vocabulary=["w7"]).matrix.tolist() == [matrix[first["w7"]].tolist()]
 
 
@@ -102,19 +102,19 @@ header = "3 3\n"
 BAD = {
     "empty file": (b"", "the file is empty"),
     "empty gzip": (gzip.compress(b""), "the file is empty"),
-    "only a header": (b"3 3\n", "cut off in vector 1 of the 3"),
-    "a header without line end": (b"3 3", "cut off in vector 1 of the 3"),
+    "only a header": (b"3 3\n", "truncated in vector 1 of the 3"),
+    "a header without line end": (b"3 3", "truncated in vector 1 of the 3"),
     "leading line feed": (b"\n" + text(), "line 1: 0 numbers after a word"),
     "prose": (b"Once upon a time\nthere was\n", "line 1: 0 numbers after a word"),
-    "count too small": (text(header="2 3\n"), "line 1: .* 2 vectors, the file holds 3"),
-    "count too large": (text(header="4 3\n"), "line 1: .* 4 vectors, the file holds 3"),
+    "count too small": (text(header="2 3\n"), "line 1: .* 2 vectors, the file contains 3"),
+    "count too large": (text(header="4 3\n"), "line 1: .* 4 vectors, the file contains 3"),
     "dimension too small": (text(header="3 2\n"), "line 2: more than 2 numbers"),
     "dimension too large": (text(header="3 4\n"), "line 2: 3 numbers after 'the', expected 4"),
     "no vectors": (b"0 5\n", "line 1: the header says 0 vectors"),
     "no numbers": (b"5 0\na\n", "line 1: the header says 5 vectors of 0"),
     "monstrous header": (text(header="1000000000000 1000000\n"), "line 1: .*1000000 numbers"),
     "monstrous count": (text(header="1000000000000 3\n"), "says 1000000000000 vectors"),
-    "monstrous binary": (binary(count=10**12), "cut off in vector 4 of the 1000000000000"),
+    "monstrous binary": (binary(count=10**12), "truncated in vector 4 of the 1000000000000"),
     "short line": (text() + b"dog 1 2\n", "line 4: 2 numbers after 'dog', expected 3"),
     "long line": (text() + b"dog 1 2 3 4\n", "line 4: more than 3 numbers"),
     "NaN at once": (text(header="3 3\n").replace(b"0.1", b"nan"), "line 2: number 1 of 'the'"),
@@ -138,20 +138,20 @@ BAD = {
         "line 1: '-.25' before 1 numbers is not a finite dec",
     ),
     "hexadecimal": (b"king 0x1 2 3\n", "line 1: '0x1' before 2 numbers is not a finite decimal"),
-    "binary cut in a vector": (binary()[:-3], "cut off in vector 3 of the 3"),
-    "binary cut in a word": (binary()[:-14], "cut off in vector 3 of the 3"),
-    "binary cut between": (binary(count=4), "cut off in vector 4 of the 4"),
+    "binary cut in a vector": (binary()[:-3], "truncated in vector 3 of the 3"),
+    "binary cut in a word": (binary()[:-14], "truncated in vector 3 of the 3"),
+    "binary cut between": (binary(count=4), "truncated in vector 4 of the 4"),
     "binary left over": (binary(count=2), "bytes are left over after the 2"),
-    "binary NaN": (binary(matrix=MATRIX * [[1], [np.nan], [1]]), "vector of 'naïve' holds NaN"),
-    "binary infinity": (binary(matrix=MATRIX * [[1], [1], [np.inf]]), "'日本' holds NaN or inf"),
+    "binary NaN": (binary(matrix=MATRIX * [[1], [np.nan], [1]]), "vector of 'naïve' contains NaN"),
+    "binary infinity": (binary(matrix=MATRIX * [[1], [1], [np.inf]]), "'日本' contains NaN or inf"),
     "binary endless word": (binary(count=4) + b"x" * 5000, "vector 4 is longer than 4096 bytes"),
     "binary, word not UTF-8": (
         binary().replace("ï".encode(), b"\xff\xff"),
         "vector 2, .*not UTF-8",
     ),
     "binary, no word": (binary(words=["the", "", "日本"]), "the word of vector 2 is"),
-    "damaged gzip": (gzip.compress(text() * 99)[:-30], "damaged"),
-    "not gzip after all": (b"\x1f\x8b" + text(), "damaged"),
+    "damaged gzip": (gzip.compress(text() * 99)[:-30], "corrupted"),
+    "not gzip after all": (b"\x1f\x8b" + text(), "corrupted"),
 }
 
 
@@ -252,7 +252,7 @@ def test_memory_follows_the_file_and_not_its_header(tmp_path):
     file.write_bytes(b"999999999999 4096\n" + b"w" + b" 1" * 4096 + b"\n")
     tracemalloc.start()
     try:
-        with pytest.raises(FormatError, match="says 999999999999 vectors, the file holds 1"):
+        with pytest.raises(FormatError, match="says 999999999999 vectors, the file contains 1"):
             read_vectors(file)
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
@@ -290,7 +290,7 @@ def test_the_list_of_the_same_name_goes_first_and_a_choice_is_not_guessed(tmp_pa
     assert read_vectors(file).words == WORDS
     pq.write_table(pa.table({"word": ["x", "y", "z"]}), tmp_path / "second.parquet")
     (tmp_path / "third.txt").write_text("a\nb\nc\n")
-    with pytest.raises(FormatError, match=r"put them beside it as matrix\.txt"):
+    with pytest.raises(FormatError, match=r"put them beside it in matrix\.txt"):
         read_vectors(file)
     (tmp_path / "matrix.txt").write_text("p\nq\nr\n")
     assert read_vectors(file).words == ["p", "q", "r"]
@@ -304,8 +304,8 @@ def test_the_list_of_the_same_name_goes_first_and_a_choice_is_not_guessed(tmp_pa
         (MATRIX[0], WORDS, "expected a matrix of floats"),
         (np.ones((3, 2), int), WORDS, "expected a matrix of floats"),
         (np.ones((3, 0)), WORDS, "the header says 3 vectors of 0 numbers"),
-        (MATRIX * [[1], [np.nan], [1]], WORDS, r"matrix\.npy row 2: holds NaN or infinity"),
-        (MATRIX.astype(float) * 1e200, WORDS, "row 1: holds NaN or infinity"),
+        (MATRIX * [[1], [np.nan], [1]], WORDS, r"matrix\.npy row 2: contains NaN or infinity"),
+        (MATRIX.astype(float) * 1e200, WORDS, "row 1: contains NaN or infinity"),
     ],
 )
 def test_a_matrix_that_does_not_fit_its_words_is_refused(matrix, words, reason, tmp_path):

@@ -73,7 +73,7 @@ def test_text_uses_the_shortest_decimals_that_are_exact(tmp_path):
         (["a", "a"], [[1, 2], [3, 4]], "occurs twice"),
         (["a", "b"], [[1, 2]], "2 words with a matrix of 1x2"),
         ([], np.empty((0, 2)), "0 words with a matrix of 0x2"),
-        (["a", "b"], [[1, 2], [np.nan, 4]], "the vector of 'b' holds NaN"),
+        (["a", "b"], [[1, 2], [np.nan, 4]], "the vector of 'b' contains NaN"),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused_and_the_old_file_stays(

@@ -1,1 +1,1 @@
-"""Other people's files: their formats, read strictly and written exactly."""
+"""File formats of other projects, read strictly and written exactly."""

@@ -1,4 +1,4 @@
-"""BERT and RoBERTa as `transformers` writes them: configuration and names, in both directions."""
+"""BERT and RoBERTa of `transformers`: convert configuration and tensors in both directions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -66,22 +66,22 @@ _POSITIONS = "embeddings.positions.weight"
 _PARTS = ("pooler", "mlm", "nsp")
 _GELU = ("gelu", "gelu_python")
 _PAD = {"bert": 0, "roberta": 1}
-# Theirs always has a pooler under a classifier. Where ours has none, this one is as good as none:
+# Theirs always has a pooler before the classifier. If ours has none, we save a scaled identity:
 # tanh(x / 2**14) is x / 2**14 to the last bits of a 32-bit float, and powers of two undo exactly.
 _SHRUNK = 2.0**-14
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:
-    """Return which of the two a configuration describes; None if neither."""
+    """Return whether a configuration is of BERT or RoBERTa; None if neither."""
     name = config.get("model_type")
     return name if name in get_args(Family) else None
 
 
 def read_config(config: Mapping[str, Any], *, place: str) -> BertConfig:
-    """Return our sizes of their configuration.
+    """Convert their configuration to ours.
 
     Raises:
-        FormatError: A size is missing or impossible, or asks for what our model does not compute.
+        FormatError: A field is missing, invalid, or not supported by our model.
     """
     settings = Configuration(config, place)
     settings.only("position_embedding_type", ("absolute",))
@@ -89,7 +89,7 @@ def read_config(config: Mapping[str, Any], *, place: str) -> BertConfig:
     settings.only("add_cross_attention", (False,))
     settings.only("hidden_act", _GELU)
     if config.get("pruned_heads"):
-        raise FormatError(f"{place}: 'pruned_heads' names heads that are gone; ours has all")
+        raise FormatError(f"{place}: 'pruned_heads' is set; pruned heads are not supported")
     skipped = _skipped(config, place)
     positions = settings.size("max_position_embeddings")
     if positions <= skipped:
@@ -109,7 +109,7 @@ def read_config(config: Mapping[str, Any], *, place: str) -> BertConfig:
 
 
 def _skipped(config: Mapping[str, Any], place: str) -> int:
-    """Return how many positions come before a first token's: RoBERTa counts on from padding's."""
+    """Return the position of the first token: RoBERTa counts from the padding id plus one."""
     if family_of(config) != "roberta":
         return 0
     return Configuration(config, place).number("pad_token_id", _PAD["roberta"]) + 1
@@ -118,16 +118,16 @@ def _skipped(config: Mapping[str, Any], place: str) -> int:
 def from_transformers(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, place: str
 ) -> tuple[Bert, Report]:
-    """Make the encoder, with those of its heads that the file has.
+    """Build the encoder, with the heads that the file contains.
 
     Args:
         config: Their `config.json`.
-        tensors: Their tensors by their names.
-        place: The folder, for errors.
+        tensors: Their tensors by name.
+        place: The folder, for error messages.
 
     Raises:
-        FormatError: Configuration and tensors do not fit one another or our model.
-        TransferError: No tensor of the file belongs to the model.
+        FormatError: Configuration and tensors do not match each other or our model; for example,
+            no tensor of the file belongs to the model.
     """
     table = _TABLES[family_of(config) or "bert"]
     return _fill(read_config(config, place=place), config, tensors, table, place)[:2]
@@ -136,11 +136,10 @@ def from_transformers(
 def classifier_from_transformers(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, place: str
 ) -> tuple[Bert, Classifier, Report]:
-    """Make the encoder and the classifier of a `ForSequenceClassification`.
+    """Build the encoder and the classifier of a `ForSequenceClassification`.
 
     Raises:
-        FormatError: As `from_transformers`, or there is no classifier.
-        TransferError: No tensor of the file belongs to the model.
+        FormatError: As in `from_transformers`, or there is no classifier.
     """
     table = _CLASSIFIERS[family_of(config) or "bert"]
     sizes = read_config(config, place=place)
@@ -151,8 +150,8 @@ def classifier_from_transformers(
         raise FormatError(f"{place}: has no classifier") from None
     if weight.shape != (*bias.shape, sizes.width):
         raise FormatError(
-            f"{place}: the classifier should be {len(bias)}x{sizes.width}, but is "
-            f"{'x'.join(map(str, weight.shape))}"
+            f"{place}: the classifier has shape {'x'.join(map(str, weight.shape))}, expected "
+            f"{len(bias)}x{sizes.width}"
         )
     ours = {found.theirs[f"classifier.{leaf}"] for leaf in ("weight", "bias")}
     report = Report(
@@ -220,20 +219,20 @@ def to_transformers(
     classifier: tuple[Tensor, Tensor | None] | None = None,
     classes: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the `config.json` and the tensors that `transformers` reads.
+    """Return the `config.json` and the tensors for `transformers`.
 
     Args:
         model: The encoder.
         specials: The ids of its tokenizer's special tokens.
-        family: Whose positions, names and heads.
-        classifier: Weight `[C, D]` and bias `[C]` of what stands on `model.pool` of [CLS].
-        classes: The name of each of the C classes.
+        family: The family whose positions, names and heads to use.
+        classifier: Weight `[C, D]` and bias `[C]` of a classifier on `model.pool` of [CLS].
+        classes: The names of the C classes.
 
     Raises:
         SettingsError: The family has no such head.
     """
     if family == "roberta" and model.nsp is not None and classifier is None:
-        raise SettingsError("RoBERTa has no head for the next sentence; export it as BERT")
+        raise SettingsError("RoBERTa has no next-sentence head; export it as BERT")
     sizes = model.config
     pad = _PAD[family] if specials.pad is None else specials.pad
     skipped = pad + 1 if family == "roberta" else 0

@@ -1,4 +1,4 @@
-"""Fields of other people's configurations: sizes within bounds, and what ours cannot compute."""
+"""Checked access to published configurations: sizes within bounds, and supported values."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from headstart.errors import FormatError, SettingsError
 
 Sizes = TypeVar("Sizes")
-# Far above any model there is: a file that claims more is damaged, or means harm.
+# Far above any existing model: a file with a larger value is corrupted or malicious.
 _MOST = {"num_hidden_layers": 1000, "n_layer": 1000, "vocab_size": 10_000_000}
 _MOST_OTHERWISE = 1_000_000
 _WIDEST = 65_536
@@ -17,21 +17,21 @@ _WIDTHS = ("hidden_size", "n_embd")
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration that says which field is wrong.
+    """A configuration whose errors name the invalid field.
 
     Attributes:
         config: The fields.
-        place: The file, for errors.
+        place: The file, for error messages.
     """
 
     config: Mapping[str, Any]
     place: str
 
     def size(self, name: str, default: int | None = None) -> int:
-        """Return a whole number above 0, and below what any model has.
+        """Return a field that must be a whole number above 0, up to a limit above any model's.
 
         Raises:
-            FormatError: It is missing, or none.
+            FormatError: It is missing or invalid.
         """
         value = default if self.config.get(name) is None else self.config[name]
         if value is None:
@@ -44,10 +44,10 @@ class Configuration:
         return value
 
     def number(self, name: str, default: int) -> int:
-        """Return a whole number, 0 or more.
+        """Return a field that must be a whole number, 0 or more.
 
         Raises:
-            FormatError: It is none.
+            FormatError: It is invalid.
         """
         value = default if self.config.get(name) is None else self.config[name]
         if type(value) is not int or not 0 <= value <= _MOST_OTHERWISE:
@@ -58,34 +58,34 @@ class Configuration:
         return value
 
     def share(self, name: str, default: float) -> float:
-        """Return a number from 0 to below 1.
+        """Return a field that must be a number in [0, 1).
 
         Raises:
-            FormatError: It is none.
+            FormatError: It is invalid.
         """
         value = default if self.config.get(name) is None else self.config[name]
         if type(value) not in (int, float) or not (math.isfinite(value) and 0 <= value < 1):
-            raise FormatError(f"{self.place}: {name!r} must be from 0 to below 1, got {value!r}")
+            raise FormatError(f"{self.place}: {name!r} must be in [0, 1), got {value!r}")
         return float(value)
 
     def only(self, name: str, accepted: Sequence[object]) -> None:
-        """Check a field that may be absent, or have one of these values.
+        """Check that a field is absent or has one of the accepted values.
 
         Raises:
-            FormatError: It has another, so that our model would compute something else.
+            FormatError: It has another value, which our model does not support.
         """
         value = self.config.get(name)
         if value is not None and value not in accepted:
             raise FormatError(
-                f"{self.place}: {name!r} is {value!r}; headstart's model computes "
-                f"{' or '.join(map(repr, accepted))} only"
+                f"{self.place}: {name!r} is {value!r}; headstart's model supports only "
+                f"{' or '.join(map(repr, accepted))}"
             )
 
     def checked(self, make: Callable[..., Sizes], **sizes: object) -> Sizes:
         """Return `make(**sizes)`.
 
         Raises:
-            FormatError: The sizes do not fit one another.
+            FormatError: The sizes are invalid or do not fit together.
         """
         try:
             return make(**sizes)
@@ -94,7 +94,7 @@ class Configuration:
 
 
 def label_fields(classes: Sequence[str]) -> dict[str, Any]:
-    """Return the fields that name the classes of a classifier; none if there are none."""
+    """Return the configuration fields with a classifier's class names; empty without classes."""
     if not classes:
         return {}
     return {

@@ -1,8 +1,8 @@
-"""The published MT-LSTM of CoVe: a state dict of torch, without the word vectors it reads.
+"""The published MT-LSTM of CoVe: a torch state dict, without its input word vectors.
 
-McCann et al. 2017 (https://github.com/salesforce/cove) gave away the encoder's two-layer
-bidirectional LSTM, 300 + 300 units, as `rnn.weight_ih_l0`, .. `rnn.bias_hh_l1_reverse`; it reads
-GloVe 840B 300d. A word that has no vector there is read as zeros, as their README has it.
+McCann et al. 2017 (https://github.com/salesforce/cove) published the encoder's two-layer
+bidirectional LSTM, 300 + 300 units, as `rnn.weight_ih_l0`, .. `rnn.bias_hh_l1_reverse`. Its input
+is GloVe 840B 300d. A word without a vector becomes zeros, as their README says.
 """
 
 import re
@@ -27,7 +27,7 @@ _PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def is_state_dict(path: Path) -> bool:
-    """Return whether this is a file that torch saved, by its name."""
+    """Return whether this is an existing file with an extension that torch uses."""
     return path.suffix in _ENDINGS and path.is_file()
 
 
@@ -35,8 +35,8 @@ def read_mt_lstm(path: Path) -> dict[str, Tensor]:
     """Return the encoder's tensors under our names.
 
     Raises:
-        FormatError: The file is missing, could run code, holds another thing than a two-layer
-            bidirectional LSTM, or no finite floats.
+        FormatError: The file is missing, could run code, is not a two-layer bidirectional LSTM, or
+            contains values that are not finite floats.
     """
     if not path.is_file():
         raise FormatError(f"{path}: no such file")
@@ -45,7 +45,7 @@ def read_mt_lstm(path: Path) -> dict[str, Tensor]:
         found = _NAME.fullmatch(name)
         if found is None or int(found[2]) not in _LAYERS:
             raise FormatError(
-                f"{path}: {name!r} is no tensor of a two-layer bidirectional LSTM, such as "
+                f"{path}: {name!r} is not a tensor of a two-layer bidirectional LSTM, such as "
                 "rnn.weight_ih_l0 or weight_hh_l1_reverse"
             )
         check_values(path, name, tensor)
@@ -61,7 +61,7 @@ def read_mt_lstm(path: Path) -> dict[str, Tensor]:
         if name not in tensors:
             layer, leaf = name.split(".")[1:]
             theirs = leaf.replace("_l0", f"_l{layer}")
-            raise FormatError(f"{path}: {theirs!r} is missing; a MT-LSTM has 16 tensors")
+            raise FormatError(f"{path}: {theirs!r} is missing; an MT-LSTM has 16 tensors")
     _check_shapes(path, tensors)
     return tensors
 
@@ -82,20 +82,20 @@ def _check_shapes(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def with_vectors(
     tensors: Mapping[str, Tensor], vectors: PretrainedWordVectors, *, path: Path
 ) -> PretrainedCove:
-    """Return the encoder with the word vectors it reads; unknown words are zeros.
+    """Return the encoder with its input word vectors; unknown words become zeros.
 
     Raises:
-        FormatError: The vectors have another width, or are of pieces of words.
+        FormatError: The vectors have another width, or are of subwords.
     """
     matrix = vectors.model.embedding.weight.detach().clone()
     width = tensors["layers.0.weight_ih_l0"].shape[1]
     if matrix.shape[1] != width:
         raise FormatError(
-            f"{path}: reads vectors of {width} numbers, and {vectors.name} have "
-            f"{matrix.shape[1]}; the published one reads GloVe 840B 300d"
+            f"{path}: needs vectors of {width} dimensions, but {vectors.name} have "
+            f"{matrix.shape[1]}; the published CoVe uses GloVe 840B 300d"
         )
     if not isinstance(vectors.tokenizer, WordTokenizer):
-        raise FormatError(f"{path}: reads words, and {vectors.name} are vectors of pieces of words")
+        raise FormatError(f"{path}: needs vectors of words, but {vectors.name} are of subwords")
     matrix[UNKNOWN_ID] = 0.0
     config = CoveConfig(
         source_vocabulary=len(matrix),

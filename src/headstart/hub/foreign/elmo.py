@@ -1,8 +1,9 @@
-"""ELMo as its original release saves it: `options.json` and weights in HDF5, the extra `elmo`.
+"""ELMo in the format of its original release: `options.json`, and weights in HDF5 (extra `elmo`).
 
-Peters et al. 2018 (https://arxiv.org/abs/1802.05365). TensorFlow keeps an LSTM's gates in the order
-input, new, forget, output, what it reads and what it said in one matrix, and adds 1 to the forget
-gate's bias as it computes; we have two matrices, another order, and the 1 in the bias.
+Peters et al. 2018 (https://arxiv.org/abs/1802.05365). TensorFlow stores an LSTM's gates in the
+order input, new, forget, output; has one matrix for its input and its previous output; and adds 1
+to the forget gate's bias when it computes. We have another order, two matrices, and the 1 in the
+bias.
 """
 
 import math
@@ -25,33 +26,33 @@ from headstart.storage import read_json
 from headstart.tokenize.characters import CHARACTERS, PER_WORD
 
 _OPTIONS, _WEIGHTS = "*options.json", "*weights*.hdf5"
-_OURS = ("char_embed", "CNN", "RNN_")  # what the datasets of the encoder itself begin with
+_OURS = ("char_embed", "CNN", "RNN_")  # prefixes of the encoder's own datasets
 MOST_LAYERS = 100
-_MOST_GROWTH = 20  # of numbers when unpacked: what grows more is a bomb
+_MOST_GROWTH = 20  # when decompressed; more is a decompression bomb
 
 
 def find_files(folder: Path) -> tuple[Path, Path] | None:
-    """Return a folder's options and weights; None if it holds no ELMo.
+    """Return the paths of a folder's options and weights; None if it contains no ELMo.
 
     Raises:
-        FormatError: It holds options and not one file of weights, or several of options.
+        FormatError: It has several option files, or one without exactly one weight file.
     """
     options, weights = (sorted(folder.glob(pattern)) for pattern in (_OPTIONS, _WEIGHTS))
     if not options:
         return None
     if len(options) > 1 or len(weights) != 1:
         raise FormatError(
-            f"{folder}: an ELMo is one {_OPTIONS} and one {_WEIGHTS}; here are {len(options)} and "
+            f"{folder}: an ELMo is one {_OPTIONS} and one {_WEIGHTS}; found {len(options)} and "
             f"{len(weights)}"
         )
     return options[0], weights[0]
 
 
 def read_options(path: Path) -> ElmoConfig:
-    """Return our sizes of the options.
+    """Convert the options to our configuration.
 
     Raises:
-        FormatError: One is missing or impossible, or asks for what our model does not compute.
+        FormatError: An option is missing, invalid, or not supported by our model.
     """
     options = read_json(path)
     for name in ("lstm", "char_cnn"):
@@ -109,10 +110,10 @@ def _clip(lstm: Mapping[str, Any], name: str, path: Path) -> float | None:
 
 
 def try_original(options: Path, weights: Path) -> None:
-    """Let a child read the weights, before `read_original` does.
+    """Read the weights in a child process first, before `read_original` does.
 
     Raises:
-        FormatError: They crash the library that reads HDF5, or need too much; or as `read_options`.
+        FormatError: They crash the HDF5 library or exceed the limits; or as in `read_options`.
     """
     expected = dict(_expected(read_options(options)))
     _check_total(weights, options, expected.values())
@@ -120,10 +121,10 @@ def try_original(options: Path, weights: Path) -> None:
 
 
 def read_original(options: Path, weights: Path) -> tuple[Elmo, Report]:
-    """Make the model from its options and weights; it has no softmax.
+    """Build the model from its options and weights; it has no softmax.
 
     Raises:
-        FormatError: A file is damaged, or the two do not fit one another; a dataset is named.
+        FormatError: A file is corrupted, or the two do not match; the message names the dataset.
         MissingExtraError: `h5py` is not installed.
     """
     config = read_options(options)
@@ -153,7 +154,7 @@ def read_original(options: Path, weights: Path) -> tuple[Elmo, Report]:
         raise FormatError(f"{weights}: not readable as HDF5: {error}") from None
     for name, array in read.items():
         if not np.isfinite(array).all():
-            raise FormatError(f"{weights}: {name} holds NaN or infinity")
+            raise FormatError(f"{weights}: {name} contains NaN or infinity")
         found.update(_to_ours(name, array, config))
     model = model.to_empty(device="cpu")
     model.load_state_dict(found)
@@ -161,12 +162,12 @@ def read_original(options: Path, weights: Path) -> tuple[Elmo, Report]:
 
 
 def _check_total(weights: Path, options: Path, shapes: Iterable[tuple[int, ...]]) -> None:
-    """Refuse sizes that the file cannot hold, before memory is taken for them."""
+    """Reject sizes that the file cannot contain, before allocating memory for them."""
     total = 4 * sum(map(math.prod, shapes))
     if total > _MOST_GROWTH * weights.stat().st_size:
         raise FormatError(
-            f"{weights}: {options.name} asks for {total:,} bytes of numbers, more than a file of "
-            f"{weights.stat().st_size:,} bytes holds"
+            f"{weights}: {options.name} describes {total:,} bytes of weights, more than a file of "
+            f"{weights.stat().st_size:,} bytes can contain"
         )
 
 
@@ -236,7 +237,7 @@ def _gates(tensor: Tensor) -> Tensor:
 
 
 def _datasets(file: Any, h5py: Any) -> list[str]:  # noqa: ANN401 - h5py has no types
-    """Return the names of all datasets that lie in the file itself, and no link's."""
+    """Return the names of all datasets stored in the file itself, without links."""
     names: list[str] = []
 
     def note(name: str, item: object) -> None:
@@ -260,10 +261,10 @@ def _check(
         while group and group not in file:
             missing, group = group, group.rpartition("/")[0]
         what = name if missing == name else f"the group {missing}"
-        raise FormatError(f"{place}: {what} is missing, which {options} asks for")
+        raise FormatError(f"{place}: {what} is missing, but {options} requires it")
     dataset = file[name]
     if dataset.shape != shape:
         wanted, got = ("x".join(map(str, each)) or "a number" for each in (shape, dataset.shape))
-        raise FormatError(f"{place}: {name} should be {wanted} by {options}, but is {got}")
+        raise FormatError(f"{place}: {name} has shape {got}, but {options} requires {wanted}")
     if dataset.dtype.kind != "f":
-        raise FormatError(f"{place}: {name} holds {dataset.dtype}, expected floats")
+        raise FormatError(f"{place}: {name} contains {dataset.dtype}, expected floats")

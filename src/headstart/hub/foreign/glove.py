@@ -1,6 +1,6 @@
-"""GloVe's own text format: one line a word, the word and its numbers, and no header.
+"""GloVe's own text format: one line per word, with the word and its numbers, and no header.
 
-Written by Stanford's program (Pennington, Socher and Manning, 2014). A word may hold spaces: the
+Written by Stanford's program (Pennington, Socher and Manning, 2014). A word may contain spaces: the
 840B vectors have `. . .` and `at name@domain.com`.
 """
 
@@ -21,11 +21,11 @@ from headstart.hub.foreign.text_rows import (
 def read_glove(
     path: Path, head: bytes, blocks: Iterator[bytes], *, wanted: frozenset[str] | None = None
 ) -> Iterator[Rows]:
-    """Parse the file that begins with `head`; its first line tells the dimension.
+    """Parse the file that begins with `head`; its first line determines the dimension.
 
     Raises:
-        FormatError: A line is not a word and as many numbers as the first has, or the first word
-            holds what is no part of a word.
+        FormatError: A line is not a word and as many numbers as in the first line, or the first
+            word contains what looks like a number.
     """
     first = head.partition(b"\n")[0]
     dim = count_numbers(first)

@@ -1,4 +1,4 @@
-"""A `.npy` matrix of vectors, and the list of its words in a file beside it."""
+"""Read a `.npy` matrix of vectors, and the list of its words from a file beside it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -25,10 +25,12 @@ _ROWS_AT_ONCE = 1 << 13
 def read_pair(path: Path, *, wanted: frozenset[str] | None = None) -> Iterator[Rows]:
     """Read the matrix `[words, dim]` with the words of the only `.parquet` or `.txt` beside it.
 
-    A list that has the matrix's own name goes before others, Parquet before text (a word a line).
+    A list with the same name as the matrix is preferred, then Parquet over text (one word per
+    line).
 
     Raises:
-        FormatError: No list, a list of another length, or not a matrix of finite numbers.
+        FormatError: There is no list, it has another length, or the file is not a matrix of finite
+            numbers.
     """
     matrix = _mapped(path)
     num_rows = len(matrix)
@@ -46,7 +48,7 @@ def read_pair(path: Path, *, wanted: frozenset[str] | None = None) -> Iterator[R
             vectors = part.astype(np.float32, copy=False)
         if not np.isfinite(vectors).all():
             row = rows[int(np.isfinite(vectors).all(axis=1).argmin())]
-            raise FormatError(f"{path} row {done + row + 1}: holds NaN or infinity")
+            raise FormatError(f"{path} row {done + row + 1}: contains NaN or infinity")
         yield Rows(kept, vectors, len(words))
         done += len(words)
     if done < num_rows:
@@ -54,7 +56,7 @@ def read_pair(path: Path, *, wanted: frozenset[str] | None = None) -> Iterator[R
 
 
 def _mapped(path: Path) -> np.memmap:
-    """Map the matrix into memory, once its header is plain and agrees with the size of the file.
+    """Memory-map the matrix, after checking its header against the size of the file.
 
     NumPy's own reader evaluates the header as a Python literal, and fails in many ways on bad ones.
     """
@@ -70,8 +72,8 @@ def _mapped(path: Path) -> np.memmap:
     expected = offset + shape[0] * shape[1] * kind.itemsize
     if path.stat().st_size != expected or not expected > offset or shape[1] > MAX_DIM:
         raise FormatError(
-            f"{path}: the header says {shape[0]} vectors of {shape[1]} numbers, which make "
-            f"{expected} bytes; the file has {path.stat().st_size}"
+            f"{path}: the header says {shape[0]} vectors of {shape[1]} numbers, a file of "
+            f"{expected} bytes; the file has {path.stat().st_size} bytes"
         )
     order: Literal["C", "F"] = "F" if header[2] == b"True" else "C"
     return np.memmap(path, kind, "r", offset, shape, order)
@@ -86,7 +88,7 @@ def _word_list(path: Path) -> Path:
         if len(found) == 1:
             return found[0]
     raise FormatError(
-        f"{path}: its words are missing; put them beside it as {path.stem}.txt, one a line"
+        f"{path}: its words are missing; put them beside it in {path.stem}.txt, one per line"
     )
 
 
@@ -98,6 +100,6 @@ def _words(source: Path) -> Iterator[list[str]]:
         return
     column = next((name for name, is_text in table_columns(source).items() if is_text), None)
     if column is None:
-        raise FormatError(f"{source}: no column of strings to take the words from")
+        raise FormatError(f"{source}: has no column of strings for the words")
     for rows in read_rows(source, [column], batch_size=_ROWS_AT_ONCE):
         yield rows.columns[0]

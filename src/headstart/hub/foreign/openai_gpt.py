@@ -1,4 +1,4 @@
-"""GPT-1 and GPT-2 as `transformers` writes them: configuration and names, in both directions."""
+"""GPT-1 and GPT-2 of `transformers`: convert configuration and tensors in both directions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -18,7 +18,7 @@ _BLOCKS: Table = {
     "h.{}.ln_1": "blocks.{}.attention_norm",
     "h.{}.attn.c_attn": "blocks.{}.qkv",
     "h.{}.attn.c_proj": "blocks.{}.out",
-    "h.{}.attn.bias": None,  # the triangle, and what stands above it
+    "h.{}.attn.bias": None,  # the causal mask, and its value for masked positions
     "h.{}.attn.masked_bias": None,
     "h.{}.ln_2": "blocks.{}.feed_forward_norm",
     "h.{}.mlp.c_fc": "blocks.{}.up",
@@ -47,23 +47,23 @@ _CLASSES = {"gpt2": "GPT2", "openai-gpt": "OpenAIGPT"}
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:
-    """Return which of the two a configuration describes; None if neither."""
+    """Return whether a configuration is of GPT-1 or GPT-2; None if neither."""
     name = config.get("model_type")
     return name if name in get_args(Family) else None
 
 
 def read_config(config: Mapping[str, Any], *, place: str) -> GptConfig:
-    """Return our sizes of their configuration.
+    """Convert their configuration to ours.
 
     Raises:
-        FormatError: A size is missing or impossible, or asks for what our model does not compute.
+        FormatError: A field is missing, invalid, or not supported by our model.
     """
     settings = Configuration(config, place)
     width = settings.size("n_embd")
     feed_forward = 4 * width
     if family_of(config) == "openai-gpt":
         settings.only("afn", ("gelu",))
-        tanh_gelu = True  # what GPT-1 calls "gelu" is the formula with tanh
+        tanh_gelu = True  # GPT-1's "gelu" is the tanh approximation
     else:
         settings.only("activation_function", ("gelu_new", "gelu_pytorch_tanh", "gelu"))
         settings.only("scale_attn_weights", (True,))
@@ -90,16 +90,16 @@ def read_config(config: Mapping[str, Any], *, place: str) -> GptConfig:
 def from_transformers(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, place: str
 ) -> tuple[Gpt, Report]:
-    """Make the decoder.
+    """Build the decoder.
 
     Args:
         config: Their `config.json`.
-        tensors: Their tensors by their names.
-        place: The folder, for errors.
+        tensors: Their tensors by name.
+        place: The folder, for error messages.
 
     Raises:
-        FormatError: Configuration and tensors do not fit one another or our model.
-        TransferError: No tensor of the file belongs to the model.
+        FormatError: Configuration and tensors do not match each other or our model; for example,
+            no tensor of the file belongs to the model.
     """
     return _fill(config, tensors, place)[:2]
 
@@ -107,11 +107,10 @@ def from_transformers(
 def classifier_from_transformers(
     config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, place: str
 ) -> tuple[Gpt, tuple[Tensor, Tensor], Report]:
-    """Make the decoder and the classifier of a `ForSequenceClassification`; the bias is zero.
+    """Build the decoder and the classifier of a `ForSequenceClassification`; the bias is zero.
 
     Raises:
-        FormatError: As `from_transformers`, or there is no classifier.
-        TransferError: No tensor of the file belongs to the model.
+        FormatError: As in `from_transformers`, or there is no classifier.
     """
     model, report, _ = _fill(config, tensors, place)
     weight = tensors.get(_SCORE)
@@ -119,7 +118,7 @@ def classifier_from_transformers(
         raise FormatError(f"{place}: has no classifier")
     if weight.ndim != 2 or weight.shape[1] != model.width:
         raise FormatError(
-            f"{place}: {_SCORE} should be as wide as the model, {model.width}, but is "
+            f"{place}: {_SCORE} should have the model's width of {model.width}, but its shape is "
             f"{'x'.join(map(str, weight.shape))}"
         )
     left = tuple(name for name in report.unexpected if name != _SCORE)
@@ -152,24 +151,24 @@ def to_transformers(
     classifier: tuple[Tensor, Tensor | None] | None = None,
     classes: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the `config.json` and the tensors that `transformers` reads.
+    """Return the `config.json` and the tensors for `transformers`.
 
     Args:
-        model: The decoder; one that norms first is a GPT-2, the other a GPT-1.
+        model: The decoder; saved as GPT-2 if it is pre-norm, as GPT-1 if it is post-norm.
         specials: The ids of its tokenizer's special tokens.
-        classifier: Weight `[C, D]` and bias `[C]` of what stands on the last token's state; theirs
-            has no bias, so that it must be None or zero.
-        classes: The name of each of the C classes.
+        classifier: Weight `[C, D]` and bias `[C]` of a classifier on the last token's state.
+            `transformers` has no bias there, so it must be None or zero.
+        classes: The names of the C classes.
 
     Raises:
-        SettingsError: `transformers` has no such model.
+        SettingsError: `transformers` cannot represent this model.
     """
     sizes = model.config
     family: Family = "gpt2" if sizes.norm_first else "openai-gpt"
     if family == "openai-gpt" and not (sizes.tanh_gelu and sizes.feed_forward == 4 * sizes.width):
         raise SettingsError(
-            "a GPT-1 of transformers has the tanh GELU and a feed-forward part of 4 widths; this "
-            f"one has tanh_gelu={sizes.tanh_gelu} and feed_forward={sizes.feed_forward}"
+            "a GPT-1 of transformers has the tanh GELU and a feed-forward layer of 4 times the "
+            f"width; this one has tanh_gelu={sizes.tanh_gelu} and feed_forward={sizes.feed_forward}"
         )
     table = _TABLES[family]
     named = {
@@ -211,7 +210,7 @@ def to_transformers(
 
 
 def padding_id(specials: Specials) -> int | None:
-    """Return the id that fills rows up: published GPTs have no token for it and lend another."""
+    """Return the padding id; published GPTs have no padding token and use another one."""
     for lent in (specials.pad, specials.end, specials.unknown):
         if lent is not None:
             return lent

@@ -1,7 +1,7 @@
 """Tokenizers of published models: read from any of the usual files, written for `transformers`.
 
-A `tokenizer.json` says everything, but for what the settings beside it change. Older folders have
-lists of pieces and merges only, and the rest is known by the kind of model.
+A `tokenizer.json` defines everything, except for what the settings beside it override. Older
+folders only have vocabulary and merge files; the rest depends on the kind of model.
 """
 
 import json
@@ -35,13 +35,13 @@ _BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _BYTE_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>")
 _UNK = "<unk>"
 _WORD_END = "</w>"
-_SPACE = "\u0120"  # as GPT-2's alphabet of bytes writes it
-_CLASSES = {  # of transformers, whose pieces are cut as we cut them
+_SPACE = "\u0120"  # in GPT-2's alphabet of bytes
+_CLASSES = {  # classes of transformers that tokenize as we do
     f"{kind}Tokenizer{fast}"
     for kind in ("Bert", "DistilBert", "Electra", "MPNet", "Roberta", "GPT2", "OpenAIGPT")
     for fast in ("", "Fast")
-} | {"PreTrainedTokenizerFast", "TokenizersBackend"}  # which say nothing of how
-_CASED_BY_SETTINGS = {"bert", "distilbert", "electra", "mpnet"}  # whatever their file says
+} | {"PreTrainedTokenizerFast", "TokenizersBackend"}  # generic classes
+_CASED_BY_SETTINGS = {"bert", "distilbert", "electra", "mpnet"}  # settings override their file
 _SPACED_BY_SETTINGS = {"gpt2", "roberta"}
 _ROLES = {
     "pad_token": "pad",
@@ -55,16 +55,16 @@ _ROLES = {
 
 
 def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokenizer:
-    """Read the tokenizer of a folder.
+    """Load the tokenizer of a folder.
 
     Args:
         folder: A folder of a published model.
-        model_type: Such as `bert`; it decides how lists of pieces are meant.
-        rows: How many embeddings the model has.
+        model_type: Such as `bert`; it determines how vocabulary files are interpreted.
+        rows: The model's number of token embeddings.
 
     Raises:
-        FormatError: There is none, it is damaged, is of a class whose lists of pieces are not
-            read, or has more pieces than the model embeddings.
+        FormatError: The tokenizer is missing or corrupted, its class is not supported without a
+            `tokenizer.json`, or it has more tokens than the model has embeddings.
     """
     if (folder / TOKENIZER).is_file():
         place = folder / TOKENIZER
@@ -76,14 +76,14 @@ def read_published(folder: Path, model_type: str, *, rows: int) -> SubwordTokeni
         tokenizer = _checked(place, model_type)
     if tokenizer.vocabulary_size > rows:
         raise FormatError(
-            f"{place}: {tokenizer.vocabulary_size:,} pieces, but the model has embeddings for "
-            f"{rows:,}; they do not belong together"
+            f"{place}: {tokenizer.vocabulary_size:,} tokens, but the model has only {rows:,} token "
+            "embeddings; use the tokenizer of this model"
         )
     return tokenizer
 
 
 def _find_pieces(folder: Path, model_type: str) -> Path:
-    """Return the file that lists the pieces."""
+    """Return the vocabulary file."""
     if model_type not in ("gpt2", "openai-gpt", "roberta") and (folder / _WORD_PIECES).is_file():
         return folder / _WORD_PIECES
     for pieces, merges in _PAIRS.items():
@@ -91,24 +91,24 @@ def _find_pieces(folder: Path, model_type: str) -> Path:
             return folder / pieces
     if (folder / _WORD_PIECES).is_file():
         raise FormatError(
-            f"{folder / _WORD_PIECES}: a {model_type!r} with word pieces is not read from it; save "
-            f"its tokenizer with transformers as {TOKENIZER}"
+            f"{folder / _WORD_PIECES}: a {model_type!r} with WordPiece cannot be loaded from it; "
+            f"save its tokenizer with transformers as {TOKENIZER}"
         )
     names = [TOKENIZER, _WORD_PIECES, *(" with ".join(pair) for pair in _PAIRS.items())]
     raise FormatError(f"{folder}: has no tokenizer; looked for {', '.join(names)}")
 
 
 def _check_class(folder: Path) -> None:
-    """Refuse lists of pieces of a tokenizer that cuts in another way than we would."""
+    """Reject vocabulary files of a class that tokenizes differently from ours."""
     class_, place = _class_of(folder)
     if class_ is not None and class_ not in _CLASSES:
         raise FormatError(
-            f"{place}: the tokenizer is a {class_}, which is read from {TOKENIZER} only"
+            f"{place}: the tokenizer is a {class_}, which can only be loaded from {TOKENIZER}"
         )
 
 
 def _class_of(folder: Path) -> tuple[str | None, Path]:
-    """Return the class of `transformers` that a folder names, and where; None if it names none."""
+    """Return the tokenizer class that a folder names, or None, and the file that names it."""
     for name in (TOKENIZER_CONFIG, "config.json"):
         settings = read_json(folder / name) if (folder / name).is_file() else {}
         if isinstance(class_ := settings.get("tokenizer_class"), str):
@@ -117,7 +117,7 @@ def _class_of(folder: Path) -> tuple[str | None, Path]:
 
 
 def _of_file(place: Path, model_type: str) -> SubwordTokenizer:
-    """Read a `tokenizer.json`, with what `transformers` changes by the settings beside it."""
+    """Load a `tokenizer.json`, and apply the settings beside it as `transformers` does."""
     try_reading("tokenizer", place)
     tokenizer = read_tokenizer(place)
     class_, _ = _class_of(place.parent)
@@ -144,11 +144,11 @@ def _of_file(place: Path, model_type: str) -> SubwordTokenizer:
 
 
 def tokenizer_of_pieces(place: Path, model_type: str) -> tokenizers.Tokenizer:
-    """Make a tokenizer of the file that lists its pieces, and of those beside it.
+    """Build a tokenizer from its vocabulary file and the files beside it.
 
     Raises:
-        FormatError: It is damaged.
-        Exception: The library refuses the pieces; it raises nothing narrower.
+        FormatError: A file is corrupted.
+        Exception: The library rejects the vocabulary; it raises nothing more specific.
     """
     if place.name == TOKENIZER:
         tokenizer = read_tokenizer(place)
@@ -161,7 +161,7 @@ def tokenizer_of_pieces(place: Path, model_type: str) -> tokenizers.Tokenizer:
 
 
 def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int], list[int]]:
-    """Return the ids that a tokenizer of others puts before a text, between two, and after one."""
+    """Return the ids that a published tokenizer adds before, between and after texts."""
     with library_errors():
         bare = tokenizer.encode("a", add_special_tokens=False).ids
         whole, pair = tokenizer.encode("a").ids, tokenizer.encode("a", "a").ids
@@ -174,22 +174,22 @@ def frame_of(tokenizer: tokenizers.Tokenizer) -> tuple[list[int], list[int], lis
 
 
 def numbers_segments(tokenizer: tokenizers.Tokenizer) -> bool:
-    """Return whether a tokenizer of others says which tokens are a pair's second text."""
+    """Return whether a published tokenizer sets segment ids for the second text of a pair."""
     with library_errors():
         return any(tokenizer.encode("a", "a").type_ids)
 
 
 def _checked(place: Path, model_type: str) -> SubwordTokenizer:
-    """Make a tokenizer; what the library says of bad pieces names the file."""
+    """Build a tokenizer; if the library rejects it, name the file."""
     try:
         tokenizer = tokenizer_of_pieces(place, model_type)
     except FormatError:
         raise
-    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+    except Exception as error:  # noqa: BLE001 - the library raises nothing more specific
         raise FormatError(f"{place}: not a readable vocabulary: {error}") from None
     numbers = sorted(tokenizer.get_vocab().values())
     if not numbers or numbers != list(range(len(numbers))):
-        raise FormatError(f"{place}: a piece occurs twice, or numbers have gaps")
+        raise FormatError(f"{place}: a token occurs twice, or ids have gaps")
     return SubwordTokenizer(tokenizer)
 
 
@@ -197,7 +197,7 @@ def _word_pieces(place: Path) -> tokenizers.Tokenizer:
     lines = place.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     pieces = {piece: number for number, piece in enumerate(lines)}
     if UNKNOWN not in pieces:
-        raise FormatError(f"{place}: has no {UNKNOWN}; is it a list of word pieces?")
+        raise FormatError(f"{place}: has no {UNKNOWN}; is it a WordPiece vocabulary?")
     settings = _tokenizer_settings(place.parent)
     lowercase = settings.get("do_lower_case")
     if not isinstance(lowercase, bool):
@@ -224,14 +224,14 @@ def _byte_pairs(vocabulary: Path, merges: Path, model_type: str) -> tokenizers.T
         if line.strip() and not (number == 0 and line.startswith("#version"))
     ]
     if bad := [pair for pair in pairs if len(pair) != 2]:
-        raise FormatError(f"{merges}: a merge is two pieces, not {' '.join(bad[0])!r}")
+        raise FormatError(f"{merges}: a merge must be two tokens, got {' '.join(bad[0])!r}")
     if model_type == "openai-gpt":
         return _words_of_letters(pieces, pairs)
     ends = any(second.endswith(_WORD_END) for _, second in pairs)
     if ends and not any(_SPACE in piece for piece in pieces):
         raise FormatError(
-            f"{merges}: its words end in {_WORD_END}, so that it is no byte-level BPE; that of "
-            "another kind than GPT-1's is not read"
+            f"{merges}: words end in {_WORD_END}, so this is not byte-level BPE; the only other "
+            "BPE supported is GPT-1's"
         )
     tokenizer = tokenizers.Tokenizer(models.BPE(pieces, pairs))
     spaced = _tokenizer_settings(vocabulary.parent).get("add_prefix_space") is True
@@ -242,7 +242,7 @@ def _byte_pairs(vocabulary: Path, merges: Path, model_type: str) -> tokenizers.T
 
 
 def _words_of_letters(pieces: dict[str, int], pairs: list[Any]) -> tokenizers.Tokenizer:
-    """GPT-1's: lower-cased words whose last piece ends in `</w>`."""
+    """Build GPT-1's tokenizer: lowercased words whose last token ends in `</w>`."""
     tokenizer = tokenizers.Tokenizer(
         models.BPE(pieces, pairs, unk_token=_UNK, end_of_word_suffix=_WORD_END)
     )
@@ -265,7 +265,7 @@ def _add_specials(tokenizer: tokenizers.Tokenizer, names: Collection[str]) -> No
 
 
 def _add_tokens(tokenizer: tokenizers.Tokenizer, folder: Path) -> None:
-    """Add what was added to a tokenizer after its pieces were learned, in the order of the ids."""
+    """Add the tokens that were added after the vocabulary was learned, in the order of ids."""
     added = _added_tokens(folder)
     known = tokenizer.get_vocab()
     size = len(known)
@@ -274,10 +274,10 @@ def _add_tokens(tokenizer: tokenizers.Tokenizer, folder: Path) -> None:
             known[token.content], size = size, size + 1
         if known[token.content] != identity:
             raise FormatError(
-                f"{folder}: the added token {token.content!r:.60} has the number {identity}, and "
-                f"would be number {known[token.content]} of the pieces"
+                f"{folder}: the added token {token.content!r:.60} should have id {identity}, but "
+                f"would get id {known[token.content]}"
             )
-    kept = tokenizer.get_added_tokens_decoder()  # the special tokens that every such list has
+    kept = tokenizer.get_added_tokens_decoder()  # the special tokens that are added already
     new = [token for identity, token in sorted(added.items()) if identity not in kept]
     for special, tokens in groupby(new, key=lambda token: token.special):
         add = tokenizer.add_special_tokens if special else tokenizer.add_tokens
@@ -285,14 +285,14 @@ def _add_tokens(tokenizer: tokenizers.Tokenizer, folder: Path) -> None:
 
 
 def _added_tokens(folder: Path) -> dict[int, tokenizers.AddedToken]:
-    """Return the tokens that a folder of lists of pieces adds to them, by their ids."""
+    """Return the tokens that a folder adds to its vocabulary, by id."""
     settings = _tokenizer_settings(folder)
     added: dict[int, tokenizers.AddedToken] = {}
     place, decoder = folder / TOKENIZER_CONFIG, settings.get("added_tokens_decoder")
     for identity, about in decoder.items() if isinstance(decoder, dict) else ():
         content = about.get("content") if isinstance(about, dict) else None
         if not (identity.isdecimal() and isinstance(content, str) and content):
-            raise FormatError(f"{place}: {identity!r:.60} of 'added_tokens_decoder' is no token")
+            raise FormatError(f"{place}: {identity!r:.60} in 'added_tokens_decoder' is not a token")
         flags = {name: about.get(name) is True for name in _FLAGS}
         added[int(identity)] = tokenizers.AddedToken(content, **flags)
     place = folder / _ADDED
@@ -300,7 +300,7 @@ def _added_tokens(folder: Path) -> dict[int, tokenizers.AddedToken]:
         special = _special_names(folder)
         for name, number in read_json(place).items():
             if type(number) is not int or not name:
-                raise FormatError(f"{place}: {name!r:.60} is no token with its number")
+                raise FormatError(f"{place}: {name!r:.60} is not a token with an id")
             is_special = name in special
             token = tokenizers.AddedToken(name, special=is_special, normalized=not is_special)
             added.setdefault(number, token)
@@ -308,7 +308,7 @@ def _added_tokens(folder: Path) -> dict[int, tokenizers.AddedToken]:
 
 
 def _special_names(folder: Path) -> set[str]:
-    """Return the special tokens that `special_tokens_map.json` names: texts, tables, and lists."""
+    """Return the special tokens in `special_tokens_map.json`: strings, objects, or lists."""
     path = folder / _SPECIAL
     values = list(read_json(path).values()) if path.is_file() else []
     for value in list(values):
@@ -323,13 +323,13 @@ def _tokenizer_settings(folder: Path) -> dict[str, Any]:
 
 
 class Framed:
-    """A tokenizer that is saved so that `transformers` puts the same tokens around a text.
+    """A tokenizer whose saved file makes `transformers` add the same special tokens.
 
     Args:
         tokenizer: The tokenizer.
-        before: Ids that begin a text.
-        after: Ids that end it.
-        between: Ids between the texts of a pair, where they are more than `after`.
+        before: Ids before a text.
+        after: Ids after a text.
+        between: Ids between the texts of a pair; `after` if None.
         segments: Whether the second text of a pair is a segment of its own.
     """
 
@@ -368,7 +368,7 @@ class Framed:
         )
         parts = json.loads(tokenizer.to_str())
         byte_level = (parts.get("pre_tokenizer") or {}).get("type") == "ByteLevel"
-        if byte_level:  # spans of bytes then begin after the space, as those of transformers do
+        if byte_level:  # exclude the space from offsets, as transformers does
             own = parts["post_processor"]
             trim = {
                 "type": "ByteLevel",
@@ -387,13 +387,13 @@ def tokenizer_settings(
     pad: int | None,
     segments: bool = False,
 ) -> Mapping[str, Any]:
-    """Return the `tokenizer_config.json` with which `transformers` gives the same ids.
+    """Return the `tokenizer_config.json` with which `transformers` produces the same ids.
 
     Args:
         tokenizer: The tokenizer.
-        max_tokens: The longest text, special tokens included.
-        pad: The id that fills rows up.
-        segments: Whether the model wants the segment of each token.
+        max_tokens: Maximum number of ids per text, special tokens included.
+        pad: The padding id.
+        segments: Whether the model needs segment ids.
     """
     pieces = tokenizer.vocabulary
     found = {role: getattr(tokenizer.specials, ours) for role, ours in _ROLES.items()}

@@ -1,7 +1,7 @@
-"""Folders as the `sentence-transformers` package writes them: modules, one after the other.
+"""Folders written by the `sentence-transformers` package: a sequence of modules.
 
-The transformer lies in the folder itself, or, from the package's first years, in `0_Transformer`.
-How its states become one vector of a text is told beside it. What comes after that is not read.
+The transformer is in the folder itself or, in the package's early years, in `0_Transformer`. A
+second module defines how its states are pooled into one vector per text. Later modules are ignored.
 """
 
 import json
@@ -16,15 +16,15 @@ from headstart.storage import read_json
 _MODULES = "modules.json"
 _SETTINGS = "sentence_bert_config.json"
 _POOLING = "1_Pooling"
-_READ = ("Transformer", "Pooling", "Normalize")  # the last changes lengths, and no directions
-_MOST_BYTES = 1 << 20  # of a list of modules
+_READ = ("Transformer", "Pooling", "Normalize")  # the last changes lengths, not directions
+_MOST_BYTES = 1 << 20  # maximum size of a list of modules
 
 
 def transformer_folder(folder: Path) -> Path:
-    """Return where the folder's transformer is: in it, or in a folder of its own.
+    """Return the folder of the transformer: the folder itself or a subfolder.
 
     Raises:
-        FormatError: The list of its modules is damaged.
+        FormatError: The list of modules is corrupted.
     """
     if (folder / CONFIG).exists():
         return folder
@@ -33,20 +33,20 @@ def transformer_folder(folder: Path) -> Path:
 
 
 def read_pooling(folder: Path) -> str | None:
-    """Return how a sentence encoder makes one vector of a text: `cls`, `mean` or `last`.
+    """Return how a sentence encoder pools states into one vector: `cls`, `mean` or `last`.
 
-    None stands for a folder that is none.
+    Return None if the folder is not a sentence encoder.
 
     Args:
         folder: The folder of its transformer.
 
     Raises:
-        FormatError: In another way, or the list of its modules is damaged.
+        FormatError: The pooling is not supported, or the list of modules is corrupted.
     """
     root = _root(folder)
     pooling = next((path for kind, path in _modules(root) if kind == "Pooling"), _POOLING)
     path = root / pooling / CONFIG
-    if not os.path.isfile(path):  # which a name too long is not
+    if not os.path.isfile(path):  # Path.is_file raises if the name is too long
         return None
     config = read_json(path)
     ways = {name for name, value in config.items() if name.startswith("pooling_mode_") and value}
@@ -55,21 +55,21 @@ def read_pooling(folder: Path) -> str | None:
     for name, way in (("cls", "cls_token"), ("mean", "mean_tokens"), ("last", "lasttoken")):
         if ways in ({f"pooling_mode_{way}"}, {f"pooling_mode_{name}"}):
             return name
-    raise FormatError(f"{path}: pools in a way that headstart does not: {', '.join(sorted(ways))}")
+    raise FormatError(f"{path}: unsupported pooling: {', '.join(sorted(ways))}")
 
 
 def left_out(folder: Path, positions: int | None) -> list[str]:
-    """Return in what a sentence encoder is not read as its package reads it.
+    """Return how headstart uses a sentence encoder differently from its package.
 
     Args:
         folder: The folder of its transformer.
-        positions: The longest text that the transformer reads; None if there is no limit.
+        positions: The transformer's maximum sequence length; None if there is no limit.
 
     Raises:
-        FormatError: The list of its modules, or the package's settings, are damaged.
+        FormatError: The list of modules or the package's settings are corrupted.
     """
     notes = [
-        f"its module {path or kind} ({kind}) is left out: vectors of texts are those after pooling"
+        f"its module {path or kind} ({kind}) is ignored: text vectors are those after pooling"
         for kind, path in _modules(_root(folder))
         if kind not in _READ
     ]
@@ -77,14 +77,14 @@ def left_out(folder: Path, positions: int | None) -> list[str]:
     most = settings.get("max_seq_length")
     if type(most) is int and most > 0 and (positions is None or most < positions):
         notes.append(
-            f"sentence-transformers reads {most:,} tokens of a text, and headstart as many as "
-            f"max_tokens says; max_tokens={most} reads the same"
+            f"sentence-transformers truncates texts to {most:,} tokens, and headstart to "
+            f"max_tokens; set max_tokens={most} for the same texts"
         )
     return notes
 
 
 def _root(folder: Path) -> Path:
-    """Return the folder of the modules to which that of a transformer belongs."""
+    """Return the folder with the list of modules that a transformer's folder belongs to."""
     beside = not (folder / _MODULES).is_file() and (folder.parent / _MODULES).is_file()
     if beside and ("Transformer", folder.name) in _modules(folder.parent):
         return folder.parent
@@ -92,7 +92,7 @@ def _root(folder: Path) -> Path:
 
 
 def _modules(folder: Path) -> list[tuple[str, str]]:
-    """Return the kind of each module, and its folder inside, which may be the folder itself."""
+    """Return the kind and subfolder of each module; empty for the folder itself."""
     file = folder / _MODULES
     if not file.is_file():
         return []
@@ -102,7 +102,7 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
             modules = json.loads(file.read_bytes())
         found = [(str(each["type"]).rpartition(".")[2], str(each["path"])) for each in modules]
     except (ValueError, RecursionError, TypeError, LookupError):
-        raise FormatError(f"{file}: is no list of modules with 'type' and 'path'") from None
+        raise FormatError(f"{file}: not a list of modules with 'type' and 'path'") from None
     for _, path in found:
         if path != Path(path).name or path.startswith("."):
             raise FormatError(f"{file}: names a module outside its folder: {path!r:.80}")

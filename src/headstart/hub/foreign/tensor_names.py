@@ -1,8 +1,8 @@
-"""Names of tensors in other people's files, and what is done with tensors once they have ours.
+"""Rename the tensors of published files to our names, and fill our models with them.
 
-A format is one literal table from their modules (or tensors) to ours, `{}` standing for the number
-of a block; it is read in both directions. `None` is left out on purpose. Where two of their tensors
-have one name of ours they are tied: both may be in a file, and then must be equal.
+Each format is a table from their modules (or tensors) to ours, used in both directions; `{}` is the
+number of a block. Tensors mapped to `None` are ignored on purpose. If two of their tensors map to
+the same name of ours they are tied: a file may contain both, and then they must be equal.
 """
 
 import re
@@ -20,19 +20,19 @@ from headstart.weights import check_values
 Table = Mapping[str, str | None]
 Model = TypeVar("Model", bound=nn.Module)
 Arrange = Callable[[str, Tensor], Tensor]
-_OLD_LEAVES = {"gamma": "weight", "beta": "bias"}  # of layer norms, as TensorFlow has them
+_OLD_LEAVES = {"gamma": "weight", "beta": "bias"}  # TensorFlow's names in layer norms
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 _SHOWN = 4
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the tensors of a file.
+    """Which tensors of a file were loaded.
 
     Attributes:
-        matched: How many of the model's tensors came from it.
-        missing: Tensors of parts that the model can have and the file lacks, by their names.
-        unexpected: Tensors of the file that the model has no place for.
+        matched: Number of the model's tensors loaded from the file.
+        missing: Names of tensors, in optional parts of the model, that the file does not contain.
+        unexpected: Names of tensors in the file that the model does not have.
     """
 
     matched: int
@@ -40,7 +40,7 @@ class Report:
     unexpected: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return the report as plain values for JSON."""
         return {
             "matched": self.matched,
             "missing": list(self.missing),
@@ -56,7 +56,7 @@ class Report:
 
 
 def shown(names: Collection[str]) -> str:
-    """Return the first few of many names, for a line that somebody reads."""
+    """Return the first few names, for a message."""
     first = list(names)[:_SHOWN]
     return ", ".join(first) + (", .." if len(first) < len(names) else "")
 
@@ -66,11 +66,11 @@ class Translated:
     """Tensors under our names.
 
     Attributes:
-        place: The file, for errors.
+        place: The file, for error messages.
         tensors: Each tensor by our name.
-        theirs: The file's own name of each.
-        unexpected: Names of the file that the table does not know.
-        restore: Turns a tensor, given our name, as the file has it.
+        theirs: The file's name of each tensor, by our name.
+        unexpected: Names in the file that are not in the table.
+        restore: Converts a tensor, given our name, to the file's layout.
     """
 
     place: str
@@ -81,10 +81,10 @@ class Translated:
 
 
 def to_ours(name: str, table: Table) -> str | None:
-    """Return our name of their tensor; None if it is left out on purpose.
+    """Return our name for their tensor; None if it is ignored on purpose.
 
     Raises:
-        KeyError: The table does not know it.
+        KeyError: The name is not in the table.
 
     Example:
         >>> to_ours("layer.7.norm.gamma", {"layer.{}.norm": "blocks.{}.norm"})
@@ -105,10 +105,10 @@ def to_ours(name: str, table: Table) -> str | None:
 
 
 def to_theirs(name: str, table: Table) -> str:
-    """Return their name of our tensor: the first in the table, where two of theirs are tied.
+    """Return their name for our tensor: the first in the table if two of theirs are tied.
 
     Raises:
-        KeyError: The table does not know it.
+        KeyError: The name is not in the table.
     """
     number = _NUMBER.search(name)
     pattern = _NUMBER.sub("{}", name, count=1)
@@ -121,7 +121,7 @@ def to_theirs(name: str, table: Table) -> str:
 
 
 def unchanged(name: str, tensor: Tensor) -> Tensor:
-    """Return the tensor: theirs and ours are arranged alike."""
+    """Return the tensor unchanged: both formats use the same layout."""
     del name
     return tensor
 
@@ -135,14 +135,14 @@ def translate(
     arrange: Arrange = unchanged,
     restore: Arrange = unchanged,
 ) -> Translated:
-    """Give tensors our names.
+    """Rename tensors to our names.
 
     Args:
-        tensors: As in the file.
-        table: Their modules and tensors, and ours.
-        prefixes: What their names may begin with, or not.
-        place: The file, for errors.
-        arrange: Turns a tensor, given our name, as our model has it.
+        tensors: The tensors of the file.
+        table: From their names to ours.
+        prefixes: Optional prefixes of their names.
+        place: The file, for error messages.
+        arrange: Converts a tensor, given our name, to our model's layout.
         restore: The inverse of `arrange`.
 
     Raises:
@@ -165,8 +165,8 @@ def translate(
             done.tensors[ours], done.theirs[ours] = turned, name
         elif not torch.equal(done.tensors[ours], turned):
             raise FormatError(
-                f"{place}: {name} differs from {done.theirs[ours]}; headstart's model has one "
-                "tensor for both"
+                f"{place}: {name} differs from {done.theirs[ours]}; headstart's model ties them, "
+                "so they must be equal"
             )
     return done
 
@@ -174,17 +174,17 @@ def translate(
 def fill(
     make: Callable[[], Model], translated: Translated, table: Table, *, optional: Iterable[str] = ()
 ) -> tuple[Model, Report]:
-    """Make a model whose every tensor comes from the file.
+    """Build a model and load all of its tensors from the file.
 
     Args:
-        make: Makes the model; called where tensors take no memory.
+        make: Builds the model; called with blank weights, which take no memory.
         translated: The file's tensors.
-        table: Gives missing tensors the names that the file would have.
-        optional: Tensors that the model could have but is made without.
+        table: Gives the file's names for missing tensors.
+        optional: Tensors of optional parts that this model is built without.
 
     Raises:
         FormatError: Nothing in the file belongs to the model, or a tensor is missing, has another
-            shape, or holds no finite numbers.
+            shape, or contains values that are not finite numbers.
     """
     place, tensors = translated.place, translated.tensors
     with blank_weights():
@@ -218,5 +218,5 @@ def _check(translated: Translated, ours: str, like: Tensor) -> None:
     if tensor.shape != like.shape:
         both = (translated.restore(ours, each) for each in (like, tensor))
         sizes = ["x".join(map(str, each.shape)) or "a number" for each in both]
-        raise FormatError(f"{place}: {name} should be {sizes[0]}, but is {sizes[1]}")
+        raise FormatError(f"{place}: {name} has shape {sizes[1]}, expected {sizes[0]}")
     check_values(place, name, tensor)

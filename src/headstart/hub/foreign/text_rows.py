@@ -1,9 +1,9 @@
-"""Lines of a word and its numbers, read at the speed of the disk and rounded exactly.
+"""Parse lines of a word and its numbers, as fast as the disk and with exact rounding.
 
-A compiled kernel finds the words in a block of lines, on line feeds and ASCII spaces and nothing
-else; another turns the numbers into 32-bit floats. What the second cannot decide it leaves to
-Python: a number too close to the middle of two floats, and whatever is no number at all. Threads
-take a block each; results come back in the order of the file.
+One compiled kernel finds the words in a block of lines, splitting only at line feeds and ASCII
+spaces. Another converts the numbers to 32-bit floats. It leaves two cases to Python: numbers too
+close to the midpoint of two floats, and fields that are not numbers. Each thread takes a block;
+results come back in the order of the file.
 """
 
 import re
@@ -23,7 +23,7 @@ from headstart.errors import FormatError
 MAX_DIM = 4096
 MAX_WORD_BYTES = 4096
 _MAX_LINE_BYTES = 1 << 20
-_MAX_THREADS = 8  # beyond, reading the file is slower than parsing it
+_MAX_THREADS = 8  # with more, reading the file is slower than parsing it
 _NUMBER = re.compile(rb"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
 _TAB_AND_DECIMAL = re.compile(rb"\t[-+]?\d*\.\d")
 _LIKE_A_NUMBER = re.compile(rb"[-+]?\.?\d")
@@ -39,7 +39,7 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Rows:
-    """A part of a file: words, their vectors `[words, dim]`, and how many lines it took."""
+    """A part of a file: words, their vectors `[words, dim]`, and the number of its lines."""
 
     words: list[str]
     matrix: Matrix
@@ -47,7 +47,7 @@ class Rows:
 
 
 class _BadLineError(Exception):
-    """Line `line` of a block, counted from 0, is not what it should be."""
+    """Line `line` of a block, counted from 0, is invalid."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -62,13 +62,13 @@ def read_rows(
     first_line: int = 1,
     wanted: frozenset[str] | None = None,
 ) -> Iterator[Rows]:
-    """Parse lines of a word and `dim` numbers; with `wanted`, the numbers of these words only.
+    """Parse lines of a word and `dim` numbers; with `wanted`, only the numbers of these words.
 
-    The word is what stands before the last `dim` fields, so it may hold spaces. Spaces and a
+    The word is everything before the last `dim` fields, so it may contain spaces. Spaces and a
     carriage return at the end of a line are dropped.
 
     Raises:
-        FormatError: A line is not such a line; the message names it.
+        FormatError: A line is invalid; the message gives its number.
     """
 
     def parse(lines: bytes) -> Rows:
@@ -85,7 +85,7 @@ def read_rows(
 
 
 def count_numbers(line: bytes) -> int:
-    """Return how many fields at the end of a line are numbers, leaving one for the word."""
+    """Return how many fields at the end of a line are numbers; the first field is the word."""
     fields = _fields(line)
     count = 0
     while count < len(fields) - 1 and _NUMBER.fullmatch(fields[-1 - count]):
@@ -94,23 +94,24 @@ def count_numbers(line: bytes) -> int:
 
 
 def check_first_word(path: Path, line: bytes, dim: int) -> None:
-    """Check the word of the one line that tells how many numbers, `dim`, all lines have.
+    """Check the word of the first line, which determines how many numbers (`dim`) a line has.
 
-    What is no number to us, or is not set off by a space, would be part of every word.
+    A number that we do not accept, or one without a space before it, would become part of every
+    word.
 
     Raises:
-        FormatError: It ends in a tab and a decimal, or in a field that begins like a number.
+        FormatError: The word ends in a tab and a decimal, or in a field that starts like a number.
     """
     fields = _fields(line)
     word = fields[: len(fields) - dim]
     if _TAB_AND_DECIMAL.search(word[-1]):
         raise FormatError(
-            f"{path} line 1: a tab before the number in {show(word[-1])}; write single spaces "
+            f"{path} line 1: a tab before the number in {show(word[-1])}; use single spaces "
             "between word and numbers"
         )
     if len(word) > 1 and _LIKE_A_NUMBER.match(word[-1]):
         raise FormatError(
-            f"{path} line 1: {show(word[-1])} before {dim} numbers is not a finite decimal; write "
+            f"{path} line 1: {show(word[-1])} before {dim} numbers is not a finite decimal; use "
             "numbers such as 0.5 or 5e-1"
         )
 
@@ -118,7 +119,7 @@ def check_first_word(path: Path, line: bytes, dim: int) -> None:
 def nearest_float32(token: bytes) -> np.float32 | None:
     """Round an ASCII decimal to the nearest 32-bit float, ties to even; None if there is none.
 
-    Rounding to 64 bits on the way is harmless, unless it ends in the very middle of two floats.
+    Rounding to 64 bits first is exact, unless the result is the midpoint of two 32-bit floats.
     """
     if not _NUMBER.fullmatch(token):
         return None
@@ -137,13 +138,13 @@ def nearest_float32(token: bytes) -> np.float32 | None:
 
 
 def show(piece: bytes | str) -> str:
-    """Quote a piece of a file for a message, cut to a length one can read."""
+    """Quote a part of a file for a message, truncated to a readable length."""
     text = piece.decode(errors="backslashreplace") if isinstance(piece, bytes) else piece
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
 def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut the stream anew, after line feeds; an endless line comes in part, to be refused."""
+    """Split the stream after line feeds; of an overlong line yield a part, which is rejected."""
     rest = b""
     for block in blocks:
         text = rest + block
@@ -189,9 +190,9 @@ def _parse_lines(text: bytes, dim: int, wanted: frozenset[str] | None) -> Rows:
 
 @njit(cache=True, nogil=True)
 def _find_words(text: Bytes, ends: Places, dim: int, starts: Places, words: Bytes) -> int:
-    """Copy each line's word into `words`, a line feed after it, and set where its numbers start.
+    """Copy each line's word and a line feed into `words`, and set `starts` to its first number.
 
-    Stops at the first line that cannot be one. Returns the number of bytes in `words`.
+    Stop at the first invalid line. Return the number of bytes in `words`.
     """
     used = start = 0
     for line in range(len(ends)):
@@ -219,17 +220,17 @@ def _find_words(text: Bytes, ends: Places, dim: int, starts: Places, words: Byte
 
 
 @njit(cache=True, nogil=True)
-def _parse_numbers(  # noqa: C901, PLR0912 - a number a pass: compiled loops stay in one body
+def _parse_numbers(  # noqa: C901, PLR0912 - a compiled loop is fastest in one function
     text: Bytes, starts: Places, powers: NDArray[np.float64], matrix: Matrix
 ) -> int:
-    """Fill `matrix` with the numbers that begin at `starts`, and NaN where Python must look.
+    """Fill `matrix` with the numbers that begin at `starts`, and NaN where Python must parse.
 
     A decimal is its digits as an integer times a power of ten, both in float64; its exact value
-    lies within the slack around their product. Where both ends of that interval round to the same
-    32-bit float, so does the decimal. Returns how many numbers Python must look at.
+    lies within the slack around their product. If both ends of that interval round to the same
+    32-bit float, so does the decimal. Return how many numbers are left to Python.
     """
     num_unsure = 0
-    most = np.uint64(10**18)  # another digit still fits into 64 bits; later ones change too little
+    most = np.uint64(10**18)  # one more digit fits into 64 bits; further digits are negligible
     for row in range(len(starts)):
         at = starts[row]
         for column in range(matrix.shape[1]):
@@ -282,7 +283,7 @@ def _parse_numbers(  # noqa: C901, PLR0912 - a number a pass: compiled loops sta
 
 
 def _decode(joined: bytes, dim: int) -> list[str]:
-    """Decode words that each end with a line feed, and look again at those that hold spaces."""
+    """Decode words that each end with a line feed, and check those that contain spaces."""
     try:
         words = joined.decode().split("\n")[:-1]
     except UnicodeDecodeError as error:
@@ -294,22 +295,22 @@ def _decode(joined: bytes, dim: int) -> list[str]:
             if " " not in word:
                 continue
             if word.startswith(" "):
-                raise _BadLineError(line, "begins with a space where a word should stand")
+                raise _BadLineError(line, "begins with a space instead of a word")
             last_field = word.rpartition(" ")[2].encode()
             if not last_field or _NUMBER.fullmatch(last_field):
-                raise _BadLineError(line, f"more than {dim} numbers, or a doubled space")
+                raise _BadLineError(line, f"more than {dim} numbers, or a double space")
     return words
 
 
 def _complaint(line: bytes, dim: int) -> str:
-    """Say why no word and `dim` numbers were found in a line."""
+    """Return why a line is not a word and `dim` numbers."""
     fields = _fields(line)
     if fields == [b""]:
         return f"empty; expected a word and {dim} numbers"
     if len(fields) <= dim:
         return f"{len(fields) - 1} numbers after {show(fields[0])}, expected {dim}"
     if not fields[0]:
-        return "begins with a space where a word should stand"
+        return "begins with a space instead of a word"
     return f"the word is longer than {MAX_WORD_BYTES} bytes"
 
 

@@ -1,8 +1,8 @@
-"""Strangers' files are read by a process of their own first, and by this one if it survived.
+"""Read untrusted files in a child process first, and in this one only if the child survives.
 
-Libraries in Rust and C parse them: a hostile file may crash one, keep it busy for ever, or take all
-memory, and take this process along. The child reads the file as this process would, with limits and
-without its environment. What it raises in an orderly way is left to this process to tell.
+Libraries in Rust and C parse these files. A malicious file may crash the library, make it hang, or
+use all memory, and so kill the process. The child reads the file as this process would, with limits
+and without its environment. Ordinary exceptions are ignored there: this process will raise them.
 """
 
 import atexit
@@ -21,24 +21,24 @@ from typing import Literal
 from headstart.errors import FormatError
 
 Kind = Literal["tokenizer", "pieces", "transformers", "pickle", "hdf5"]
-MOST_BYTES = 4 << 30  # of memory, beyond twice the file and what importing its reader takes
-MOST_SECONDS = 60  # of processor time
+MOST_BYTES = 4 << 30  # memory, beyond twice the file's size and what importing its reader takes
+MOST_SECONDS = 60  # CPU time
 _PANICKED, _NO_MEMORY = 3, 4  # exit codes
-_TEXT = "a Zq\u00e9 9\u6f22 \U0001f600\n"  # what a tokenizer has to cut
+_TEXT = "a Zq\u00e9 9\u6f22 \U0001f600\n"  # the text to tokenize
 
 
 def try_reading(kind: Kind, path: Path, **about: object) -> None:
-    """Let a child read a stranger's file, and where it is a tokenizer's, cut a text.
+    """Read an untrusted file in a child process; with a tokenizer, also tokenize a text.
 
     Args:
-        kind: `tokenizer` (a `tokenizer.json`), `pieces` (what lists them, for a `model_type`),
-            `transformers` (a folder, of which that library makes a tokenizer), `pickle` (of torch's
-            tensors), or `hdf5` (its datasets of these names and `shapes`).
+        kind: `tokenizer` (a `tokenizer.json`), `pieces` (a vocabulary file, for a `model_type`),
+            `transformers` (a folder from which that library builds a tokenizer), `pickle` (with
+            torch tensors), or `hdf5` (with datasets of these names and `shapes`).
         path: The file or folder.
-        about: What the kind asks for besides.
+        about: Further arguments of the kind.
 
     Raises:
-        FormatError: It crashed, panicked, or needed more than the limits.
+        FormatError: The reader crashed, panicked, or exceeded the limits.
     """
     size_bytes = path.stat().st_size if path.is_file() else 0
     most_bytes = MOST_BYTES + 2 * size_bytes
@@ -47,7 +47,7 @@ def try_reading(kind: Kind, path: Path, **about: object) -> None:
         [sys.executable, "-P", "-m", __name__],
         input=given.encode(),
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # where Rust prints its own lines
+        stderr=subprocess.DEVNULL,  # Rust prints panics there
         env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         check=False,
     )
@@ -59,13 +59,13 @@ def try_reading(kind: Kind, path: Path, **about: object) -> None:
     elif code == -signal.SIGXCPU:
         reason = f"needs more than {MOST_SECONDS} s"
     elif code < 0:
-        reason = f"was ended by {signal.Signals(-code).name}; it may need more than {most}"
-    else:  # well, or it could not begin
+        reason = f"was killed by {signal.Signals(-code).name}; it may need more than {most}"
+    else:  # success, or it could not start
         return
-    raise FormatError(f"{path}: what reads it {reason}; the file is damaged, or means harm")
+    raise FormatError(f"{path}: its reader {reason}; the file is corrupted or malicious")
 
 
-_Limit = Callable[[], None]  # to be called between the imports and the file
+_Limit = Callable[[], None]  # called after the imports and before the file is read
 
 
 def _read_tokenizer(path: str, limit: _Limit) -> None:
@@ -83,7 +83,7 @@ def _read_pieces(path: str, limit: _Limit, model_type: str) -> None:
 
 
 def _read_transformers(path: str, limit: _Limit) -> None:
-    os.environ["HF_HUB_OFFLINE"] = "1"  # which this process may have been told, and the child not
+    os.environ["HF_HUB_OFFLINE"] = "1"  # the child does not inherit this process's environment
     from transformers import AutoTokenizer
 
     limit()
@@ -126,9 +126,9 @@ _READERS: Mapping[Kind, Callable[..., None]] = {
 
 
 def _limit_memory(most_bytes: int) -> None:
-    """Admit so much beyond what the imports took: torch with CUDA maps gigabytes alone."""
+    """Limit memory, beyond what the imports took: torch with CUDA alone maps gigabytes."""
     has_bytes = 0
-    with suppress(OSError):  # of a system that does not say
+    with suppress(OSError):  # a system without /proc
         pages = Path("/proc/self/statm").read_text().split()[0]
         has_bytes = int(pages) * resource.getpagesize()
     with suppress(ValueError):  # the user's own limit is lower
@@ -136,19 +136,19 @@ def _limit_memory(most_bytes: int) -> None:
 
 
 def _child() -> None:
-    """Read a file as told on standard input; end well, or as the file makes its reader end."""
+    """Read the file that standard input names; exit with success, or as its reader ends."""
     kind, path, about, most_bytes, most_seconds = json.load(sys.stdin)
-    atexit.register(gc.freeze)  # or it ends half a second later, having looked through all of torch
+    atexit.register(gc.freeze)  # saves half a second of garbage collection in torch at exit
     resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         _READERS[kind](path, lambda: _limit_memory(most_bytes), **about)
     except MemoryError:
         sys.exit(_NO_MEMORY)
-    except Exception:  # noqa: BLE001, S110 - the parent will see it, too
+    except Exception:  # noqa: BLE001, S110 - the parent will raise it, too
         pass
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of Rust, which is no Exception
+        if type(error).__name__ != "PanicException":  # Rust's; not a subclass of Exception
             raise
         sys.stdout.write(str(error))
         sys.exit(_PANICKED)

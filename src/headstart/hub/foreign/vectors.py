@@ -1,8 +1,8 @@
-"""Published word vectors, whatever their format: recognized by content, read strictly.
+"""Read published word vectors; the format is recognized by content and read strictly.
 
-Blocks of the file become rows of one growing matrix: memory follows what the file holds, never what
-it claims. GloVe text, word2vec text (which fastText's `.vec` is) and word2vec binary, each also
-compressed, and a `.npy` matrix with its list of words beside it.
+Supported are GloVe text, word2vec text (such as fastText's `.vec`) and word2vec binary, each also
+compressed, and a `.npy` matrix with a list of its words beside it. Blocks of the file become rows
+of one growing matrix, so memory depends on what the file contains, never on what it claims.
 """
 
 import io
@@ -21,14 +21,14 @@ from headstart.progress import SILENT, Advance, Progress
 
 _BLOCK_BYTES = 1 << 18
 _ROWS_AT_ONCE = 1 << 14
-_MAX_GROWTH = 20  # numbers shrink 2 to 4 times; what grows 20 times when opened is a bomb
+_MAX_GROWTH = 20  # numbers compress 2 to 4 times; 20 times is a decompression bomb
 _FREE_GROWTH_BYTES = 16 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NOT_VECTORS = {
     b"\x80": "a Python pickle, which could run code; save the vectors as word2vec text or binary",
     b"\xba\x16\x4f\x2f": "a fastText .bin model; load the .vec file published beside it",
     b"PK\x03\x04": "a zip archive (or a file of torch or NumPy); unpack it first",
-    b"PAR1\x15": "a Parquet file; give the .npy matrix that lies beside it",
+    b"PAR1\x15": "a Parquet file; load the .npy matrix beside it",
     b"\x89HDF": "an HDF5 file, not word vectors",
     b"BZh9": "compressed with bzip2; unpack it first",
     b"\xfd7zXZ": "compressed with xz; unpack it first",
@@ -44,8 +44,8 @@ class VectorFile:
         matrix: Their vectors `[len(words), dim]`, float32, finite.
         source: The file.
         format: `GloVe text`, `word2vec text`, `word2vec binary` or `NumPy matrix`.
-        missing: Words of the vocabulary asked for that the file does not hold, in their order.
-        notes: What a reader of the result should know, a sentence each.
+        missing: Words of the requested vocabulary that are not in the file, in their order.
+        notes: Remarks for the user, one sentence each.
     """
 
     words: list[str]
@@ -57,7 +57,7 @@ class VectorFile:
 
     @property
     def coverage(self) -> float:
-        """Share of the words asked for that the file holds; 1 where all were asked for."""
+        """Share of the requested words that the file contains; 1 if all words were requested."""
         asked = len(self.words) + len(self.missing)
         return len(self.words) / asked if asked else 1.0
 
@@ -72,10 +72,10 @@ def read_vectors(
 
     Numbers are rounded to the nearest 32-bit float. With a `vocabulary`, only its words are kept:
     the lines of other words are still counted and checked for their number of fields, but their
-    numbers are not read. Of a repeated word the first vector is kept.
+    numbers are not parsed. If a word is repeated, its first vector is kept.
 
     Raises:
-        FormatError: The file is not what its format promises; names the line (or the vector).
+        FormatError: The file does not follow its format; the message gives the line or the vector.
 
     Example:
         >>> import tempfile
@@ -110,7 +110,7 @@ def _blocks(path: Path, file: io.BufferedReader, advance: Advance) -> Iterator[b
         if limit < 0:
             raise FormatError(
                 f"{path}: grows more than {_MAX_GROWTH} times when decompressed; "
-                "if that is as it should be, decompress it first"
+                "if this is expected, decompress it first"
             )
         advance(len(block))
         yield block
@@ -119,7 +119,7 @@ def _blocks(path: Path, file: io.BufferedReader, advance: Advance) -> Iterator[b
 def _recognize(
     path: Path, blocks: Iterator[bytes], wanted: frozenset[str] | None
 ) -> tuple[str, Iterable[Rows]]:
-    """Tell the format by the first block and return its name and the rows to come."""
+    """Recognize the format from the first block; return its name and an iterator of rows."""
     head = next(blocks, b"").removeprefix(_BYTE_ORDER_MARK)
     if not head:
         raise FormatError(f"{path}: the file is empty")
@@ -138,7 +138,7 @@ def _recognize(
 
 
 def _gather(rows: Iterable[Rows]) -> tuple[list[str], Matrix]:
-    """Join parts of a file into one matrix that owns its memory, without holding it twice."""
+    """Join the parts of a file into one matrix that owns its memory, without a second copy."""
     words: list[str] = []
     matrix: Matrix = np.empty((0, 0), np.float32)
     for part in rows:
@@ -146,7 +146,7 @@ def _gather(rows: Iterable[Rows]) -> tuple[list[str], Matrix]:
         if used == 0:
             matrix = np.empty((0, part.matrix.shape[1]), np.float32)
         if needed > len(matrix):
-            # Large arrays grow by moving pages, not bytes; some rows to spare keep the moves few.
+            # Large arrays grow by moving pages, not bytes; spare rows make the moves rare.
             matrix.resize((needed + needed // 32, matrix.shape[1]), refcheck=False)
         matrix[used:needed] = part.matrix
         words += part.words
@@ -155,10 +155,10 @@ def _gather(rows: Iterable[Rows]) -> tuple[list[str], Matrix]:
 
 
 def _drop_repeated(words: list[str], matrix: Matrix) -> list[str]:
-    """Keep, in place, the first vector of every word; return the words that came again."""
+    """Keep, in place, the first vector of every word; return the repeated words."""
     hashes = np.fromiter(map(hash, words), np.int64, len(words))
     hashes.sort()
-    if not (hashes[1:] == hashes[:-1]).any():  # nearly always, and far smaller than a set of words
+    if not (hashes[1:] == hashes[:-1]).any():  # the usual case; far smaller than a set of words
         return []
     first: dict[str, int] = {}
     repeated = [word for row, word in enumerate(words) if first.setdefault(word, row) != row]
@@ -182,8 +182,8 @@ def _described(
     notes = []
     if repeated:
         notes.append(
-            f"{path}: {len(repeated)} vectors of repeated words left out, the first of each kept: "
-            f"{_examples(repeated)}"
+            f"{path}: dropped {len(repeated)} vectors of repeated words (the first of each word is "
+            f"kept): {_examples(repeated)}"
         )
     missing: tuple[str, ...] = ()
     if vocabulary is not None:
@@ -191,7 +191,7 @@ def _described(
         missing = tuple(word for word in dict.fromkeys(vocabulary) if word not in found)
         asked = len(words) + len(missing)
         notes.append(
-            f"{path}: holds {len(words):,} of {asked:,} words asked for"
+            f"{path}: contains {len(words):,} of {asked:,} requested words"
             + (f"; {len(missing):,} missing: {_examples(missing)}" if missing else "")
         )
     return VectorFile(words, matrix, str(path), name, missing, tuple(notes))

@@ -1,6 +1,6 @@
 """word2vec's formats: a header `count dim`, then text lines, or words with raw 32-bit floats.
 
-Written by Mikolov's program (2013), gensim and many others; fastText's `.vec` is the text one.
+Written by Mikolov's program (2013), gensim and many others. fastText's `.vec` is the text format.
 """
 
 import codecs
@@ -28,7 +28,7 @@ _CONTROL = bytes(set(range(32)) - set(b"\t\n\r")) + b"\x7f"
 
 @dataclass(frozen=True)
 class Header:
-    """What the first line promises, and its length in bytes with the line feed."""
+    """The first line's values, and its length in bytes including the line feed."""
 
     count: int
     dim: int
@@ -36,10 +36,10 @@ class Header:
 
 
 def parse_header(path: Path, head: bytes) -> Header | None:
-    """Read the header at the beginning of `head`; None where the first line is none.
+    """Parse the header at the beginning of `head`; None if the first line is not a header.
 
     Raises:
-        FormatError: It promises no vectors, or impossible ones.
+        FormatError: The number of vectors or of dimensions is invalid.
     """
     match = _HEADER.match(head)
     if match is None:
@@ -54,11 +54,11 @@ def parse_header(path: Path, head: bytes) -> Header | None:
 
 
 def is_binary(head: bytes, header: Header) -> bool:
-    """Tell raw floats from decimals by what follows the header.
+    """Return whether raw floats, not decimals, follow the header.
 
-    A first line with all its numbers is text. Otherwise it may be damaged text, which still has a
-    field that is a number, and after its first word no control characters, no bytes beyond ASCII in
-    the line, and none that are not UTF-8 in the next.
+    A first line with all of its numbers is text. Otherwise the file may still be corrupted text: a
+    field is a number, and after the first word there are no control characters, the rest of the
+    line is ASCII, and what follows is valid UTF-8.
     """
     line, _, _ = head[header.size :].partition(b"\n")
     if count_numbers(line) >= header.dim:
@@ -69,7 +69,7 @@ def is_binary(head: bytes, header: Header) -> bool:
     numbers = head[start : start + 4 * header.dim]
     before_end, _, _ = numbers.partition(b"\n")
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(numbers)  # a letter may be cut at its end
+        codecs.getincrementaldecoder("utf-8")().decode(numbers)  # may end within a character
     except UnicodeDecodeError:
         return True
     return numbers != numbers.translate(None, _CONTROL) or not before_end.isascii()
@@ -85,7 +85,7 @@ def read_text(
     """Parse the lines that follow the header.
 
     Raises:
-        FormatError: A line is not a word and `dim` numbers, or the count is another.
+        FormatError: A line is not a word and `dim` numbers, or the count is wrong.
     """
     count = 0
     for rows in read_rows(path, blocks, dim=header.dim, first_line=2, wanted=wanted):
@@ -93,8 +93,8 @@ def read_text(
         count += rows.lines
     if count != header.count:
         raise FormatError(
-            f"{path} line 1: the header says {header.count} vectors, the file holds {count}; "
-            "it is cut off, or its header is wrong"
+            f"{path} line 1: the header says {header.count} vectors, the file contains {count}; "
+            "the file is truncated, or its header is wrong"
         )
 
 
@@ -105,10 +105,10 @@ def read_binary(
     *,
     wanted: frozenset[str] | None = None,
 ) -> Iterator[Rows]:
-    """Cut words and vectors out of the bytes that follow the header.
+    """Parse words and vectors from the bytes that follow the header.
 
     Raises:
-        FormatError: A vector is cut off or not finite, a word is none, or bytes are left over.
+        FormatError: A vector is truncated or not finite, a word is invalid, or bytes are left over.
     """
     done, rest = 0, b""
     for block in blocks:
@@ -123,24 +123,24 @@ def read_binary(
         matrix = np.frombuffer(b"".join(vectors), "<f4").reshape(-1, header.dim)
         if not np.isfinite(matrix).all():
             word = words[int(np.isfinite(matrix).all(1).argmin())]
-            raise FormatError(f"{path}: the vector of {show(word)} holds NaN or infinity")
+            raise FormatError(f"{path}: the vector of {show(word)} contains NaN or infinity")
         yield Rows(words, matrix, len(pieces))
         done += len(pieces)
         rest = data[end:]
         if done == header.count and rest.strip(b"\n"):
             raise FormatError(
-                f"{path}: bytes are left over after the {header.count} vectors its header promises"
+                f"{path}: bytes are left over after the {header.count} vectors of its header"
             )
     if done < header.count:
         raise FormatError(
-            f"{path}: cut off in vector {done + 1} of the {header.count} its header promises"
+            f"{path}: truncated in vector {done + 1} of the {header.count} in its header"
         )
 
 
 def _cut(
     path: Path, data: bytes, header: Header, done: int
 ) -> tuple[list[tuple[bytes, bytes]], int]:
-    """Return the whole pairs of a word and its floats in `data`, and where the last one ends."""
+    """Return the complete pairs of a word and its floats in `data`, and where the last one ends."""
     pieces: list[tuple[bytes, bytes]] = []
     at = 0
     while done + len(pieces) < header.count:
@@ -149,7 +149,7 @@ def _cut(
             number = done + len(pieces) + 1
             raise FormatError(
                 f"{path}: the word of vector {number} is longer than {MAX_WORD_BYTES} bytes; "
-                "the file is damaged, or its header is wrong"
+                "the file is corrupted, or its header is wrong"
             )
         end = space + 1 + 4 * header.dim
         if space < 0 or end > len(data):
@@ -160,7 +160,7 @@ def _cut(
 
 
 def _word(path: Path, name: bytes, number: int) -> str:
-    """Decode a word; the line feed before it, where there is one, ended the vector before."""
+    """Decode a word; a line feed before it is the end of the previous vector."""
     try:
         word = name.lstrip(b"\n").decode()
     except UnicodeDecodeError:
@@ -170,6 +170,6 @@ def _word(path: Path, name: bytes, number: int) -> str:
     if not word or "\n" in word:
         raise FormatError(
             f"{path}: the word of vector {number} is {show(name)}; "
-            "the file is damaged, or its header is wrong"
+            "the file is corrupted, or its header is wrong"
         )
     return word

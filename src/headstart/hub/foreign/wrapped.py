@@ -1,4 +1,4 @@
-"""Encoders that headstart has no class for: models of `transformers`, the extra `hf`."""
+"""Encoders that headstart has no class for: models of `transformers` (extra `hf`)."""
 
 import importlib
 import re
@@ -18,21 +18,21 @@ from headstart.weights import FLOATS, check_values
 _HIDDEN = "num_hidden_layers"
 _PARTS = re.compile("layers?$|blocks|experts|groups|heads")
 _MOST_PARTS = 1000
-_CODE = re.compile("auto_map|_implementation")  # kernels of the hub are code, too
-_SPARE_WEIGHTS = 10_000_000  # of parts that a file may lack, such as a pooler
+_CODE = re.compile("auto_map|_implementation")  # kernels from the Hub are code too
+_SPARE_WEIGHTS = 10_000_000  # for parts that a file may lack, such as a pooler
 _TRIED_TOKENS = 8
-_NOISE = 1e-5  # of a state, where only the order of sums differs
-_PADDING_NOISE = 1e-3  # of a state beside padding: Mamba's scan has 1e-5, a convolution 1e-2
+_NOISE = 1e-5  # relative difference of a state if only the order of sums differs
+_PADDING_NOISE = 1e-3  # the same next to padding: Mamba's scan has 1e-5, a convolution 1e-2
 
 
 class TransformersEncoder(nn.Module):
-    """A model of `transformers` as an encoder: every layer's states, and its layers as groups.
+    """A model of `transformers` as an encoder: the hidden states and groups of its layers.
 
     Args:
         model: What `transformers.AutoModel` returns.
 
     Attributes:
-        is_causal: Whether a token's state knows nothing of what follows; `check` finds it out.
+        is_causal: Whether a token's state is independent of later tokens; `check` determines it.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -46,37 +46,37 @@ class TransformersEncoder(nn.Module):
     def encode(
         self, ids_BT: Tensor, mask_BT: Tensor, segments_BT: Tensor | None = None
     ) -> list[Tensor]:
-        """Return the states after the embeddings and every layer."""
+        """Return the hidden states after the embeddings and after every layer."""
         inputs = {"input_ids": ids_BT, "attention_mask": mask_BT.long()}
         if segments_BT is not None and self.takes_segments:
             inputs["token_type_ids"] = segments_BT
-        device = next(self.parameters()).device  # where all is computed
+        device = next(self.parameters()).device
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        # Configurations may say that they want tuples.
+        # A configuration may have `return_dict` false.
         found = self.transformer(**inputs, output_hidden_states=True, return_dict=True)
         return list(found.hidden_states)
 
     @property
     def positions(self) -> int | None:
-        """The longest row; None if there is no limit."""
+        """The maximum sequence length; None if there is no limit."""
         for module in self.transformer.modules():
             table = getattr(module, "position_embeddings", None)
             if isinstance(table, nn.Embedding) and table.padding_idx is not None:
-                return table.num_embeddings - table.padding_idx - 1  # RoBERTa's kin
+                return table.num_embeddings - table.padding_idx - 1  # RoBERTa and similar models
         limit = getattr(self.transformer.config, "max_position_embeddings", None)
         return limit if type(limit) is int and limit > 0 else None
 
     @property
     def rows(self) -> int:
-        """How many embeddings of pieces there are."""
+        """The number of token embeddings."""
         return self._embeddings().num_embeddings
 
     def check(self) -> None:
-        """Check that embeddings and layers are where they are looked for, and read a few texts.
+        """Check that embeddings and layers can be found, and encode a few texts.
 
         Raises:
-            FormatError: They are not, a layer has another width, or padding changes states.
-            Exception: The model reads no texts, or not in this way; each raises what it likes.
+            FormatError: They cannot, a layer has another width, or padding changes the states.
+            Exception: The model does not accept texts in this way; the type depends on the model.
         """
         self._embeddings()
         self._layers()
@@ -95,13 +95,13 @@ class TransformersEncoder(nn.Module):
         for number, layer in enumerate(layers):
             if layer.shape[-1] != self.width:
                 raise FormatError(
-                    f"its {type(self.transformer).__name__} has {layer.shape[-1]} numbers a token "
-                    f"after layer {number}, and 'hidden_size' is {self.width}; headstart takes "
-                    "layers of one width"
+                    f"its {type(self.transformer).__name__} has states of width {layer.shape[-1]} "
+                    f"after layer {number}, but 'hidden_size' is {self.width}; headstart supports "
+                    "only layers of one width"
                 )
 
     def _check_padding(self, ids_BT: Tensor) -> None:
-        """Read half a text alone, and padded beside a whole one: the states must be the same."""
+        """Encode half a text alone, and padded in a batch: the states must be the same."""
         half = (ids_BT.shape[1] + 1) // 2
         mask_BT = torch.ones_like(ids_BT).bool()
         mask_BT[1, half:] = False
@@ -111,12 +111,12 @@ class TransformersEncoder(nn.Module):
         apart = (alone_TD - beside_TD).abs().max()
         if not apart <= _PADDING_NOISE * alone_TD.abs().max():
             raise FormatError(
-                f"the states of its {type(self.transformer).__name__} change with padding: what it "
-                "says of a text would depend on the texts beside it"
+                f"the states of its {type(self.transformer).__name__} change with padding: a "
+                "text's states would depend on the other texts in the batch"
             )
 
     def layer_groups(self) -> list[nn.Module]:
-        """Return what stands before the layers, every layer, and with the last what follows it."""
+        """Return the part before the layers, then each layer; the last includes what follows."""
         name, layers = self._layers()
         owners = [
             (place, module)
@@ -134,8 +134,8 @@ class TransformersEncoder(nn.Module):
         table = transformer.get_input_embeddings()
         if not isinstance(table, nn.Embedding):
             raise FormatError(
-                f"its {type(transformer).__name__} keeps its embeddings in a "
-                f"{type(table).__name__}, which headstart does not know"
+                f"its {type(transformer).__name__} has its embeddings in a "
+                f"{type(table).__name__}, which headstart does not support"
             )
         return table
 
@@ -145,33 +145,34 @@ class TransformersEncoder(nn.Module):
             if isinstance(module, nn.ModuleList) and len(module) == number:
                 return name, module
         raise FormatError(
-            f"its {type(self.transformer).__name__} keeps its {number} layers where headstart does "
-            "not find them"
+            f"headstart cannot find the {number} layers of its {type(self.transformer).__name__}"
         )
 
 
 def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersEncoder, Report]:
-    """Read a model of any kind that `transformers` has itself.
+    """Load a model of any kind that is built into `transformers`.
 
     Args:
-        folder: A folder as `save_pretrained` writes it.
-        config: Its `config.json`. What it says of code of its own is not followed.
+        folder: A folder written by `save_pretrained`.
+        config: Its `config.json`. References to custom code are ignored.
 
     Raises:
         MissingExtraError: `transformers` is not installed.
-        FormatError: It knows no such model, the weights do not fit, none of them belongs to the
-            model, or headstart cannot find its way about it.
+        FormatError: `transformers` has no such model, the weights do not match, none of them
+            belongs to the model, or headstart cannot use its structure.
     """
     kind = config.get("model_type")
     transformers = import_transformers(f"{folder}: a model of kind {kind!r}")
     if config.get("is_encoder_decoder"):
-        raise FormatError(f"{folder}: a {kind!r} is encoder and decoder; headstart takes encoders")
+        raise FormatError(
+            f"{folder}: a {kind!r} is an encoder-decoder model; headstart supports only encoders"
+        )
     if kind not in transformers.CONFIG_MAPPING:
-        code = "; headstart runs no code that comes with weights" if "auto_map" in config else ""
+        code = "; headstart never runs code that comes with weights" if "auto_map" in config else ""
         raise FormatError(f"{folder}: transformers has no model of kind {kind!r}{code}")
     _check_numbers(folder, config)
     tensors = read_weights(folder)
-    with quiet(transformers), torch.random.fork_rng(devices=[]):  # it draws what is missing
+    with quiet(transformers), torch.random.fork_rng(devices=[]):  # it initializes missing weights
         try:
             sizes = transformers.CONFIG_MAPPING[kind].from_dict(_without_code(config))
             if reads_sparsely(config):
@@ -184,19 +185,19 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
                 config=sizes,
                 state_dict=tensors,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # we tell them below
+                ignore_mismatched_sizes=True,  # reported below
                 dtype=torch.float32,
             )
         except FormatError:
             raise
         except Exception as error:
             raise FormatError(
-                f"{folder}: transformers cannot read it: {first_line(error)}"
+                f"{folder}: transformers cannot load it: {first_line(error)}"
             ) from error
     report = _report(folder, model, found)
     _check_weights(folder, model, tensors)
     with torch.no_grad():
-        for name in report.missing:  # nothing reads them, and drawn ones are others each time
+        for name in report.missing:  # unused; zeros are deterministic, random weights are not
             model.state_dict()[name].zero_()
     try:
         with quiet(transformers):
@@ -206,30 +207,30 @@ def load_wrapped(folder: Path, config: Mapping[str, Any]) -> tuple[TransformersE
         raise FormatError(f"{folder}: {error}") from None
     except Exception as error:
         raise FormatError(
-            f"{folder}: its {type(model).__name__} does not read texts as headstart's encoders do: "
-            f"{first_line(error)}"
+            f"{folder}: its {type(model).__name__} does not accept texts as headstart's encoders "
+            f"do: {first_line(error)}"
         ) from error
     return encoder, report
 
 
 def reads_sparsely(config: Mapping[str, Any]) -> bool:
-    """Return whether a configuration is of BigBird's attention to blocks drawn at random.
+    """Return whether a configuration has BigBird's sparse attention, with random blocks.
 
-    `transformers` leaves it for good at the first batch of short texts, so that what is said of a
-    text depends on those read before; here all texts are read with full attention.
+    `transformers` permanently switches to full attention at the first batch of short texts, so a
+    text's states would depend on earlier texts. headstart always uses full attention.
     """
     return config.get("attention_type") == "block_sparse"
 
 
 def _without_code(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a configuration without what makes `transformers` fetch code and run it."""
+    """Return a configuration without fields that make `transformers` download and run code."""
     if isinstance(value, Mapping):
         return {name: _without_code(each) for name, each in value.items() if not _CODE.search(name)}
     return [_without_code(each) for each in value] if isinstance(value, list) else value
 
 
 def _check_numbers(folder: Path, value: object, name: str = "") -> None:
-    """Refuse numbers of layers and the like that no model has, before each of them is made."""
+    """Reject implausible numbers of layers and similar parts before they are built."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             _check_numbers(folder, each, str(key))
@@ -240,14 +241,14 @@ def _check_numbers(folder: Path, value: object, name: str = "") -> None:
 
 
 def _check_size(folder: Path, class_: Any, sizes: Any, tensors: Mapping[str, Tensor]) -> None:  # noqa: ANN401 - of an extra
-    """Refuse a configuration of a model far larger than its file, before it takes memory."""
+    """Reject a configuration of a model far larger than its file, before allocating memory."""
     with torch.device("meta"):
         asked = sum(tensor.numel() for tensor in class_(sizes).state_dict().values())
     there = sum(tensor.numel() for tensor in tensors.values())
     if asked > 2 * there + _SPARE_WEIGHTS:
         raise FormatError(
-            f"{folder}: its configuration is of a model of {asked:,} weights, "
-            f"and its files have {there:,}"
+            f"{folder}: its configuration describes a model of {asked:,} weights, "
+            f"but its files contain {there:,}"
         )
 
 
@@ -262,17 +263,17 @@ def _report(folder: Path, model: nn.Module, found: Mapping[str, Any]) -> Report:
     if found["mismatched_keys"]:
         name, theirs, ours = sorted(found["mismatched_keys"])[0]
         sizes = ["x".join(map(str, shape)) for shape in (ours, theirs)]
-        raise FormatError(f"{folder}: {name} should be {sizes[0]}, but is {sizes[1]}")
+        raise FormatError(f"{folder}: {name} has shape {sizes[1]}, expected {sizes[0]}")
     if lost := [name for name in missing if "pooler" not in name]:
         raise FormatError(f"{folder}: {len(lost):,} tensors are missing: {', '.join(lost)}")
     return Report(total - len(missing), tuple(missing), tuple(sorted(found["unexpected_keys"])))
 
 
 def _check_weights(folder: Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse weights that are no finite floats; buffers, such as `position_ids`, may be whole."""
+    """Reject weights that are not finite floats; buffers may be integers (`position_ids`)."""
     parameters = dict(model.named_parameters())
     for name, tensor in tensors.items():
-        parts = name.split(".")  # the file may have prefixes that the model has not
+        parts = name.split(".")  # the file may have prefixes that the model does not have
         own = (".".join(parts[start:]) for start in range(len(parts)))
         if tensor.dtype not in FLOATS and any(each in parameters for each in own):
             check_values(folder, name, tensor)
@@ -284,7 +285,7 @@ def import_transformers(what: str) -> Any:  # noqa: ANN401 - a module of an extr
     """Return the `transformers` library.
 
     Raises:
-        MissingExtraError: It is not installed; the line begins with `what` needs it.
+        MissingExtraError: It is not installed; the message begins with `what`, which needs it.
     """
     try:
         return importlib.import_module("transformers")
@@ -296,7 +297,7 @@ def import_transformers(what: str) -> Any:  # noqa: ANN401 - a module of an extr
 
 @contextmanager
 def quiet(transformers: Any) -> Iterator[None]:  # noqa: ANN401 - a module of an extra
-    """Keep the library's messages and bars away while the block runs; then all is as it was."""
+    """Suppress the library's messages and progress bars within the block."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
