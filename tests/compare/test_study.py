@@ -408,7 +408,7 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
         ({"data": None}, SettingsError, "test rows, columns and bad rows need labeled data"),
         ({"data": None, "test": None, "max_bad_rows": 1}, SettingsError, "bad rows need labeled"),
         ({"max_bad_rows": -1}, SettingsError, "max_bad_rows must be 0 or more, got -1"),
-        ({"unseen_labels": "skip"}, SettingsError, "must be 'refuse' or 'count-as-error', not 'sk"),
+        ({"unseen_labels": "skip"}, SettingsError, "must be 'refuse' or 'count-as-error', got 'sk"),
     ],
 )
 def test_bad_settings_are_told_before_anything_runs(files, options, error, reason):

@@ -216,5 +216,5 @@ def test_labels_that_training_lacked_are_noted_where_they_count_as_errors():
         "such labels: 'z' (2 rows)",
     )
     assert check_known_labels(data, ["x", "y", "z"], "count-as-error") == ()
-    with pytest.raises(SettingsError, match="must be 'refuse' or 'count-as-error', not 'ignore'"):
+    with pytest.raises(SettingsError, match="must be 'refuse' or 'count-as-error', got 'ignore'"):
         check_known_labels(data, ["x", "y", "z"], "ignore")
