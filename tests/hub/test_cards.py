@@ -13,6 +13,9 @@ def test_a_card_tells_the_facts_and_how_to_use_them():
         "best_score": 0.123456789,
         "classes": ["a", "b"],
         "sizes": {"width": 50, "depth": 1},
+        "validation": {"step": 3, "loss": 2.321435408158736},
+        "thresholds": [0.123456789, 1],
+        "filters": ((1, 16), (2, 32)),
         "nothing": None,
         "empty": [],
         "none_at_all": 0,
@@ -23,6 +26,9 @@ def test_a_card_tells_the_facts_and_how_to_use_them():
     assert "| best score | 0.123457 |" in text
     assert "| classes | a, b |" in text
     assert "| sizes | width 50, depth 1 |" in text
+    assert "| validation | step 3, loss 2.32144 |" in text
+    assert "| thresholds | 0.123457, 1 |" in text
+    assert "| filters | (1, 16), (2, 32) |" in text
     assert "| none at all | 0 |" in text
     assert "nothing" not in text
     assert "empty" not in text

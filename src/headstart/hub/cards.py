@@ -46,12 +46,14 @@ def card(title: str, what: str, facts: Mapping[str, Any], use: str) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, Mapping):
-        value = ", ".join(f"{name} {item}" for name, item in value.items())
-    elif isinstance(value, list | tuple):
-        value = ", ".join(map(str, value))
-    elif isinstance(value, float):
-        value = f"{value:.6g}"
-    return _text(str(value))
+        return _text(", ".join(f"{name} {_short(item)}" for name, item in value.items()))
+    if isinstance(value, list | tuple):
+        return _text(", ".join(map(_short, value)))
+    return _text(_short(value))
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _text(value: str) -> str:
