@@ -2,7 +2,7 @@
 
 Vaswani et al., "Attention Is All You Need", NeurIPS 2017 (https://arxiv.org/abs/1706.03762). Rows
 are packed: a row can hold several texts, which never attend to one another. Shapes: B batch (rows),
-T tokens, H heads, K head width, D width.
+T tokens, S tokens attended to, H heads, K head width, D width.
 """
 
 import numpy as np
@@ -15,6 +15,8 @@ _ONE = 256  # values of the random byte that decides each drop
 
 def attend(q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, bias: Tensor | None) -> Tensor:
     """Return `softmax(q k' / sqrt(K) + bias) v` `[B, H, T, K]`.
+
+    Each token gets a mean of the values v, weighted by how well its query q matches their keys k.
 
     On a CPU, plain batched products train faster in bfloat16 than the fused kernel. On a GPU the
     fused kernel is faster, and it never holds all scores in memory.

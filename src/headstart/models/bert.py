@@ -6,8 +6,8 @@ https://arxiv.org/abs/1907.11692) is the same model with one segment, no pooler 
 head. `[code]` marks details of the authors' code that the paper does not mention, `[ours]` marks
 where we differ.
 
-Shapes: B batch (rows), T tokens, D width, H heads, K head width, F feed-forward width,
-V vocabulary, N predictions.
+Shapes: B batch (rows), T tokens, S tokens attended to, M wanted tokens of a row, D width, H heads,
+K head width, V vocabulary, N predictions.
 """
 
 from dataclasses import dataclass
@@ -195,7 +195,10 @@ class Embeddings(nn.Module):
 
 
 class Block(nn.Module):
-    """Transformer block: self-attention, then a feed-forward layer, each followed by LayerNorm."""
+    """Transformer block: self-attention, then a feed-forward layer.
+
+    The result of each is added to its input, and LayerNorm is applied to the sum.
+    """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ class GptConfig:
     """The sizes of a GPT.
 
     Attributes:
-        vocabulary_size: Number of byte pairs, including special tokens.
+        vocabulary_size: Number of subwords, including special tokens.
         width: Size of the hidden states.
         layers: Number of Transformer blocks.
         heads: Number of attention heads; it must divide the width.
@@ -149,7 +149,11 @@ class Gpt(nn.Module):
 
 
 class Block(nn.Module):
-    """Transformer block: causal self-attention, then a feed-forward layer."""
+    """Transformer block: causal self-attention, then a feed-forward layer.
+
+    The result of each is added to its input. LayerNorm is applied to what each part reads
+    (`norm_first`), or to the sum.
+    """
 
     def __init__(self, config: GptConfig) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """ELMo's objective: predict each word from the words before it, and from the words after it.
 
 Peters et al., "Deep contextualized word representations", NAACL 2018, section 3.1
-(https://arxiv.org/abs/1802.05365): `sum_t log p(t_k | t_<k) + log p(t_k | t_>k)`, with the token
+(https://arxiv.org/abs/1802.05365): `sum_k log p(t_k | t_<k) + log p(t_k | t_>k)`, with the token
 layer and the softmax shared by both directions. Sentences are concatenated into full rows.
 [ours] Three departures. (1) Both directions read the same row, each from its own end, so each
 distinct word's characters are encoded once for both. A single boundary separates two sentences; the
@@ -11,7 +11,8 @@ to make up for it, a step is a function of (seed, number) alone, and training ma
 encoding, which also starts empty. (3) The softmax samples each word independently, so its estimate
 of the sum is unbiased.
 
-Shapes: B rows, T predictions a row, D directions, K sampled words, W distinct words, C characters.
+Shapes: B rows, T predictions a row, D directions, K sampled words, W distinct words, C characters,
+P projection size, N predictions of a direction.
 """
 
 import math

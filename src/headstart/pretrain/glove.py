@@ -5,8 +5,10 @@ Pennington, Socher and Manning, "GloVe: Global Vectors for Word Representation",
 
     sum f(X_ij) (w_i . w~_j + b_i + b~_j - log X_ij)^2,    f(x) = min(1, (x / x_max)^alpha)
 
-with AdaGrad; the vectors are w + w~. `[code]` marks details of the authors' code that the paper
-does not mention, `[ours]` marks where we differ.
+with AdaGrad; the vectors are w + w~. X_ij counts how often word j is near word i, weighted by one
+over their distance; w are word vectors, w~ context vectors, b biases. The weight f keeps rare
+pairs, whose counts are noisy, from mattering as much as frequent ones. `[code]` marks details of
+the authors' code that the paper does not mention, `[ours]` marks where we differ.
 """
 
 import tempfile

@@ -2,12 +2,14 @@
 
 Devlin, Chang, Lee and Toutanova, "BERT: Pre-training of Deep Bidirectional Transformers for
 Language Understanding", NAACL 2019 (https://arxiv.org/abs/1810.04805), section 3.1. Of 15% of the
-tokens, 80% become [MASK], 10% another token, 10% stay, and the model predicts the originals;
-half of the time the second segment does not follow the first. `[code]` marks details of the
-authors' code that the paper does not mention, `[ours]` marks where we differ: corruption is drawn
-anew at each step instead of ten times in advance, and rows are packed without padding.
+tokens, 80% become [MASK], 10% a random token, 10% stay, and the model predicts the originals;
+half of the time the second segment does not follow the first, which the model is to tell from the
+first token's state. The loss is the mean over targets plus the mean over pairs. `[code]` marks
+details of the authors' code that the paper does not mention, `[ours]` marks where we differ:
+corruption is drawn anew at each step instead of ten times in advance, and rows are packed without
+padding.
 
-Shapes: B rows, T tokens, N targets, P pairs.
+Shapes: B rows, T tokens, N targets, P pairs, D width, M wanted tokens of a row, V vocabulary.
 """
 
 import math

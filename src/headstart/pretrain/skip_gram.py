@@ -5,8 +5,10 @@ their Compositionality", NeurIPS 2013 (https://arxiv.org/abs/1310.4546). It maxi
 
     log s(u_o . v_c) + sum_k log s(-u_k . v_c),    k drawn from count^0.75
 
-over every word o and each word c around it. `[code]` marks details of the authors' code that the
-paper does not mention, `[ours]` marks where we differ.
+over every word o and each word c around it, where s is the sigmoid. A word has two vectors: v, as a
+neighbor, is the result; u, as the predicted word, is only needed for training. The noise words k
+stand for the rest of the vocabulary, over which a softmax would be too expensive. `[code]` marks
+details of the authors' code that the paper does not mention, `[ours]` marks where we differ.
 """
 
 import threading
@@ -49,9 +51,9 @@ class SkipGram:
         negatives: Noise words drawn for each word.
         learning_rate: At the start; it falls linearly to nearly zero over the budget. By default
             0.035 [ours], which scores higher than the authors' 0.025 here; 0.05 for CBOW.
-        sample: Words above this share of the corpus are randomly skipped, more frequent words more
-            often.
-        cbow: Predict a word from the mean of its context words, instead of each of them from it.
+        sample: A word with share f of the corpus is kept with probability
+            `sqrt(sample / f) + sample / f`, at most 1: frequent words are often skipped.
+        cbow: Predict a word from the mean of its context words, instead of from each of them.
     """
 
     dim: int = 100
@@ -88,8 +90,8 @@ class Result:
     """The result of training.
 
     Attributes:
-        vectors: Word vectors `[vocabulary, dim]`; those of padding and unknown words are zero.
-        outputs: The vectors on the other side of the product `[vocabulary, dim]`.
+        vectors: Word vectors v `[vocabulary, dim]`; those of padding and unknown words are zero.
+        outputs: The vectors u, on the other side of the product `[vocabulary, dim]`.
         report: Epochs, words per second and so on; plain values.
     """
 

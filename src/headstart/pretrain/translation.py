@@ -1,9 +1,9 @@
-"""CoVe's objective: translate, `L = - sum_t log p(y_t | y_<t, x)`.
+"""CoVe's objective: translate x into y, `L = - sum_t log p(y_t | y_<t, x)`.
 
 McCann, Bradbury, Xiong and Socher, "Learned in Translation: Contextualized Word Vectors", NeurIPS
-2017, section 3. [ours] Adam instead of SGD with a halved rate; target words are split into byte
-pairs, so none is unknown; sentences of similar lengths are batched together, so there is little
-padding, and the softmax is computed for real tokens only.
+2017, section 3. [ours] Adam instead of SGD with a halved rate; target words are split into
+byte-pair subwords, so none is unknown; sentences of similar lengths are batched together, so there
+is little padding, and the softmax is computed for real tokens only.
 
 Shapes: B pairs, S source words, T target tokens, N target tokens of all pairs.
 """
