@@ -4,7 +4,8 @@ A sequence's score is the mean log-probability of its tokens, including the end 
 normalization: sums would favor short sequences). The greedy sequence is always a candidate, so a
 wider beam never returns a lower score than greedy search.
 
-Shapes: B sequences, K beams, V vocabulary, S source positions, T tokens.
+Shapes: B sequences, K beams, N = B K rows, X = K V continuations, C candidates among them,
+V vocabulary, S source positions, T tokens.
 """
 
 from collections.abc import Callable, Sequence

@@ -13,7 +13,8 @@ its batch: in float32 they are bit-identical in any batch.
 
 Shapes: B sentences, S source words, T target tokens, E width of a word vector, H units per
 direction, D = 2H units of the decoder, G = 4D gates, L = 2 layers, V target vocabulary, N tokens of
-all sentences, P translation hypotheses, K of them per sentence, X concatenated features.
+all sentences, P translation hypotheses, K of them per sentence, F width of a target token's vector,
+X concatenated features.
 """
 
 import math

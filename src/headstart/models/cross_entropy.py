@@ -1,6 +1,6 @@
 """Cross-entropy over a vocabulary, without holding all of its scores in memory.
 
-Shapes: N predictions, D width, V vocabulary.
+Shapes: N predictions, D width, V vocabulary, K sampled words.
 """
 
 from typing import Any

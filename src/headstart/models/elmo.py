@@ -7,7 +7,7 @@ Jernite, Sontag and Rush, "Character-Aware Neural Language Models", AAAI 2016
 
 Shapes: B batch (rows), T words, C characters per word, W distinct words, L of their characters, F
 filters, P projection size, H cells, G = 4 H gates, D = 2 directions: 0 reads from left to right, 1
-from right to left.
+from right to left, N words or predictions of all rows, K sampled words.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""Weights packed for the CPU once, to encode many texts or generate many tokens."""
+"""Weights packed for the CPU once, to encode many texts or generate many tokens.
+
+Shapes: N outputs and D inputs of a linear layer.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -3,7 +3,8 @@
 Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997. The cell, its gates and their order
 (input, forget, candidate, output) are those of `torch.nn.LSTM`.
 
-Shapes: B sequences, T tokens, E inputs, H units, G = 4H gates, X = 6H numbers of a cell's memory.
+Shapes: B sequences, T tokens, E inputs, H units, G = 4H gates, X = 6H numbers of a cell's memory,
+D = 2H numbers of both directions.
 """
 
 import torch

@@ -6,7 +6,7 @@ Manning, "GloVe: Global Vectors for Word Representation", EMNLP 2014
 (https://aclanthology.org/D14-1162). As an encoder, they are a lookup table. As a vector space,
 nearby words have similar meanings, and differences carry meaning (king - man + woman).
 
-Shapes: B batch, T tokens, V vocabulary, D width, Q queries.
+Shapes: B batch, T tokens, V vocabulary, D width, Q queries, K words excluded from an answer.
 """
 
 from collections.abc import Sequence

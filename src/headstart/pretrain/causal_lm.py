@@ -5,7 +5,7 @@ Pre-Training", 2018, section 3.1. [ours] Documents are concatenated into rows wi
 an end-of-text token before each. Attention never crosses document boundaries, and positions count
 from the start of a document, or of its piece in the row.
 
-Shapes: B rows, T tokens.
+Shapes: B rows, T tokens, D width.
 """
 
 import math

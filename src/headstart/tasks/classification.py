@@ -1,4 +1,7 @@
-"""Single-label classification: class indices, class weights, loss and scores."""
+"""Single-label classification: class indices, class weights, loss and scores.
+
+Shapes: B texts, D width, C classes.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

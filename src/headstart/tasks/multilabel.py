@@ -1,4 +1,7 @@
-"""Multilabel classification, any number of labels per text: matrix, loss, thresholds, scores."""
+"""Multilabel classification, any number of labels per text: matrix, loss, thresholds, scores.
+
+Shapes: B texts, D width, C labels.
+"""
 
 from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass

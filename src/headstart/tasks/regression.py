@@ -1,4 +1,7 @@
-"""Regression, one number per text: target, loss and scores."""
+"""Regression, one number per text: target, loss and scores.
+
+Shapes: B texts, D width, C = 1 outputs.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
