@@ -3,7 +3,8 @@
 Peters, Neumann, Iyyer, Gardner, Clark, Lee and Zettlemoyer, "Deep contextualized word
 representations", NAACL 2018 (https://arxiv.org/abs/1802.05365); the token layer is that of Kim,
 Jernite, Sontag and Rush, "Character-Aware Neural Language Models", AAAI 2016
-(https://arxiv.org/abs/1508.06615). `[ours]` marks where we differ.
+(https://arxiv.org/abs/1508.06615). [ours] The LSTMs start every sentence from an empty memory,
+unless `Elmo.read` gets one; the original carries it over from the previous batch.
 
 Shapes: B batch (rows), T words, C characters per word, W distinct words, L of their characters, F
 filters, P projection size, H cells, G = 4 H gates, D = 2 directions: 0 reads from left to right, 1
