@@ -2,8 +2,9 @@ from unicodedata import normalize
 
 import pytest
 
+from headstart.data.label_sets import read_label_sets
 from headstart.data.labelled import read_labelled
-from headstart.data.look_alikes import note_labels, note_several, note_texts
+from headstart.data.look_alikes import look_alike, note_labels, note_several, note_texts
 from headstart.data.pairs import read_labelled_pairs
 
 
@@ -23,6 +24,21 @@ def test_few_of_many_groups_are_shown():
 @pytest.mark.parametrize("labels", [["1", "01", "1.0"], ["sport", "sports"], ["c", "c++"], []])
 def test_labels_that_differ_are_not(labels):
     assert note_labels(labels) == []
+
+
+def test_the_look_alike_of_a_label_is_found():
+    assert look_alike(" world", ["Sports", " world", "World"]) == "World"
+    assert look_alike("world", ["Sports", "world"]) is None
+
+
+def test_a_note_names_its_file(tmp_path):
+    path = tmp_path / "news.csv"
+    path.write_text("text,label\na,x\nb,X\n")
+    (note,) = read_labelled(path).notes
+    assert note.startswith(f"{path}: 'X' and 'x': separate classes")
+    path.write_text("text,label\na,x|y\nb,X\n")
+    (note,) = read_label_sets(path, separator="|").notes
+    assert note.startswith(f"{path}: 'X' and 'x': separate classes")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ def read_label_sets(
     dataset = convert_labels(rows, partial(_several, label, separator), bad)
     every = set(chain.from_iterable(dataset.labels))
     check_number_of_classes(path, len(every))
-    return replace(dataset, notes=(*dataset.notes, *note_labels(every), *note_texts(texts)))
+    found = [f"{path}: {note}" for note in (*note_labels(every), *note_texts(texts))]
+    return replace(dataset, notes=(*dataset.notes, *found))
 
 
 def _several(column: str, separator: str | None, cell: str | list[str]) -> list[str]:

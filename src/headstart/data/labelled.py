@@ -16,7 +16,7 @@ from headstart.data.bad_rows import REFUSED, BadRows
 from headstart.data.columns import choose_label, choose_text, listed
 from headstart.data.hub_data import pinned
 from headstart.data.lines import STDIN, not_all_blank, read_lines
-from headstart.data.look_alikes import note_labels, note_several, note_texts
+from headstart.data.look_alikes import look_alike, note_labels, note_several, note_texts
 from headstart.data.tables import Also, file_format, read_rows, table_columns
 from headstart.data.unseen_labels import UnseenLabels, settle_unseen
 from headstart.errors import DataError, SettingsError
@@ -210,7 +210,8 @@ def _with_look_alikes(dataset: LabelledRows) -> LabelledRows:
     """Return the dataset with notes on misleading labels and texts (see `look_alikes`)."""
     texts = (text for each in dataset.texts for text in ([each] if isinstance(each, str) else each))
     labels = dataset.labels
-    notes = (*note_labels(labels), *note_several(labels), *note_texts(texts))
+    found = (*note_labels(labels), *note_several(labels), *note_texts(texts))
+    notes = [f"{dataset.source}: {note}" for note in found]
     return replace(dataset, notes=(*dataset.notes, *notes))
 
 
@@ -270,9 +271,11 @@ def check_trainable(dataset: Labelled[Any, str]) -> None:
     if single := {label for label, count in counts.items() if count == 1}:
         first = next(i for i, label in enumerate(dataset.labels) if label in single)
         others = f" (classes with one example: {len(single):,})" if len(single) > 1 else ""
+        twin = look_alike(dataset.labels[first], counts)
+        advice = "add examples, or merge or remove the class"
         raise DataError(
             f"{dataset.source} line {dataset.lines[first]}: the only example of class "
-            f"{dataset.labels[first]!r}{others}; add examples, or merge or remove the class"
+            f"{dataset.labels[first]!r}{others}; {f'did you mean {twin!r}?' if twin else advice}"
         )
 
 

@@ -19,7 +19,7 @@ def note_labels(labels: Iterable[str]) -> list[str]:
     """
     alike: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
-        alike.setdefault(" ".join(normalize("NFKC", label).casefold().split()), []).append(label)
+        alike.setdefault(_looks(label), []).append(label)
     groups = [" and ".join(map(repr, group)) for group in alike.values() if len(group) > 1]
     if not groups:
         return []
@@ -27,6 +27,12 @@ def note_labels(labels: Iterable[str]) -> list[str]:
         f"{'; '.join(groups[:_SHOWN])}{_more(len(groups) - _SHOWN)}: separate classes that "
         "differ only in case, spaces or Unicode form; merge them if they are the same"
     ]
+
+
+def look_alike(label: str, labels: Iterable[str]) -> str | None:
+    """Return the first of the other labels that look the same as this one, or None."""
+    look = _looks(label)
+    return next((one for one in labels if one != label and _looks(one) == look), None)
 
 
 def note_several(labels: Iterable[str]) -> list[str]:
@@ -83,6 +89,10 @@ def _note_parts(count: int) -> list[str]:
         f"letters in {count:,} of the texts are decomposed (e plus an accent for é) and do not "
         "match composed ones: compose them with unicodedata.normalize('NFC', text)"
     ]
+
+
+def _looks(label: str) -> str:
+    return " ".join(normalize("NFKC", label).casefold().split())
 
 
 def _more(count: int) -> str:
