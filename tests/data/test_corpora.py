@@ -68,6 +68,7 @@ def test_a_folder_of_small_files_is_a_document_each(tmp_path):
     ]
     assert corpus.description == f"{tmp_path} (3 files)"
     assert "3 small files is read as one document" in corpus.notes[0]
+    assert f"{tmp_path}: ignored 1 file (for instance notes.pdf); only those" in corpus.notes[1]
     assert len(list(read_corpus(tmp_path, documents="line"))) == 6
 
 
@@ -82,6 +83,13 @@ def test_large_files_of_a_folder_hold_many_documents(tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("A line of text.\n" * 5000)
     assert len(list(read_corpus(tmp_path))) == 10_000
+
+
+def test_a_saved_model_is_no_corpus(tmp_path):
+    for name in ("manifest.json", "config.json"):
+        (tmp_path / name).write_text("{}\n")
+    with pytest.raises(DataError, match="is a saved model, not a corpus; give text"):
+        read_corpus(tmp_path)
 
 
 def test_a_glob_and_a_list_of_files(tmp_path):

@@ -7,19 +7,19 @@ memory, and can be read any number of times. Its notes say what was guessed abou
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from headstart.data.columns import choose_text
+from headstart.data.columns import choose_text, several
 from headstart.data.hub_data import is_hub_data, pinned
 from headstart.data.in_memory import as_list
 from headstart.data.lines import check_that_it_stays, read_blocks, read_lines
 from headstart.data.sentences import split_sentences
 from headstart.data.tables import ENDINGS, file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
-from headstart.storage import file_sha256, fingerprint
+from headstart.storage import MANIFEST, file_sha256, fingerprint
 
 Documents = Literal["line", "paragraph", "file"]
 _SMALL_FILE_BYTES = 64 << 10
@@ -142,6 +142,8 @@ def read_corpus(
         paths = [path for one in given for path in _find_files(one)]
         description = f"{given[0]} and {len(given) - 1:,} more" if given[1:] else str(given[0])
         corpus = _from_files(description, paths, text_column, documents, strict=strict)
+        ignored = [note for one in given if one.is_dir() for note in _note_ignored(one, paths)]
+        corpus = replace(corpus, notes=(*corpus.notes, *ignored))
     if next(corpus.texts(), None) is None:
         raise DataError(f"{corpus.description}: contains no text")
     return corpus
@@ -212,6 +214,8 @@ def _find_files(path: Path) -> list[Path]:
             for file in path.rglob("*")
             if file_format(file) and file.is_file() and not _is_hidden(file.relative_to(path))
         )
+        if all((path / name).is_file() for name in (MANIFEST, "config.json")):
+            raise DataError(f"{path}: is a saved model, not a corpus; give text")
         if not files:
             raise DataError(f"{path}: no file in this folder ends in {', '.join(ENDINGS)}")
         return files
@@ -223,6 +227,21 @@ def _find_files(path: Path) -> list[Path]:
     if not files:
         raise DataError(f"{path}: no such file or folder, and no file matches it as a pattern")
     return files
+
+
+def _note_ignored(folder: Path, used: list[Path]) -> list[str]:
+    """Return a note on the files of a folder that have no known ending."""
+    ignored = sorted(
+        file.relative_to(folder)
+        for file in {*folder.rglob("*")} - {*used}
+        if file.is_file() and not _is_hidden(file.relative_to(folder))
+    )
+    if not ignored:
+        return []
+    return [
+        f"{folder}: ignored {several(len(ignored), 'file')} (for instance {ignored[0]}); "
+        f"only those that end in {', '.join(ENDINGS)} are read"
+    ]
 
 
 def _is_hidden(path: Path) -> bool:
