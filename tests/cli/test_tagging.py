@@ -110,10 +110,18 @@ def test_what_makes_tags_plain_is_told(run, names):
             ["names.conll", "--label-column", "3"],
             "names.conll line 1: found 2 columns, but column 3 was requested",
         ),
+        (
+            ["table.csv"],
+            "table.csv line 1: found one column, expected a word and its tag; put a tab",
+        ),
+        (["table.csv"], "between them; a CSV table cannot be used for tagging"),
+        (["prose.txt"], "prose.txt line 2: found 3 columns, expected 2; write one word per line"),
         (["none.conll"], "none.conll: no such file"),
     ],
 )
 def test_what_cannot_be_fitted_is_told_in_a_line(run, names, words, message):
+    (names / "prose.txt").write_text("two words\nthree words here\n")
+    (names / "table.csv").write_text("text,label\nthree words here,x\n")
     code, _, err = run("fit", "tagging", *words, "--out", "nowhere")
     assert code == 2
     assert message in err

@@ -232,16 +232,19 @@ class _Layout:
     tab: bool
     width: int
     chosen: tuple[int, ...]
-    hint: str  # set if the first line does not look like a word
+    hint: str  # set if the file is a CSV table, or the first line does not look like a word
 
     @classmethod
     def of(cls, path: Path, line: int, text: str, numbers: tuple[int, ...]) -> Self:
         tab = "\t" in text.strip(" \t\r")
         width = len(_cut(text, tab=tab))
+        hint = f"; if line {line} is a comment, remove it" if text.startswith("#") else ""
+        if file_format(path) == "csv":
+            hint = "; a CSV table cannot be used for tagging"
         if len(numbers) == 2 and width < 2:
             raise DataError(
                 f"{path} line {line}: found one column, expected a word and its tag; "
-                "put a tab or a space between them"
+                f"put a tab or a space between them{hint}"
             )
         chosen = tuple(number - 1 if number > 0 else width + number for number in numbers)
         for number, at in zip(numbers, chosen, strict=True):
@@ -252,8 +255,7 @@ class _Layout:
                 )
         if len(set(chosen)) < len(chosen):
             raise SettingsError(f"{path}: a column cannot be both the words and the tags")
-        comment = f"; if line {line} is a comment, remove it" if text.startswith("#") else ""
-        return cls(path, tab, width, chosen, comment)
+        return cls(path, tab, width, chosen, hint)
 
     def cut(self, line: int, text: str) -> list[str]:
         """Return the chosen columns of a line."""
@@ -268,7 +270,7 @@ class _Layout:
         if len(parts) != self.width:
             raise DataError(
                 f"{self.path} line {line}: found {several(len(parts), 'column')}, expected "
-                f"{self.width}; every line with a word needs all columns{self.hint}"
+                f"{self.width}; write one word per line, with all columns{self.hint}"
             )
         if not all(parts[at] for at in self.chosen):
             raise DataError(f"{self.path} line {line}: the column of the word or the tag is empty")
