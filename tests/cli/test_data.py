@@ -97,7 +97,7 @@ def test_check_of_pairs(run, files):
     assert code == 0
     assert out.startswith("pairs-check.csv: 4 rows, 2 classes, all readable\n")
     assert "using columns 'premise' and 'hypothesis' as the pair" in out
-    assert "texts with several labels: 1, in 2 rows (for instance 'a | b' on lines 2, 3)" in out
+    assert "texts with conflicting labels: 1, in 2 rows (for instance 'a | b' on lines 2, 3)" in out
     found = json.loads(
         run(*words, "--test", "pairs-check.csv", "--pair-columns", "hypothesis,premise", "--json")[
             1

@@ -256,7 +256,7 @@ def test_pairs_that_repeat_or_share_texts_are_said():
     seen = find_seen(as_texts, test.as_texts())
     duplicates, conflicts, leaks = warnings(as_texts, seen)
     assert "'a | b' on lines 1, 2" in duplicates
-    assert conflicts.startswith("data in memory: texts with several labels: 1, in 2 rows")
+    assert conflicts.startswith("data in memory: texts with conflicting labels: 1, in 2 rows")
     assert leaks.startswith("test rows that are also training rows: 1, 33.3%")
     shared = shared_texts(PAIR, train, test, seen)
     assert shared == ["test pairs that share a text with other training pairs: 1"]

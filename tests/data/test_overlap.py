@@ -36,7 +36,9 @@ def test_conflicts_are_duplicates_with_different_labels():
     found = find_conflicts(DATA)
     assert (found.num_texts, found.num_rows) == (1, 3)
     assert found.examples[0].lines == (2, 4, 5)
-    assert str(found).startswith("f.csv: texts with several labels: 1, in 3 rows (for instance ")
+    assert str(found).startswith(
+        "f.csv: texts with conflicting labels: 1, in 3 rows (for instance "
+    )
 
 
 def test_duplicates_and_conflicts_are_found_with_one_look_at_each_text(monkeypatch):

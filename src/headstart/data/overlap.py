@@ -65,7 +65,7 @@ class Conflicts:
     num_texts: int
     num_rows: int
     examples: tuple[Example, ...]
-    what: str = "several labels"
+    what: str = "conflicting labels"
 
     def __str__(self) -> str:
         count = f"{self.num_texts:,}, in {self.num_rows:,} rows"
