@@ -137,6 +137,11 @@ def test_debug_shows_the_traceback_too(monkeypatch, capsys):
             ["cmpare"],
             "error: No such command 'cmpare'. Did you mean 'compare'? See headstart --help.",
         ),
+        (
+            ["pretrain", "glove", "--out", "x", "--minutes", "one"],
+            "error: Invalid value for '--minutes': Input should be a valid number, "
+            "unable to parse string as a number. See headstart pretrain --help.",
+        ),
         (["data"], "error: Missing command. See headstart data --help."),
         (["data", "check"], "error: Missing argument 'DATA'. See headstart data check --help."),
         (["data", "list", "--jsn"], "error: No such option: --jsn (Possible options: --json)"),

@@ -80,6 +80,9 @@ def test_blank_lines_alone_are_refused_before_a_row_is_printed(run, files):
         (["model", "test.csv", "--text", "x"], "give either a file of texts or --text, not both"),
         (["model", "--text", "x", "--out", "a.csv"], "--out is for the predictions of a file"),
         (["model", "none.csv"], "none.csv: no such file"),
+        (["model", "Shares fell."], "Shares fell.: no such file; to predict a text, pass it with"),
+        (["model", "model"], "model: is a folder; give a file"),
+        (["test.csv", "model"], "test.csv: is data, not a model; the model comes first"),
         (["model", "test.csv", "--out", "a.xlsx"], "a.xlsx: must end in .csv"),
         (["model", "test.csv", "--text-b", "x"], "--text-b goes with --text; for a file of pairs"),
         (

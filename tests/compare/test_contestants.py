@@ -94,6 +94,7 @@ def test_what_is_no_method(text, reason):
         ("glove=a.txt:magic", "unknown transfer 'magic'; choose from finetune, frozen, gradual, l"),
         ("wrod2vec", "invalid method 'wrod2vec'; did you mean 'word2vec:finetune'?"),
         ("BERT", "did you mean 'bert:finetune'?"),
+        ("tfidf scratch", "'tfidf scratch'; separate methods with commas"),
         ("tf-idf", "did you mean 'tfidf'?"),
         ("bert", "transfer is missing; write bert:finetune, or one of probe, frozen, finetune, "),
         ("elmo", "write elmo:finetune, or one of probe, frozen, finetune"),

@@ -119,7 +119,7 @@ def test_a_huge_sparse_file_is_refused_at_once(tmp_path):
 def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(DataError, match=r"b\.txt: no such file"):
         list(read_lines(tmp_path / "b.txt"))
-    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+    with pytest.raises(DataError, match="is a folder; give a file"):
         list(read_lines(tmp_path))
 
 

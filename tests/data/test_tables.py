@@ -151,6 +151,8 @@ def test_a_hundred_thousand_columns_are_read(tmp_path):
 
 
 def test_an_unknown_ending_is_refused(tmp_path):
+    with pytest.raises(DataError, match="is a folder; give a file"):
+        table_columns(tmp_path)
     with pytest.raises(DataError, match=r"a\.xlsx: not a table; .*\.csv"):
         table_columns(written(tmp_path, "a.xlsx", "x"))
 

@@ -65,6 +65,11 @@ def test_only_the_words_asked_for_are_kept(tmp_path, compressed):
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(FormatError, match="nowhere: no such file or folder"):
         load_encoder(tmp_path / "nowhere")
+    (tmp_path / "bert.run").mkdir()
+    with pytest.raises(
+        FormatError, match=r"file or folder, but an unfinished run in .*bert\.run; "
+    ):
+        load_encoder(tmp_path / "bert")
     with pytest.raises(FormatError, match=r"manifest\.json: no such file"):
         load_encoder(tmp_path)
 

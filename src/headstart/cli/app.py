@@ -195,7 +195,8 @@ def _internal(error: BaseException) -> str:
 
 def _help_hint(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
-    return f" See {context.command_path} --help." if context else ""
+    end = "" if error.format_message().endswith((".", "?", ")")) else "."
+    return f"{end} See {context.command_path} --help." if context else ""
 
 
 def _send_again(lost: "sys.UnraisableHookArgs") -> None:

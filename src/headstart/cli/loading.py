@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.data.labelled import LabelledRows
+from headstart.data.tables import file_format
 from headstart.devices import compute_device
 from headstart.errors import SettingsError
 from headstart.hub import store
@@ -29,8 +30,11 @@ def load_model(
     """Load a fitted model.
 
     Raises:
-        SettingsError: It is an encoder, which has no task yet, or the device does not exist.
+        SettingsError: It is an encoder, which has no task yet, or a table, or the device does not
+            exist.
     """
+    if path.is_file() and file_format(path) not in {None, "text"}:
+        raise SettingsError(f"{path}: is data, not a model; the model comes first, then the data")
     model = load(path, device=device, progress=progress)
     if not isinstance(model, Pretrained):
         return model
@@ -93,7 +97,7 @@ def load_word_vectors(path: Path, *, progress: Progress) -> PretrainedWordVector
     vectors = word_vectors(model)
     if vectors is None:
         raise SettingsError(
-            f"{path}: has no word vectors; choose an encoder or a vector file that has"
+            f"{path}: has no word vectors; choose a word2vec or GloVe encoder, or a file of vectors"
         )
     return vectors
 

@@ -164,6 +164,8 @@ def _check_asked(
         raise SettingsError("give either a file of texts or --text, not both")
     if source is not None and text_b:
         raise SettingsError("--text-b goes with --text; for a file of pairs, use --pair-columns")
+    if source is not None and " " in str(source) and not source.exists():
+        raise SettingsError(f"{source}: no such file; to predict a text, pass it with --text")
     if source is None and out is not None:
         raise SettingsError("--out is for the predictions of a file; those of --text are printed")
     if source is None and named:

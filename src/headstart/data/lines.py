@@ -76,6 +76,8 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
         file = sys.stdin.buffer if path == STDIN else path.open("rb")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder; give a file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     try:

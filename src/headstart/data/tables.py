@@ -37,8 +37,8 @@ ENDINGS: dict[str, Format] = {
     ".text": "text",
 }
 _NO_TABLES = {  # advice on files that are not tables
-    ".conll": "for tagged sentences, use the task tagging",
-    ".conllu": "for tagged sentences, use the task tagging",
+    ".conll": "tagged sentences are for taggers (task tagging)",
+    ".conllu": "tagged sentences are for taggers (task tagging)",
     ".ods": "save it as comma-separated CSV in UTF-8",
     ".xls": "save it as comma-separated CSV in UTF-8",
     ".xlsx": "save it as comma-separated CSV in UTF-8",
@@ -98,6 +98,8 @@ def table_columns(path: Path, max_bad_rows: int = 0) -> dict[str, bool]:
         case "hub":
             return hub_columns(path)
         case _:
+            if path.is_dir():
+                raise DataError(f"{path}: is a folder; give a file")
             known = ", ".join(end for end, kind in ENDINGS.items() if kind != "text")
             else_ = _NO_TABLES.get(path.suffix.lower())
             raise DataError(

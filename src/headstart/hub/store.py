@@ -98,7 +98,13 @@ def load_encoder(
     if not path.exists():
         raise FormatError(
             f"{path}: no such file or folder"
-            + ("; a Hub id has the form owner/name" if path.name == str(source) else "")
+            + (
+                f", but an unfinished run in {run}; rerun its command to resume"
+                if (run := path.with_name(f"{path.name}.run")).is_dir()
+                else "; a Hub id has the form owner/name"
+                if path.name == str(source)
+                else ""
+            )
         )
     from headstart.hub.foreign.vectors import read_vectors  # late: importing numba takes 0.3 s
 
@@ -332,7 +338,7 @@ def pretrain(  # noqa: PLR0913 - one keyword per user setting
                 plan = replace(plan, budget=_without(plan.budget, words.lineage["seconds"]))
             return pretrain_cove(pairs, words, plan, size=size, target=target)
     if corpus is None:
-        raise SettingsError(f"{method} needs a corpus")
+        raise SettingsError(f"{method} needs a corpus; add corpus (--corpus)")
     text = as_corpus(corpus, text_column=text_column)
     by_words = isinstance(tokenizer, WordTokenizer) or tokenizer in (None, *get_args(Split))
     whole = method == "elmo" or (not model and by_words)
