@@ -22,9 +22,7 @@ def test_balance():
 
 
 def test_lengths():
-    assert str(text_lengths(DATA.texts)) == (
-        "texts have 0 to 4 words, the median is 2; 1 are empty"
-    )
+    assert str(text_lengths(DATA.texts)) == ("texts have 0 to 4 words, the median is 2; empty: 1")
 
 
 def test_what_is_checked_depends_on_what_is_given():
@@ -43,7 +41,7 @@ def test_pairs_are_checked_as_texts_are():
     pairs = [("a dog", "an animal"), ("an animal", "a dog"), ("a  dog", "an animal"), ("", "a")]
     data = PairDataset(pairs, ["x", "x", "y", "y"], "pairs.csv", [2, 3, 4, 5])
     found = check_data(data, data.select([1, 3]))
-    assert str(found["lengths"]) == "texts have 0 to 2 words, the median is 2; 1 are empty"
+    assert str(found["lengths"]) == "texts have 0 to 2 words, the median is 2; empty: 1"
     assert str(found["duplicates"]) == (
         "pairs.csv: rows that repeat an earlier text: 1 "
         "(for instance 'a dog | an animal' on lines 2, 4)"

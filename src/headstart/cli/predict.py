@@ -20,6 +20,7 @@ from headstart.cli.options import (
 from headstart.cli.starting import lasting_imports
 from headstart.cli.tagging import tag_texts
 from headstart.cli.terminal import print_json, print_table, say
+from headstart.data.columns import several
 from headstart.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def predict(
                 progress=bars,
             )
             result = {"texts": count, "out": str(out)}
-            print_json(result) if as_json else say(f"{count:,} predictions in {out}")
+            print_json(result) if as_json else say(f"{several(count, 'prediction')} in {out}")
 
 
 def _check_asked(

@@ -64,7 +64,7 @@ class Lengths:
     def __str__(self) -> str:
         return (
             f"texts have {self.shortest:,} to {self.longest:,} words, the median is "
-            f"{self.median:,.0f}; {self.num_empty:,} are empty"
+            f"{self.median:,.0f}; empty: {self.num_empty:,}"
         )
 
 

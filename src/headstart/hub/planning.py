@@ -335,7 +335,8 @@ def _wanted(
     if method in {"elmo", "gpt", "bert"}:
         yield "compute-optimal", TOKENS_A_PARAMETER * parameters
     if minutes is not None or method in RUNS:
-        yield f"{minutes or MINUTES:g} minutes", None
+        minutes = minutes or MINUTES
+        yield f"{minutes:g} minute{'' if minutes == 1 else 's'}", None
 
 
 def _seconds(speed: Speed, tokens: int) -> float:
