@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from headstart.errors import ExistsError, FormatError, SettingsError, StorageError
+from headstart.errors import DataError, ExistsError, FormatError, SettingsError, StorageError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, read_folder, write_folder
 from headstart.hub.store import load_encoder
 from headstart.models.word_vectors import WordVectors
@@ -78,6 +78,26 @@ def test_the_name_tells_vectors_apart():
     changed[0, 0] = 1e-30
     assert make().name == make().name == f"glove 2d {make().fingerprint}"
     assert make(matrix=changed).fingerprint != make().fingerprint
+
+
+def test_an_encoder_trained_in_place_gets_a_new_fingerprint(tmp_path):
+    encoder = make()
+    before, nearest = encoder.fingerprint, encoder.most_similar("up", top=1)[0][0]
+    optimizer = torch.optim.SGD(encoder.model.parameters(), lr=0.1)
+    encoder.model.encode(torch.tensor([[2, 3, 4, 5]]), None)[-1].square().sum().backward()
+    optimizer.step()
+    assert encoder.fingerprint != before
+    assert encoder.fingerprint in encoder.name
+    assert load_encoder(encoder.save(tmp_path / "own")).fingerprint == encoder.fingerprint
+    with torch.no_grad():
+        encoder.matrix[:] = encoder.matrix[[0, 2, 1, 3]]
+    assert encoder.most_similar("up", top=1)[0][0] != nearest
+
+
+def test_one_string_is_not_a_list_of_texts():
+    for read in (make().ids, lambda text: make().inputs(text, 9)):
+        with pytest.raises(DataError, match=r"expected a list of texts, got one string"):
+            read("up")
 
 
 def test_the_identity_tells_settings_apart_and_survives_the_disk(tmp_path):

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.in_memory import as_texts
 from headstart.devices import compute_device, reuse_freed_memory
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.cards import card
 from headstart.hub.proof import hash_tensors
 from headstart.models.interface import Encoder, Pooling, device_of
+from headstart.models.packed_weights import version
 from headstart.models.word_vectors import Neighbors, WordSpace, WordVectors
 from headstart.storage import (
     check_manifest,
@@ -50,6 +52,7 @@ ENCODER = "encoder"  # subfolder of a fitted model with its encoder
 OURS = "headstart"  # the field with our own data in a config.json of transformers
 _FIRST_WORD = 2  # rows 0 and 1 are padding and unknown words
 _ROWS_AT_ONCE = 1 << 14
+_State = list[tuple[int, int]]  # of each tensor: its address, and how often it was changed
 _SPACED_WORD = re.compile(r" [^\s\ufffd]+")  # U+FFFD: the piece is part of a character
 
 
@@ -81,7 +84,9 @@ class Pretrained:
     """A pretrained encoder: its model, its tokenizer, and where they came from.
 
     Fitting and adapting never change it. Get one from `pretrain`, `adapt` or `load`, and keep it
-    with `save`.
+    with `save`. These return a subclass, whose `help` shows what this kind of encoder can do:
+    word vectors have `most_similar`, `similarity` and `analogy`, CoVe `translate` and
+    `word_states`, ELMo `word_states`, GPT `generate` and `perplexity`, BERT `fill_mask`.
 
     Attributes:
         kind: The kind of encoder, such as `glove` or `bert`.
@@ -92,6 +97,7 @@ class Pretrained:
     """
 
     computes_on_gpus: ClassVar[bool] = False
+    _hashed: tuple[_State, str] | None = None  # the fingerprint, and the weights it is for
 
     def __init__(
         self,
@@ -140,12 +146,19 @@ class Pretrained:
         """Return every weight by name."""
         return dict(self.model.state_dict())  # type: ignore[attr-defined]
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of the weights and the vocabulary, as 16 hexadecimal digits."""
-        tokenizer = self.tokenizer
-        weights = hash_tensors(self.tensors().values())
-        return fingerprint(weights, tokenizer.vocabulary, tokenizer.lowercase)
+        state = self._state()
+        if self._hashed is None or self._hashed[0] != state:
+            weights, tokenizer = hash_tensors(self.tensors().values()), self.tokenizer
+            hashed = fingerprint(weights, tokenizer.vocabulary, tokenizer.lowercase)
+            self._hashed = state, hashed
+        return self._hashed[1]
+
+    def _state(self) -> _State:
+        """Return what changes when the weights are trained in place."""
+        return [(each.data_ptr(), version(each)) for each in self.tensors().values()]
 
     @property
     def identity(self) -> str:
@@ -242,8 +255,14 @@ class Pretrained:
         return self.with_model(moved.to(place))
 
     def ids(self, texts: Sequence[str] | Encoded) -> Encoded:
-        """Tokenize texts into ids; input that is already encoded is returned unchanged."""
-        return texts if isinstance(texts, Encoded) else self.tokenizer.encode_batch(texts)
+        """Tokenize texts into ids; input that is already encoded is returned unchanged.
+
+        Raises:
+            DataError: `texts` is not a list of texts.
+        """
+        if isinstance(texts, Encoded):
+            return texts
+        return self.tokenizer.encode_batch(as_texts(texts))
 
     @property
     def frame(self) -> Frame:
@@ -323,6 +342,7 @@ class PretrainedWordVectors(Pretrained):
     """
 
     model: WordVectors
+    _placed: tuple[_State, WordSpace] | None = None  # the space, and the weights it is for
 
     @classmethod
     def from_folder(
@@ -394,13 +414,19 @@ class PretrainedWordVectors(Pretrained):
         """The vectors of `words`, shape `[words, dim]`."""
         return self.model.embedding.weight.detach()[_FIRST_WORD:]
 
-    @cached_property
+    @property
     def space(self) -> WordSpace:
         """The vectors as points on the unit sphere, without zeros (subwords never seen).
 
         With a byte-level BPE tokenizer, only tokens that spell a whole word are included: a space
         followed by the word. The space is removed.
         """
+        state = self._state()
+        if self._placed is None or self._placed[0] != state:
+            self._placed = state, self._new_space()
+        return self._placed[1]
+
+    def _new_space(self) -> WordSpace:
         met = self.matrix.any(1)
         if isinstance(self.tokenizer, SubwordTokenizer) and self.tokenizer.spells_bytes:
             rows = met.nonzero().flatten().tolist()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from headstart.data.in_memory import as_sentences
+from headstart.data.in_memory import as_sentences, as_texts
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import TOKENIZER, Pretrained
 from headstart.hub.foreign import elmo
@@ -83,7 +83,7 @@ class PretrainedElmo(Pretrained):
         """Split texts into words and return their characters; encoded input is unchanged."""
         if isinstance(texts, Encoded):
             return texts
-        sentences = [self.tokenizer.words(text) for text in texts]
+        sentences = [self.tokenizer.words(text) for text in as_texts(texts)]
         words, numbers = distinct_words(sentences)
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         ids = words_to_characters(words).astype(np.int32)[numbers]
