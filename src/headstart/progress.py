@@ -38,5 +38,8 @@ class _Silent:
     def note(self, message: str) -> None:
         del message
 
+    def __repr__(self) -> str:
+        return "SILENT"
+
 
 SILENT: Progress = _Silent()

@@ -42,6 +42,7 @@ def test_what_tells_more_comes_first(vectors, rows):
         }  # fmt: skip
     assert found.sentence.startswith("Try seeing first, as seeing:probe: its LogME is highest, -0.")
     assert found.sentence.endswith("and exceeds that of blind with probability 1.00.")
+    assert repr(found) == f"Ranking(order={found.order!r}, sentence={found.sentence!r})"
 
 
 def test_what_tells_more_of_words_comes_first(vectors, bert, make_sentences, monkeypatch):

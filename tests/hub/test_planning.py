@@ -82,6 +82,13 @@ def test_validations_take_a_tenth_of_few_minutes_at_most(timed):
     assert found["0.5 minutes"].tokens == (30 - 0.1 * 30 - 0.5) * 1000
 
 
+def test_one_minute_and_text_without_a_law_are_worded_so(timed):
+    estimate = hs.plan("elmo", TEXTS, minutes=1, options={"dropout": 0.2})
+    assert estimate.courses[-1].name == "1 minute"
+    assert estimate.loss_of is None
+    assert estimate.notes[-1].endswith("repeated text lowers the loss less than new text")
+
+
 def test_minutes_too_short_for_a_validation_have_no_loss(timed):
     estimate = hs.plan("gpt", TEXTS, minutes=0.001)
     found = courses(estimate)

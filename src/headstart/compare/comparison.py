@@ -33,14 +33,19 @@ class Comparison:
     def table(self) -> list[dict[str, Any]]:
         """One row for each method and label budget: mean, interval, difference, head start.
 
-        `clean_mean` and its interval cover only the test rows that were not seen before the test.
+        Among its columns are `method`, `labels`, `mean`, `low`, `high`; against scratch
+        `vs_scratch`, `vs_low`, `vs_high`, `p`, and `head_start` with its interval. `clean_mean`
+        and its interval cover only the test rows that were not seen before the test.
         """
         rows: list[dict[str, Any]] = self.results["summary"]
         return rows
 
     @property
     def head_starts(self) -> dict[tuple[str, int], HeadStart | None]:
-        """The head start of each method at each label budget; None for scratch, or without it."""
+        """The head start at each `(method, labels)`; None for scratch, or if it was not run.
+
+        A head start has a `factor`, and its interval from `low` to `high`; `str()` prints them.
+        """
         return {(row["method"], row["labels"]): HeadStart.of(row) for row in self.table}
 
     @property
@@ -50,12 +55,12 @@ class Comparison:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The winner: its method, the reason and its model folder."""
+        """The winner: `method`, `labels`, `why`, `fitted_labels` and its model `folder`."""
         best: dict[str, Any] = self.results["best"]
         return best
 
     def save_report(self, path: str | Path) -> Path:
-        """Write the report as one HTML file that works offline."""
+        """Write the report as one HTML file that works offline, and return its path."""
         write_text(Path(path), render_report(self.results))
         return Path(path)
 

@@ -27,7 +27,12 @@ BASELINES = ("majority", "tfidf")  # neither pretrained nor trained like scratch
 
 @dataclass(frozen=True)
 class Multiple:
-    """A factor, or a bound on it: "8.2", "> 20", "< 0.50"."""
+    """A factor, or a bound on it: "8.2", "> 20", "< 0.50".
+
+    Attributes:
+        value: The factor or the bound.
+        bound: `">"` or `"<"` if only a bound is known, otherwise None.
+    """
 
     value: float
     bound: Literal["<", ">"] | None = None
@@ -39,7 +44,14 @@ class Multiple:
 
 @dataclass(frozen=True)
 class HeadStart:
-    """The labels that scratch needs for a method's score, divided by the method's labels."""
+    """The labels that scratch needs for a method's score, divided by the method's labels.
+
+    Attributes:
+        labels: The method's labels.
+        factor: The head start.
+        low: Lower end of its confidence interval.
+        high: Upper end of its confidence interval.
+    """
 
     labels: int
     factor: Multiple

@@ -47,9 +47,16 @@ class Ranking:
 
     results: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"Ranking(order={self.order!r}, sentence={self.sentence!r})"
+
     @property
     def table(self) -> list[dict[str, Any]]:
-        """One row for each layer of each encoder, by decreasing LogME, with intervals."""
+        """One row for each layer of each encoder, by decreasing LogME, with intervals.
+
+        Its columns: `encoder`, `layer` (0: the input layer), `of` (the top layer), `pooling`,
+        `seconds`; `logme`, `h_score` and `probe`, each also as `.._low` and `.._high`.
+        """
         rows: list[dict[str, Any]] = self.results["rows"]
         return rows
 
@@ -80,7 +87,8 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     """Rank encoders, and their layers, by how well their frozen features suit the labels.
 
     Args:
-        data: Labeled texts, text pairs or tagged sentences.
+        data: Labeled texts, text pairs or tagged sentences: a file, or in memory a `Dataset`,
+            `PairDataset` or `TaggedSentences` (of `headstart.data`).
         encoders: One or several files, folders or Hub ids, also as `NAME=SOURCE`, or loaded
             encoders; or a mapping from names to any of these.
         labels: How many distinct labeled texts, pairs or sentences to use, as a stratified sample;
@@ -92,6 +100,9 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
         max_bad_rows: How many malformed or unlabeled rows may be skipped.
         seed: The random seed of the sample and of everything else that is drawn.
         progress: Where progress is reported.
+
+    Returns:
+        The ranking.
 
     Raises:
         DataError: The data cannot be used.

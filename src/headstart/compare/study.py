@@ -100,8 +100,9 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     """Compare methods on the same labels, test rows and seeds, and keep the winner.
 
     Args:
-        data: Labeled texts, pairs or tagged sentences; without them, the demo of the task (with
-            GloVe 6B 50d and all-MiniLM-L6-v2).
+        data: Labeled texts, pairs or tagged sentences: a file, or in memory a `Dataset`,
+            `PairDataset` or `TaggedSentences` (of `headstart.data`); without them, the demo of
+            the task (with GloVe 6B 50d and all-MiniLM-L6-v2).
         test: Test rows; without them, a fixed stratified 30% of `data`.
         corpus: Unlabeled text to pretrain on: a file, folder or glob, a list of such paths, or a
             list of documents; without it, the training texts without their labels.
@@ -146,6 +147,9 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         max_memory: The limit, in gigabytes, for the states of all texts that are stored for one
             encoder; the rest is recomputed when needed, and the results are the same.
         progress: Where progress is reported.
+
+    Returns:
+        The comparison, as saved in `out`.
 
     Raises:
         DataError: The data cannot be used.

@@ -335,8 +335,7 @@ def _wanted(
     if method in {"elmo", "gpt", "bert"}:
         yield "compute-optimal", TOKENS_A_PARAMETER * parameters
     if minutes is not None or method in RUNS:
-        minutes = minutes or MINUTES
-        yield f"{minutes:g} minute{'' if minutes == 1 else 's'}", None
+        yield f"{minutes or MINUTES:g} minute{'s' * (minutes != 1)}", None
 
 
 def _seconds(speed: Speed, tokens: int) -> float:
@@ -392,7 +391,7 @@ def _notes(
     if method in RUNS and (most.epochs or 0) > _MANY_EPOCHS:
         yield (
             f"{most.name}: {most.epochs:.1f} epochs; after about {_MANY_EPOCHS} epochs, repeated "
-            "text lowers the loss less than the scaling law predicts"
+            f"text lowers the loss less than {'the scaling law predicts' if law else 'new text'}"
         )
 
 

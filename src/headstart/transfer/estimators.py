@@ -87,8 +87,8 @@ class TextClassifier:
             classification; None otherwise.
         temperature_: The temperature that divides the scores; 1 if not calibrated.
         method_: The fitted method, with all its settings.
-        proof_: What was transferred from the encoder and how far training moved it; None for
-            methods that transfer nothing.
+        proof_: What was transferred from the encoder and how far training moved it, a `Proof`
+            that `print` shows as a table; None for methods that transfer nothing.
         model_: The fitted model.
         fit_report_: Validation scores, settings chosen on the validation set, wall-clock seconds
             and the number of truncated texts.

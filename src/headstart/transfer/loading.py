@@ -72,6 +72,10 @@ def load(
             encoder computes on the encoder's device.
         progress: Receives progress updates.
 
+    Returns:
+        A `Pretrained` encoder, or the fitted estimator that was saved, such as a
+        `TextClassifier`.
+
     Raises:
         FormatError: The path does not exist, or its content does not match its format.
         SettingsError: There is no such device, or the model can only compute on the CPU, or

@@ -166,7 +166,7 @@ class Scratch:
         width: Width of the pipeline's embeddings.
         learning_rate: Learning rate of the LSTM and the classifier, or of the whole model.
         embedding_rate: Learning rate of the embeddings, higher because they start near zero.
-        training: Training settings shared with the other methods.
+        training: Settings shared with the other methods (`headstart.transfer.methods.Training`).
     """
 
     width: int = 100
@@ -185,7 +185,7 @@ class Features:
     Attributes:
         learning_rate: Learning rate of the LSTM and the classifier, or of the head.
         layers: Which layers of a CoVe or ELMo are used.
-        training: Training settings shared with the other methods.
+        training: Settings shared with the other methods (`headstart.transfer.methods.Training`).
     """
 
     learning_rate: float | None = None
@@ -221,7 +221,7 @@ class FineTune:
         lm_coef: Weight of GPT's language model loss; 0 disables it.
         task_coef: Weight of GPT's task loss.
         layers: Which layers of a CoVe or ELMo are used.
-        training: Training settings shared with the other methods.
+        training: Settings shared with the other methods (`headstart.transfer.methods.Training`).
     """
 
     learning_rate: float | None = None
@@ -248,7 +248,7 @@ class GradualUnfreeze:
         learning_rate: Learning rate of the top layer.
         layer_decay: Ratio of each layer's learning rate to that of the layer above it.
         steps_per_layer: Steps before the next layer is unfrozen.
-        training: Training settings shared with the other methods.
+        training: Settings shared with the other methods (`headstart.transfer.methods.Training`).
     """
 
     learning_rate: float | None = None
@@ -271,7 +271,7 @@ class LowRank:
         rank: Rank of each matrix's update.
         alpha: The update is scaled by `alpha / rank`.
         learning_rate: Learning rate of the updates and the head.
-        training: Training settings shared with the other methods.
+        training: Settings shared with the other methods (`headstart.transfer.methods.Training`).
     """
 
     rank: int = 8

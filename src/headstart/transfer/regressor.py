@@ -52,8 +52,8 @@ class TextRegressor:
         mean_: Mean of the targets.
         scale_: Standard deviation of the targets.
         method_: The fitted method, with all its settings.
-        proof_: What was transferred from the encoder and how far training moved it; None for
-            methods that transfer nothing.
+        proof_: What was transferred from the encoder and how far training moved it, a `Proof`
+            that `print` shows as a table; None for methods that transfer nothing.
         model_: The fitted model.
         fit_report_: Validation scores, settings chosen on the validation set, wall-clock seconds
             and the number of truncated texts.

@@ -22,7 +22,7 @@ from headstart.transfer.methods import Probe
 
 
 class TextFeatures(TransformerMixin, BaseEstimator):
-    """Turn texts into an encoder's pooled vectors, as features for any scikit-learn estimator.
+    r"""Turn texts into an encoder's pooled vectors, as features for any scikit-learn estimator.
 
     Nothing is trained, so `transform` works without `fit`. `fit` checks the settings and loads an
     encoder given by its path; without `fit`, each `transform` loads it again.
@@ -31,6 +31,18 @@ class TextFeatures(TransformerMixin, BaseEstimator):
         encoder: A pretrained encoder, or the path of its file or folder.
         pooling: `mean`, `max` or `mean+max` over the tokens of a text.
         max_tokens: Maximum number of tokens per text; longer texts are truncated.
+
+    Attributes:
+        encoder_: The encoder that `fit` checked or loaded.
+
+    Example:
+        >>> import tempfile
+        >>> from headstart import load
+        >>> file = Path(tempfile.mkdtemp(), "vectors.txt")
+        >>> _ = file.write_text("cat 0.5 -1\ndog 0.25 3\n")
+        >>> TextFeatures(load(file)).transform(["cat dog", "dog"])
+        array([[0.375, 1.   ],
+               [0.25 , 3.   ]], dtype=float32)
     """
 
     def __init__(
@@ -42,7 +54,13 @@ class TextFeatures(TransformerMixin, BaseEstimator):
 
     @torch_defaults()
     def fit(self, X: Collection[Any], y: object = None) -> Self:
-        """Check the settings and load the encoder; nothing is trained."""
+        """Check the settings and load the encoder; nothing is trained.
+
+        Raises:
+            DataError: `X` is not a list of texts.
+            SettingsError: A setting is invalid.
+            FormatError: The encoder cannot be read from its path.
+        """
         del y
         as_texts(X)
         self.encoder_ = self._load()
@@ -50,7 +68,10 @@ class TextFeatures(TransformerMixin, BaseEstimator):
 
     @torch_defaults()
     def transform(self, X: Collection[Any]) -> NDArray[np.float32]:
-        """Return one vector per text `[texts, width]`, or `[texts, 2 * width]` for `mean+max`."""
+        """Return one vector per text `[texts, width]`, or `[texts, 2 * width]` for `mean+max`.
+
+        It raises the same errors as `fit`.
+        """
         self._check()
         encoder = getattr(self, "encoder_", None) or self._load()
         return pooled_features(

@@ -74,8 +74,8 @@ class TokenTagger:
         tags_: The tags that the model is trained on; for IOB1, those of IOB2.
         scheme_: The tagging scheme of the data and of the predictions.
         method_: The fitted method, with all its settings.
-        proof_: What was transferred from the encoder and how far training moved it; None for
-            methods that transfer nothing.
+        proof_: What was transferred from the encoder and how far training moved it, a `Proof`
+            that `print` shows as a table; None for methods that transfer nothing.
         model_: The fitted model.
         fit_report_: Validation scores, settings chosen on the validation set and wall-clock
             seconds.
