@@ -103,8 +103,9 @@ def test_what_is_pretrained_tells_where_it_came_from_and_can_be_made_again(metho
     assert (encoder.lineage["documents"], encoder.lineage["seed"]) == (60, 3)
     assert encoder.lineage["steps"] == 4
     assert not encoder.model.training
-    again = pretrain(method, texts, seed=3, **SMALL)
+    again = pretrain(method, texts, seed=np.int64(3), **SMALL)
     assert again.fingerprint == encoder.fingerprint
+    assert type(again.lineage["seed"]) is int
     assert pretrain(method, texts, seed=4, **SMALL).fingerprint != encoder.fingerprint
     loaded = load_encoder(encoder.save(tmp_path / "encoder"))
     assert loaded.fingerprint == encoder.fingerprint
@@ -373,6 +374,8 @@ def test_word_vectors_cannot_be_adapted(texts):
         ("gpt", {"steps": 0}, "steps must be above 0"),
         ("gpt", {"threads": 0}, "threads must be 1 or more, got 0"),
         ("gpt", {"threads": 2.5}, r"threads must be a whole number, got 2\.5"),
+        ("bert", {"seed": None}, "seed must be a whole number, got None"),
+        ("word2vec", {"seed": "a"}, "seed must be a whole number, got 'a'"),
         ("word2vec", {"threads": True}, "threads must be a whole number, got True"),
     ],
 )

@@ -123,6 +123,11 @@ def test_labels_that_json_has_not_can_be_learnt_but_not_saved(task, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_scoring_labels_of_another_type_names_both_types(fitted, task):
+    with pytest.raises(DataError, match=r"label 0 is np\.int64\(1\).*fitted to labels like 'bad'"):
+        fitted.score(task[0], [1] * len(task[0]))
+
+
 def test_times_can_be_learnt_but_not_saved(task, tmp_path):
     times = np.array([len(label) for label in task[1]], "datetime64[ns]")  # in Python, numbers
     classifier = TextClassifier(transfer="tfidf").fit(task[0], times)

@@ -196,7 +196,11 @@ class TextClassifier:
                 )
             # Scored as indices: scikit-learn accepts neither floats nor object arrays as labels.
             labels = np.asarray(y).ravel()
-            _, both = index_labels([*labels, *predicted])
+            try:
+                _, both = index_labels([*labels, *predicted])
+            except DataError as error:
+                like = self.classes_[:1].tolist()[0]
+                raise DataError(f"{error}; this model was fitted to labels like {like!r}") from None
             truth, said = np.split(both, [len(labels)])
             return float(accuracy_score(truth, said, sample_weight=sample_weight))
         weights = np.ones(len(predicted)) if sample_weight is None else sample_weight

@@ -64,7 +64,8 @@ class Training:
         batch_size: Texts per step.
         min_steps: Minimum number of steps, however few the labels. With ten labels the validation
             set has two texts, too few for early stopping.
-        max_steps: Maximum number of steps in the search. When a whole model is trained on texts,
+        max_steps: Maximum number of steps in the search; if `min_steps` is higher, the final
+            model is still trained for `min_steps`. When a whole model is trained on texts,
             the search also ends after fifty epochs.
         evaluate_every: Minimum number of steps between two evaluations on the validation set. With
             many labels the interval is longer.
