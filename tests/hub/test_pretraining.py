@@ -405,7 +405,11 @@ def test_adapting_needs_a_number_of_threads(learnt, texts):
 @pytest.mark.parametrize(
     ("method", "corpus", "message"),
     [
-        ("bert", ["One sentence only"] * 30, "no document of the corpus has two sentences"),
+        (
+            "bert",
+            ["One sentence only"] * 30,
+            r"no document of the corpus has two sentences; .*options={.nsp.: False}",
+        ),
         ("bert", ["One here. Another there."], "nsp needs at least two documents"),
         ("gpt", ["a"], "fewer than three tokens"),
         ("gpt", ["", " "], "contains no text"),

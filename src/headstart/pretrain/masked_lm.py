@@ -213,7 +213,7 @@ class Objective:
         if settings.nsp and (np.diff(documents.documents) < 2).all():
             raise DataError(
                 "nsp: no document of the corpus has two sentences; provide documents with several "
-                "sentences, or pretrain without nsp (--set nsp=false)"
+                "sentences, or pretrain without nsp (--set nsp=false, options={'nsp': False})"
             )
         self.model, self.documents, self.settings, self.seed = model, documents, settings, seed
         self.rank, self.size = share
