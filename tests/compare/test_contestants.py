@@ -94,7 +94,10 @@ def test_what_is_no_method(text, reason):
         ("glove=a.txt:magic", "unknown transfer 'magic'; choose from finetune, frozen, gradual, l"),
         ("wrod2vec", "invalid method 'wrod2vec'; did you mean 'word2vec:finetune'?"),
         ("BERT", "did you mean 'bert:finetune'?"),
-        ("tfidf scratch", "'tfidf scratch'; separate methods with commas"),
+        (
+            "tfidf scratch",
+            "'tfidf scratch'; a method has no spaces (in a command, separate methods with commas)",
+        ),
         ("tf-idf", "did you mean 'tfidf'?"),
         ("bert", "transfer is missing; write bert:finetune, or one of probe, frozen, finetune, "),
         ("elmo", "write elmo:finetune, or one of probe, frozen, finetune"),
@@ -128,8 +131,8 @@ def test_what_only_the_loaded_encoder_shows(vectors, bert, elmo, cove):
     for transfer in ("probe", "frozen", "finetune"):
         Contestant.parse(f"mine=f:{transfer}").check(elmo)
     other = object.__new__(PretrainedTransformer)
-    other.kind, other.model = "hf", SimpleNamespace(width=8)
-    vars(other)["fingerprint"] = "0"
+    other.kind, other.model = "hf", SimpleNamespace(width=8, state_dict=dict)
+    other.tokenizer = SimpleNamespace(vocabulary=[], lowercase=True)
     Contestant.parse("mine=f:scratch").check(other)
     with pytest.raises(SettingsError, match="only BERT and GPT can be adapted"):
         Contestant.parse("mine+adapt=f:probe").check(other)

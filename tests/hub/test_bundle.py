@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import resource
@@ -92,6 +93,27 @@ def test_an_encoder_trained_in_place_gets_a_new_fingerprint(tmp_path):
     with torch.no_grad():
         encoder.matrix[:] = encoder.matrix[[0, 2, 1, 3]]
     assert encoder.most_similar("up", top=1)[0][0] != nearest
+
+
+def test_weights_that_are_replaced_give_a_new_fingerprint_wherever_they_lie():
+    for _ in range(10):  # a new tensor often lies where the one before it lay
+        encoder = make()
+        weight = encoder.model.embedding.weight
+        seen = {encoder.fingerprint}
+        for _ in range(3):
+            weight.data = weight.data * 0.5
+            seen.add(encoder.fingerprint)
+        assert len(seen) == 4
+        assert encoder.space.words == make().space.words
+
+
+def test_copies_do_not_keep_the_weights_of_the_original():
+    encoder = make()
+    assert encoder.fingerprint
+    assert encoder.space
+    copied = copy.deepcopy(encoder)
+    assert not {"_hashed", "_placed"} & set(vars(copied))
+    assert copied.fingerprint == encoder.fingerprint
 
 
 def test_one_string_is_not_a_list_of_texts():

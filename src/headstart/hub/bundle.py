@@ -52,7 +52,8 @@ ENCODER = "encoder"  # subfolder of a fitted model with its encoder
 OURS = "headstart"  # the field with our own data in a config.json of transformers
 _FIRST_WORD = 2  # rows 0 and 1 are padding and unknown words
 _ROWS_AT_ONCE = 1 << 14
-_State = list[tuple[int, int]]  # of each tensor: its address, and how often it was changed
+_State = list[tuple[int, int]]  # each tensor's address and number of changes
+_KEPT_WEIGHTS = ("_hashed", "_placed")  # fields that are computed again in a copy
 _SPACED_WORD = re.compile(r" [^\s\ufffd]+")  # U+FFFD: the piece is part of a character
 
 
@@ -84,9 +85,10 @@ class Pretrained:
     """A pretrained encoder: its model, its tokenizer, and where they came from.
 
     Fitting and adapting never change it. Get one from `pretrain`, `adapt` or `load`, and keep it
-    with `save`. These return a subclass, whose `help` shows what this kind of encoder can do:
-    word vectors have `most_similar`, `similarity` and `analogy`, CoVe `translate` and
-    `word_states`, ELMo `word_states`, GPT `generate` and `perplexity`, BERT `fill_mask`.
+    with `save`. `pretrain`, `adapt` and `load` return a subclass, whose `help` shows what this kind
+    of encoder can do: word vectors have `most_similar`, `similarity` and `analogy`, CoVe
+    `translate` and `word_states`, ELMo `word_states`, GPT `generate` and `perplexity`, BERT
+    `fill_mask`.
 
     Attributes:
         kind: The kind of encoder, such as `glove` or `bert`.
@@ -97,7 +99,7 @@ class Pretrained:
     """
 
     computes_on_gpus: ClassVar[bool] = False
-    _hashed: tuple[_State, str] | None = None  # the fingerprint, and the weights it is for
+    _hashed: tuple[_State, str, list[Tensor]] | None = None  # the fingerprint of these weights
 
     def __init__(
         self,
@@ -148,17 +150,27 @@ class Pretrained:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights and the vocabulary, as 16 hexadecimal digits."""
-        state = self._state()
+        """Hash of the weights and the vocabulary, as 16 hexadecimal digits.
+
+        Changes that torch does not count (by fused optimizers, `.data` or NumPy) are noticed after
+        `torch.autograd.graph.increment_version(list(model.parameters()))`.
+        """
+        weights, state = self._weights()
         if self._hashed is None or self._hashed[0] != state:
-            weights, tokenizer = hash_tensors(self.tensors().values()), self.tokenizer
-            hashed = fingerprint(weights, tokenizer.vocabulary, tokenizer.lowercase)
-            self._hashed = state, hashed
+            hashed = hash_tensors(weights), self.tokenizer.vocabulary, self.tokenizer.lowercase
+            self._hashed = state, fingerprint(*hashed), weights
         return self._hashed[1]
 
-    def _state(self) -> _State:
-        """Return what changes when the weights are trained in place."""
-        return [(each.data_ptr(), version(each)) for each in self.tensors().values()]
+    def _weights(self) -> tuple[list[Tensor], _State]:
+        """Return the weights, and a state that differs after they were changed or replaced.
+
+        It does as long as these tensors are kept: no other can then take their addresses.
+        """
+        weights = list(self.tensors().values())
+        return weights, [(each.data_ptr(), version(each)) for each in weights]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in _KEPT_WEIGHTS}
 
     @property
     def identity(self) -> str:
@@ -342,7 +354,7 @@ class PretrainedWordVectors(Pretrained):
     """
 
     model: WordVectors
-    _placed: tuple[_State, WordSpace] | None = None  # the space, and the weights it is for
+    _placed: tuple[_State, WordSpace, list[Tensor]] | None = None  # the space of these weights
 
     @classmethod
     def from_folder(
@@ -421,9 +433,9 @@ class PretrainedWordVectors(Pretrained):
         With a byte-level BPE tokenizer, only tokens that spell a whole word are included: a space
         followed by the word. The space is removed.
         """
-        state = self._state()
+        weights, state = self._weights()
         if self._placed is None or self._placed[0] != state:
-            self._placed = state, self._new_space()
+            self._placed = state, self._new_space(), weights
         return self._placed[1]
 
     def _new_space(self) -> WordSpace:
