@@ -139,10 +139,10 @@ def read_corpus(
         given = [pinned(Path(one)) for one in named]
         if not given:
             raise SettingsError("the list of files is empty; give at least one")
-        paths = [path for one in given for path in _find_files(one)]
+        ignored: list[str] = []
+        paths = [path for one in dict.fromkeys(given) for path in _find_files(one, given, ignored)]
         description = f"{given[0]} and {len(given) - 1:,} more" if given[1:] else str(given[0])
         corpus = _from_files(description, paths, text_column, documents, strict=strict)
-        ignored = [note for one in given if one.is_dir() for note in _note_ignored(one, paths)]
         corpus = replace(corpus, notes=(*corpus.notes, *ignored))
     if next(corpus.texts(), None) is None:
         raise DataError(f"{corpus.description}: contains no text")
@@ -205,19 +205,25 @@ def _in_memory(texts: Iterable[str]) -> Corpus:
     return Corpus(f"{len(kept):,} texts in memory", size_bytes, _memory=tuple(kept))
 
 
-def _find_files(path: Path) -> list[Path]:
+def _find_files(path: Path, given: Sequence[Path], notes: list[str]) -> list[Path]:
+    """Return the files to read, and add a note on those of a folder that are not read."""
     if is_hub_data(path):
         return [path]
     if path.is_dir():
-        files = sorted(
-            file
-            for file in path.rglob("*")
-            if file_format(file) and file.is_file() and not _is_hidden(file.relative_to(path))
-        )
+        every = list(_files_in(path))
+        files = sorted(file for file in every if file_format(file) and file.is_file())
         if all((path / name).is_file() for name in (MANIFEST, "config.json")):
             raise DataError(f"{path}: is a saved model, not a corpus; give text")
         if not files:
             raise DataError(f"{path}: no file in this folder ends in {', '.join(ENDINGS)}")
+        named = {one.absolute() for one in given}
+        ignored = [f for f in every if not file_format(f) and f.absolute() not in named]
+        if ignored:
+            notes.append(
+                f"{path}: ignored {several(len(ignored), 'file')} (for instance "
+                f"{min(ignored).relative_to(path)}); only those that end in {', '.join(ENDINGS)} "
+                "are read"
+            )
         return files
     if path.exists():
         check_that_it_stays(path, "a corpus")
@@ -229,23 +235,11 @@ def _find_files(path: Path) -> list[Path]:
     return files
 
 
-def _note_ignored(folder: Path, used: list[Path]) -> list[str]:
-    """Return a note on the files of a folder that have no known ending."""
-    ignored = sorted(
-        file.relative_to(folder)
-        for file in {*folder.rglob("*")} - {*used}
-        if file.is_file() and not _is_hidden(file.relative_to(folder))
-    )
-    if not ignored:
-        return []
-    return [
-        f"{folder}: ignored {several(len(ignored), 'file')} (for instance {ignored[0]}); "
-        f"only those that end in {', '.join(ENDINGS)} are read"
-    ]
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder and its subfolders, without hidden ones."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def _from_files(
