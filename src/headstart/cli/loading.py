@@ -8,7 +8,7 @@ from headstart.data.tables import file_format
 from headstart.devices import compute_device
 from headstart.errors import SettingsError
 from headstart.hub import store
-from headstart.hub.bundle import Pretrained, PretrainedWordVectors
+from headstart.hub.bundle import CONFIG, Pretrained, PretrainedWordVectors
 from headstart.progress import Progress
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
@@ -34,6 +34,8 @@ def load_model(
             exist.
     """
     if path.is_file() and file_format(path) not in {None, "text"}:
+        if path.name == CONFIG:
+            raise SettingsError(f"{path}: is a file of a model; give its folder")
         raise SettingsError(f"{path}: is data, not a model; the model comes first, then the data")
     model = load(path, device=device, progress=progress)
     if not isinstance(model, Pretrained):

@@ -165,12 +165,24 @@ def _check_asked(
         raise SettingsError("give either a file of texts or --text, not both")
     if source is not None and text_b:
         raise SettingsError("--text-b goes with --text; for a file of pairs, use --pair-columns")
-    if source is not None and " " in str(source) and not source.exists():
+    if source is not None and _is_typed(source):
         raise SettingsError(f"{source}: no such file; to predict a text, pass it with --text")
     if source is None and out is not None:
         raise SettingsError("--out is for the predictions of a file; those of --text are printed")
     if source is None and named:
         raise SettingsError("column options are for files; remove them for --text")
+
+
+def _is_typed(source: Path) -> bool:
+    """Return whether this is a text in place of a file: it has spaces, and names no file."""
+    from headstart.data.hub_data import is_hub_data
+
+    if " " not in str(source) or is_hub_data(source):
+        return False
+    try:
+        return not source.exists()
+    except OSError:  # too long for a name
+        return True
 
 
 def _joined(row: Mapping[str, object]) -> dict[str, object]:
