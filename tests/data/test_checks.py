@@ -22,7 +22,7 @@ def test_balance():
 
 
 def test_lengths():
-    assert str(text_lengths(DATA.texts)) == ("texts have 0 to 4 words, the median is 2; empty: 1")
+    assert str(text_lengths(DATA.texts)) == "texts have 0 to 4 words, the median is 2; empty: 1"
 
 
 def test_what_is_checked_depends_on_what_is_given():

@@ -133,7 +133,10 @@ def test_a_class_with_one_example_cannot_be_trained_on():
         check_trainable(data)
     check_trainable(data.select([0, 1, 2, 4]))
     data = Dataset(["a", "b", "c", "d", "e"], ["X", "X", "y", "y", "x "], "f.csv", [2, 3, 4, 5, 6])
-    with pytest.raises(DataError, match=r"line 6: .* of class 'x '; did you mean 'X'\?$"):
+    with pytest.raises(
+        DataError,
+        match=r"line 6: .* of class 'x '; did you mean 'X'\? Otherwise add examples, .* the class$",
+    ):
         check_trainable(data)
 
 

@@ -349,7 +349,7 @@ def test_word_vectors_cannot_be_adapted(texts):
         "glove", ["cats"], np.float32([[1, 2]]), config={}, lineage={}
     )
     with pytest.raises(
-        SettingsError, match=r"only BERT and GPT can be adapted; pretrain a glove anew"
+        SettingsError, match=r"only BERT and GPT can be adapted; pretrain anew instead"
     ):
         adapt(vectors, texts, steps=1)
 

@@ -195,7 +195,7 @@ def _internal(error: BaseException) -> str:
 
 def _help_hint(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
-    end = "" if error.format_message().endswith((".", "?", ")")) else "."
+    end = "" if error.format_message().endswith((".", "?")) else "."
     return f"{end} See {context.command_path} --help." if context else ""
 
 

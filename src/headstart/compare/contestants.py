@@ -150,7 +150,7 @@ def _advice(text: str) -> str:
     if colon and head and not _OF_PATHS & set(transfer):
         return f": unknown transfer {transfer!r}{suggestion(transfer, _WITH_ENCODER)}"
     if " " in text and "=" not in text:
-        return "; separate methods with commas, without spaces"
+        return "; a method has no spaces (in a command, separate methods with commas)"
     base = text.partition("=")[0].removesuffix(ADAPTED)
     if base in PRETRAINABLE or "=" in text:
         transfers = _OF_EMBEDDINGS if base in (*WORD_VECTORS, *IN_CONTEXT) else _WITH_ENCODER

@@ -272,10 +272,11 @@ def check_trainable(dataset: Labelled[Any, str]) -> None:
         first = next(i for i, label in enumerate(dataset.labels) if label in single)
         others = f" (classes with one example: {len(single):,})" if len(single) > 1 else ""
         twin = look_alike(dataset.labels[first], counts)
-        advice = "add examples, or merge or remove the class"
+        meant = f"did you mean {twin!r}? Otherwise " if twin else ""
         raise DataError(
             f"{dataset.source} line {dataset.lines[first]}: the only example of class "
-            f"{dataset.labels[first]!r}{others}; {f'did you mean {twin!r}?' if twin else advice}"
+            f"{dataset.labels[first]!r}{others}; {meant}add examples, or merge or remove the "
+            "class"
         )
 
 

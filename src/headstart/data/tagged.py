@@ -239,7 +239,7 @@ class _Layout:
         tab = "\t" in text.strip(" \t\r")
         width = len(_cut(text, tab=tab))
         hint = f"; if line {line} is a comment, remove it" if text.startswith("#") else ""
-        if file_format(path) == "csv":
+        if file_format(path) == "csv" and "," in text:
             hint = "; a CSV table cannot be used for tagging"
         if len(numbers) == 2 and width < 2:
             raise DataError(

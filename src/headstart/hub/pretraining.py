@@ -169,7 +169,7 @@ def adapt_model(encoder: Pretrained, text: Corpus, plan: Plan) -> PretrainedBert
     """
     if not isinstance(encoder, PretrainedBert | PretrainedGpt):
         raise SettingsError(
-            f"{encoder.name}: only BERT and GPT can be adapted; pretrain a {encoder.kind} anew"
+            f"{encoder.name}: only BERT and GPT can be adapted; pretrain anew instead"
         )
     model: Bert | Gpt = copy.deepcopy(encoder.model)
     options = {

@@ -8,9 +8,8 @@ a task uses `[GloVe(w); CoVe(w)]`, the word vector concatenated with the encoder
 
 `[ours]` marks where we differ from the authors' code: source padding is never attended to; the
 softmax is tied to the decoder's embeddings (Press and Wolf 2017); word vectors are brought to a
-common scale; weights start uniform by fan-in, and the forget gates' biases at 1. A
-sentence's states do not depend on the rest of its batch: in float32 they are bit-identical in any
-batch.
+common scale; weights start uniform by fan-in, and the forget gates' biases at 1. A sentence's
+states do not depend on the rest of its batch: in float32 they are bit-identical in any batch.
 
 Shapes: B sentences, S source words, T target tokens, E width of a word vector, H units per
 direction, D = 2H units of the decoder, G = 4D gates, L = 2 layers, V target vocabulary, N tokens of

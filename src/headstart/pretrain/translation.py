@@ -5,8 +5,7 @@ McCann, Bradbury, Xiong and Socher, "Learned in Translation: Contextualized Word
 byte-pair subwords, so none is unknown; sentences of similar lengths are batched together, so there
 is little padding, and the softmax is computed for real tokens only.
 
-Shapes: B pairs, S source words, T target tokens, N target tokens of all pairs,
-D width.
+Shapes: B pairs, S source words, T target tokens, N target tokens of all pairs, D width.
 """
 
 import math

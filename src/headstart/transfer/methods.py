@@ -64,9 +64,9 @@ class Training:
         batch_size: Texts per step.
         min_steps: Minimum number of steps, however few the labels. With ten labels the validation
             set has two texts, too few for early stopping.
-        max_steps: Maximum number of steps in the search; if `min_steps` is higher, the final
-            model is still trained for `min_steps`. When a whole model is trained on texts,
-            the search also ends after fifty epochs.
+        max_steps: Maximum number of steps in the search. The final model is still trained for
+            `min_steps`, and for one epoch, if these are more. When a whole model is trained on
+            texts, the search also ends after fifty epochs.
         evaluate_every: Minimum number of steps between two evaluations on the validation set. With
             many labels the interval is longer.
         patience: Evaluations without an improvement before the search ends. To count as one, the
