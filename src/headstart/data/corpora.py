@@ -140,10 +140,10 @@ def read_corpus(
         if not given:
             raise SettingsError("the list of files is empty; give at least one")
         ignored: list[str] = []
-        paths = [path for one in dict.fromkeys(given) for path in _find_files(one, given, ignored)]
+        paths = [path for one in given for path in _find_files(one, given, ignored)]
         description = f"{given[0]} and {len(given) - 1:,} more" if given[1:] else str(given[0])
         corpus = _from_files(description, paths, text_column, documents, strict=strict)
-        corpus = replace(corpus, notes=(*corpus.notes, *ignored))
+        corpus = replace(corpus, notes=(*corpus.notes, *dict.fromkeys(ignored)))
     if next(corpus.texts(), None) is None:
         raise DataError(f"{corpus.description}: contains no text")
     return corpus
