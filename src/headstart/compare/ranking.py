@@ -21,7 +21,7 @@ from headstart.errors import HeadstartError, NonFiniteError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
-from headstart.seeds import as_seed, generator
+from headstart.seeds import generator
 from headstart.tasks.classification import encode_labels
 from headstart.tasks.pairs import combined
 from headstart.tokenize.batches import Rows
@@ -110,7 +110,7 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
         FormatError: An encoder, named in the message, cannot be read.
     """
     started = time.perf_counter()
-    labels, seed = whole_number("labels", labels), as_seed(seed)
+    labels, seed = whole_number("labels", labels), whole_number("seed", seed)
     sources = _by_name(encoders)
     columns = Columns(text_column, pair_columns, label_column, max_bad_rows)
     chosen_task, given = read_examples(choose_task(task), data, columns, progress)
