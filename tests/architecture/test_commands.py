@@ -46,7 +46,7 @@ FLAGS = {
     ),
     "evaluate": (
         "model data --text-column --pair-columns --label-column --label-separator --max-bad-rows "
-        "--unseen-labels --device --json --debug"
+        "--unseen-labels --bf16 --device --json --debug"
     ),
     "inspect": (
         "model --data --encoder --similarity --analogies --corpus --word --beside --out "

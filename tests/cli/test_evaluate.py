@@ -3,6 +3,9 @@
 import json
 
 import pytest
+import torch
+
+from headstart.transfer.estimators import TextClassifier
 
 
 def test_scores(run):
@@ -21,6 +24,21 @@ def test_json(run):
     found = json.loads(out)
     assert (code, found["rows"], found["accuracy"]) == (0, 2, 1.0)
     assert [scores["label"] for scores in found["classes"]] == ["business", "sport"]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_texts_are_encoded_in_bfloat16_where_that_is_asked_for(run, monkeypatch, bf16):
+    has_it = "headstart.training.precision.has_fast_bf16"
+    monkeypatch.setattr(has_it, lambda device: device.type == "cpu")
+    encode, used = TextClassifier.predict_proba, []
+
+    def watched(model, texts):
+        used.append(torch.is_autocast_enabled("cpu"))
+        return encode(model, texts)
+
+    monkeypatch.setattr(TextClassifier, "predict_proba", watched)
+    assert run("evaluate", "model", "test.csv", *["--bf16"] * bf16)[0] == 0
+    assert used == [bf16]
 
 
 def test_an_unknown_label(run, files):

@@ -35,9 +35,11 @@ def test_bfloat16_is_a_thousandth_off_at_most(run):
 
 
 @pytest.mark.parametrize("fast", {False, has_fast_bf16(torch.device("cpu"))})
-def test_bfloat16_that_changes_nothing_is_told_of(run, monkeypatch, fast):
+@pytest.mark.parametrize("words", [("predict", "--text", "a late goal"), ("evaluate", "test.csv")])
+def test_bfloat16_that_changes_nothing_is_told_of(run, monkeypatch, fast, words):
     monkeypatch.setattr("headstart.training.precision.has_fast_bf16", lambda device: fast)
-    code, _, err = run("predict", "model", "--text", "a late goal", "--bf16")
+    command, *more = words
+    code, _, err = run(command, "model", *more, "--bf16")
     assert (code, "--bf16 is ignored" in err) == (0, not fast)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart.cli.options import (
+    Bf16,
     Debug,
     Device,
     Json,
@@ -47,6 +48,7 @@ def evaluate(
             "count-as-error counts each as wrong. Default: refuse; for tags, count-as-error.",
         ),
     ] = None,
+    bf16: Bf16 = False,
     device: Device = "cpu",
     as_json: Json = False,
     debug: Debug = False,
@@ -64,7 +66,7 @@ def evaluate(
         headstart evaluate runs/compare/best test.csv
     """
     from headstart.cli.bars import Bars
-    from headstart.cli.loading import check_columns, load_model, tell_notes
+    from headstart.cli.loading import check_columns, load_model, reading, tell_notes
     from headstart.transfer.regressor import TextRegressor
     from headstart.transfer.token_tagger import TokenTagger
 
@@ -80,7 +82,8 @@ def evaluate(
         loaded, text_column, pair_columns, label_column, label_separator
     )
     dataset = tell_notes(read(data, max_bad_rows=max_bad_rows, progress=bars), bars)
-    found = score(loaded, dataset, **options)
+    with reading(bf16=bf16, device=device, progress=bars):
+        found = score(loaded, dataset, **options)
     if isinstance(loaded, TokenTagger):
         show_tag_scores(found, len(dataset), as_json=as_json)
         return

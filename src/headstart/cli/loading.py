@@ -1,6 +1,7 @@
 """Loading of data and models for the commands, with notes and checks."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from headstart.data.labelled import LabelledRows
@@ -10,7 +11,9 @@ from headstart.errors import SettingsError
 from headstart.hub import store
 from headstart.hub.bundle import CONFIG, Pretrained, PretrainedWordVectors
 from headstart.progress import Progress
+from headstart.training import precision
 from headstart.transfer.estimators import TextClassifier
+from headstart.transfer.features import quick_reading
 from headstart.transfer.loading import load
 from headstart.transfer.pairs import PairEstimator
 from headstart.transfer.regressor import TextRegressor
@@ -44,6 +47,19 @@ def load_model(
         f"{path}: is an encoder, not a fitted model; fit one first, for example: "
         f"headstart fit classification DATA --encoder {path} --out DIR"
     )
+
+
+def reading(*, bf16: bool, device: str, progress: Progress) -> AbstractContextManager[None]:
+    """Return a context that encodes in bfloat16 if asked; note where the device is not fast at it.
+
+    Args:
+        bf16: Whether it is asked for.
+        device: A device that exists.
+        progress: Receives the note.
+    """
+    if bf16 and not precision.has_fast_bf16(compute_device(device)):
+        progress.note("the device has no hardware support for bfloat16; --bf16 is ignored")
+    return quick_reading() if bf16 else nullcontext()
 
 
 def load_encoder(source: str | None, *, device: str, progress: Progress) -> Pretrained | None:

@@ -296,4 +296,7 @@ Device = Annotated[
         help="cpu, cuda (GPU) or cuda:N; GPUs are for gpt, bert, and models fitted to them.",
     ),
 ]
+Bf16 = Annotated[
+    bool, typer.Option("--bf16", help="Use bfloat16: faster, with errors of about 0.1%.")
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Random seed.")]

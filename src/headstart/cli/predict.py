@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from headstart.cli.options import (
+    Bf16,
     Config,
     Debug,
     Device,
@@ -59,10 +59,7 @@ def predict(
     batch_size: Annotated[
         int, typer.Option("--batch-size", metavar="N", min=1, help="Texts in memory at once.")
     ] = 1024,
-    bf16: Annotated[
-        bool,
-        typer.Option("--bf16", help="Use bfloat16: faster, with errors of about 0.1%."),
-    ] = False,
+    bf16: Bf16 = False,
     device: Device = "cpu",
     config: Config = None,
     as_json: Json = False,
@@ -88,13 +85,9 @@ def predict(
     named = text_column is not None or pair_columns is not None
     _check_asked(source, text, text_b, out, named=named)
     with lasting_imports():
-        import torch
-
         from headstart.cli.bars import Bars
-        from headstart.cli.loading import check_columns, load_model
+        from headstart.cli.loading import check_columns, load_model, reading
         from headstart.serve import predictor
-        from headstart.training.precision import has_fast_bf16
-        from headstart.transfer.features import quick_reading
         from headstart.transfer.pairs import PairEstimator
         from headstart.transfer.token_tagger import TokenTagger
 
@@ -103,9 +96,7 @@ def predict(
     check_columns(model, loaded, text_column, pair_columns, label_separator)
     if text_b and not isinstance(loaded, PairEstimator):
         raise SettingsError("the model takes single texts; --text-b is for models of text pairs")
-    if bf16 and not has_fast_bf16(torch.device(device)):
-        bars.note("the device has no hardware support for bfloat16; --bf16 is ignored")
-    with quick_reading() if bf16 else nullcontext():
+    with reading(bf16=bf16, device=device, progress=bars):
         if isinstance(loaded, TokenTagger):
             settings = {"word_column": text_column, "batch_size": batch_size, "progress": bars}
             tag_texts(loaded, source, out, text, as_json=as_json, settings=settings)
