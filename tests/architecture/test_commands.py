@@ -63,7 +63,7 @@ FLAGS = {
     ),
     "fit pair": (
         "data --out --encoder --transfer --symmetric --numbers --pair-columns --label-column "
-        "--max-bad-rows --seed --device --config --json --debug"
+        "--max-bad-rows --calibrate --seed --device --config --json --debug"
     ),
     "fit tagging": (
         "data --out --encoder --transfer --scheme --repair --linear --text-column --label-column "

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headstart.cli.app import main
+from headstart.transfer.loading import load
 
 SIDES = [("the dog", "an animal", "yes"), ("the cat", "an animal", "yes")]
 SIDES += [("the stone", "an animal", "no"), ("a goal", "an animal", "no")]
@@ -41,6 +42,17 @@ def test_a_fit_says_what_it_took_and_saves_its_settings(run, files, model):
         "fit", "pair", "--config", "pair-probe/settings.toml", "--out", "pair-again", "--json",
     )  # fmt: skip
     assert (code, json.loads(again)["report"]["empty"]) == (0, 1)
+
+
+def test_probabilities_are_calibrated_where_that_is_asked_for(run, model):
+    words = ("fit", "pair", "pairs.csv", "--transfer", "tfidf", "--calibrate")
+    code, out, _ = run(*words, "--out", "pair-calibrated")
+    assert code == 0
+    assert "calibration error 0." in out
+    assert load("pair-calibrated").temperature_ != 1
+    code, _, err = run(*words, "--numbers", "--out", "x")
+    assert code == 2
+    assert "numbers have no probabilities to calibrate; remove --calibrate" in err
 
 
 def test_columns_that_were_guessed_are_said(run, model):

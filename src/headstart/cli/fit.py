@@ -41,6 +41,9 @@ Transfer = Annotated[
         "or majority. auto: finetune with an encoder, scratch without.",
     ),
 ]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help="Calibrate the probabilities on held-out labels.")
+]
 
 _WITHOUT_CHANCE = ("majority", "tfidf", "probe")  # their results do not depend on initial weights
 
@@ -65,10 +68,7 @@ def classification(
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,
     max_bad_rows: MaxBadRows = 0,
-    calibrate: Annotated[
-        bool,
-        typer.Option("--calibrate", help="Calibrate the probabilities on held-out labels."),
-    ] = False,
+    calibrate: Calibrate = False,
     seed: Seed = 0,
     device: Device = "cpu",
     config: Config = None,
@@ -167,6 +167,7 @@ def pair(
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     max_bad_rows: MaxBadRows = 0,
+    calibrate: Calibrate = False,
     seed: Seed = 0,
     device: Device = "cpu",
     config: Config = None,
@@ -192,6 +193,8 @@ def pair(
     from headstart.storage import check_new
     from headstart.transfer.pairs import PairClassifier, PairRegressor
 
+    if numbers and calibrate:
+        raise SettingsError("numbers have no probabilities to calibrate; remove --calibrate")
     check_new(out)
     bars = Bars()
     reading: dict[str, Any] = {
@@ -209,8 +212,12 @@ def pair(
             bars.note(note)
         check_trainable(labelled)
     loaded = _load_encoder(encoder, transfer, device, bars)
-    kind = PairRegressor if numbers else PairClassifier
-    model = kind(loaded, transfer, symmetric=symmetric, random_state=seed)
+    settings: dict[str, Any] = {"symmetric": symmetric, "random_state": seed}
+    model = (
+        PairRegressor(loaded, transfer, **settings)
+        if numbers
+        else PairClassifier(loaded, transfer, calibrate=calibrate, **settings)
+    )
     _fit(context, model, dataset, out, bars, as_json=as_json)
 
 
