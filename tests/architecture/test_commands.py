@@ -36,9 +36,10 @@ FLAGS = {
         "--threads --device --save-minutes --skip-bad-batches --allow-drift --track --config "
         "--json --debug"
     ),
-    "fill-mask": "encoder text --top --json --debug",
+    "fill-mask": "encoder text --top --config --json --debug",
     "generate": (
-        "encoder text --max-new-tokens --temperature --top-k --top-p --stop --seed --json --debug"
+        "encoder text --max-new-tokens --temperature --top-k --top-p --stop --seed --config --json "
+        "--debug"
     ),
     "predict": (
         "model source --text --text-b --out --text-column --pair-columns --label-separator "
@@ -46,13 +47,13 @@ FLAGS = {
     ),
     "evaluate": (
         "model data --text-column --pair-columns --label-column --label-separator --max-bad-rows "
-        "--unseen-labels --bf16 --device --json --debug"
+        "--unseen-labels --bf16 --device --config --json --debug"
     ),
     "inspect": (
         "model --data --encoder --similarity --analogies --corpus --word --beside --out "
-        "--text-column --label-column --json --debug"
+        "--text-column --label-column --config --json --debug"
     ),
-    "neighbors": "encoder words --minus --top --json --debug",
+    "neighbors": "encoder words --minus --top --config --json --debug",
     "fit classification": (
         "data --out --encoder --transfer --text-column --label-column --label-separator "
         "--max-bad-rows --calibrate --seed --device --config --json --debug"
@@ -74,7 +75,7 @@ FLAGS = {
     "data get": "--json --debug",
     "data check": (
         "data --test --corpus --task --text-column --pair-columns --label-column "
-        "--label-separator --max-bad-rows --json --debug"
+        "--label-separator --max-bad-rows --config --json --debug"
     ),
 }
 
@@ -107,6 +108,12 @@ def test_no_flag_was_added_renamed_or_removed():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_speaks_to_machines_and_shows_tracebacks_on_demand(name):
     assert {"--json", "--debug"} <= set(flags(COMMANDS[name]))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_with_settings_takes_them_from_a_file(name):
+    settings = set(flags(COMMANDS[name])) - {"--json", "--debug"}
+    assert not settings or "--config" in settings
 
 
 @pytest.mark.parametrize("name", COMMANDS)

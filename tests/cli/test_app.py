@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import signal
 import subprocess
@@ -249,3 +250,20 @@ def test_an_encoding_loses_no_result(tmp_path):
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
     assert b"na\\xefve" in out
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        ("evaluate", "model = 'model'\ndata = 'test.csv'\nunseen-labels = 'refuse'\n"),
+        ("inspect", "model = 'words.vec'\n"),
+        ("neighbors", "encoder = 'words.vec'\nwords = ['team', 'bank']\nminus = 'coach'\n"),
+        ("data check", "data = 'train.csv'\ntest = 'test.csv'\nmax-bad-rows = 1\n"),
+    ],
+)
+def test_a_command_takes_its_settings_from_a_file(run, files, command, settings):
+    (files / "run.toml").write_text(settings)
+    code, out, _ = run(*command.split(), "--config", "run.toml", "--json")
+    assert (code, bool(json.loads(out))) == (0, True)
+    code, _, err = run(*command.split(), "--config", "none.toml")
+    assert (code, "none.toml: cannot read the settings" in err) == (2, True)

@@ -93,6 +93,20 @@ def test_an_option_has_the_name_that_is_typed_and_its_own(tmp_path):
     assert told == [["window=3", "a=b"]] * 2
 
 
+@pytest.mark.parametrize(("written", "words"), [("'king'", ["king"]), ("['a', 'b']", ["a", "b"])])
+def test_an_argument_may_stand_for_a_list(tmp_path, written, words):
+    one = typer.Typer()
+
+    @one.command()
+    def study(words: Annotated[list[str], typer.Argument()], config: Config = None):
+        pass
+
+    (tmp_path / "run.toml").write_text(f"words = {written}\n")
+    command = typer.main.get_command(one)
+    with command.make_context("headstart", ["--config", str(tmp_path / "run.toml")]) as context:
+        assert context.params["words"] == words
+
+
 def test_what_is_typed_wins(tmp_path):
     values = run_with(tmp_path, "data = 'a.csv'\nlabels = [50]\nseeds = 3\n", "b.csv", "--seeds", 1)
     assert (values["data"], values["labels"], values["seeds"]) == (Path("b.csv"), [50], 1)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from headstart.cli.options import (
+    Config,
     Debug,
     Json,
     LabelColumn,
@@ -109,6 +110,7 @@ def check(
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,
     max_bad_rows: MaxBadRows = 0,
+    config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

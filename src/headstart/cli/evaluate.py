@@ -10,6 +10,7 @@ import typer
 
 from headstart.cli.options import (
     Bf16,
+    Config,
     Debug,
     Device,
     Json,
@@ -50,6 +51,7 @@ def evaluate(
     ] = None,
     bf16: Bf16 = False,
     device: Device = "cpu",
+    config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

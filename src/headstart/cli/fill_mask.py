@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import Debug, Json
+from headstart.cli.options import Config, Debug, Json
 from headstart.cli.terminal import print_json, print_table
 from headstart.errors import SettingsError
 
@@ -14,6 +14,7 @@ def fill_mask(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Text with one [MASK].")],
     *,
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Number of words.")] = 5,
+    config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

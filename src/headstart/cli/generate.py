@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import Debug, Json, Seed
+from headstart.cli.options import Config, Debug, Json, Seed
 from headstart.cli.terminal import print_json, say
 from headstart.errors import SettingsError
 
@@ -35,6 +35,7 @@ def generate(
         typer.Option("--stop", metavar="TEXT", help="Stop before this text; may be repeated."),
     ] = None,
     seed: Seed = 0,
+    config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.options import Debug, Json, LabelColumn, TextColumn
+from headstart.cli.options import Config, Debug, Json, LabelColumn, TextColumn
 from headstart.cli.terminal import print_json, print_table, say
 from headstart.errors import SettingsError
 
@@ -72,6 +72,7 @@ def inspect(
     ] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import Debug, Json
+from headstart.cli.options import Config, Debug, Json
 from headstart.cli.terminal import print_json, print_table, say
 
 
@@ -22,6 +22,7 @@ def neighbors(
         typer.Option("--minus", metavar="WORD", help="Word to subtract; may be repeated."),
     ] = None,
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Number of words.")] = 10,
+    config: Config = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:

@@ -40,7 +40,7 @@ def _read_config(context: typer.Context, _: typer.CallbackParam, path: Path | No
     context.default_map = {}
     for name, value in read_settings(path, known=options).items():
         option = options[name]
-        typed = _as_typed(value, repeatable=option.multiple)
+        typed = _as_typed(value, repeatable=option.multiple or option.nargs == -1)
         try:
             if isinstance(value, bool) is not getattr(option, "is_flag", False):
                 raise typer.BadParameter(f"{value!r} is not valid for this option")
