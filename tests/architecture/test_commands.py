@@ -122,6 +122,13 @@ def test_every_option_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_the_column_of_texts_is_said_to_be_in_a_corpus_where_there_is_one(name):
+    command = COMMANDS[name]
+    told = [each.help for each in command.params if each.name == "text_column"]
+    assert all(("corpus" in text) == ("--corpus" in flags(command)) for text in told)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_has_an_example_that_parses(name):
     found = examples(COMMANDS[name])
     assert found

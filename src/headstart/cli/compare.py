@@ -9,13 +9,13 @@ import typer
 
 from headstart.cli.options import (
     Config,
+    DataOrCorpusColumn,
     Debug,
     Json,
     LabelColumn,
     MaxBadRows,
     PairColumns,
     Symmetric,
-    TextColumn,
     comma_list,
     save_settings,
 )
@@ -118,7 +118,7 @@ def compare(
             "given.",
         ),
     ] = False,
-    text_column: TextColumn = None,
+    text_column: DataOrCorpusColumn = None,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     max_bad_rows: MaxBadRows = 0,

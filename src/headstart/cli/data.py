@@ -12,13 +12,13 @@ import typer
 
 from headstart.cli.options import (
     Config,
+    DataOrCorpusColumn,
     Debug,
     Json,
     LabelColumn,
     LabelSeparator,
     MaxBadRows,
     PairColumns,
-    TextColumn,
 )
 from headstart.cli.terminal import print_json, print_table, say, shown_label
 from headstart.errors import SettingsError
@@ -105,7 +105,7 @@ def check(
     task: Annotated[
         str, typer.Option("--task", metavar="TASK", help="classification, pair or tagging.")
     ] = "classification",
-    text_column: TextColumn = None,
+    text_column: DataOrCorpusColumn = None,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,

@@ -18,7 +18,7 @@ from headstart.cli.options import (
     LabelSeparator,
     MaxBadRows,
     PairColumns,
-    TextColumn,
+    TextOrWordColumn,
 )
 from headstart.cli.tagging import show_tag_scores
 from headstart.cli.terminal import figures, print_json, print_table, say, shown_label
@@ -36,7 +36,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a fitted model.")],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labeled data.")],
     *,
-    text_column: TextColumn = None,
+    text_column: TextOrWordColumn = None,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     label_separator: LabelSeparator = None,

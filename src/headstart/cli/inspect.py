@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.options import Config, Debug, Json, LabelColumn, TextColumn
+from headstart.cli.options import Config, Debug, Json, LabelColumn, text_column
 from headstart.cli.terminal import print_json, print_table, say
 from headstart.errors import SettingsError
 
@@ -70,7 +70,7 @@ def inspect(
         Path | None,
         typer.Option(metavar="PAGE.html", help="Also write the --corpus result as an HTML page."),
     ] = None,
-    text_column: TextColumn = None,
+    text_column: Annotated[str | None, text_column("the text, also in a --corpus")] = None,
     label_column: LabelColumn = None,
     config: Config = None,
     as_json: Json = False,

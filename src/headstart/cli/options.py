@@ -244,13 +244,18 @@ Config = Annotated[
         help="TOML file with any of these options; the command line takes precedence.",
     ),
 ]
-TextColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--text-column",
-        metavar="NAME",
-        help="Column of the text, also in a --corpus, or of the words for taggers.",
-    ),
+
+
+def text_column(of: str) -> typer.models.OptionInfo:
+    """Return the option that names the column of a text."""
+    return typer.Option("--text-column", metavar="NAME", help=f"Column of {of}.")
+
+
+TextColumn = Annotated[str | None, text_column("the text")]
+TextOrWordColumn = Annotated[str | None, text_column("the text, or of the words for taggers")]
+CorpusColumn = Annotated[str | None, text_column("the text in tables of the corpus")]
+DataOrCorpusColumn = Annotated[
+    str | None, text_column("the text, also in a --corpus, or of the words for taggers")
 ]
 PairColumns = Annotated[
     Sequence[str] | None,

@@ -9,6 +9,7 @@ import typer
 from headstart.cli.options import (
     Config,
     Corpus,
+    CorpusColumn,
     Debug,
     Device,
     Epochs,
@@ -16,7 +17,6 @@ from headstart.cli.options import (
     Method,
     MoreSettings,
     Size,
-    TextColumn,
     Tokens,
     read_more_settings,
 )
@@ -41,7 +41,7 @@ def plan(
         float | None, typer.Option(metavar="N", help="Estimate for N minutes of training.")
     ] = None,
     more: MoreSettings = None,
-    text_column: TextColumn = None,
+    text_column: CorpusColumn = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Threads. Default: all cores.")
     ] = None,

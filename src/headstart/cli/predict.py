@@ -15,7 +15,7 @@ from headstart.cli.options import (
     Json,
     LabelSeparator,
     PairColumns,
-    TextColumn,
+    TextOrWordColumn,
 )
 from headstart.cli.starting import lasting_imports
 from headstart.cli.tagging import tag_texts
@@ -53,7 +53,7 @@ def predict(
             help="Output file: .csv, .tsv, .jsonl or .parquet; for tags, .conll or .jsonl.",
         ),
     ] = None,
-    text_column: TextColumn = None,
+    text_column: TextOrWordColumn = None,
     pair_columns: PairColumns = None,
     label_separator: LabelSeparator = None,
     batch_size: Annotated[

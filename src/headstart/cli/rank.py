@@ -16,7 +16,7 @@ from headstart.cli.options import (
     MaxBadRows,
     PairColumns,
     Seed,
-    TextColumn,
+    TextOrWordColumn,
     comma_list,
 )
 from headstart.cli.terminal import print_json, print_table, say
@@ -44,7 +44,7 @@ def rank(
     task: Annotated[
         str, typer.Option("--task", metavar="TASK", help="classification, pair or tagging.")
     ] = "classification",
-    text_column: TextColumn = None,
+    text_column: TextOrWordColumn = None,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
     max_bad_rows: MaxBadRows = 0,

@@ -17,8 +17,8 @@ from headstart.cli.options import (
     MaxBadRows,
     Out,
     Seed,
-    TextColumn,
     save_fitted,
+    text_column,
 )
 from headstart.cli.terminal import print_json, print_table, say
 from headstart.data.columns import several
@@ -57,7 +57,7 @@ def tagging(
     linear: Annotated[
         bool, typer.Option("--linear", help="Predict each tag independently, without a CRF.")
     ] = False,
-    text_column: TextColumn = None,
+    text_column: Annotated[str | None, text_column("the words")] = None,
     label_column: LabelColumn = None,
     max_bad_rows: MaxBadRows = 0,
     seed: Seed = 0,
