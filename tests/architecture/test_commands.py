@@ -14,13 +14,13 @@ from headstart.cli.app import app
 FLAGS = {
     "compare": (
         "data --test --corpus --parallel --methods --labels --seeds --minutes --pretrain-minutes "
-        "--pretrain-size --task --demo --symmetric --drop-leaks --quick --text-column "
-        "--pair-columns --label-column --max-bad-rows --unseen-labels --workers --max-memory "
-        "--out --config --json --debug"
+        "--pretrain-size --task --demo --symmetric --scheme --repair --drop-leaks --quick "
+        "--text-column --pair-columns --label-column --max-bad-rows --unseen-labels --workers "
+        "--max-memory --out --config --json --debug"
     ),
     "rank": (
-        "data --encoders --labels --task --text-column --pair-columns --label-column "
-        "--max-bad-rows --seed --config --json --debug"
+        "data --encoders --labels --task --scheme --repair --text-column --pair-columns "
+        "--label-column --max-bad-rows --seed --config --json --debug"
     ),
     "plan": (
         "method --corpus --parallel --size --tokens --epochs --minutes --set --text-column "

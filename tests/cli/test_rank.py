@@ -61,6 +61,19 @@ def test_what_comes_next_reads_the_same_columns(run, files):
 
 
 @pytest.mark.usefixtures("vectors")
+def test_what_comes_next_reads_tags_in_the_same_way(run, files):
+    lines = [f"{word} {tag}\n" for word, tag in (("the", "O"), ("team", "I-P"), ("won", "O"))]
+    (files / "odd.conll").write_text("".join([*lines, "\n", "bank B-P\n", "cut O\n\n"]))
+    words = ("rank", "odd.conll", "--task", "tagging", "--encoders", "topics.vec")
+    code, _, err = run(*words)
+    assert (code, "odd.conll line 2: tag 'I-P' after 'O' is not legal in IOB2" in err) == (2, True)
+    asked = ["--scheme", "BIO", "--repair"]
+    code, out, err = run(*words, *asked, "--labels", "4")
+    assert (code, err) == (0, "")
+    assert shlex.split(out.splitlines()[-1])[3:8] == ["--task", "tagging", *asked]
+
+
+@pytest.mark.usefixtures("vectors")
 def test_json_has_all_numbers(run):
     code, out, err = run(*FILES, "a=topics.vec,b=alike.vec", "--labels", "12", "--json")
     found = json.loads(out)

@@ -43,7 +43,9 @@ def test_a_budget_of_as_many_sentences_as_strata_holds_every_type_that_is_rarest
 )
 def test_sentences_that_teach_no_tags_are_refused(tags, message):
     with pytest.raises(DataError, match=message):
-        check_taggable(TaggedSentences([["w"] * len(its) for its in tags], tags, "train"))
+        check_taggable(
+            TaggedSentences([["w"] * len(its) for its in tags], tags, "train"), scheme="IOB2"
+        )
 
 
 @pytest.mark.parametrize(

@@ -407,6 +407,8 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
         ({"methods": ["word2vec:scratch"]}, SettingsError, "word2vec provides word vectors"),
         ({"data": None}, SettingsError, "test rows, columns and bad rows need labeled data"),
         ({"data": None, "test": None, "max_bad_rows": 1}, SettingsError, "bad rows need labeled"),
+        ({"data": None, "test": None, "repair": True}, SettingsError, "as do scheme and repair"),
+        ({"repair": True}, SettingsError, "scheme and repair are only for tags"),
         ({"max_bad_rows": -1}, SettingsError, "max_bad_rows must be 0 or more, got -1"),
         ({"unseen_labels": "skip"}, SettingsError, "must be 'refuse' or 'count-as-error', got 'sk"),
     ],

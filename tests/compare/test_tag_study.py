@@ -12,11 +12,12 @@ from headstart.compare.fairness import data_facts
 from headstart.compare.reading import Texts, read_texts, remember
 from headstart.compare.rows import choose_budgets, read_rows
 from headstart.compare.study import compare
-from headstart.compare.tasks import TAGGING, Columns, settled, tagging
+from headstart.compare.tasks import CLASSIFICATION, TAGGING, Columns, settled, tagging
 from headstart.compare.usual import parse_for, usual_methods
 from headstart.data.tagged import TaggedSentences, read_tagged
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT
+from headstart.tasks.tagging import convert
 from headstart.training import precision
 from headstart.transfer.loading import load
 from headstart.transfer.token_tagger import TokenTagger
@@ -174,6 +175,68 @@ def test_what_makes_tags_plain_is_a_note():
     bilou = TaggedSentences([["Ann", "fell"]] * 9, [["U-P", "O"]] * 9, "bilou.conll")
     _, train, _ = read_rows(TAGGING, bilou, None, Columns(), SILENT)
     assert "bilou.conll line 1, word 1: tag 'U-P' is not legal in BIO" in train.notes[0]
+
+
+def read_tags(tags, test=None, **columns):
+    train, test = (
+        None if some is None else TaggedSentences([["w"] * len(its) for its in some], some)
+        for some in (tags, test)
+    )
+    return read_rows(TAGGING, train, test or train, Columns(**columns), SILENT)
+
+
+def test_the_scheme_of_tags_may_be_named():
+    tags = [["B-P", "O"], ["B-P", "B-P"]]
+    assert read_tags(tags)[0].settings == read_tags(tags, scheme="BIO")[0].settings
+    assert read_tags(tags, scheme="plain")[0].metric == "token accuracy"
+    bilou = [["U-P", "O"]] * 9
+    assert read_tags(bilou)[1].notes
+    assert not read_tags(bilou, scheme="plain")[1].notes
+    for scheme in ("IOB1", "BIOES"):
+        with pytest.raises(DataError, match=f"is not legal in {scheme} .*or use repair"):
+            read_tags(tags, scheme=scheme)
+    with pytest.raises(SettingsError, match="scheme must be auto, BIO"):
+        read_tags(tags, scheme="BILOU")
+
+
+def test_illegal_tags_are_repaired_where_that_is_asked_for():
+    legal, illegal = [["B-P", "I-P"], ["O", "B-L"]], [["I-P", "I-P"], ["O", "B-L"]]
+    legal, illegal = legal * 3, illegal + legal * 2
+    with pytest.raises(DataError, match="tag 'I-P' at the beginning of a sentence is not legal"):
+        read_tags(illegal, legal)
+    task, train, test = read_tags(illegal, illegal, repair=True)
+    assert (task.settings, train.tags, test.tags) == ({"scheme": "IOB2"}, legal, illegal)
+    assert task.check_test(test, train, "refuse") == ()
+    assert read_tags(legal, repair=True)[1].tags == legal
+    with pytest.raises(DataError, match="tag '_' is not a tag of IOB2"):
+        read_tags([["_", "I-P"]], scheme="BIO", repair=True)
+
+
+@pytest.mark.parametrize("columns", [Columns(scheme="BIO"), Columns(repair=True)])
+def test_settings_of_tags_are_refused_for_other_tasks(columns):
+    with pytest.raises(SettingsError, match="scheme and repair are only for tags"):
+        read_rows(CLASSIFICATION, "none.csv", None, columns, SILENT)
+
+
+def test_a_comparison_of_repaired_tags_equals_that_of_legal_ones(tmp_path, make_sentences):
+    given = make_sentences(60)
+    odd = [[tag.replace("B-", "I-") for tag in its] for its in given.tags]
+    lines = [
+        "".join(f"{word}\t{tag}\n" for word, tag in zip(words, its, strict=True))
+        for words, its in zip(given.texts, odd, strict=True)
+    ]
+    (tmp_path / "odd.conll").write_text("\n".join(lines))
+    asked = {"task": "tagging", "methods": ["majority"], "label_budgets": [20], "workers": 1}
+    asked |= {"scheme": "BIO", "seeds": 1}
+    with pytest.raises(DataError, match="is not legal in IOB2"):
+        compare(tmp_path / "odd.conll", out=tmp_path / "x", **asked)
+    found = compare(tmp_path / "odd.conll", repair=True, out=tmp_path / "odd", **asked)
+    legal = TaggedSentences(given.texts, [convert(its, "IOB2") for its in odd])
+    expected = compare(legal, out=tmp_path / "legal", **asked)
+    cells = [{path.name for path in (one.folder / "cells").iterdir()} for one in (found, expected)]
+    assert cells[0] == cells[1]
+    assert found.table[0]["mean"] == expected.table[0]["mean"]
+    assert "--task tagging --scheme BIO --repair" in found.results["command"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from headstart.cli.options import (
     LabelColumn,
     MaxBadRows,
     PairColumns,
+    Repair,
+    Scheme,
     Symmetric,
     comma_list,
     save_settings,
@@ -107,6 +109,8 @@ def compare(
         ),
     ] = None,
     symmetric: Symmetric = False,
+    scheme: Scheme = "auto",
+    repair: Repair = False,
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Drop training rows that are also test rows.")
     ] = False,
@@ -180,6 +184,8 @@ def compare(
         task=task,
         demo=demo,
         symmetric=symmetric,
+        scheme=scheme,
+        repair=repair,
         drop_leaks=drop_leaks,
         text_column=text_column,
         pair_columns=pair_columns,

@@ -301,6 +301,15 @@ Device = Annotated[
         help="cpu, cuda (GPU) or cuda:N; GPUs are for gpt, bert, and models fitted to them.",
     ),
 ]
+Scheme = Annotated[
+    str,
+    typer.Option(
+        "--scheme",
+        metavar="NAME",
+        help="Tag scheme: BIO, IOB1, BIOES or plain; auto: detect it.",
+    ),
+]
+Repair = Annotated[bool, typer.Option("--repair", help="Interpret illegal tags as conlleval does.")]
 Bf16 = Annotated[
     bool, typer.Option("--bf16", help="Use bfloat16: faster, with errors of about 0.1%.")
 ]

@@ -1,7 +1,6 @@
 """`headstart rank`: which encoder to try first, estimated in seconds from frozen features."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +14,14 @@ from headstart.cli.options import (
     LabelColumn,
     MaxBadRows,
     PairColumns,
+    Repair,
+    Scheme,
     Seed,
     TextOrWordColumn,
     comma_list,
 )
 from headstart.cli.terminal import print_json, print_table, say
-from headstart.settings import join_commas
+from headstart.settings import Setting, replay_command
 
 if TYPE_CHECKING:
     from headstart.compare.ranking import Ranking
@@ -44,6 +45,8 @@ def rank(
     task: Annotated[
         str, typer.Option("--task", metavar="TASK", help="classification, pair or tagging.")
     ] = "classification",
+    scheme: Scheme = "auto",
+    repair: Repair = False,
     text_column: TextOrWordColumn = None,
     pair_columns: PairColumns = None,
     label_column: LabelColumn = None,
@@ -72,6 +75,8 @@ def rank(
         encoders=encoders,
         labels=labels,
         task=task,
+        scheme=scheme,
+        repair=repair,
         pair_columns=pair_columns,
         text_column=text_column,
         label_column=label_column,
@@ -89,17 +94,18 @@ def rank(
     name = found.order[0]
     source = found.results["sources"][name]
     encoder = f"{re.sub('[+=]', '-', name)}={source}"  # both have a meaning in a method's name
-    methods = join_commas(["scratch", f"{encoder}:probe", f"{encoder}:finetune"])
-    given = {
-        "--task": None if task == "classification" else task,
-        "--text-column": text_column,
-        "--pair-columns": join_commas(pair_columns) if pair_columns else None,
-        "--label-column": label_column,
-        "--max-bad-rows": max_bad_rows or None,
-        "--methods": methods,
+    next_settings: dict[str, Setting | None] = {
+        "data": str(data),
+        "task": None if task == "classification" else task,
+        "scheme": None if scheme == "auto" else scheme,
+        "repair": repair,
+        "text_column": text_column,
+        "pair_columns": pair_columns,
+        "label_column": label_column,
+        "max_bad_rows": max_bad_rows or None,
+        "methods": ["scratch", f"{encoder}:probe", f"{encoder}:finetune"],
     }
-    options = [word for name, value in given.items() if value for word in (name, str(value))]
-    say(shlex.join(["headstart", "compare", str(data), *options]))
+    say(replay_command("compare", next_settings))
 
 
 def _rows(found: "Ranking") -> list[dict[str, str]]:

@@ -16,6 +16,8 @@ from headstart.cli.options import (
     LabelColumn,
     MaxBadRows,
     Out,
+    Repair,
+    Scheme,
     Seed,
     save_fitted,
     text_column,
@@ -45,15 +47,8 @@ def tagging(
             "majority. auto: finetune with an encoder, scratch without.",
         ),
     ] = "auto",
-    scheme: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Tag scheme: BIO, IOB1, BIOES or plain; auto: detect it."
-        ),
-    ] = "auto",
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Interpret illegal tags as conlleval does.")
-    ] = False,
+    scheme: Scheme = "auto",
+    repair: Repair = False,
     linear: Annotated[
         bool, typer.Option("--linear", help="Predict each tag independently, without a CRF.")
     ] = False,
@@ -79,7 +74,7 @@ def tagging(
     from headstart.cli.loading import load_encoder, tell_notes
     from headstart.data.tagged import read_tagged
     from headstart.storage import check_new
-    from headstart.tasks.tagging import check_legal, detect_scheme, note_of_plain, scheme_of
+    from headstart.tasks.tagging import check_legal, choose_scheme, note_of_plain
     from headstart.transfer.token_tagger import TokenTagger
 
     check_new(out)
@@ -92,7 +87,7 @@ def tagging(
         progress=bars,
     )
     tell_notes(dataset, bars)
-    written = detect_scheme(dataset.tags) if scheme == "auto" else scheme_of(scheme)
+    written = choose_scheme(scheme, dataset.tags)
     if scheme == "auto" and (note := note_of_plain(dataset.tags, dataset.place)):
         bars.note(note)
     check_legal(dataset.tags, written, dataset.place, repair=repair)

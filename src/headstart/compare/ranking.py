@@ -77,6 +77,8 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     encoders: Source | Sequence[Source] | Mapping[str, Source],
     labels: int = LABELS,
     task: str = CLASSIFICATION.name,
+    scheme: str = "auto",
+    repair: bool = False,
     pair_columns: Sequence[str] | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
@@ -94,6 +96,10 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
         labels: How many distinct labeled texts, pairs or sentences to use, as a stratified sample;
             all of them if there are fewer.
         task: `classification`, `pair` or `tagging`.
+        scheme: For tags: their scheme in `data`, `BIO`, `IOB1`, `BIOES` or `plain`; `auto` detects
+            it.
+        repair: For tags: whether illegal ones are interpreted as CoNLL's `conlleval` does.
+            Otherwise they are rejected.
         pair_columns: The two columns of a pair's texts.
         text_column: The column of the texts, or words.
         label_column: The column of the labels, or tags.
@@ -112,7 +118,7 @@ def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     started = time.perf_counter()
     labels, seed = whole_number("labels", labels), whole_number("seed", seed)
     sources = _by_name(encoders)
-    columns = Columns(text_column, pair_columns, label_column, max_bad_rows)
+    columns = Columns(text_column, pair_columns, label_column, max_bad_rows, scheme, repair)
     chosen_task, given = read_examples(choose_task(task), data, columns, progress)
     for note in given.notes:
         progress.note(note)

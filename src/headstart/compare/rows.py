@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from headstart.compare.tasks import TASKS, Columns, ComparedTask, Examples, settled
+from headstart.compare.tasks import ANY, TASKS, Columns, ComparedTask, Examples, settled
 from headstart.data.columns import several
 from headstart.data.overlap import text_key
 from headstart.data.splits import split_test
 from headstart.data.tagged import TaggedSentences
 from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress
-from headstart.tasks.tagging import note_of_plain
+from headstart.tasks.tagging import convert, note_of_plain
 
 BUDGETS = (10, 25, 50, 100, 250, 1000, 2500, 10_000)
 QUICK_BUDGETS = (10, 25, 250)
@@ -53,17 +53,27 @@ def read_rows(
 def read_examples(
     task: ComparedTask, data: str | Path | Examples, columns: Columns, progress: Progress
 ) -> tuple[ComparedTask, Examples]:
-    """Return the task as determined by the data, and the labeled examples.
+    """Return the task as determined by the data, and the labeled examples, with repaired tags.
 
     Raises:
         DataError: The data cannot be used.
-        SettingsError: They are for another task.
+        SettingsError: They, or the settings of tags, are for another task.
     """
+    if not task.by_word and (columns.scheme, columns.repair) != (ANY.scheme, ANY.repair):
+        raise SettingsError(
+            "scheme and repair are only for tags; compare with task='tagging' (--task tagging)"
+        )
     given = _read(task, data, columns, progress)
-    task = settled(task, given)
+    task = settled(task, given, columns)
     task.check(given)
-    if isinstance(given, TaggedSentences) and (note := note_of_plain(given.tags, given.place)):
+    if not isinstance(given, TaggedSentences):
+        return task, given
+    if columns.scheme == ANY.scheme and (note := note_of_plain(given.tags, given.place)):
         given = replace(given, notes=(*given.notes, note))
+    if columns.repair:
+        given = replace(
+            given, labels=[convert(tags, task.settings["scheme"]) for tags in given.tags]
+        )
     return task, given
 
 

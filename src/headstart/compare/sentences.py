@@ -39,17 +39,18 @@ def strata(dataset: TaggedSentences, *, plain: bool) -> list[str]:
     ]
 
 
-def check_taggable(dataset: TaggedSentences) -> None:
+def check_taggable(dataset: TaggedSentences, *, scheme: Scheme, repair: bool = False) -> None:
     """Check that a tagger can be trained on the sentences.
 
     Raises:
-        DataError: All words have the same tag, or a tag is not legal at its position.
+        DataError: All words have the same tag, a tag is not of the scheme, or it is not legal at
+            its position and will not be repaired.
     """
     tags = {tag for its in dataset.tags for tag in its}
     if len(tags) < 2:
         found = f"only the tag {next(iter(tags))!r}" if tags else "no words"
         raise DataError(f"{dataset.source}: contains {found}; a tagger needs at least two tags")
-    check_legal(dataset.tags, detect_scheme(dataset.tags), dataset.place)
+    check_legal(dataset.tags, scheme, dataset.place, repair=repair)
 
 
 def check_known_tags(
@@ -58,12 +59,16 @@ def check_known_tags(
     unseen_labels: UnseenLabels = "refuse",
     *,
     scheme: Scheme,
+    repair: bool = False,
 ) -> tuple[str, ...]:
     """Check that a tagger can be scored on the test sentences; note what it cannot get right.
 
+    The test sentences may be in another scheme, since scores compare spans. Illegal tags need no
+    repair there: they are scored as `conlleval` does.
+
     Raises:
-        DataError: A type does not occur in training and such types are refused, a tag is not legal,
-            or there is no span.
+        DataError: A type does not occur in training and such types are refused, a tag is not legal
+            and `repair` is false, or there is no span.
     """
     plain = scheme == "plain"
     known = {tag for tags in train.tags for tag in tags} | (set() if plain else {OUTSIDE})
@@ -80,7 +85,7 @@ def check_known_tags(
     )
     if plain:
         return notes
-    check_legal(test.tags, detect_scheme(test.tags), test.place)
+    check_legal(test.tags, detect_scheme(test.tags), test.place, repair=repair)
     if not any(map(spans, test.tags)):
         raise DataError(f"{test.source}: contains no span to score; use test sentences with spans")
     return notes

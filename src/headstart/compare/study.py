@@ -45,7 +45,7 @@ from headstart.compare.rows import (
 )
 from headstart.compare.schedule import Limits, report_left_out
 from headstart.compare.summary import gains, ranking_changes, summarize
-from headstart.compare.tasks import Columns, ComparedTask, Examples, choose_task, settled
+from headstart.compare.tasks import ANY, Columns, ComparedTask, Examples, choose_task, settled
 from headstart.compare.usual import DEMOS, demo_methods, parse_for, usual_methods
 from headstart.compare.winner import affordable_labels, fit_and_inspect
 from headstart.data.corpora import Corpus, as_corpus
@@ -87,6 +87,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     task: str | None = None,
     demo: str | None = None,
     symmetric: bool = False,
+    scheme: str = "auto",
+    repair: bool = False,
     drop_leaks: bool = False,
     text_column: str | None = None,
     pair_columns: Sequence[str] | None = None,
@@ -133,6 +135,10 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         demo: The task whose demo is run, instead of data.
         symmetric: For pairs: the order of the two texts does not matter, as in paraphrases, and
             every method gives the same answer if they are swapped.
+        scheme: For tags: their scheme in `data`, `BIO`, `IOB1`, `BIOES` or `plain`; `auto` detects
+            it.
+        repair: For tags: whether illegal ones are interpreted as CoNLL's `conlleval` does.
+            Otherwise they are rejected.
         drop_leaks: Remove training rows that are also test rows.
         text_column: The column of the texts in `data` and `test`, and in the tables of a `corpus`
             that have it (for pairs: only in the `corpus`; for tagged sentences: of the words).
@@ -179,6 +185,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         "task": task,
         "demo": demo,
         "symmetric": symmetric,
+        "scheme": None if scheme == ANY.scheme else scheme,
+        "repair": repair,
         "drop_leaks": drop_leaks,
         "text_column": text_column,
         "pair_columns": list(pair_columns) if pair_columns else None,
@@ -197,12 +205,12 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     check_that_it_is_ours(Path(out))
     chosen = choose_task(task, demo, has_data=data is not None, symmetric=symmetric)
     named = None if chosen.pairs and corpus is not None else text_column
-    columns = Columns(named, pair_columns, label_column, max_bad_rows)
+    columns = Columns(named, pair_columns, label_column, max_bad_rows, scheme, repair)
     if data is not None:
         chosen, train, test_rows = read_rows(chosen, data, test, columns, progress)
         about = train.source
         text, translations, defaults, usual = None, None, usual_methods(chosen), math.inf
-    elif test is None and columns == Columns():
+    elif test is None and columns == ANY:
         fetched = fetch_demo(chosen.name, progress=progress)
         train, test_rows, text, translations = (
             *(fetched.train, fetched.test, fetched.corpus, fetched.parallel),
@@ -214,8 +222,8 @@ def compare(  # noqa: PLR0913 - what a user may decide, each by its name
         usual = QUICK_DEMO_MINUTES if quick else DEMO_MINUTES
     else:
         raise SettingsError(
-            "test rows, columns and bad rows need labeled data; give the data too, or leave all of "
-            "these out for the demo"
+            "test rows, columns and bad rows need labeled data, as do scheme and repair; give the "
+            "data too, or leave all of these out for the demo"
         )
     if corpus is not None:
         text = as_corpus(

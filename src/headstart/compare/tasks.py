@@ -19,7 +19,7 @@ from headstart.data.unseen_labels import UnseenLabels
 from headstart.errors import DataError, SettingsError
 from headstart.progress import Progress
 from headstart.tasks.pairs import Pairs
-from headstart.tasks.tagging import Scheme, detect_scheme
+from headstart.tasks.tagging import Scheme, choose_scheme
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import Method, with_defaults
 from headstart.transfer.pairs import PairClassifier
@@ -28,12 +28,17 @@ from headstart.transfer.token_tagger import TokenTagger
 
 
 class Columns(NamedTuple):
-    """The requested columns, and how many bad rows may be skipped."""
+    """How to read labeled data: its columns, how many bad rows may be skipped, and its tags."""
 
     text: str | None = None
     pair: Sequence[str] | None = None
     label: str | None = None
     max_bad_rows: int = 0
+    scheme: str = "auto"
+    repair: bool = False
+
+
+ANY = Columns()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +198,11 @@ PAIR = ComparedTask(
 SYMMETRIC = replace(PAIR, pairs="symmetric", settings={"symmetric": True})
 
 
-def tagging(scheme: Scheme) -> ComparedTask:
-    """Return the task of tagging, with spans in a tagging scheme, or with plain tags."""
+def tagging(scheme: Scheme, *, repair: bool = False) -> ComparedTask:
+    """Return the task of tagging, with spans in a tagging scheme, or with plain tags.
+
+    With `repair`, illegal tags are accepted.
+    """
     plain = scheme == "plain"
     return ComparedTask(
         name="tagging",
@@ -203,8 +211,8 @@ def tagging(scheme: Scheme) -> ComparedTask:
         by_word=True,
         dataset=TaggedSentences,
         read=_read_sentences,
-        check=check_taggable,
-        check_test=partial(check_known_tags, scheme=scheme),
+        check=partial(check_taggable, scheme=scheme, repair=repair),
+        check_test=partial(check_known_tags, scheme=scheme, repair=repair),
         kinds=partial(kinds, plain=plain),
         strata=partial(strata, plain=plain),
         estimator=TokenTagger,
@@ -247,8 +255,12 @@ def choose_task(
     return SYMMETRIC if symmetric else TASKS[name]
 
 
-def settled(task: ComparedTask, given: Examples) -> ComparedTask:
-    """Return the task as determined by the data, which show whether tags are spans or plain."""
+def settled(task: ComparedTask, given: Examples, columns: Columns = ANY) -> ComparedTask:
+    """Return the task as determined by the data, which show whether tags are spans or plain.
+
+    Raises:
+        SettingsError: The requested scheme does not exist.
+    """
     if isinstance(given, TaggedSentences):
-        return tagging(detect_scheme(given.tags))
+        return tagging(choose_scheme(columns.scheme, given.tags), repair=columns.repair)
     return task

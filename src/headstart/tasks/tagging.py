@@ -74,6 +74,15 @@ def detect_scheme(sentences: Iterable[Tags]) -> Scheme:
     return "IOB1" if offences("IOB1") < offences("IOB2") else "IOB2"
 
 
+def choose_scheme(name: str, sentences: Iterable[Tags]) -> Scheme:
+    """Return the scheme with a name; for `auto`, the one that `detect_scheme` finds.
+
+    Raises:
+        SettingsError: There is no such scheme.
+    """
+    return detect_scheme(sentences) if name == "auto" else scheme_of(name)
+
+
 def is_stray(tag: str) -> bool:
     """Return whether a tag is neither `O` nor the tag of a span."""
     return tag != OUTSIDE and not _SPAN_TAG.fullmatch(tag)

@@ -19,11 +19,10 @@ from headstart.tasks.tagging import (
     Scheme,
     TagScores,
     check_legal,
+    choose_scheme,
     convert,
-    detect_scheme,
     in_scheme,
     learnt_scheme,
-    scheme_of,
     score_tags,
 )
 from headstart.transfer.fitted import megabytes
@@ -128,7 +127,7 @@ class TokenTagger:
         if not isinstance(self.random_state, int | np.integer):
             raise SettingsError(f"random_state must be a whole number, got {self.random_state!r}")
         check_max_tokens(self.max_tokens)
-        scheme = detect_scheme(tags) if self.scheme == "auto" else scheme_of(self.scheme)
+        scheme = choose_scheme(self.scheme, tags)
         place = "sentence {}, word {}".format
         check_legal(tags, scheme, place, repair=self.repair)
         classes = sorted({tag for its in tags for tag in convert(its, scheme)})
