@@ -42,7 +42,7 @@ FLAGS = {
         "--debug"
     ),
     "predict": (
-        "model source --text --text-b --out --text-column --pair-columns --label-separator "
+        "model source --text --text-b --out --text-column --pair-columns --keep --label-separator "
         "--batch-size --bf16 --device --config --json --debug"
     ),
     "evaluate": (

@@ -54,6 +54,19 @@ def test_a_file_to_standard_output(run, files, as_json):
     assert [row["label"] for row in rows] == ["sport", "business"]
 
 
+def test_columns_that_are_kept(run, files):
+    (files / "ids.csv").write_text("id,place,text\n07,3,a goal\n=8,4,profit fell\n")
+    code, out, _ = run("predict", "model", "ids.csv", "--keep", "place,id")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert list(rows[0]) == ["place", "id", "text", "label", "probability"]
+    assert [row["id"] for row in rows] == ["07", "'=8"]
+    assert [row["label"] for row in rows] == ["sport", "business"]
+    code, out, _ = run("predict", "model", "ids.csv", "--keep", "id", "--out", "ids.jsonl")
+    assert code == 0
+    assert json.loads((files / "ids.jsonl").read_text().splitlines()[1])["id"] == "=8"
+
+
 def test_a_file_to_a_file(run, files):
     code, out, _ = run("predict", "model", "articles.txt", "--out", "predicted.jsonl")
     assert (code, out) == (0, "120 predictions in predicted.jsonl\n")
@@ -98,6 +111,10 @@ def test_blank_lines_alone_are_refused_before_a_row_is_printed(run, files):
             ["model", "--text", "x", "--pair-columns", "a,b"],
             "column options are for files; remove them",
         ),
+        (["model", "--text", "x", "--keep", "id"], "column options are for files; remove them"),
+        (["model", "test.csv", "--keep", "id"], "test.csv: no column 'id'; the columns are 'text'"),
+        (["model", "test.csv", "--keep", "text"], "the predictions have a column 'text' of their"),
+        (["model", "articles.txt", "--keep", "id"], "articles.txt: plain text has no columns"),
         (["model", "articles.txt", "--text-column", "body"], "plain text has no columns"),
         (["model", "-", "--text-column", "body"], "-: plain text has no columns"),
         (["model", "test.csv", "--text-column", "body"], "test.csv: no column 'body'"),

@@ -1,5 +1,6 @@
 """Data sets of the hub, with a stand-in for the library that reads them."""
 
+import datetime as dt
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,7 +12,7 @@ from headstart.data.hub_data import pinned
 from headstart.data.label_sets import holds_lists, read_label_sets
 from headstart.data.labelled import read_labelled, read_texts
 from headstart.data.numbers import read_numbers
-from headstart.data.tables import table_columns
+from headstart.data.tables import read_rows, table_columns
 from headstart.data.tagged import read_sentences, read_tagged
 from headstart.errors import DataError, MissingExtraError, NetworkError, SettingsError
 
@@ -115,6 +116,19 @@ def test_lists_of_labels_and_numbers(hub):
     hub.rows[1]["label"] = [1, None]
     with pytest.raises(DataError, match=r"row 2: 'label\[1\]' is null"):
         read_label_sets("hf:me/news", label_column="label")
+
+
+def test_scalars_are_any_value_as_text(hub):
+    hub.features = {**FEATURES, "when": SimpleNamespace(dtype="timestamp[s]")}
+    values = [7, 0.5, None, dt.datetime(2024, 2, 29), dt.time(12, 30), True]
+    hub.rows = [{"text": "a", "label": 1, "when": value} for value in values]
+    hub.rows += [{"text": "a", "label": -1, "when": [1]}]
+    allowed = dict.fromkeys(["label", "when"], "scalars")
+    rows = read_rows(pinned(Path("hf:me/news")), ["when", "label"], also=allowed, batch_size=6)
+    found = ["7", "0.5", "", "2024-02-29 00:00:00", "12:30:00", "true"]
+    assert next(rows).columns == [found, ["pos"] * 6]
+    with pytest.raises(DataError, match="row 7: 'when' is of type list"):
+        next(rows)
 
 
 def test_a_corpus_streams_and_its_fingerprint_is_its_commit(hub):

@@ -37,7 +37,8 @@ HARMLESS = ("1+1", "a=b", " =1", "'=1", "-5", "+3.5", "-.5", "0", "", "e-mail", 
 
 def cells_of(predictions, delimiter=","):
     file = io.StringIO(newline="")
-    write_csv(file, type(predictions[0]), "|", delimiter=delimiter)(predictions)
+    write = write_csv(file, predictions[0]._fields, "|", delimiter=delimiter)
+    write([each._asdict() for each in predictions])
     file.seek(0)
     return list(csv.reader(file, delimiter=delimiter, strict=True))[1:]
 

@@ -1,6 +1,7 @@
 """Predictions stream: in order, in bounded memory, into a file that is whole or absent."""
 
 import csv
+import datetime as dt
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import resource
 import tracemalloc
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -186,7 +188,7 @@ def test_the_source_is_never_overwritten(tmp_path):
 
 def test_a_terminal_of_another_encoding_gets_json_all_the_same():
     file = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", errors="backslashreplace")
-    write_jsonl(file)([Prediction("naïve ☕", "a", 0.5)])
+    write_jsonl(file)([Prediction("naïve ☕", "a", 0.5)._asdict()])
     file.seek(0)
     assert json.loads(file.read())["text"] == "naïve ☕"
 
@@ -248,3 +250,73 @@ def test_numbers_are_written(tmp_path, ending):
     assert [list(row) for row in rows] == [["text", "value"]] * 2
     assert [float(row["value"]) for row in rows] == values
     assert list(predict(model, [["fish"]])) == [[NumberPrediction("fish", values[0])]]
+
+
+@pytest.fixture
+def with_ids(tmp_path):
+    """The same three rows as CSV, JSONL and Parquet, with columns beside the text."""
+    when = [dt.datetime(2024, 2, 29, 12, 30), None, dt.datetime(1999, 1, 1)]
+    columns = {
+        "id": [7, 8, 9],
+        "price": [0.5, None, 1e20],
+        "when": when,
+        "text": ["abc", "abcdefgh", "=1"],
+        "=x": ["=a", "-2", "c"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    plain = {**columns, "when": [time and str(time) for time in when]}
+    rows = [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with (tmp_path / "rows.csv").open("w", newline="") as file:
+        lines = csv.DictWriter(file, list(columns))
+        lines.writeheader()
+        lines.writerows(rows)
+    return tmp_path
+
+
+@pytest.mark.parametrize("target", ["out.csv", "out.jsonl", "out.parquet"])
+@pytest.mark.parametrize("source", ["rows.csv", "rows.jsonl", "rows.parquet"])
+def test_columns_that_are_kept(with_ids, source, target):
+    keep = ["when", "id", "price", "=x"]
+    options = {"keep": keep, "batch_size": 2}
+    out = with_ids / target
+    assert predict_file(LengthClassifier(), with_ids / source, out, **options) == 3
+    match out.suffix:
+        case ".csv":
+            with out.open(newline="") as file:
+                header, *rows = csv.reader(file, strict=True)
+            assert header == ["when", "id", "price", "'=x", "text", "label", "probability"]
+            assert [row[3:5] for row in rows] == [["'=a", "abc"], ["-2", "abcdefgh"], ["c", "'=1"]]
+        case _:
+            found = (
+                pq.read_table(out).to_pylist()
+                if out.suffix == ".parquet"
+                else list(map(json.loads, out.read_text().splitlines()))
+            )
+            assert list(found[0]) == [*keep, "text", "label", "probability"]
+            rows = [list(row.values()) for row in found]
+            assert [row[3:5] for row in rows] == [["=a", "abc"], ["-2", "abcdefgh"], ["c", "=1"]]
+    assert [row[1] for row in rows] == ["7", "8", "9"]
+    assert [row[0][:16] for row in rows] == ["2024-02-29 12:30", "", "1999-01-01 00:00"]
+    assert [row[2] and float(row[2]) for row in rows] == [0.5, "", 1e20]
+    assert [row[5] for row in rows] == ["short", "long", "short"]
+
+
+def test_columns_that_cannot_be_kept(with_ids):
+    def keep(source, *names):
+        predict_file(LengthClassifier(), with_ids / source, with_ids / "out.csv", keep=names)
+
+    with pytest.raises(
+        DataError, match=r"rows\.csv: no column 'ID'; the columns are 'id', 'price'"
+    ):
+        keep("rows.csv", "id", "ID")
+    with pytest.raises(SettingsError, match=r"rows\.csv: .* a column 'text' of their own; rename"):
+        keep("rows.csv", "text")
+    (with_ids / "plain.txt").write_text("abc\n")
+    with pytest.raises(SettingsError, match="plain text has no columns"):
+        keep("plain.txt", "id")
+    lists = pa.table({"text": ["a"], "tags": [["x"]]})
+    pq.write_table(lists, with_ids / "lists.parquet")
+    with pytest.raises(DataError, match="column 'tags' has the type list"):
+        keep("lists.parquet", "tags")
+    assert not (with_ids / "out.csv").exists()

@@ -1,7 +1,7 @@
 """`headstart predict`: labels for new texts, from a few to more than fit in memory."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from headstart.cli.options import (
     LabelSeparator,
     PairColumns,
     TextOrWordColumn,
+    comma_list,
 )
 from headstart.cli.starting import lasting_imports
 from headstart.cli.tagging import tag_texts
@@ -55,6 +56,15 @@ def predict(
     ] = None,
     text_column: TextOrWordColumn = None,
     pair_columns: PairColumns = None,
+    keep: Annotated[
+        Sequence[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="A,B",
+            parser=comma_list(str),
+            help="Columns of INPUT to copy to the output, such as an id.",
+        ),
+    ] = None,
     label_separator: LabelSeparator = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", metavar="N", min=1, help="Texts in memory at once.")
@@ -78,11 +88,11 @@ def predict(
 
         headstart predict runs/compare/best --text "Shares fell again."
 
-        headstart predict runs/compare/best reviews.csv --out labeled.parquet
+        headstart predict runs/compare/best reviews.csv --out labeled.parquet --keep id
 
         headstart predict runs/pairs --text "A dog runs." --text-b "An animal moves."
     """
-    named = text_column is not None or pair_columns is not None
+    named = any(each is not None for each in (text_column, pair_columns, keep))
     _check_asked(source, text, text_b, out, named=named)
     with lasting_imports():
         from headstart.cli.bars import Bars
@@ -98,13 +108,17 @@ def predict(
         raise SettingsError("the model takes single texts; --text-b is for models of text pairs")
     with reading(bf16=bf16, device=device, progress=bars):
         if isinstance(loaded, TokenTagger):
+            if keep is not None:
+                raise SettingsError("a tagger's output has the words and tags alone; remove --keep")
             settings = {"word_column": text_column, "batch_size": batch_size, "progress": bars}
             tag_texts(loaded, source, out, text, as_json=as_json, settings=settings)
             return
         columns: dict[str, Any] = {
             "text_column": text_column,
             "pair_columns": pair_columns,
+            "keep": keep or (),
             "batch_size": batch_size,
+            "progress": bars,
         }
         separator = predictor.SEPARATOR if label_separator is None else label_separator
         if source is None:
@@ -112,27 +126,20 @@ def predict(
             rows = [prediction._asdict() for prediction in found]
             print_json(rows) if as_json else print_table([_joined(row) for row in rows])
         elif out is None:
-            texts = predictor.read_inputs(loaded, source, **columns, progress=bars)
             if not as_json:
                 predictor.check_separator(loaded, separator)
-            kind, write = predictor.kind_of(loaded), None
-            for predictions in predictor.predict(loaded, texts):
+            write = None
+            for predicted in predictor.predict_rows(loaded, source, **columns):
                 if write is None:  # write no header before the first row is read
+                    header = predictor.output_columns(loaded, keep or ())
                     write = (
                         predictor.write_jsonl(sys.stdout)
                         if as_json
-                        else predictor.write_csv(sys.stdout, kind, separator)
+                        else predictor.write_csv(sys.stdout, header, separator)
                     )
-                write(predictions)
+                write(predicted)
         else:
-            count = predictor.predict_file(
-                loaded,
-                source,
-                out,
-                **columns,
-                separator=separator,
-                progress=bars,
-            )
+            count = predictor.predict_file(loaded, source, out, **columns, separator=separator)
             result = {"texts": count, "out": str(out)}
             print_json(result) if as_json else say(f"{several(count, 'prediction')} in {out}")
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date, time
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,8 +105,8 @@ def hub_rows(
     """Yield the numbers of some rows, from 1, and the values of each named column.
 
     A class number becomes the name that the dataset gives it, and -1 (no class) an empty text.
-    Other integers and booleans become their literal text. Lists and other numbers are accepted
-    only in columns for which `also` says "lists" or "numbers".
+    Other integers and booleans become their literal text. Lists, other numbers, dates and nulls are
+    accepted only in columns for which `also` allows them, as in `read_rows`.
 
     Raises:
         DataError: There are more bad rows than allowed; names the row.
@@ -206,8 +207,10 @@ def _value(
     place: str, row: Mapping[str, Any], name: str, classes: list[str] | None, also: str | None
 ) -> str | list[str]:
     value = row.get(name)
-    if also == "numbers" and isinstance(value, float):
+    if also in {"numbers", "scalars"} and isinstance(value, float):
         return json.dumps(value)
+    if also == "scalars" and (value is None or isinstance(value, date | time)):
+        return "" if value is None else str(value)
     if also == "lists" and isinstance(value, list):
         items = {f"{name}[{number}]": item for number, item in enumerate(value)}
         return [_text(place, items, item, classes) for item in items]

@@ -17,6 +17,7 @@ from headstart.data.lines import max_decoded_bytes, open_bytes
 from headstart.errors import DataError
 
 Column = list[str] | list[list[str]]
+_DATES = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
 
 
 def parquet_columns(path: Path) -> tuple[list[str], list[bool]]:
@@ -52,6 +53,7 @@ def parquet_rows(
         DataError: There are more bad rows than allowed; names the row.
     """
     row, decoded = 1, 0
+    needed = [name for name in names if also.get(name) != "scalars"]
     with _open(path) as file:
         schema = file.schema_arrow
         for name in names:
@@ -61,7 +63,7 @@ def parquet_rows(
             decoded += batch.nbytes
             if decoded > limit:
                 raise DataError(f"{path}: expands to over {limit >> 20} MiB; reading stopped")
-            nulls = _nulls(path, row, names, batch)
+            nulls = _nulls(path, row, needed, batch)
             for _, error in sorted(nulls.items()):
                 bad.reject(error)
             rows = list(range(row, row + batch.num_rows))
@@ -105,7 +107,10 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _check_type(path: Path, name: str, kind: pa.DataType, also: str | None) -> None:
-    if also == "numbers" and (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+    numbers = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if also in {"numbers", "scalars"} and numbers:
+        return
+    if also == "scalars" and any(is_it(kind) for is_it in _DATES):
         return
     if also == "lists" and _is_list(kind):
         kind = kind.value_type
@@ -138,7 +143,7 @@ def _where_null(values: pa.Array) -> list[int]:
 
 
 def _values(path: Path, first_row: int, name: str, column: pa.Array) -> Column:
-    """Return a column's values; those of rows with a null are meaningless."""
+    """Return a column's values, with an empty text for a null."""
     if not _is_list(column.type):
         return _texts(path, first_row, name, column)
     texts = iter(_texts(path, first_row, name, column.flatten()))
@@ -149,7 +154,7 @@ def _values(path: Path, first_row: int, name: str, column: pa.Array) -> Column:
 def _texts(path: Path, first_row: int, name: str, column: pa.Array) -> list[str]:
     try:
         column.validate(full=True)
-        return cast(list[str], column.cast(pa.large_string()).to_pylist())
+        return cast(list[str], column.cast(pa.large_string()).fill_null("").to_pylist())
     except (pa.ArrowInvalid, UnicodeDecodeError):
         last = first_row + len(column) - 1
         raise DataError(f"{path} rows {first_row} to {last}: {name!r} is not valid UTF-8") from None

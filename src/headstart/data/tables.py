@@ -25,7 +25,7 @@ from headstart.data.lines import check_that_it_stays, read_blocks, read_lines
 from headstart.errors import DataError
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "text", "hub"]
-Also = Literal["lists", "numbers"]  # what a column may contain besides strings
+Also = Literal["lists", "numbers", "scalars"]  # what a column may contain besides strings
 ENDINGS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -143,7 +143,8 @@ def read_rows(
 
     Integers and booleans of JSON, Parquet and the Hub become their literal text. Every other value
     that is not a string is rejected, unless `also` allows it: a list then becomes a list of
-    strings, and a number becomes text that parses to the same number.
+    strings, and a number becomes text that parses to the same number. "scalars" are numbers, dates
+    and nulls, which become empty text.
 
     Args:
         path: The table.
@@ -330,8 +331,10 @@ def _json_value(
     path: Path, also: Mapping[str, Also], line: int, record: dict[str, Any], name: str
 ) -> str | list[str]:
     value = record.get(name)
-    if isinstance(value, float) and also.get(name) == "numbers":
+    if isinstance(value, float) and also.get(name) in {"numbers", "scalars"}:
         return json.dumps(value)
+    if value is None and also.get(name) == "scalars":
+        return ""
     if isinstance(value, list) and also.get(name) == "lists":
         items = {f"{name}[{number}]": item for number, item in enumerate(value)}
         return [_json_text(path, line, items, item) for item in items]

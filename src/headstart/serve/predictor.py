@@ -8,17 +8,22 @@ of a text are joined in one cell.
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from headstart.data.labelled import read_texts
+from headstart.data.columns import listed
+from headstart.data.hub_data import pinned
+from headstart.data.labelled import check_unnamed, read_texts
+from headstart.data.lines import STDIN
 from headstart.data.pairs import read_pairs
-from headstart.errors import SettingsError
+from headstart.data.tables import file_format, read_rows, table_columns
+from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
 from headstart.storage import whole_file
 from headstart.transfer.pairs import PairEstimator
@@ -80,8 +85,9 @@ class PairNumberPrediction(NamedTuple):
 AnyPrediction = (
     Prediction | PairPrediction | LabelSetPrediction | NumberPrediction | PairNumberPrediction
 )
-Write = Callable[[Sequence[AnyPrediction]], object]
-Writer = Callable[[Path, type[AnyPrediction], str], AbstractContextManager[Write]]
+Row = dict[str, Any]  # a prediction by column, after the columns of the input that are kept
+Write = Callable[[Sequence[Row]], object]
+Writer = Callable[[Path, Mapping[str, type], str], AbstractContextManager[Write]]
 
 
 def kind_of(model: Classifier | TextRegressor) -> type[AnyPrediction]:
@@ -94,6 +100,11 @@ def kind_of(model: Classifier | TextRegressor) -> type[AnyPrediction]:
     return Prediction if getattr(model, "thresholds_", None) is None else LabelSetPrediction
 
 
+def output_columns(model: Classifier | TextRegressor, keep: Sequence[str] = ()) -> dict[str, type]:
+    """Return the columns of a file of predictions, each with the type of its values."""
+    return {**dict.fromkeys(keep, str), **kind_of(model).__annotations__}
+
+
 def predict(
     model: Classifier | TextRegressor, batches: Iterable[Sequence[Any]]
 ) -> Iterator[list[AnyPrediction]]:
@@ -102,7 +113,59 @@ def predict(
         yield _numbers(model, texts) if isinstance(model, TextRegressor) else _labels(model, texts)
 
 
-def read_inputs(
+def predict_rows(
+    model: Classifier | TextRegressor,
+    source: Path,
+    *,
+    text_column: str | None = None,
+    pair_columns: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
+    batch_size: int = 1024,
+    progress: Progress = SILENT,
+) -> Iterator[list[Row]]:
+    """Yield the rows of `output_columns` for every text or pair of `source`, in batches.
+
+    The arguments and errors are those of `predict_file`.
+    """
+    source = pinned(source)
+    texts = _read_inputs(
+        model,
+        source,
+        text_column=text_column,
+        pair_columns=pair_columns,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    if not keep:
+        yield from ([each._asdict() for each in found] for found in predict(model, texts))
+        return
+    kept = _kept_rows(model, source, keep)
+    for found in predict(model, texts):
+        beside = islice(kept, len(found))
+        yield [{**its, **each._asdict()} for its, each in zip(beside, found, strict=True)]
+
+
+def _kept_rows(
+    model: Classifier | TextRegressor, source: Path, keep: Sequence[str]
+) -> Iterator[dict[str, str]]:
+    """Yield the columns to keep of every row of a table."""
+    if source == STDIN or file_format(source) in {"text", None}:
+        check_unnamed(source, keep)
+    columns = table_columns(source)
+    for name in keep:
+        if name not in columns:
+            raise DataError(f"{source}: no column {name!r}; the columns are {listed(columns)}")
+        if name in kind_of(model)._fields:
+            raise SettingsError(
+                f"{source}: the predictions have a column {name!r} of their own; rename it to keep "
+                "it (--keep)"
+            )
+    for rows in read_rows(source, list(keep), also=dict.fromkeys(keep, "scalars")):
+        for values in zip(*rows.columns, strict=True):
+            yield dict(zip(keep, values, strict=True))
+
+
+def _read_inputs(
     model: Classifier | TextRegressor,
     source: Path,
     *,
@@ -152,13 +215,14 @@ def _labels(model: Classifier, texts: Sequence[Any]) -> list[AnyPrediction]:
     ]
 
 
-def predict_file(
+def predict_file(  # noqa: PLR0913 - one keyword per user setting
     model: Classifier | TextRegressor,
     source: Path,
     target: Path,
     *,
     text_column: str | None = None,
     pair_columns: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
     separator: str = SEPARATOR,
     batch_size: int = 1024,
     progress: Progress = SILENT,
@@ -171,10 +235,11 @@ def predict_file(
         model: A fitted classifier or regressor.
         source: CSV, TSV, JSONL or Parquet with a column of texts, or plain text with one text per
             line. For a model of pairs: two columns, or plain text with a tab in every line.
-        target: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file. Its columns are text (or text_a and
-            text_b), then label and probability, or value for numbers.
+        target: A `.csv`, `.tsv`, `.jsonl` or `.parquet` file. Its columns are those to keep, then
+            text (or text_a and text_b), then label and probability, or value for numbers.
         text_column: The column of `source` to read, if it is not `text`.
         pair_columns: The two columns to read, if they are not `text_a` and `text_b`.
+        keep: Columns of `source` to copy, such as an id. Their values become text.
         separator: The separator between several labels of a text in CSV and TSV.
         batch_size: Texts in memory at once.
         progress: Receives progress reports.
@@ -184,8 +249,8 @@ def predict_file(
 
     Raises:
         DataError: A line of `source` cannot be read; the message names the line.
-        SettingsError: `target` has another file extension or is the source, or a label contains
-            `separator`.
+        SettingsError: `target` has another file extension or is the source, a label contains
+            `separator`, or `keep` names a column of the predictions.
         StorageError: The file cannot be written; an existing `target` is unchanged.
     """
     writer = writer_for(target)
@@ -193,11 +258,12 @@ def predict_file(
         check_separator(model, separator)
     if target.exists() and source.exists() and target.samefile(source):
         raise SettingsError(f"{target}: is the input file; write the predictions to another file")
-    texts = read_inputs(
+    found = predict_rows(
         model,
         source,
         text_column=text_column,
         pair_columns=pair_columns,
+        keep=keep,
         batch_size=batch_size,
         progress=progress,
     )
@@ -205,12 +271,12 @@ def predict_file(
     with (
         progress.stage(f"predicting {source}", unit="texts") as advance,
         whole_file(target) as unfinished,
-        writer(unfinished, kind_of(model), separator) as write,
+        writer(unfinished, output_columns(model, keep), separator) as write,
     ):
-        for predictions in predict(model, texts):
-            write(predictions)
-            count += len(predictions)
-            advance(len(predictions))
+        for rows in found:
+            write(rows)
+            count += len(rows)
+            advance(len(rows))
     return count
 
 
@@ -243,17 +309,17 @@ def writer_for(target: Path) -> Writer:
 
 
 def write_csv(
-    file: IO[str], kind: type[AnyPrediction], separator: str, *, delimiter: str = ","
+    file: IO[str], columns: Iterable[str], separator: str, *, delimiter: str = ","
 ) -> Write:
     """Write the header of a table to `file`, and return the function that writes its rows."""
-    rows = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    rows.writerow(kind._fields)
-    return lambda predictions: rows.writerows(_cells(each, separator) for each in predictions)
+    lines = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    lines.writerow(map(csv_cell, columns))
+    return lambda rows: lines.writerows(_cells(row, separator) for row in rows)
 
 
-def _cells(prediction: AnyPrediction, separator: str) -> Iterator[object]:
+def _cells(row: Row, separator: str) -> Iterator[object]:
     """Yield the cells of a row, with several labels joined by `separator`."""
-    for name, value in prediction._asdict().items():
+    for name, value in row.items():
         if isinstance(value, list):
             items = (each if isinstance(each, str) else f"{each:.6g}" for each in value)
             yield csv_cell(separator.join(items))
@@ -264,11 +330,11 @@ def _cells(prediction: AnyPrediction, separator: str) -> Iterator[object]:
 
 
 def write_jsonl(file: IO[str]) -> Write:
-    """Return the function that writes predictions to `file`, one JSON object per line."""
+    """Return the function that writes rows to `file`, one JSON object per line."""
     encoding = getattr(file, "encoding", None) or "utf-8"  # a terminal may have another
     escaped = encoding.lower() not in {"utf-8", "utf8"}
-    return lambda predictions: file.writelines(
-        json.dumps(prediction._asdict(), ensure_ascii=escaped) + "\n" for prediction in predictions
+    return lambda rows: file.writelines(
+        json.dumps(row, ensure_ascii=escaped) + "\n" for row in rows
     )
 
 
@@ -280,32 +346,30 @@ def csv_cell(text: str) -> str:
 
 @contextmanager
 def _csv_file(
-    path: Path, kind: type[AnyPrediction], separator: str, *, delimiter: str = ","
+    path: Path, columns: Mapping[str, type], separator: str, *, delimiter: str = ","
 ) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        yield write_csv(file, kind, separator, delimiter=delimiter)
+        yield write_csv(file, columns, separator, delimiter=delimiter)
 
 
 @contextmanager
-def _jsonl_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
-    del kind, separator
+def _jsonl_file(path: Path, columns: Mapping[str, type], separator: str) -> Iterator[Write]:
+    del columns, separator
     with path.open("w", encoding="utf-8", newline="\n") as file:
         yield write_jsonl(file)
 
 
 @contextmanager
-def _parquet_file(path: Path, kind: type[AnyPrediction], separator: str) -> Iterator[Write]:
+def _parquet_file(path: Path, columns: Mapping[str, type], separator: str) -> Iterator[Write]:
     import pyarrow as pa  # late: takes 0.2 s
     import pyarrow.parquet as pq
 
     del separator
     types = {str: pa.string(), float: pa.float64()}
     types |= {list[str]: pa.list_(pa.string()), list[float]: pa.list_(pa.float64())}
-    schema = pa.schema([(name, types[of]) for name, of in kind.__annotations__.items()])
+    schema = pa.schema([(name, types[of]) for name, of in columns.items()])
     with pq.ParquetWriter(path, schema) as file:
-        yield lambda predictions: file.write_table(
-            pa.Table.from_pylist([prediction._asdict() for prediction in predictions], schema)
-        )
+        yield lambda rows: file.write_table(pa.Table.from_pylist(list(rows), schema))
 
 
 _WRITERS: dict[str, Writer] = {
