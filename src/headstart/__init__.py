@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headstart.cli.bars import Bars as Bars
     from headstart.compare.comparison import Comparison as Comparison
     from headstart.compare.ranking import Ranking as Ranking
     from headstart.compare.ranking import rank as rank
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bars": "headstart.cli.bars",
     "Comparison": "headstart.compare.comparison",
     "Estimate": "headstart.hub.planning",
     "Features": "headstart.transfer.methods",

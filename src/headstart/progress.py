@@ -1,7 +1,7 @@
 """How long-running work reports progress: the library counts, the caller decides what to show.
 
 Every function that can take more than a second has a `progress` argument, silent by default. The
-commands pass one that draws progress bars with the time left.
+commands pass `headstart.Bars()`, which draws progress bars with the time left.
 """
 
 from collections.abc import Callable, Iterator

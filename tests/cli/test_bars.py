@@ -7,7 +7,9 @@ import time
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 
+import headstart
 from headstart.cli.bars import Bars, short
 
 
@@ -83,6 +85,29 @@ def test_only_notes_where_nobody_watches(capsys):
         advance(10)
     bars.note("took column 'body' as the text")
     assert capsys.readouterr() == ("", "took column 'body' as the text\n")
+
+
+@pytest.mark.parametrize("widgets", [False, True])
+def test_a_notebook_shows_bars_if_it_can_and_lines_always(monkeypatch, widgets):
+    found = {"ipywidgets": widgets or None}
+    monkeypatch.setattr("headstart.cli.bars.find_spec", found.get)
+    clock = iter([100.0, 112.5])
+    monkeypatch.setattr("headstart.cli.bars.time.monotonic", lambda: next(clock, 112.5))
+    drawn, lines = [], []
+    bars = Bars(Console(file=io.StringIO(), force_jupyter=True))
+    bars.note = lines.append
+    monkeypatch.setattr(bars, "_started", lambda: drawn.append(1) or Progress(disable=True))
+    with bars.stage("counting", unit="pairs") as advance:
+        advance(25_000)
+    assert lines == ["counting: 12 s, 2k pairs/s"]
+    assert bool(drawn) == widgets
+
+
+def test_every_call_takes_them(capsys):
+    texts = ["a goal by the team", "profit fell again"] * 20
+    bars = headstart.Bars()
+    headstart.TextClassifier(transfer="tfidf").fit(texts, ["b", "c"] * 20, progress=bars)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

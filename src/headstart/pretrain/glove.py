@@ -155,7 +155,7 @@ def train(
                 save_minutes=save_minutes,
                 progress=progress,
             ) as kept,
-            progress.stage("fitting GloVe", 1.0, "of the budget") as advance,
+            progress.stage("fitting GloVe", 1.0) as advance,
         ):
             if kept.place:
                 fit.take_up(kept.place)

@@ -158,7 +158,7 @@ def train(
             save_minutes=save_minutes,
             progress=progress,
         ) as kept,
-        progress.stage(f"training {label}", 1.0, "of the budget") as advance,
+        progress.stage(f"training {label}", 1.0) as advance,
         ThreadPoolExecutor(threads) as pool,
     ):
         if kept.place:

@@ -384,7 +384,7 @@ class _Run(Generic[Batch]):
         )
         self.model.train()
         with (
-            self.progress.stage(description, 1.0, "of the budget") as advance,
+            self.progress.stage(description, 1.0) as advance,
             noted_signals(active=self.folder is not None) as self.signals,
         ):
             advance(self.share)
