@@ -33,6 +33,13 @@ def test_cells_leave_time_for_the_rest():
     assert math.isinf(Allowance(math.inf, 0.0).cells_end)
 
 
+def test_what_took_clearly_too_long_is_told(monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1000.0 + 60 * 22.5)
+    assert Allowance(21.0, 1000.0).overtime() == Allowance(math.inf, 1000.0).overtime() == []
+    (told,) = Allowance(20.0, 1000.0).overtime()
+    assert told.startswith("The comparison took 22.5 minutes, but was allowed 20: with the fewest")
+
+
 def made(names, encoders):
     return {
         one: with_defaults(

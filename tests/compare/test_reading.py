@@ -132,6 +132,16 @@ def test_pairs_are_what_takes_time_where_both_texts_are_read_at_once(bert, tmp_p
     assert "about 81 s" in found.unread["bert"]
 
 
+@pytest.mark.parametrize(("seconds", "reads"), [(0.9, True), (1.2, False)])
+def test_an_encoder_may_take_a_third_of_the_time(bert, rows, tmp_path, monkeypatch, seconds, reads):
+    texts = Texts.of(rows(12), rows(6, seed=1))
+    monkeypatch.setattr(reading, "seconds_a_text", lambda encoder, some: seconds)
+    probe = [Contestant.parse("bert:probe")]
+    end = time.time() + 3 * len(texts.texts) + 1
+    found = read(texts, probe, {"bert": bert}, tmp_path, deadline=end)
+    assert (list(found.files) == ["bert"]) is reads
+
+
 def test_an_encoder_that_would_read_too_long_does_not(bert, gpt, rows, tmp_path, monkeypatch):
     texts = Texts.of(rows(12), rows(6, seed=1))
     contestants = [Contestant.parse("bert:probe"), Contestant.parse("gpt:probe")]

@@ -364,6 +364,7 @@ def test_what_there_is_no_time_for_is_left_out_and_shown(files, bert):
     }  # fmt: skip
     assert not any("mine" in each for each in results["differences"])
     assert results["settings"]["minutes"] == pytest.approx(1e-4)
+    assert "minutes, but was allowed 0.0001: with the fewest labels" in results["warnings"][-1]
     assert "--minutes 0.0001" in results["command"]
     text = (files / "out" / "report.html").read_text()
     assert "Left out for lack of time" in text

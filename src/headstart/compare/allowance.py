@@ -18,6 +18,7 @@ PRETRAIN_SHARE = 0.25  # of the time, for all models together; word vectors take
 PRETRAIN_MINUTES = 5.0  # for each encoder, if no time is given
 _END_SHARE = 0.1  # for the intervals, the saved models and the report
 _REPORT_SHARE = 0.03  # the part of it for what follows the models
+_LATE = 1.1  # times the time: more is worth a warning
 _TIMED_TEXTS = 24
 _STEP_AS_READINGS = 3  # a step's forward pass, backward pass and update
 
@@ -53,6 +54,16 @@ class Allowance:
     def models_end(self) -> float:
         """When the saved models must be fitted."""
         return self.started + 60 * self.minutes * (1 - _REPORT_SHARE)
+
+    def overtime(self) -> list[str]:
+        """Return a warning if the comparison took clearly longer than it might."""
+        took = (time.time() - self.started) / 60
+        if took <= _LATE * self.minutes:
+            return []
+        return [
+            f"The comparison took {took:.1f} minutes, but was allowed {self.minutes:g}: with the "
+            "fewest labels, the cheapest methods run in any case."
+        ]
 
 
 def limits(

@@ -137,8 +137,8 @@ def read_texts(
         contestants: The methods.
         encoders: The encoders, by name.
         folder: Where the states are stored.
-        deadline: In seconds as from `time.time`; no encoder may take more than half of the time
-            that is left.
+        deadline: In seconds as from `time.time`; no encoder may take more than a third of the time
+            that is left, most of which is for the cells.
         most_bytes: The limit for the states of one encoder, in memory and on disk. Word states are
             stored as far as they fit; text states are stored completely or not at all. The rest is
             recomputed when needed.
@@ -166,7 +166,7 @@ def read_texts(
             if not math.isinf(deadline):
                 read = list(map(" ".join, texts.pairs)) if at_once else texts.texts
                 took = seconds_a_text(encoder, read[:_TIMED_TEXTS]) * len(read)
-                if took > (deadline - time.time()) / 2:
+                if took > (deadline - time.time()) / 3:
                     found.unread[name] = (
                         f"encoding all texts once with {name} would have taken about {spoken(took)}"
                     )

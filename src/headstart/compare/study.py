@@ -397,6 +397,9 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
         )
     senses = _senses(made.loaded, corpus, progress)
     ran = {row["method"] for row in summary}
+    overtime = plan.allowance.overtime()
+    for warning in overtime:
+        progress.note(warning)
     return {
         "title": plan.title,
         "task": task.name,
@@ -423,7 +426,7 @@ def _carry_out(plan: _Plan, settings: Mapping[str, Any], progress: Progress) -> 
             labels=0 if task.by_word else max(row["labels"] for row in summary),
         ),
         "warnings": [
-            *(*cautions, *reordered, *made.notes),
+            *(*cautions, *reordered, *made.notes, *overtime),
             *(*degenerate(summary, wording), *truncated(cells, wording.example)),
         ],
         "clean": clean_facts(seen, contestants),
