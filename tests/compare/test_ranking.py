@@ -156,6 +156,8 @@ def test_encoders_are_files_with_or_without_a_name(files):
         (["mine=none.txt"], FormatError, r"^encoder 'mine': none\.txt: no such file or folder"),
         (["=none.txt"], SettingsError, "'=none.txt': write a name before '=' and a source after"),
         ([], SettingsError, "no encoder to rank"),
+        (None, SettingsError, "expected the path or Hub id of a model, got None"),
+        ([3], SettingsError, "expected the path or Hub id of a model, got 3"),
         (["a/x.txt", "b/x.txt"], SettingsError, "two encoders are called 'x.txt'"),
     ],
 )

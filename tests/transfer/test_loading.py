@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from headstart.errors import FormatError
+from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.store import load_encoder
 from headstart.storage import file_sha256
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
@@ -156,6 +157,13 @@ def test_what_is_not_there_is_named(tmp_path, fitted):
     fitted["pipeline"].save(tmp_path / "best")
     with pytest.raises(FormatError, match=r"is not a saved model; did you mean .*best\?$"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("source", [None, 3, "", b"glove.txt"])
+def test_what_is_no_path_is_refused(source):
+    for place in (load, load_encoder):
+        with pytest.raises(SettingsError, match=r"^expected the path or Hub id of a model, got "):
+            place(source)
 
 
 def test_loading_runs_nobodys_code(tmp_path, fitted):

@@ -19,6 +19,7 @@ from headstart.data.splits import nested_subsets
 from headstart.data.tagged import TaggedSentences
 from headstart.errors import HeadstartError, NonFiniteError, SettingsError
 from headstart.hub.bundle import Pretrained
+from headstart.hub.foreign.huggingface import as_path
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.seeds import generator
@@ -176,7 +177,9 @@ def _by_name(encoders: Source | Sequence[Source] | Mapping[str, Source]) -> dict
         found = dict(encoders)
     else:
         found = {}
-        for each in [encoders] if isinstance(encoders, str | Path | Pretrained) else encoders:
+        if isinstance(encoders, str) or not isinstance(encoders, Iterable):
+            encoders = [encoders]
+        for each in encoders:
             name, source = _named(each)
             if name in found:
                 raise SettingsError(
@@ -193,7 +196,7 @@ def _named(source: Source) -> tuple[str, Source]:
         return source.name, source
     name, equals, rest = str(source).partition("=")
     if not equals or Path(source).exists():
-        return Path(source).name, source
+        return as_path(source).name, source
     if not (name and rest):
         raise SettingsError(
             f"encoder {str(source)!r}: write a name before '=' and a source after it"

@@ -76,13 +76,13 @@ def load_encoder(
 
     Raises:
         FormatError: The source does not exist or does not follow its format.
-        SettingsError: `revision` is given for a source that is not a Hub id, or `vocabulary` for
-            a folder.
+        SettingsError: The source is neither a path nor an id, `revision` is given for a source that
+            is not a Hub id, or `vocabulary` for a folder.
         NetworkError: The Hub cannot be reached or has no such model.
         MissingExtraError: The encoder needs `transformers` or `h5py`, which is not installed.
     """
     reuse_freed_memory()
-    path = Path(source)
+    path = huggingface.as_path(source)
     if vectors is not None or published_cove.is_state_dict(path):
         return _load_published_cove(path, vectors, vocabulary, progress)
     if huggingface.is_hub_id(source):

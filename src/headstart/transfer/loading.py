@@ -78,8 +78,8 @@ def load(
 
     Raises:
         FormatError: The path does not exist, or its content does not match its format.
-        SettingsError: There is no such device, or the model can only compute on the CPU, or
-            `vocabulary` is given with a folder.
+        SettingsError: `source` is neither a path nor a Hub id, there is no such device, the model
+            can only compute on the CPU, or `vocabulary` is given with a folder.
         NetworkError: The hub cannot be reached, or has no such model.
 
     Example:
@@ -92,7 +92,7 @@ def load(
         0.5
     """
     place = compute_device(device)
-    path = Path(source)
+    path = huggingface.as_path(source)
     if vectors is None and huggingface.is_hub_id(source):
         path = huggingface.download(
             str(source), revision=revision, local_files_only=local_files_only, progress=progress

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from headstart.data.hub_files import snapshot
-from headstart.errors import FormatError, NetworkError, first_line
+from headstart.errors import FormatError, NetworkError, SettingsError, first_line
 from headstart.hub.foreign.trial import try_reading
 from headstart.progress import SILENT, Progress
 from headstart.storage import file_sha256, read_json
@@ -36,6 +36,17 @@ _HUB_ID = re.compile(r"(?=.{,96}$)[\w][\w.-]*/[\w][\w.-]*")  # at most 96 charac
 _FILES = {".txt", ".bin", ".vec", ".gz", ".zst", ".npy", ".json", ".safetensors", ".hdf5", ".csv"}
 _HASH = re.compile("[0-9a-f]{64}")
 _ZIP = b"PK\x03\x04"
+
+
+def as_path(source: str | Path) -> Path:
+    """Return where a model is, as a path.
+
+    Raises:
+        SettingsError: It is neither a path nor a Hub id, or empty.
+    """
+    if not isinstance(source, str | os.PathLike) or source == "":
+        raise SettingsError(f"expected the path or Hub id of a model, got {source!r:.40}")
+    return Path(source)
 
 
 def is_hub_id(source: str | Path) -> bool:
