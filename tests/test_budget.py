@@ -28,6 +28,12 @@ def test_a_limit_is_above_zero(value):
         Budget(epochs=1, minutes=value)
 
 
+@pytest.mark.parametrize("value", ["3", True, [1]])
+def test_a_limit_is_a_number(value):
+    with pytest.raises(SettingsError, match="epochs must be a number, got "):
+        Budget(epochs=value)
+
+
 @pytest.mark.parametrize("name", ["minutes", "epochs"])
 def test_a_limit_is_finite(name):
     with pytest.raises(SettingsError, match=f"{name} must be finite, got inf"):

@@ -3,6 +3,7 @@
 import shlex
 import tomllib
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 from headstart.errors import SettingsError
 from headstart.settings import (
     join_commas,
+    plain,
+    plain_arguments,
     read_settings,
     replay_command,
     settings_toml,
     split_commas,
+    whole_number,
 )
 
 KNOWN = ("data", "labels", "label_column", "quick", "seeds")
@@ -124,3 +128,32 @@ def test_items_joined_by_commas_are_split_again(items):
 def test_items_are_split_as_one_types_them():
     assert split_commas("a, b,,c ") == ["a", "b", "c"]
     assert join_commas(["a", "v=x,y.txt:probe"]) == 'a,"v=x,y.txt:probe"'
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
+def test_a_whole_number_is_a_plain_one(value):
+    assert whole_number("seeds", value) == 3
+    assert type(whole_number("seeds", value)) is int
+
+
+@pytest.mark.parametrize("value", [2.0, 1.5, np.float64(2), "2", "a", [2], None, True, np.True_])
+def test_what_is_no_whole_number_is_named(value):
+    with pytest.raises(SettingsError, match="seeds must be a whole number, got "):
+        whole_number("seeds", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(np.int8(1), int), (np.float32(1), float), (np.True_, bool), (np.str_("a"), str)],
+)
+def test_scalars_of_numpy_become_pythons(value, kind):
+    assert type(plain(value)) is kind
+    given = plain_arguments(lambda *values, **named: (*values, named))
+    for found in given(value, one=value, several={"an": {"other": value}}):
+        one = found if not isinstance(found, dict) else found["several"]["an"]["other"]
+        assert (one, type(one)) == (value, kind)
+
+
+def test_what_is_no_scalar_of_numpy_stays():
+    for value in (True, 3, 0.1, None, [np.int64(3)], np.zeros(2)):
+        assert plain(value) is value

@@ -31,6 +31,8 @@ class Budget:
         if not limits:
             raise SettingsError("a budget needs at least one of: epochs, tokens, steps, minutes")
         for name, value in limits.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise SettingsError(f"{name} must be a number, got {value!r}")
             if not value > 0:
                 raise SettingsError(f"{name} must be above 0, got {value}")
             if value == math.inf:

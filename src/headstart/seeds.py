@@ -4,23 +4,8 @@ No two parts of a run share a random stream, and adding a part never changes ano
 """
 
 import hashlib
-import operator
 
 import numpy as np
-
-from headstart.errors import SettingsError
-
-
-def as_seed(seed: object) -> int:
-    """Return a seed, such as a NumPy integer, as a Python integer.
-
-    Raises:
-        SettingsError: It is not a whole number.
-    """
-    try:
-        return operator.index(seed)  # type: ignore[arg-type]
-    except TypeError:
-        raise SettingsError(f"seed must be a whole number, got {seed!r}") from None
 
 
 def derive(seed: int, *names: str | int) -> int:

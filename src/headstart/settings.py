@@ -9,15 +9,56 @@ import csv
 import difflib
 import io
 import json
+import operator
 import re
 import shlex
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from headstart.errors import SettingsError
 
 Setting = bool | int | float | str | Sequence[bool | int | float | str]
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def whole_number(name: str, value: object) -> int:
+    """Return a whole number, such as a NumPy integer, as a Python integer.
+
+    Raises:
+        SettingsError: The value is not a whole number, or true or false.
+    """
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise SettingsError(f"{name} must be a whole number, got {value!r}")
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any setting or label
+    """Return a NumPy scalar, or those of a mapping, as Python's, which JSON can hold.
+
+    Anything else is returned unchanged.
+    """
+    import numpy as np  # late: most commands begin without it
+
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def plain_arguments(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Let a function take NumPy scalars as arguments; it gets them as Python's."""
+
+    @wraps(function)
+    def called(*values: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
+        return function(*map(plain, values), **plain(named))
+
+    return called
 
 
 def read_settings(path: Path, *, known: Collection[str]) -> dict[str, Setting]:

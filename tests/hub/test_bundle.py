@@ -67,7 +67,7 @@ def test_of_byte_pairs_words_are_the_pieces_that_begin_with_a_space():
 
 def test_the_verbs_of_word_vectors():
     encoder = make()
-    assert [word for word, _ in encoder.most_similar("up", top=2)] == ["high", "low"]
+    assert [word for word, _ in encoder.most_similar("up", top=np.int64(2))] == ["high", "low"]
     assert encoder.analogy("up", "down", "high", top=1)[0][0] == "low"
     assert encoder.similarity("up", "down") == pytest.approx(-1)
     with pytest.raises(SettingsError, match="'sideways' has no vector"):

@@ -130,7 +130,7 @@ def test_words_that_were_in_no_pair_keep_their_vectors(learnt, vectors):
 def test_it_translates_and_says_where_it_looked(learnt):
     source, target = PAIRS[5]
     assert learnt.translate(source) == target
-    assert learnt.translate([source, PAIRS[40][0]], beam=3) == [target, PAIRS[40][1]]
+    assert learnt.translate([source, PAIRS[40][0]], beam=np.int64(3)) == [target, PAIRS[40][1]]
     (one,) = learnt.align([source])
     assert one.text == target
     assert one.source == source.lower().replace(".", " .").split()

@@ -3,6 +3,7 @@ import json
 import math
 import os
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders
@@ -129,7 +130,7 @@ def test_the_mask_is_filled_with_what_is_likeliest(bert):
     chances = [chance for _, chance in guesses]
     assert chances == sorted(chances, reverse=True)
     assert 0 < sum(chances) < 1
-    everything = bert.fill_mask("[MASK]", top=10_000)
+    everything = bert.fill_mask("[MASK]", top=np.int64(10_000))
     assert len(everything) == len(bert.tokenizer.vocabulary)
     assert math.isclose(sum(chance for _, chance in everything), 1, rel_tol=1e-5)
 
@@ -187,6 +188,8 @@ def test_gpt_goes_on_the_same_way_with_the_same_seed(gpt):
     first = gpt.generate("The cat", max_new_tokens=12, seed=3)
     assert first == gpt.generate("The cat", max_new_tokens=12, seed=3)
     assert first != gpt.generate("The cat", max_new_tokens=12, seed=4)
+    numpy = {"max_new_tokens": np.int64(12), "temperature": np.float32(1), "seed": np.int32(3)}
+    assert gpt.generate("The cat", **numpy) == first
     large = gpt.generate("The cat", max_new_tokens=12, seed=2**64 + 3)
     assert large == first  # of any size
     safest = gpt.generate("The cat", max_new_tokens=12, temperature=0)

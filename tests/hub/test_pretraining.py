@@ -103,9 +103,12 @@ def test_what_is_pretrained_tells_where_it_came_from_and_can_be_made_again(metho
     assert (encoder.lineage["documents"], encoder.lineage["seed"]) == (60, 3)
     assert encoder.lineage["steps"] == 4
     assert not encoder.model.training
-    again = pretrain(method, texts, seed=np.int64(3), **SMALL)
+    numpy = {name: np.array(value)[()] for name, value in ROWS.items()}
+    counts = {"seed": np.int64(3), "steps": np.int64(4), "threads": np.int64(1)}
+    again = pretrain(method, texts, **{**SMALL, **counts, "options": numpy})
     assert again.fingerprint == encoder.fingerprint
     assert type(again.lineage["seed"]) is int
+    assert again.config == json.loads(json.dumps(again.config)) == encoder.config
     assert pretrain(method, texts, seed=4, **SMALL).fingerprint != encoder.fingerprint
     loaded = load_encoder(encoder.save(tmp_path / "encoder"))
     assert loaded.fingerprint == encoder.fingerprint
@@ -377,6 +380,9 @@ def test_word_vectors_cannot_be_adapted(texts):
         ("bert", {"seed": None}, "seed must be a whole number, got None"),
         ("word2vec", {"seed": "a"}, "seed must be a whole number, got 'a'"),
         ("word2vec", {"threads": True}, "threads must be a whole number, got True"),
+        ("word2vec", {"threads": np.True_}, "threads must be a whole number, got True"),
+        ("word2vec", {"seed": True}, "seed must be a whole number, got True"),
+        ("gpt", {"options": {"rows_per_step": np.True_}}, "rows_per_step must be a whole number"),
     ],
 )
 def test_impossible_settings_are_refused(method, change, message, texts):

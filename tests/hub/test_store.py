@@ -176,7 +176,12 @@ def test_what_is_pretrained_tells_where_it_came_from_and_can_be_made_again(
     assert encoder.lineage["words"] == 1600
     assert encoder.lineage["seed"] == 3
     assert encoder.config["dim"] == encoder.config["width"] == 25
-    assert pretrain(method, sentences, **settings).fingerprint == encoder.fingerprint
+    numpy = {**settings, "epochs": np.int64(2), "threads": np.int64(1), "min_count": np.int64(5)}
+    window, rate = encoder.config["window"], encoder.config["learning_rate"]
+    options = {"window": np.int64(window), "learning_rate": np.float64(rate)}
+    again = pretrain(method, sentences, **numpy, options=options)
+    assert again.fingerprint == encoder.fingerprint
+    assert json.loads(json.dumps(again.config)) == encoder.config
     assert pretrain(method, sentences, **{**settings, "seed": 4}).fingerprint != encoder.fingerprint
     loaded = load_encoder(encoder.save(tmp_path / "encoder"))
     assert loaded.fingerprint == encoder.fingerprint

@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,6 +73,30 @@ def test_a_method_survives_json(method):
     assert hash(again) == hash(method)
 
 
+@pytest.mark.parametrize("kind", [TfIdf, Probe])
+@pytest.mark.parametrize("values", [[0.5, 2], np.array([0.5, 2]), np.float32([0.5, 2]), (0.5, 2)])
+def test_strengths_are_any_sequence_of_numbers(kind, values):
+    method = kind(strengths=values)
+    assert method == kind(strengths=(0.5, 2.0))
+    assert isinstance(method.strengths, tuple)
+    assert from_plain(json.loads(json.dumps(as_plain(method)))) == method
+
+
+def test_numbers_of_numpy_are_kept_as_pythons():
+    training = Training(hidden=np.int64(8), dropout=np.float32(0.5))
+    method = FineTune(
+        learning_rate=np.float32(0.5),
+        layers=Layers(l2=np.float16(0.5), output=np.True_),
+        training=training,
+    )
+    assert method == FineTune(
+        learning_rate=0.5,
+        layers=Layers(l2=0.5, output=True),
+        training=Training(hidden=8, dropout=0.5),
+    )
+    assert from_plain(json.loads(json.dumps(as_plain(method)))) == method
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_name_stands_for_a_method_with_its_defaults(name):
     method = method_of(name)
@@ -112,9 +137,16 @@ WRONG = [
     (FineTune, {"encoder_rate": float("inf")}, "encoder_rate must be above 0"),
     (FineTune, {"learning_rate": "fast"}, "learning_rate must be above 0"),
     (Probe, {"pooling": "sum"}, "pooling must be mean, max or mean"),
-    (Probe, {"strengths": ()}, "strengths must be a tuple of numbers above 0"),
-    (TfIdf, {"strengths": [1.0]}, "strengths must be a tuple of numbers above 0"),
-    (TfIdf, {"strengths": (1.0, -1.0)}, "strengths must be a tuple of numbers above 0"),
+    (FineTune, {"learning_rate": True}, "learning_rate must be above 0, got True"),
+    (Layers, {"l2": True}, "l2 must be 0 or more, got True"),
+    (Layers, {"output": 1}, "output must be true or false, got 1"),
+    (Scratch, {"width": np.float64(64)}, "width must be a whole number, got 64.0"),
+    (Scratch, {"width": np.True_}, "width must be a whole number, got True"),
+    (Probe, {"strengths": ()}, "strengths must be a list of numbers above 0"),
+    (TfIdf, {"strengths": 1.0}, "strengths must be a list of numbers above 0, got 1.0"),
+    (TfIdf, {"strengths": "10"}, "strengths must be a list of numbers above 0, got '10'"),
+    (TfIdf, {"strengths": [True]}, "strengths must be a list of numbers above 0"),
+    (TfIdf, {"strengths": (1.0, -1.0)}, "strengths must be a list of numbers above 0"),
 ]
 
 

@@ -1,27 +1,15 @@
 """Check and normalize the arguments of a comparison."""
 
-import operator
 from collections.abc import Iterable
 from numbers import Real
 from pathlib import Path
 from typing import TypeVar
 
 from headstart.errors import SettingsError
+from headstart.settings import whole_number
 
 Item = TypeVar("Item")
 Number = TypeVar("Number", int, float)
-
-
-def whole_number(name: str, value: object) -> int:
-    """Return a count, such as a NumPy integer, as a Python integer.
-
-    Raises:
-        SettingsError: The value is not a whole number.
-    """
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise SettingsError(f"{name} must be a whole number, got {value!r}") from None
 
 
 def whole_numbers(name: str, values: Iterable[object] | None) -> list[int] | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from headstart.compare.arguments import whole_number
 from headstart.compare.reading import MAX_TOKENS
 from headstart.compare.rows import read_examples
 from headstart.compare.statistics import RESAMPLES, interval
@@ -23,6 +22,7 @@ from headstart.hub.foreign.huggingface import as_path
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.seeds import generator
+from headstart.settings import whole_number
 from headstart.tasks.classification import encode_labels
 from headstart.tasks.pairs import combined
 from headstart.tokenize.batches import Rows

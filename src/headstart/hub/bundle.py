@@ -24,6 +24,7 @@ from headstart.hub.proof import hash_tensors
 from headstart.models.interface import Encoder, Pooling, device_of
 from headstart.models.packed_weights import version
 from headstart.models.word_vectors import Neighbors, WordSpace, WordVectors
+from headstart.settings import plain_arguments
 from headstart.storage import (
     check_manifest,
     file_sha256,
@@ -450,6 +451,7 @@ class PretrainedWordVectors(Pretrained):
             return space
         return space.among([self.words[row] for row in met.nonzero().flatten().tolist()])
 
+    @plain_arguments
     def most_similar(
         self, positive: str | Sequence[str], negative: str | Sequence[str] = (), *, top: int = 10
     ) -> Neighbors:
@@ -468,6 +470,7 @@ class PretrainedWordVectors(Pretrained):
         """
         return self.space.most_similar(positive, negative, top=top)
 
+    @plain_arguments
     def analogy(self, a: str, b: str, c: str, *, top: int = 5) -> Neighbors:
         """Answer "a is to b as c is to ..".
 

@@ -31,6 +31,7 @@ from headstart.models.blank import blank_weights
 from headstart.models.cove import Cove, CoveConfig
 from headstart.models.interface import Encoder, evaluating
 from headstart.pretrain.translation import end_token, translate
+from headstart.settings import plain_arguments
 from headstart.tokenize.batches import inference_batches, pad
 from headstart.tokenize.subwords import SubwordTokenizer
 from headstart.tokenize.words import WordTokenizer
@@ -182,6 +183,7 @@ class PretrainedCove(Pretrained):
         matrix = self.model.embedding.weight.detach().numpy()
         return [matrix[encoded[row]] for row in range(len(encoded))]
 
+    @plain_arguments
     def translate(self, text: str | Sequence[str], *, beam: int = 1) -> str | list[str]:
         """Translate a sentence, or several at once.
 
@@ -200,6 +202,7 @@ class PretrainedCove(Pretrained):
         written = [each.text for each in self.align(texts, beam=beam)]
         return written[0] if isinstance(text, str) else written
 
+    @plain_arguments
     def align(self, texts: Sequence[str], *, beam: int = 1) -> list[Translated]:
         """Translate sentences and return the translations with their attention weights.
 

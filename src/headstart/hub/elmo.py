@@ -18,6 +18,7 @@ from headstart.models.blank import blank_weights
 from headstart.models.elmo import Elmo, ElmoConfig, State
 from headstart.models.interface import evaluating
 from headstart.progress import SILENT, Progress
+from headstart.settings import plain_arguments
 from headstart.tokenize.batches import Encoded, offsets_of
 from headstart.tokenize.characters import distinct_words, words_to_characters
 from headstart.tokenize.words import WordTokenizer
@@ -89,6 +90,7 @@ class PretrainedElmo(Pretrained):
         ids = words_to_characters(words).astype(np.int32)[numbers]
         return Encoded(ids, offsets_of(lengths))
 
+    @plain_arguments
     def word_states(
         self,
         sentences: Sequence[Sequence[str]],

@@ -28,6 +28,7 @@ from headstart.hub.foreign.published_tokenizers import (
 from headstart.models.bert import Bert
 from headstart.models.gpt import Gpt, Sampling, generate
 from headstart.models.interface import evaluating
+from headstart.settings import plain_arguments, whole_number
 from headstart.storage import fingerprint
 from headstart.tokenize.batches import Encoded, inference_batches, pad
 from headstart.tokenize.pairs import Frame
@@ -93,6 +94,7 @@ class PretrainedBert(Pretrained):
     def _segments(self) -> bool:
         return _has_segments(self.model, self.config)
 
+    @plain_arguments
     def fill_mask(self, text: str, top: int = 5) -> list[tuple[str, float]]:
         """Return the most probable subwords at the mask, with their probabilities.
 
@@ -112,9 +114,7 @@ class PretrainedBert(Pretrained):
         mask = self.tokenizer.specials.mask
         if mask is None:
             raise SettingsError("this encoder's tokenizer has no mask token")
-        if type(top) is not int:
-            raise SettingsError(f"top must be a whole number, got {top!r}")
-        if top < 1:
+        if whole_number("top", top) < 1:
             raise SettingsError(f"top must be 1 or more, got {top}")
         own = self.tokenizer.vocabulary[mask]
         parts = text.replace(MASK, own).split(own)
@@ -200,6 +200,7 @@ class PretrainedGpt(Pretrained):
             encoded = Encoded.from_lists(ids)
         return encoded, cut
 
+    @plain_arguments
     def generate(
         self,
         prompt: str | Sequence[str],
@@ -232,8 +233,6 @@ class PretrainedGpt(Pretrained):
             raise SettingsError(
                 f"max_new_tokens must be a whole number above 0, got {max_new_tokens!r}"
             )
-        if type(seed) is not int:
-            raise SettingsError(f"seed must be a whole number, got {seed!r}")
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
         prompts, stops = _texts("prompt", prompt), _texts("stop", stop or ())
         if not all(stops):
@@ -247,7 +246,7 @@ class PretrainedGpt(Pretrained):
             [self._start + start for start in starts],
             max_new_tokens=max_new_tokens,
             sampling=sampling,
-            generator=torch.Generator().manual_seed(seed % 2**64),
+            generator=torch.Generator().manual_seed(whole_number("seed", seed) % 2**64),
         )
         added = self._collect(starts, steps, stops)
         return added[0] if isinstance(prompt, str) else added

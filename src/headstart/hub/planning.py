@@ -27,6 +27,7 @@ from headstart.hub.speed import Speed, measure
 from headstart.hub.store import MINUTES
 from headstart.progress import SILENT, Advance, Progress
 from headstart.seeds import generator
+from headstart.settings import plain_arguments
 from headstart.storage import cache_folder, fingerprint, read_json, write_json
 
 _SAMPLE = 8_000_000  # characters to time; a longer text is sampled across all of its documents
@@ -110,6 +111,7 @@ class Estimate:
     notes: tuple[str, ...]
 
 
+@plain_arguments
 def plan(  # noqa: PLR0913 - one keyword per user setting
     method: str,
     corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus | None = None,

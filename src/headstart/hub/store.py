@@ -34,7 +34,7 @@ from headstart.hub.pretraining import Plan, adapt_model, pretrain_model
 from headstart.hub.published import load_published
 from headstart.models.interface import device_of
 from headstart.progress import SILENT, Progress
-from headstart.seeds import as_seed
+from headstart.settings import plain_arguments, whole_number
 from headstart.storage import folder_lock, read_json
 from headstart.tokenize.subwords import Kind, SubwordTokenizer
 from headstart.tokenize.words import PAD, UNKNOWN, Split, WordTokenizer
@@ -206,6 +206,7 @@ def _load_folder(folder: Path, origin: Mapping[str, Any], progress: Progress) ->
 
 @by_method
 @torch_defaults()
+@plain_arguments
 def pretrain(  # noqa: PLR0913 - one keyword per user setting
     method: str,
     corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus | None = None,
@@ -290,7 +291,7 @@ def pretrain(  # noqa: PLR0913 - one keyword per user setting
     if method not in PRETRAINABLE:
         raise SettingsError(f"cannot pretrain {method!r}; choose from {', '.join(PRETRAINABLE)}")
     check_threads(threads)
-    seed = as_seed(seed)
+    seed = whole_number("seed", seed)
     place = compute_device(device)
     if place.type != "cpu" and not KINDS[method].computes_on_gpus:
         raise SettingsError(
@@ -473,6 +474,7 @@ def _without(budget: Budget, seconds: float) -> Budget:
 
 
 @torch_defaults()
+@plain_arguments
 def adapt(  # noqa: PLR0913 - one keyword per user setting
     encoder: Pretrained | str | Path,
     corpus: str | Path | Iterable[str] | Iterable[Path] | Corpus,
@@ -532,7 +534,7 @@ def adapt(  # noqa: PLR0913 - one keyword per user setting
         InterruptedRunError: Training was stopped; the same call resumes it from `run_folder`.
     """
     check_threads(threads)
-    seed = as_seed(seed)
+    seed = whole_number("seed", seed)
     if not isinstance(encoder, Pretrained):
         encoder = load_encoder(encoder, progress=progress)
     if device is not None:

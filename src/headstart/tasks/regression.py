@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.errors import DataError
+from headstart.settings import plain
 from headstart.tasks.linear import ridge_regression
 from headstart.tasks.targets import Scores
 from headstart.tokenize.batches import Rows
@@ -92,7 +93,7 @@ def as_numbers(values: Collection[Any]) -> Values:
     """
     if getattr(values, "ndim", 1) != 1:
         raise DataError(f"numbers must be one column, got an array of shape {values.shape}")  # type: ignore[attr-defined]
-    numbers = [value.item() if isinstance(value, np.generic) else value for value in values]
+    numbers = [plain(value) for value in values]
     for position, value in enumerate(numbers):
         if type(value) not in (int, float) or not abs(value) < _LARGEST:
             raise DataError(f"number {position} is {value!r}; give finite numbers only")

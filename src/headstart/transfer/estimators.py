@@ -19,6 +19,7 @@ from headstart.devices import torch_defaults
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained, PretrainedWordVectors, write_folder
 from headstart.progress import SILENT, Progress
+from headstart.settings import plain
 from headstart.tasks.calibration import fit_temperature
 from headstart.tasks.classification import (
     Classes,
@@ -44,7 +45,6 @@ from headstart.transfer.folders import folder_parts
 from headstart.transfer.learning import (
     check_targets,
     learn,
-    plain,
     saved_card,
     saved_settings,
 )

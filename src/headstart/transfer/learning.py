@@ -16,6 +16,7 @@ from headstart.hub.proof import Proof
 from headstart.hub.store import load_encoder
 from headstart.models.gpt import Gpt
 from headstart.progress import SILENT, Progress
+from headstart.settings import whole_number
 from headstart.tasks.classification import NAMES
 from headstart.tasks.pairs import Pairs
 from headstart.tasks.targets import Target
@@ -85,8 +86,7 @@ def learn(
         DataError: The texts cannot be used.
         SettingsError: A setting is invalid, or the method needs an encoder and has none.
     """
-    if not isinstance(estimator.random_state, int | np.integer):
-        raise SettingsError(f"random_state must be a whole number, got {estimator.random_state!r}")
+    seed = whole_number("random_state", estimator.random_state)
     check_max_tokens(estimator.max_tokens)
     encoder = None if estimator.encoder is None else as_encoder(estimator.encoder, progress)
     if isinstance(estimator.transfer, str) and estimator.transfer == "auto":
@@ -105,7 +105,7 @@ def learn(
     task = Task(
         texts=texts,
         target=target,
-        seed=int(estimator.random_state),
+        seed=seed,
         max_tokens=int(estimator.max_tokens),  # JSON cannot hold a numpy integer
         pairs=pairs,
     )
@@ -207,11 +207,6 @@ def as_encoder(encoder: object, progress: Progress = SILENT) -> Pretrained:
             f"encoder must be a pretrained encoder or its path, got {encoder!r:.40}"
         )
     return encoder
-
-
-def plain(label: Any) -> Any:  # noqa: ANN401 - whatever is a label
-    """Convert a numpy label to a Python object, which JSON can hold."""
-    return label.item() if isinstance(label, np.generic) else label
 
 
 def check_max_tokens(max_tokens: object) -> None:

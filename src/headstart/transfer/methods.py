@@ -6,15 +6,22 @@ gets a default that depends on the encoder and the task. To search over methods,
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
 from headstart.errors import SettingsError
 from headstart.models.interface import Pooling
+from headstart.settings import plain
 
 
-def _check_fields(settings: Any, *, may_be_zero: tuple[str, ...] = ()) -> None:  # noqa: ANN401 - any of the classes below
+def _set(settings: Any, **values: Any) -> None:  # noqa: ANN401 - any of the classes below
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)  # the dataclass is frozen
+
+
+def _check_fields(settings: Any, *, may_be_zero: tuple[str, ...] = ()) -> None:  # noqa: ANN401 - as above
+    _set(settings, **plain(vars(settings)))
     for each in fields(settings):
         value = getattr(settings, each.name)
         if value is None and each.default is None:
@@ -37,16 +44,16 @@ def _check_fields(settings: Any, *, may_be_zero: tuple[str, ...] = ()) -> None: 
                 raise SettingsError(f"{each.name} must be {least}, got {value!r}")
 
 
-def _check_strengths(strengths: tuple[float, ...]) -> None:
-    usable = isinstance(strengths, tuple) and all(
-        _is_number(each) and each > 0 for each in strengths
-    )
-    if not (strengths and usable):
-        raise SettingsError(f"strengths must be a tuple of numbers above 0, got {strengths!r}")
+def _check_strengths(settings: "TfIdf | Probe") -> None:
+    given: object = settings.strengths
+    strengths = tuple(map(plain, given)) if isinstance(given, Iterable) else ()
+    if not (strengths and all(_is_number(each) and each > 0 for each in strengths)):
+        raise SettingsError(f"strengths must be a list of numbers above 0, got {given!r}")
+    _set(settings, strengths=strengths)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +90,9 @@ class Training:
     patience: int = 4
 
     def __post_init__(self) -> None:
+        _check_fields(self)
         if not (_is_number(self.dropout) and 0.0 <= self.dropout < 1.0):
             raise SettingsError(f"dropout must be in [0, 1), got {self.dropout!r}")
-        _check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +118,7 @@ class Layers:
     output: bool = False
 
     def __post_init__(self) -> None:
+        _set(self, **plain(vars(self)))
         for name in ("word_vectors", "layer_norm", "output"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingsError(f"{name} must be true or false, got {getattr(self, name)!r}")
@@ -131,10 +139,10 @@ class TfIdf:
         strengths: Inverse regularization strengths to try; the validation set chooses one.
     """
 
-    strengths: tuple[float, ...] = (1.0, 10.0, 100.0, 1000.0)
+    strengths: Sequence[float] = (1.0, 10.0, 100.0, 1000.0)
 
     def __post_init__(self) -> None:
-        _check_strengths(self.strengths)
+        _check_strengths(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,12 +155,12 @@ class Probe:
     """
 
     pooling: str = "mean"
-    strengths: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
+    strengths: Sequence[float] = (0.1, 1.0, 10.0, 100.0)
 
     def __post_init__(self) -> None:
         if self.pooling not in ("mean", "max", "mean+max"):
             raise SettingsError(f"pooling must be mean, max or mean+max, got {self.pooling!r}")
-        _check_strengths(self.strengths)
+        _check_strengths(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,12 @@ import numpy as np
 
 from headstart.data.in_memory import Words, as_sentences
 from headstart.devices import torch_defaults
-from headstart.errors import DataError, SettingsError
+from headstart.errors import DataError
 from headstart.hub.bundle import Pretrained, write_folder
 from headstart.hub.proof import Proof
 from headstart.models.gpt import Gpt
 from headstart.progress import SILENT, Progress
+from headstart.settings import whole_number
 from headstart.tasks.tagging import (
     Scheme,
     TagScores,
@@ -124,8 +125,7 @@ class TokenTagger:
         """
         sentences, tags = as_sentences(X), as_sentences(y, what="tag")
         check_pairs(sentences, tags)
-        if not isinstance(self.random_state, int | np.integer):
-            raise SettingsError(f"random_state must be a whole number, got {self.random_state!r}")
+        seed = whole_number("random_state", self.random_state)
         check_max_tokens(self.max_tokens)
         scheme = choose_scheme(self.scheme, tags)
         place = "sentence {}, word {}".format
@@ -156,7 +156,7 @@ class TokenTagger:
             labels=np.array([numbers[tag] for its in tags for tag in its], np.int64),
             tags=names,
             scheme=learnt,
-            seed=int(self.random_state),
+            seed=seed,
             max_tokens=int(self.max_tokens),
             crf=self.crf,
             spelled=self.characters,
