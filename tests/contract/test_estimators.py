@@ -20,6 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
+from headstart.compare.ranking import rank
+from headstart.data.labelled import Dataset
 from headstart.errors import DataError, SettingsError
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.loading import load
@@ -256,6 +258,33 @@ def test_an_encoder_is_loaded_as_it_is_whatever_torch_is_set_to(kind, ambient, e
         features = TextFeatures(loaded).fit_transform(["goal"])
     assert loaded.fingerprint == encoders[kind].fingerprint
     assert np.array_equal(features, TextFeatures(encoders[kind]).fit_transform(["goal"]))
+
+
+SAID = {
+    "glove": lambda glove: (
+        glove.most_similar("goal"),
+        glove.analogy("goal", "match", "song"),
+        glove.similarity("goal", "song"),
+    ),
+    "elmo": lambda elmo: elmo.word_states([["goal", "song"]])[0].tolist(),
+    "cove": lambda cove: cove.word_states([["goal", "song"]])[0].tolist(),
+    "bert": lambda bert: bert.fill_mask("goal [MASK]"),
+    "gpt": lambda gpt: (gpt.generate("goal", max_new_tokens=3), gpt.perplexity(["goal song"])),
+}
+
+
+@pytest.mark.parametrize("ambient", AMBIENT)
+@pytest.mark.parametrize("kind", SAID)
+def test_an_encoder_says_the_same_whatever_torch_is_set_to(kind, ambient, encoders, texts, labels):
+    data = Dataset(texts, labels, "texts")
+    said = SAID[kind](encoders[kind])
+    ranked = rank(data, encoders=encoders[kind]).table
+    with AMBIENT[ambient]():
+        new = copy.deepcopy(encoders[kind])  # which has kept nothing
+        assert SAID[kind](new) == said
+        again = rank(data, encoders=new).table
+    for one, other in zip(ranked, again, strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
 def test_the_input_is_not_touched(classifier, texts, labels):

@@ -138,6 +138,8 @@ def test_it_translates_and_says_where_it_looked(learnt):
     np.testing.assert_allclose(one.attention.sum(1), 1.0, atol=1e-5)
     assert one.score <= 0.0
     assert learnt.translate("") is not None
+    with torch.device("meta"), torch.inference_mode():
+        assert learnt.translate(source, beam=3) == target
     with pytest.raises(SettingsError, match="beam must be a whole number from 1, got 0"):
         learnt.translate(source, beam=0)
 

@@ -16,6 +16,7 @@ from headstart.compare.tasks import CLASSIFICATION, Columns, ComparedTask, Examp
 from headstart.data.overlap import first_occurrences, text_key
 from headstart.data.splits import nested_subsets
 from headstart.data.tagged import TaggedSentences
+from headstart.devices import torch_defaults
 from headstart.errors import HeadstartError, NonFiniteError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.foreign.huggingface import as_path
@@ -72,6 +73,7 @@ class Ranking:
         return str(self.results["sentence"])
 
 
+@torch_defaults()
 def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     data: str | Path | Examples,
     *,

@@ -52,7 +52,7 @@ from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.demo import fetch_demo
 from headstart.data.parallel import Pair, ParallelText, as_parallel
 from headstart.data.unseen_labels import UnseenLabels
-from headstart.devices import available_cores
+from headstart.devices import available_cores, torch_defaults
 from headstart.errors import DataError, InterruptedRunError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.pretraining import SIZES
@@ -70,6 +70,7 @@ _MOST_GIGABYTES = 1e9  # in effect no limit
 _OCCURRENCES = 60  # of the word that the report shows
 
 
+@torch_defaults()
 def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     data: str | Path | Examples | None = None,
     *,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.data.in_memory import as_texts
-from headstart.devices import compute_device, reuse_freed_memory
+from headstart.devices import compute_device, reuse_freed_memory, torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.cards import card
 from headstart.hub.proof import hash_tensors
@@ -451,6 +451,7 @@ class PretrainedWordVectors(Pretrained):
             return space
         return space.among([self.words[row] for row in met.nonzero().flatten().tolist()])
 
+    @torch_defaults()
     @plain_arguments
     def most_similar(
         self, positive: str | Sequence[str], negative: str | Sequence[str] = (), *, top: int = 10
@@ -470,6 +471,7 @@ class PretrainedWordVectors(Pretrained):
         """
         return self.space.most_similar(positive, negative, top=top)
 
+    @torch_defaults()
     @plain_arguments
     def analogy(self, a: str, b: str, c: str, *, top: int = 5) -> Neighbors:
         """Answer "a is to b as c is to ..".
@@ -479,6 +481,7 @@ class PretrainedWordVectors(Pretrained):
         """
         return self.space.analogies([(a, b, c)], top=top)[0]
 
+    @torch_defaults()
     def similarity(self, first: str, second: str) -> float:
         """Return the cosine similarity of two words.
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.data.in_memory import as_sentences, as_texts
+from headstart.devices import torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
     CONFIG,
@@ -144,6 +145,7 @@ class PretrainedCove(Pretrained):
         other.target = self.target
         return other
 
+    @torch_defaults()
     def word_states(
         self, sentences: Sequence[Sequence[str]], *, bf16: bool = False
     ) -> list[NDArray[np.float32]]:
@@ -202,6 +204,7 @@ class PretrainedCove(Pretrained):
         written = [each.text for each in self.align(texts, beam=beam)]
         return written[0] if isinstance(text, str) else written
 
+    @torch_defaults()
     @plain_arguments
     def align(self, texts: Sequence[str], *, beam: int = 1) -> list[Translated]:
         """Translate sentences and return the translations with their attention weights.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from headstart.data.in_memory import as_sentences, as_texts
+from headstart.devices import torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import TOKENIZER, Pretrained
 from headstart.hub.foreign import elmo
@@ -90,6 +91,7 @@ class PretrainedElmo(Pretrained):
         ids = words_to_characters(words).astype(np.int32)[numbers]
         return Encoded(ids, offsets_of(lengths))
 
+    @torch_defaults()
     @plain_arguments
     def word_states(
         self,

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from headstart.data.in_memory import as_text, as_texts
+from headstart.devices import torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.hub.foreign import bert, openai_gpt
@@ -94,6 +95,7 @@ class PretrainedBert(Pretrained):
     def _segments(self) -> bool:
         return _has_segments(self.model, self.config)
 
+    @torch_defaults()
     @plain_arguments
     def fill_mask(self, text: str, top: int = 5) -> list[tuple[str, float]]:
         """Return the most probable subwords at the mask, with their probabilities.
@@ -200,6 +202,7 @@ class PretrainedGpt(Pretrained):
             encoded = Encoded.from_lists(ids)
         return encoded, cut
 
+    @torch_defaults()
     @plain_arguments
     def generate(
         self,
@@ -281,6 +284,7 @@ class PretrainedGpt(Pretrained):
         whole, before = self.tokenizer.decode(start + new), self.tokenizer.decode(start)
         return whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(new)
 
+    @torch_defaults()
     def perplexity(self, texts: Sequence[str]) -> float:
         """Return the perplexity: the exponential of the mean negative log-likelihood per token.
 

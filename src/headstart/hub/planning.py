@@ -19,7 +19,7 @@ import torch
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.devices import available_cores, check_threads, compute_device
+from headstart.devices import available_cores, check_threads, compute_device, torch_defaults
 from headstart.errors import SettingsError
 from headstart.hub.kinds import EPOCHS, PRETRAINABLE, RUNS
 from headstart.hub.scaling import LAWS, TOKENS_A_PARAMETER, ScalingLaw
@@ -111,6 +111,7 @@ class Estimate:
     notes: tuple[str, ...]
 
 
+@torch_defaults()
 @plain_arguments
 def plan(  # noqa: PLR0913 - one keyword per user setting
     method: str,
