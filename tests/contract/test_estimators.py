@@ -9,6 +9,7 @@ import pickle
 from contextlib import contextmanager
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from scipy.sparse import csr_matrix
@@ -21,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 from headstart.compare.ranking import rank
+from headstart.data.corpora import as_corpus
 from headstart.data.labelled import Dataset
 from headstart.errors import DataError, SettingsError
 from headstart.transfer.estimators import TextClassifier
@@ -34,6 +36,7 @@ from headstart.transfer.methods import (
     TfIdf,
     Training,
 )
+from headstart.transfer.pairs import PairClassifier
 from headstart.transfer.regressor import TextRegressor
 from headstart.transfer.text_features import TextFeatures
 from headstart.transfer.token_tagger import TokenTagger
@@ -614,3 +617,32 @@ def test_a_grid_of_encoders_is_searched(encoder, other_encoder, texts, labels):
     ).fit(texts, labels)
     assert search.best_params_["encoder"] in encoders
     assert search.best_estimator_.encoder is search.best_params_["encoder"]
+
+
+def test_a_loaded_model_is_fitted_anew_once_it_has_an_encoder(encoders, texts, labels, tmp_path):
+    fitted = make_classifier("probe", encoders).fit(texts, labels)
+    loaded = clone(load(fitted.save(tmp_path / "model")))
+    with pytest.raises(SettingsError, match="a loaded model holds none for a new fit; set its enc"):
+        loaded.fit(texts, labels)
+    again = loaded.set_params(encoder=encoders["glove"]).fit(texts, labels)
+    assert np.array_equal(again.predict_proba(texts), fitted.predict_proba(texts))
+
+
+@pytest.mark.parametrize("kind", [pa.array, lambda items: pa.chunked_array([items])])
+def test_columns_of_arrow_are_lists(kind, texts, labels):
+    several = [[label] for label in labels]
+    pairs, numbers = [[text, text] for text in texts], [float(len(text)) for text in texts]
+    sentences = [text.split() for text in texts]
+    tags = [["B-X"] + ["O"] * (len(words) - 1) for words in sentences]
+    for made, X, y in (
+        (TextClassifier(transfer="tfidf"), texts, labels),
+        (TextClassifier(transfer="tfidf"), texts, several),
+        (TextRegressor(transfer="tfidf"), texts, numbers),
+        (PairClassifier(transfer="tfidf"), pairs, labels),
+        (TokenTagger(transfer="majority"), sentences, tags),
+    ):
+        expected = clone(made).fit(X, y)
+        found = made.fit(kind(X), kind(y))
+        assert list(found.predict(kind(X))) == list(expected.predict(X))
+        assert found.score(kind(X), kind(y)) == expected.score(X, y)
+    assert list(as_corpus(kind(texts)).texts()) == texts

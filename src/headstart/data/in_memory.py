@@ -12,6 +12,11 @@ Item = TypeVar("Item")
 Words = Sequence[Sequence[str]]
 
 
+def unwrapped(column: Any) -> Any:  # noqa: ANN401 - whatever is given
+    """Return a column of pyarrow as a list, whose items are then Python's; all else unchanged."""
+    return column.to_pylist() if hasattr(column, "to_pylist") else column
+
+
 def as_list(given: Iterable[Item], *, expected: str) -> list[Item]:
     """Return the input as a list, which can be read more than once.
 
@@ -27,7 +32,7 @@ def as_list(given: Iterable[Item], *, expected: str) -> list[Item]:
     if dimensions != 1 or not ordered:
         of = "" if dimensions == 1 else f" of {dimensions} dimensions"
         raise DataError(f"expected {expected}, got a {type(given).__name__}{of}")
-    return list(given)
+    return list(unwrapped(given))
 
 
 def as_texts(X: Collection[Any]) -> list[str]:
@@ -42,7 +47,7 @@ def as_texts(X: Collection[Any]) -> list[str]:
     if isinstance(X, Mapping | Set) or dimensions != 1 or not hasattr(X, "__len__"):
         of = "" if dimensions == 1 else f" of {dimensions} dimensions"
         raise DataError(f"texts must be a list or one column, got a {type(X).__name__}{of}")
-    return [as_text(text, f"text {position}") for position, text in enumerate(X)]
+    return [as_text(text, f"text {position}") for position, text in enumerate(unwrapped(X))]
 
 
 def as_text(text: object, place: str) -> str:
@@ -69,7 +74,7 @@ def as_sentences(X: Collection[Any], *, what: str = "word") -> list[list[str]]:
     if isinstance(X, str | bytes | Mapping | Set) or not hasattr(X, "__len__"):
         raise DataError(f"sentences must be a list of lists of {what}s, got a {type(X).__name__}")
     found = []
-    for row, words in enumerate(X):
+    for row, words in enumerate(unwrapped(X)):
         if isinstance(words, str | bytes | Mapping | Set) or not hasattr(words, "__len__"):
             raise DataError(
                 f"sentence {row} is of type {type(words).__name__}, not a list of {what}s: "

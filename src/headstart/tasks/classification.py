@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from headstart.data.in_memory import unwrapped
 from headstart.errors import DataError
 from headstart.tasks.calibration import calibration_error
 from headstart.tasks.linear import logistic_regression
@@ -99,8 +100,7 @@ def index_labels(labels: Collection[Any]) -> tuple[NDArray[Any], NDArray[np.int6
     Raises:
         DataError: A label is missing or not finite, or the labels cannot be sorted.
     """
-    if hasattr(labels, "to_pylist"):  # of pyarrow, whose items do not equal Python objects
-        labels = labels.to_pylist()
+    labels = unwrapped(labels)
     values = np.asarray(labels)
     if values.ndim != 1:
         many = f"; {NAMES}" if values.ndim == 2 and values.shape[1] > 1 else ""

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from headstart.data.in_memory import unwrapped
 from headstart.errors import DataError
 from headstart.tasks.calibration import calibration_error
 from headstart.tasks.classification import NAMES, ClassWeight, check_weights, index_labels
@@ -109,7 +110,7 @@ class LabelSets:
 
 def holds_label_sets(labels: Collection[Any]) -> bool:
     """Return whether texts have a list or set of labels rather than one label each."""
-    return getattr(labels, "ndim", 1) == 1 and any(map(_is_set, labels))
+    return getattr(labels, "ndim", 1) == 1 and any(map(_is_set, unwrapped(labels)))
 
 
 def _is_set(label: object) -> bool:
@@ -123,6 +124,7 @@ def encode_label_sets(label_sets: Collection[Any]) -> tuple[NDArray[Any], Matrix
         DataError: A text has no list of labels, or its list has a number twice, or all texts have
             the same labels, or the labels cannot be sorted.
     """
+    label_sets = unwrapped(label_sets)
     _check_sets(label_sets)
     members = [label for each in label_sets for label in each]
     classes, columns = index_labels(members)
@@ -208,7 +210,7 @@ def micro_f1(label_sets: Iterable[Any], predicted: Iterable[Any], weights: Array
     Raises:
         DataError: A text has no list of labels, or its list has a number twice.
     """
-    label_sets = list(label_sets)
+    label_sets = list(unwrapped(label_sets))
     _check_sets(label_sets)
     pairs = [(set(having), set(given)) for having, given in zip(label_sets, predicted, strict=True)]
     right = np.dot(weights, [len(having & given) for having, given in pairs])

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from headstart.data.in_memory import unwrapped
 from headstart.errors import DataError
 from headstart.settings import plain
 from headstart.tasks.linear import ridge_regression
@@ -93,7 +94,7 @@ def as_numbers(values: Collection[Any]) -> Values:
     """
     if getattr(values, "ndim", 1) != 1:
         raise DataError(f"numbers must be one column, got an array of shape {values.shape}")  # type: ignore[attr-defined]
-    numbers = [plain(value) for value in values]
+    numbers = [plain(value) for value in unwrapped(values)]
     for position, value in enumerate(numbers):
         if type(value) not in (int, float) or not abs(value) < _LARGEST:
             raise DataError(f"number {position} is {value!r}; give finite numbers only")

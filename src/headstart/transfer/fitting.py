@@ -31,6 +31,7 @@ from headstart.transfer.methods import (
     Scratch,
     TfIdf,
     name_of,
+    needs_an_encoder,
 )
 from headstart.transfer.neural import Start, fit_neural, undisturbed
 from headstart.transfer.stopping import Validation
@@ -61,7 +62,7 @@ def fit(
     if isinstance(method, Scratch) and not whole_model_width(encoder):
         return _fit_neural(method, None, task, progress)
     if encoder is None:
-        raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
+        raise needs_an_encoder(method)
     if isinstance(method, Probe):
         return _fit_probe(method, encoder, task, progress)
     return _fit_neural(method, encoder, task, progress)

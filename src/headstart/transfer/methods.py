@@ -452,6 +452,14 @@ def name_of(method: Method) -> str:
     return next(name for name, kind in METHODS.items() if type(method) is kind)
 
 
+def needs_an_encoder(method: Method) -> SettingsError:
+    """Return the error that a method has no encoder to start from."""
+    return SettingsError(
+        f"the transfer {name_of(method)!r} needs an encoder; give one (a loaded model holds none "
+        "for a new fit; set its encoder)"
+    )
+
+
 def as_plain(method: Method) -> dict[str, Any]:
     """Return the method as a JSON-serializable dict; `from_plain` restores it."""
     return {"name": name_of(method), **asdict(method)}

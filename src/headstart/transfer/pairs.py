@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Set
 from pathlib import Path
 from typing import Any, Self
 
-from headstart.data.in_memory import as_text
+from headstart.data.in_memory import as_text, unwrapped
 from headstart.errors import DataError, SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.progress import SILENT, Progress
@@ -189,7 +189,7 @@ def _as_sides(X: Collection[Any]) -> list[str]:
             'and b of a table, give list(zip(table["a"], table["b"]))'
         )
     sides: tuple[list[str], list[str]] = ([], [])
-    for position, pair in enumerate(X):
+    for position, pair in enumerate(unwrapped(X)):
         no_pair = isinstance(pair, str | bytes | Mapping | Set)
         if no_pair or not hasattr(pair, "__len__") or len(pair) != 2:
             raise DataError(f"pair {position} must be two texts (first, second), got {pair!r:.60}")
@@ -199,7 +199,7 @@ def _as_sides(X: Collection[Any]) -> list[str]:
 
 
 def _count_empty(X: Collection[Any]) -> int:
-    return sum(not (first.strip() and second.strip()) for first, second in X)
+    return sum(not (first.strip() and second.strip()) for first, second in unwrapped(X))
 
 
 def _pairs_of(symmetric: object) -> Pairs:

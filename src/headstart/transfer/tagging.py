@@ -40,6 +40,7 @@ from headstart.transfer.methods import (
     Training,
     filled,
     name_of,
+    needs_an_encoder,
     with_defaults,
 )
 from headstart.transfer.neural import Start, fit_neural, undisturbed
@@ -97,7 +98,7 @@ def fit_tagger(
         return _fit_majority(task)
     if encoder is None:
         if not isinstance(method, Scratch):
-            raise SettingsError(f"the transfer {name_of(method)!r} needs an encoder; give one")
+            raise needs_an_encoder(method)
     elif isinstance(method, Probe):
         return _fit_probe(method, encoder, task, progress)
     with undisturbed(encoder):
