@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headstart.compare.ranking import rank as rank
     from headstart.compare.study import compare as compare
     from headstart.hub.bundle import Pretrained as Pretrained
-    from headstart.hub.planning import Estimate as Estimate
+    from headstart.hub.estimates import Estimate as Estimate
     from headstart.hub.planning import plan as plan
     from headstart.hub.store import adapt as adapt
     from headstart.hub.store import pretrain as pretrain
@@ -42,7 +42,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Bars": "headstart.cli.bars",
     "Comparison": "headstart.compare.comparison",
-    "Estimate": "headstart.hub.planning",
+    "Estimate": "headstart.hub.estimates",
     "Features": "headstart.transfer.methods",
     "FineTune": "headstart.transfer.methods",
     "GradualUnfreeze": "headstart.transfer.methods",

@@ -69,6 +69,26 @@ def test_hours_are_those_of_preparation_tokens_and_validations(timed):
     assert found["60 minutes"].hours == pytest.approx(1 + 10 / 3600)
 
 
+@pytest.mark.usefixtures("timed")
+def test_an_estimate_is_printed_as_a_table():
+    found = hs.plan("gpt", tokens=2_000_000, threads=1, minutes=60)
+    hours = {"2,000,000 tokens": 0.561, "compute-optimal": 0.283, "60 minutes": 1.0}
+    assert repr(found) == f"Estimate(method='gpt', size='mini', {hours=})"
+    top, _, header, *rows = str(found).split("\n")
+    assert top == "gpt mini: 50,000 parameters, 1,000 tokens per second on 1 thread"
+    assert header.split() == ["tokens", "epochs", "hours", *LAWS["gpt"].what.split()]
+    assert rows[1].startswith("compute-optimal   1,000,000          0.283  ")
+    assert {len(row) for row in rows[:3]} == {len(header)}
+    assert rows[3:6] == [
+        "",
+        "memory: 500 MB at least; disk: 2 MB during training, 0 MB for the encoder",
+        "the hours include 10 s of reading and encoding",
+    ]
+    assert rows[6:] == list(found.notes)
+    without = hs.plan("word2vec", TEXTS, threads=1)
+    assert str(without).split("\n")[2].split() == ["tokens", "epochs", "hours"]
+
+
 def test_what_was_timed_beside_other_programs_is_timed_anew(monkeypatch):
     speeds = [replace(TIMED, others=1.2, tokens_per_second=500.0), TIMED]
     monkeypatch.setattr(planning, "measure", lambda *_, **__: speeds.pop(0))

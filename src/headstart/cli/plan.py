@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,10 +20,7 @@ from headstart.cli.options import (
     Tokens,
     read_more_settings,
 )
-from headstart.cli.terminal import print_json, print_table, say
-
-if TYPE_CHECKING:
-    from headstart.hub.planning import Course, Estimate
+from headstart.cli.terminal import print_json, say
 
 
 def plan(
@@ -81,37 +78,4 @@ def plan(
     if as_json:
         print_json(asdict(found))
         return
-    threads_used = "1 thread" if found.threads == 1 else f"{found.threads} threads"
-    used = "the GPU" if found.gpu_bytes else threads_used
-    say(
-        f"{found.method} {found.size}: {found.parameters:,} parameters, "
-        f"{found.tokens_per_second:,.0f} tokens per second on {used}",
-        "",
-    )
-    print_table([_row(found, course) for course in found.courses])
-    say(
-        "",
-        *([f"GPU: {_megabytes(found.gpu_bytes)} at most"] if found.gpu_bytes else []),
-        f"memory: {_megabytes(found.memory_bytes)} at {'most' if found.whole else 'least'}; "
-        f"disk: {_megabytes(found.disk_bytes)} during training, "
-        f"{_megabytes(found.encoder_bytes)} for the encoder",
-        f"the hours include {found.preparation_seconds:.0f} s of reading and encoding",
-        *found.notes,
-    )
-
-
-def _row(found: "Estimate", course: "Course") -> dict[str, object]:
-    row: dict[str, object] = {
-        "": course.name,
-        "tokens": course.tokens,
-        "epochs": "" if course.epochs is None else f"{course.epochs:.2f}",
-        "hours": f"{course.hours:.3g}",
-    }
-    if found.loss_of is not None:
-        loss = "" if course.loss is None else f"{course.loss:.2f}"
-        row[found.loss_of] = f"{loss}{'?' if course.beyond else ''}"
-    return row
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB" if count < 1e10 else f"{count / 1e9:,.1f} GB"
+    say(*str(found).split("\n"))

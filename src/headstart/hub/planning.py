@@ -9,7 +9,7 @@ import heapq
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from headstart.data.corpora import Corpus, as_corpus
 from headstart.data.parallel import Pair, ParallelText, as_parallel
 from headstart.devices import available_cores, check_threads, compute_device, torch_defaults
 from headstart.errors import SettingsError
+from headstart.hub.estimates import Course, Estimate
 from headstart.hub.kinds import EPOCHS, PRETRAINABLE, RUNS
 from headstart.hub.scaling import LAWS, TOKENS_A_PARAMETER, ScalingLaw
 from headstart.hub.speed import Speed, measure
@@ -46,69 +47,6 @@ _MADE_UP = 3000  # documents of 300 words
 _CODE = 4  # increase when timings change for the same request: they are cached
 
 _Text = TypeVar("_Text", str, Pair)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Course:
-    """One possible length of a pretraining run.
-
-    Attributes:
-        name: What determines the length: epochs, a number of tokens, minutes.
-        tokens: Number of tokens processed.
-        epochs: Number of epochs; None without a corpus.
-        hours: Wall-clock time, including reading and tokenizing the corpus.
-        loss: Expected loss on held-out documents, in nats; None if there is no scaling law.
-        beyond: Whether the loss extrapolates beyond the runs that the law was fitted on.
-    """
-
-    name: str
-    tokens: int
-    epochs: float | None
-    hours: float
-    loss: float | None
-    beyond: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """The expected cost and result of a pretraining run.
-
-    Attributes:
-        method: The pretraining method.
-        size: The model size.
-        threads: Number of training threads.
-        speed: The measurements, on the whole text or on a sample of it.
-        tokens_per_second: Tokens per second of wall-clock time.
-        tokens_per_epoch: Tokens of the corpus; None without a corpus.
-        parameters: Number of trained parameters.
-        preparation_seconds: Time to read the corpus, learn its vocabulary and tokenize it.
-        memory_bytes: Peak memory of the process; a lower bound unless `whole`.
-        gpu_bytes: Peak GPU memory; 0 on a CPU.
-        disk_bytes: Disk space during the run, for checkpoints and the tokenized corpus.
-        encoder_bytes: Size of the saved encoder's weights.
-        loss_of: Unit of the expected loss; None if there is no scaling law.
-        courses: Possible lengths of the run, each with its cost and result.
-        whole: Whether the whole text was timed. If only a sample was timed, the whole text needs
-            more memory, and the sample does not show how much more.
-        notes: Caveats about these figures, one sentence each.
-    """
-
-    method: str
-    size: str
-    threads: int
-    speed: Speed
-    tokens_per_second: float
-    tokens_per_epoch: int | None
-    parameters: int
-    preparation_seconds: float
-    memory_bytes: int
-    gpu_bytes: int
-    disk_bytes: int
-    encoder_bytes: int
-    loss_of: str | None
-    courses: tuple[Course, ...]
-    whole: bool
-    notes: tuple[str, ...]
 
 
 @torch_defaults()
