@@ -37,7 +37,7 @@ class Notes:
 
     @contextlib.contextmanager
     def stage(self, description, total=None, unit=""):
-        assert (total, unit) == (1.0, "of the budget")
+        assert (total, unit) == (1.0, "")
         yield self.advance
 
     def advance(self, amount):
