@@ -128,6 +128,9 @@ def test_items_joined_by_commas_are_split_again(items):
 def test_items_are_split_as_one_types_them():
     assert split_commas("a, b,,c ") == ["a", "b", "c"]
     assert join_commas(["a", "v=x,y.txt:probe"]) == 'a,"v=x,y.txt:probe"'
+    assert split_commas(join_commas(["two\nlines", "b\rc"])) == ["two\nlines", "b\rc"]
+    with pytest.raises(ValueError, match="new-line character"):
+        split_commas("a\nb")
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])

@@ -139,13 +139,20 @@ def _toml(key: str, value: Setting) -> str:
 def join_commas(items: Sequence[object]) -> str:
     """Return the items as one comma-separated string; an item that contains a comma is quoted."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(items)
-    return line.getvalue()
+    csv.writer(line).writerow(items)  # quotes the characters of its end of line, too
+    return line.getvalue().removesuffix("\r\n")
 
 
 def split_commas(text: str) -> list[str]:
-    """Split the string of `join_commas`; strip the items and drop empty ones."""
-    items = next(csv.reader([text], skipinitialspace=True), [])
+    """Split the string of `join_commas`; strip the items and drop empty ones.
+
+    Raises:
+        ValueError: There is a line break outside of quotes.
+    """
+    try:
+        items = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
     return [item.strip() for item in items if item.strip()]
 
 

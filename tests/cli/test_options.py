@@ -107,6 +107,20 @@ def test_an_argument_may_stand_for_a_list(tmp_path, written, words):
         assert context.params["words"] == words
 
 
+def test_an_empty_list_is_no_argument(tmp_path):
+    one = typer.Typer()
+
+    @one.command()
+    def study(words: Annotated[list[str], typer.Argument()], config: Config = None):
+        pass
+
+    (tmp_path / "run.toml").write_text("words = []\n")
+    with pytest.raises(SettingsError, match="line 1: 'words': needs a value"):
+        typer.main.get_command(one).make_context(
+            "headstart", ["--config", str(tmp_path / "run.toml")]
+        )
+
+
 def test_what_is_typed_wins(tmp_path):
     values = run_with(tmp_path, "data = 'a.csv'\nlabels = [50]\nseeds = 3\n", "b.csv", "--seeds", 1)
     assert (values["data"], values["labels"], values["seeds"]) == (Path("b.csv"), [50], 1)

@@ -41,6 +41,11 @@ def test_amounts_are_plain_numbers_above_zero():
     for value, plain in ((3, int), (2.5, float), (np.float32(2.5), float), (math.inf, float)):
         found = amount("minutes", value)
         assert (found, type(found)) == (value, plain)
-    for value, message in ((0, "above 0"), (math.nan, "above 0"), ("5", "a number, got '5'")):
+    for value, message in (
+        (0, "above 0"),
+        (math.nan, "above 0"),
+        ("5", "a number, got '5'"),
+        (True, "a number, got True"),
+    ):
         with pytest.raises(SettingsError, match=f"minutes must be {message}"):
             amount("minutes", value)

@@ -441,10 +441,12 @@ def test_a_file_where_the_folder_shall_be_is_told_before_the_data_are_read(files
 def test_numbers_of_numpy_are_as_good_as_others(files):
     budgets, one = np.array([6, 24]), np.int64(1)
     found = _compare(
-        files, methods=["majority"], label_budgets=budgets, seeds=one, minutes=np.float32(5)
-    )
+        files, methods=["majority"], label_budgets=budgets, seeds=one, minutes=np.float32(5),
+        max_bad_rows=np.int64(2), drop_leaks=np.bool_(True),
+    )  # fmt: skip
     assert found.results["settings"]["labels"] == [6, 24]
     assert "--labels 6,24 --seeds 1 --minutes 5.0" in found.results["command"]
+    assert "--max-bad-rows 2" in found.results["command"]
 
 
 def test_labels_that_only_the_test_rows_have(files):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sys
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -120,14 +121,14 @@ def test_lists_of_labels_and_numbers(hub):
 
 def test_scalars_are_any_value_as_text(hub):
     hub.features = {**FEATURES, "when": SimpleNamespace(dtype="timestamp[s]")}
-    values = [7, 0.5, None, dt.datetime(2024, 2, 29), dt.time(12, 30), True]
+    values = [7, 0.5, None, dt.datetime(2024, 2, 29), dt.time(12, 30), True, Decimal("1.50")]
     hub.rows = [{"text": "a", "label": 1, "when": value} for value in values]
     hub.rows += [{"text": "a", "label": -1, "when": [1]}]
     allowed = dict.fromkeys(["label", "when"], "scalars")
-    rows = read_rows(pinned(Path("hf:me/news")), ["when", "label"], also=allowed, batch_size=6)
-    found = ["7", "0.5", "", "2024-02-29 00:00:00", "12:30:00", "true"]
-    assert next(rows).columns == [found, ["pos"] * 6]
-    with pytest.raises(DataError, match="row 7: 'when' is of type list"):
+    rows = read_rows(pinned(Path("hf:me/news")), ["when", "label"], also=allowed, batch_size=7)
+    found = ["7", "0.5", "", "2024-02-29 00:00:00", "12:30:00", "true", "1.50"]
+    assert next(rows).columns == [found, ["pos"] * 7]
+    with pytest.raises(DataError, match="row 8: 'when' is of type list"):
         next(rows)
 
 

@@ -260,6 +260,7 @@ def with_ids(tmp_path):
         "id": [7, 8, 9],
         "price": [0.5, None, 1e20],
         "when": when,
+        "none": [None] * 3,
         "text": ["abc", "abcdefgh", "=1"],
         "=x": ["=a", "-2", "c"],
     }
@@ -277,7 +278,7 @@ def with_ids(tmp_path):
 @pytest.mark.parametrize("target", ["out.csv", "out.jsonl", "out.parquet"])
 @pytest.mark.parametrize("source", ["rows.csv", "rows.jsonl", "rows.parquet"])
 def test_columns_that_are_kept(with_ids, source, target):
-    keep = ["when", "id", "price", "=x"]
+    keep = ["when", "id", "price", "=x", "none"]
     options = {"keep": keep, "batch_size": 2}
     out = with_ids / target
     assert predict_file(LengthClassifier(), with_ids / source, out, **options) == 3
@@ -285,8 +286,8 @@ def test_columns_that_are_kept(with_ids, source, target):
         case ".csv":
             with out.open(newline="") as file:
                 header, *rows = csv.reader(file, strict=True)
-            assert header == ["when", "id", "price", "'=x", "text", "label", "probability"]
-            assert [row[3:5] for row in rows] == [["'=a", "abc"], ["-2", "abcdefgh"], ["c", "'=1"]]
+            assert header == ["when", "id", "price", "'=x", "none", "text", "label", "probability"]
+            told = [["'=a", "", "abc"], ["-2", "", "abcdefgh"], ["c", "", "'=1"]]
         case _:
             found = (
                 pq.read_table(out).to_pylist()
@@ -295,11 +296,12 @@ def test_columns_that_are_kept(with_ids, source, target):
             )
             assert list(found[0]) == [*keep, "text", "label", "probability"]
             rows = [list(row.values()) for row in found]
-            assert [row[3:5] for row in rows] == [["=a", "abc"], ["-2", "abcdefgh"], ["c", "=1"]]
+            told = [["=a", "", "abc"], ["-2", "", "abcdefgh"], ["c", "", "=1"]]
+    assert [row[3:6] for row in rows] == told
     assert [row[1] for row in rows] == ["7", "8", "9"]
     assert [row[0][:16] for row in rows] == ["2024-02-29 12:30", "", "1999-01-01 00:00"]
     assert [row[2] and float(row[2]) for row in rows] == [0.5, "", 1e20]
-    assert [row[5] for row in rows] == ["short", "long", "short"]
+    assert [row[6] for row in rows] == ["short", "long", "short"]
 
 
 def test_columns_that_cannot_be_kept(with_ids):
@@ -315,6 +317,12 @@ def test_columns_that_cannot_be_kept(with_ids):
     (with_ids / "plain.txt").write_text("abc\n")
     with pytest.raises(SettingsError, match="plain text has no columns"):
         keep("plain.txt", "id")
+    with pytest.raises(SettingsError, match=r"keep must be a list of columns, such as \['id'\]"):
+        predict_file(LengthClassifier(), with_ids / "rows.csv", with_ids / "out.csv", keep="id")
+    unused = LengthClassifier()
+    with pytest.raises(DataError, match="no column 'ID'"):
+        predict_file(unused, with_ids / "rows.csv", with_ids / "out.csv", keep=["ID"])
+    assert unused.batch_sizes == []
     lists = pa.table({"text": ["a"], "tags": [["x"]]})
     pq.write_table(lists, with_ids / "lists.parquet")
     with pytest.raises(DataError, match="column 'tags' has the type list"):

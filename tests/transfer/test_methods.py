@@ -143,6 +143,8 @@ WRONG = [
     (Scratch, {"width": np.float64(64)}, "width must be a whole number, got 64.0"),
     (Scratch, {"width": np.True_}, "width must be a whole number, got True"),
     (Probe, {"strengths": ()}, "strengths must be a list of numbers above 0"),
+    (Probe, {"strengths": np.array(1.0)}, "strengths must be a list of numbers above 0"),
+    (Probe, {"strengths": {1.0: "a"}}, "strengths must be a list of numbers above 0"),
     (TfIdf, {"strengths": 1.0}, "strengths must be a list of numbers above 0, got 1.0"),
     (TfIdf, {"strengths": "10"}, "strengths must be a list of numbers above 0, got '10'"),
     (TfIdf, {"strengths": [True]}, "strengths must be a list of numbers above 0"),

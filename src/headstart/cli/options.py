@@ -47,7 +47,7 @@ def _read_config(context: typer.Context, _: typer.CallbackParam, path: Path | No
             option.process_value(context, typed)
         except typer.TyperException as error:
             place = f"{path} line {line_of(path.read_text('utf-8-sig'), name)}"
-            raise SettingsError(f"{place}: {name!r}: {error.message}") from None
+            raise SettingsError(f"{place}: {name!r}: {error.message or 'needs a value'}") from None
         context.default_map[option.name] = typed
     return path
 

@@ -39,7 +39,7 @@ def amount(name: str, value: object | None) -> float | None:
     """
     if value is None:
         return None
-    if not isinstance(value, Real):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise SettingsError(f"{name} must be a number, got {value!r}")
     return _above_zero(name, value if isinstance(value, int) else float(value))
 

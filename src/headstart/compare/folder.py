@@ -77,7 +77,7 @@ def check_that_it_is_the_same(
     if before.get("data_print", data_print) != data_print:
         raise SettingsError(
             f"{path} holds a comparison of {title!r} on other rows: a file of the same name has "
-            "changed since, or the test rows or the data in memory differ; "
+            "changed since, or the test rows, the tags' scheme or the data in memory differ; "
             f"{_ELSEWHERE}, or remove it"
         )
 

@@ -23,7 +23,7 @@ from headstart.hub.foreign.huggingface import as_path
 from headstart.hub.store import load_encoder
 from headstart.progress import SILENT, Progress
 from headstart.seeds import generator
-from headstart.settings import whole_number
+from headstart.settings import plain_arguments, whole_number
 from headstart.tasks.classification import encode_labels
 from headstart.tasks.pairs import combined
 from headstart.tokenize.batches import Rows
@@ -74,6 +74,7 @@ class Ranking:
 
 
 @torch_defaults()
+@plain_arguments
 def rank(  # noqa: PLR0913 - what a user may decide, each by its name
     data: str | Path | Examples,
     *,

@@ -58,7 +58,7 @@ from headstart.hub.bundle import Pretrained
 from headstart.hub.pretraining import SIZES
 from headstart.inspect.word_states import reads_context
 from headstart.progress import SILENT, Progress
-from headstart.settings import replay_command
+from headstart.settings import plain_arguments, replay_command
 from headstart.storage import disk_errors, fingerprint, folder_lock
 from headstart.transfer.fitting import whole_model_width
 from headstart.transfer.token_states import reads_in_context
@@ -71,6 +71,7 @@ _OCCURRENCES = 60  # of the word that the report shows
 
 
 @torch_defaults()
+@plain_arguments
 def compare(  # noqa: PLR0913 - what a user may decide, each by its name
     data: str | Path | Examples | None = None,
     *,

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, time
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -209,7 +210,7 @@ def _value(
     value = row.get(name)
     if also in {"numbers", "scalars"} and isinstance(value, float):
         return json.dumps(value)
-    if also == "scalars" and (value is None or isinstance(value, date | time)):
+    if also == "scalars" and (value is None or isinstance(value, date | time | Decimal)):
         return "" if value is None else str(value)
     if also == "lists" and isinstance(value, list):
         items = {f"{name}[{number}]": item for number, item in enumerate(value)}

@@ -17,7 +17,7 @@ from headstart.data.lines import max_decoded_bytes, open_bytes
 from headstart.errors import DataError
 
 Column = list[str] | list[list[str]]
-_DATES = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
+_SCALARS = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp, pa.types.is_null)
 
 
 def parquet_columns(path: Path) -> tuple[list[str], list[bool]]:
@@ -110,7 +110,7 @@ def _check_type(path: Path, name: str, kind: pa.DataType, also: str | None) -> N
     numbers = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if also in {"numbers", "scalars"} and numbers:
         return
-    if also == "scalars" and any(is_it(kind) for is_it in _DATES):
+    if also == "scalars" and any(is_it(kind) for is_it in _SCALARS):
         return
     if also == "lists" and _is_list(kind):
         kind = kind.value_type

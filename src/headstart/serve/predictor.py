@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -136,19 +136,19 @@ def predict_rows(
         batch_size=batch_size,
         progress=progress,
     )
-    if not keep:
-        yield from ([each._asdict() for each in found] for found in predict(model, texts))
-        return
-    kept = _kept_rows(model, source, keep)
-    for found in predict(model, texts):
-        beside = islice(kept, len(found))
+    kept = _kept_rows(model, source, keep) if keep else repeat({})
+    for batch in texts:
+        beside = list(islice(kept, len(batch)))  # first, because predicting may take long
+        (found,) = predict(model, [batch])
         yield [{**its, **each._asdict()} for its, each in zip(beside, found, strict=True)]
 
 
 def _kept_rows(
     model: Classifier | TextRegressor, source: Path, keep: Sequence[str]
 ) -> Iterator[dict[str, str]]:
-    """Yield the columns to keep of every row of a table."""
+    """Return the columns to keep of every row of a table."""
+    if isinstance(keep, str):
+        raise SettingsError(f"keep must be a list of columns, such as [{keep!r}]")
     if source == STDIN or file_format(source) in {"text", None}:
         check_unnamed(source, keep)
     columns = table_columns(source)
@@ -160,9 +160,9 @@ def _kept_rows(
                 f"{source}: the predictions have a column {name!r} of their own; rename it to keep "
                 "it (--keep)"
             )
-    for rows in read_rows(source, list(keep), also=dict.fromkeys(keep, "scalars")):
-        for values in zip(*rows.columns, strict=True):
-            yield dict(zip(keep, values, strict=True))
+    tables = read_rows(source, list(keep), also=dict.fromkeys(keep, "scalars"))
+    rows = (values for table in tables for values in zip(*table.columns, strict=True))
+    return (dict(zip(keep, values, strict=True)) for values in rows)
 
 
 def _read_inputs(

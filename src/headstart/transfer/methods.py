@@ -6,7 +6,7 @@ gets a default that depends on the encoder and the task. To search over methods,
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
@@ -45,8 +45,9 @@ def _check_fields(settings: Any, *, may_be_zero: tuple[str, ...] = ()) -> None: 
 
 
 def _check_strengths(settings: "TfIdf | Probe") -> None:
-    given: object = settings.strengths
-    strengths = tuple(map(plain, given)) if isinstance(given, Iterable) else ()
+    given = settings.strengths
+    one_column = getattr(given, "ndim", 1) == 1 and not isinstance(given, Mapping | Set)
+    strengths = tuple(map(plain, given)) if one_column and isinstance(given, Iterable) else ()
     if not (strengths and all(_is_number(each) and each > 0 for each in strengths)):
         raise SettingsError(f"strengths must be a list of numbers above 0, got {given!r}")
     _set(settings, strengths=strengths)
