@@ -128,9 +128,14 @@ def test_a_class_with_one_example_cannot_be_trained_on():
     data = Dataset(list("abcdef"), ["x", "y", "x", "z", "y", "w"], "f.csv", [2, 3, 4, 5, 6, 7])
     with pytest.raises(
         DataError,
-        match=r"f\.csv line 5: the only example of class 'z' \(classes with one example: 2\)",
+        match=r"f\.csv line 5: the only example of class 'z' \(classes with one example: 2\), "
+        "as is line 7 of 'w'; add",
     ):
         check_trainable(data)
+    with pytest.raises(
+        DataError, match=r"one example: 8.* line 5 of 'd', line 6 of 'e', [.]{2}; add"
+    ):
+        check_trainable(Dataset(list("abcdefgh"), [*"zabcdefg"], "f.csv"))
     check_trainable(data.select([0, 1, 2, 4]))
     data = Dataset(["a", "b", "c", "d", "e"], ["X", "X", "y", "y", "x "], "f.csv", [2, 3, 4, 5, 6])
     with pytest.raises(

@@ -26,6 +26,7 @@ Text = TypeVar("Text")
 Label = TypeVar("Label")
 LabelledRows = TypeVar("LabelledRows", bound="Labelled[Any, Any]")
 _MAX_CLASSES = 10_000
+_SHOWN = 5  # of the classes with one example
 
 
 @dataclass(frozen=True)
@@ -269,8 +270,10 @@ def check_trainable(dataset: Labelled[Any, str]) -> None:
         raise DataError(f"{dataset.source}: has {found}; a classifier needs at least two classes")
     check_number_of_classes(dataset.source, len(counts))
     if single := {label for label, count in counts.items() if count == 1}:
-        first = next(i for i, label in enumerate(dataset.labels) if label in single)
-        others = f" (classes with one example: {len(single):,})" if len(single) > 1 else ""
+        first, *more = (i for i, label in enumerate(dataset.labels) if label in single)
+        told = [f"line {dataset.lines[i]} of {dataset.labels[i]!r}" for i in more[:_SHOWN]]
+        others = f" (classes with one example: {len(single):,}), as is " if more else ""
+        others += ", ".join(told) + ", .." * (len(more) > _SHOWN)
         twin = look_alike(dataset.labels[first], counts)
         meant = f"did you mean {twin!r}? Otherwise " if twin else ""
         raise DataError(
