@@ -1,5 +1,6 @@
 """What is printed is what was found: nothing steers the terminal, nothing is cut."""
 
+import io
 import json
 
 import pytest
@@ -70,12 +71,26 @@ def test_a_table_of_no_rows_is_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
+STEERING = {"label": "\x1b[31m \ud800 \x7f \x9b2J \u202e 日本", "scores": [0.1, 1e-9], "none": None}
+
+
 def test_json_reads_back_exactly(capsys):
-    value = {"label": "\x1b[31m \ud800 日本", "scores": [0.1, 1e-9], "none": None}
-    print_json(value)
+    print_json(STEERING)
     out = capsys.readouterr().out
+    assert "日本" in out
+    assert out.replace("日本", "").isascii()
+    assert printable(out.replace("\n", "")) == out.replace("\n", "")
+    assert json.loads(out) == STEERING
+
+
+def test_json_for_a_terminal_of_another_encoding(monkeypatch):
+    file = io.TextIOWrapper(io.BytesIO(), "latin-1")
+    monkeypatch.setattr("sys.stdout", file)
+    print_json(STEERING)
+    file.seek(0)
+    out = file.read()
     assert out.isascii()
-    assert json.loads(out) == value
+    assert json.loads(out) == STEERING
 
 
 def test_json_has_no_numbers_that_are_none():

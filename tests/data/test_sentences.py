@@ -15,6 +15,9 @@ from headstart.data.sentences import split_sentences, split_with_space
         ['"Really?" she asked.', '"Yes."', "(So it was.)", "“Good.”", "Done."],
         ["Wait... what?", "So do I.", "You too."],
         ["你好。", "我是人！", "他说：“好。”", "走了"],
+        ["राम घर गया।", "वह सो गया ।", "क्या हुआ?", "ठीक है॥", "हाँ"],
+        ["هل أنت بخير؟", "نعم.", "هذا صحيح؟!", "وہ گھر گیا۔", "جی"],
+        ["ሰላም።", "ደህና፧", "Բարեւ։", "ខ្ញុំ។", "မင်္ဂလာ။", "བཀྲ་ཤིས།", "བཀྲ"],
         ["It has\u2028odd\u0085space.", "Once more."],
     ],
 )

@@ -30,6 +30,14 @@ def test_pieces_join_to_the_text_again(kind, tmp_path):
     assert again.lowercase is tokenizer.lowercase is True
 
 
+def test_letters_keep_their_accents_and_vowel_signs():
+    texts = ["Bán bàn bạn bản", "कुल कल", "パパ ハハ", "İYİ iyi"] * 9
+    tokenizer = SubwordTokenizer.train(texts, vocabulary_size=300)
+    for text in texts[:3]:
+        assert len({*map(tuple, map(tokenizer.words, text.split()))}) == len(text.split())
+    assert tokenizer.decode(tokenizer.encode_batch(["Bạn"]).ids.tolist()) == "bạn"
+
+
 def test_byte_pairs_know_every_text():
     tokenizer = SubwordTokenizer.train(TEXTS, kind="bpe", vocabulary_size=300, lowercase=False)
     text = "ΓειÁ 😀\u200d\n"

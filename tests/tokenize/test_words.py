@@ -39,6 +39,14 @@ def test_a_joiner_without_a_word_before_it_stands_alone():
     assert tokenizer.words(f"\u200ca 1\u200d {family}") == ["\u200c", "a", "1", "\u200d", *family]
 
 
+def test_marks_of_direction_are_dropped_and_spaces_of_no_width_part_words():
+    tokenizer = WordTokenizer.from_vocabulary(["ไทย", "שלום"], lowercase=True)
+    text = "ไทย\u200bไทย \u200fשלום\u200e \u202bשלום\u202c \u2067\ufeff\u2069"
+    assert tokenizer.encode_batch([text]).ids.tolist() == [2, 2, 3, 3]
+    assert token_spans(tokenizer, ["ไทย\u200bไทย"]) == [[(0, 3), (4, 7)]]
+    assert tokenizer.encode_words([["\u200fשלום"]]).ids.tolist() == [3]
+
+
 def test_soft_hyphens_are_no_letters():
     tokenizer = WordTokenizer.from_vocabulary(["coop", "a"], lowercase=False)
     assert tokenizer.encode_batch(["co\u00adop a\u00ad \u00ad a"]).ids.tolist() == [2, 3, 3]

@@ -57,8 +57,17 @@ def figures(scores: Mapping[str, object]) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document; its text reads back exactly."""
-    print(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False))
+    """Print one JSON document; its text reads back exactly.
+
+    Characters that control a terminal, or that it cannot show, are written as escapes.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    text = re.sub(rf"(?!\n){_STEERING.pattern}", lambda match: f"\\u{ord(match[0]):04x}", text)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    print(text)
 
 
 def print_table(rows: Sequence[Mapping[str, object]]) -> None:

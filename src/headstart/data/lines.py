@@ -187,7 +187,9 @@ def _decode(path: Path, first_line: int, block: bytes) -> str:
         place = _place(path, first_line, block, error.start)
         raise DataError(
             f"{place}: 0x{block[error.start]:02x} is not valid UTF-8; "
-            "convert the file (for example: iconv -f WINDOWS-1252 -t UTF-8)"
+            "convert the file from its encoding (for example: iconv -f WINDOWS-1252 -t UTF-8; "
+            "Turkish is often WINDOWS-1254, Chinese GB18030, Japanese SHIFT_JIS), and look at the "
+            "result"
         ) from None
 
 

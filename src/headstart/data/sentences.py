@@ -3,8 +3,9 @@
 import re
 from itertools import pairwise
 
+_MARKS = ".!?…؟۔।॥။។།።፧։"  # also of Arabic, Urdu, Hindi, Burmese, Khmer, Tibetan, Amharic, Armenian
 _END = re.compile(  # possessive: a run of marks matches whole or not at all, in linear time
-    r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+\s++(?=\S)"""  # marks, closing marks, space, more text
+    rf"""(?<![{_MARKS}])[{_MARKS}]++["'”’»)\]]*+\s++(?=\S)"""  # closing marks, space, more text
     r"""|(?<![。！？])[。！？]++["”’」』）]*+\s*+(?=\S)"""  # Chinese and Japanese need no space
 )
 _OPENING = "\"'“‘«([¿¡-–—"

@@ -314,7 +314,8 @@ def _word_pieces(
     Letters are replaced only if all of them would leave no room for longer subwords.
     """
     tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    # Published uncased BERTs drop accents with the case, which makes one word of `bán` and `bạn`.
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     found: set[str] = set()

@@ -3,8 +3,9 @@
 Words are split as in published English vectors: Penn Treebank clitics (`do n't`, `it 's`), whole
 `1,000`, `1990s` and `u.s.`, and other punctuation apart. Texts then find their words in GloVe. A
 word continues over the joiners of Persian, Hindi and Sinhala, U+200C and U+200D, as in Unicode's
-Annex 29 (WB4); soft hyphens are dropped. Pretraining and task use the same tokenizer, and a word
-has the same id in both.
+Annex 29 (WB4); soft hyphens and marks of direction are dropped, and U+200B, which parts words in
+Khmer, Burmese and Thai, is a space. Pretraining and task use the same tokenizer, and a word has the
+same id in both.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +24,8 @@ PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
 Split = Literal["words", "whitespace"]
 
-_SOFT_HYPHEN = "\u00ad"
+_DROPPED = r"[\x{00AD}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2066}-\x{2069}\x{FEFF}]"
+_ZERO_WIDTH_SPACE = "\u200b"
 _WORD = r"\w[\w\x{200C}\x{200D}]*"
 _WORDS = (
     r"(?:\p{L}\.){2,}|\p{N}+(?:[.,:]\p{N}+)*(?:(?:st|nd|rd|th|s)\b)?"
@@ -197,7 +199,8 @@ def _tokenizer(
     tokenizer = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     steps: list[normalizers.Normalizer] = [normalizers.Replace("’", "'")]
     if split == "words":
-        steps.append(normalizers.Replace(_SOFT_HYPHEN, ""))
+        steps.append(normalizers.Replace(tokenizers.Regex(_DROPPED), ""))
+        steps.append(normalizers.Replace(_ZERO_WIDTH_SPACE, " "))
     if lowercase:
         steps.append(normalizers.Lowercase())
     tokenizer.normalizer = normalizers.Sequence(steps)
