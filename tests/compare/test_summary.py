@@ -51,6 +51,13 @@ def test_differences_are_paired_with_scratch_and_corrected_together(cells):
     assert all(row["p"] is None for row in rows if row["method"] == "scratch")
 
 
+def test_what_does_not_learn_has_no_head_start(cells):
+    rows = {(row["method"], row["labels"]): row for row in summarize(cells)}
+    for (method, _), row in rows.items():
+        assert (row["head_start"] is None) is (method != "glove:probe")
+        assert (row["vs_scratch"] is None) is (method == "scratch")
+
+
 def test_the_order_of_the_cells_changes_no_number(cells):
     shuffled = summarize(list(reversed(cells)), resamples=200)
     by_key = {(row["method"], row["labels"]): row for row in shuffled}

@@ -108,7 +108,7 @@ def head_start_gap(
 
 def head_start_bars(rows: Sequence[Row], *, wording: Wording = TEXTS) -> list[Figure]:
     """Draw the head starts, one panel per label budget, without budgets where none can be seen."""
-    started = [row for row in rows if row["head_start"] is not None and row["method"] != "majority"]
+    started = [row for row in rows if row["head_start"] is not None]
     if not started:
         return []
     look = styles(row["method"] for row in rows)

@@ -197,6 +197,8 @@ def _add_head_starts(
     rows: Sequence[dict[str, Any]], table: Mapping[Key, Tallies], resamples: int
 ) -> None:
     for method in dict.fromkeys(row["method"] for row in rows):
+        if method == "majority":  # it does not learn
+            continue
         own = [row for row in rows if row["method"] == method]
         budgets = [row["labels"] for row in own]
         others = [labels for name, labels in table if name == REFERENCE]
