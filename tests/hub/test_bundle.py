@@ -241,3 +241,11 @@ def test_nothing_that_is_saved_is_a_pickle(tmp_path):
 def test_an_encoder_is_a_value_to_scikit_learn():
     encoder = Pretrained("glove", make().model, make().tokenizer, config={}, lineage={})
     assert encoder.__sklearn_clone__() is encoder
+
+
+@pytest.mark.parametrize("kind", ["mine", "bert"])
+def test_an_encoder_that_could_not_be_loaded_is_not_saved(kind, tmp_path):
+    encoder = Pretrained(kind, make().model, make().tokenizer, config={}, lineage={})
+    with pytest.raises(SettingsError, match=f"a Pretrained of kind '{kind}'; keep it.* pickle"):
+        encoder.save(tmp_path / "encoder")
+    assert not list(tmp_path.iterdir())

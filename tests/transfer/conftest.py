@@ -6,7 +6,7 @@ import tokenizers
 import torch
 from tokenizers import models, pre_tokenizers
 
-from headstart.hub.bundle import PretrainedWordVectors
+from headstart.hub.bundle import Pretrained, PretrainedWordVectors
 from headstart.hub.cove import PretrainedCove
 from headstart.hub.elmo import PretrainedElmo
 from headstart.hub.language_models import PretrainedBert, PretrainedGpt
@@ -104,6 +104,32 @@ def whole_models(encoder):
         return wrap.of(made, tokenizer, lineage={"source": "made up"})
 
     return {kind: make(kind) for kind in SPECIALS}
+
+
+class Own(torch.nn.Module):
+    """An encoder that headstart has no class for: each token's vector is mixed with the mean."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = torch.nn.Embedding.from_pretrained(rows, freeze=False)
+        self.width = self.rows.embedding_dim
+        torch.manual_seed(0)
+        self.mix = torch.nn.Linear(self.width, self.width)
+
+    def encode(self, ids_BT, mask_BT, segments_BT=None):
+        own = self.rows(ids_BT) * mask_BT[..., None]
+        mean = own.sum(1, keepdim=True) / mask_BT.sum(1).clamp(min=1)[:, None, None]
+        return [own, torch.tanh(self.mix(own + mean))]
+
+    def layer_groups(self):
+        return [self.rows, self.mix]
+
+
+@pytest.fixture(scope="session")
+def own(encoder):
+    """An encoder of a kind that headstart does not have, on words."""
+    model = Own(encoder.model.embedding.weight.detach().clone())
+    return Pretrained("mine", model, encoder.tokenizer, config={}, lineage={})
 
 
 @pytest.fixture(params=["bert", "gpt"])

@@ -2,12 +2,13 @@
 
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from headstart.errors import FormatError
+from headstart.errors import FormatError, SettingsError
 from headstart.hub.language_models import PretrainedBert
 from headstart.hub.store import load_encoder
 from headstart.models.bert import Bert
@@ -162,3 +163,13 @@ def test_a_classifier_is_no_encoder(fitted, tmp_path):
         folder = fitted("own", kind).save(tmp_path / kind)
         with pytest.raises(FormatError, match="contains a 'classifier', which is not an encoder"):
             load_encoder(folder)
+
+
+@pytest.mark.parametrize("name", ["probe", "frozen", "mean"])
+def test_what_is_fitted_to_a_kind_that_cannot_be_loaded_is_not_saved(name, own, task, tmp_path):
+    model = TextClassifier(own, TRANSFERS[name]).fit(*task)
+    with pytest.raises(SettingsError, match="could not read a Pretrained of kind 'mine'"):
+        model.save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301 - our own
+    assert np.array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))

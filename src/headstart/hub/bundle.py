@@ -204,15 +204,31 @@ class Pretrained:
             The folder.
 
         Raises:
-            SettingsError: `transformers` cannot represent this BERT or GPT.
+            SettingsError: `load` could not read the folder, since the encoder is of a kind of your
+                own, or `transformers` cannot represent this BERT or GPT.
             ExistsError: The folder exists and `overwrite` is false.
             StorageError: The folder cannot be written.
         """
+        self.check_kind()
         folder = Path(folder)
         about, readme = self.about(), self.card(folder.name)
         return write_folder(
             folder, **self._parts(), config=about, readme=readme, overwrite=overwrite
         )
+
+    def check_kind(self) -> None:
+        """Check that `load` can read this encoder's folder.
+
+        Raises:
+            SettingsError: It reads this kind as another class, or not at all.
+        """
+        from headstart.hub.kinds import KINDS  # late: its classes are made of this one
+
+        if not isinstance(self, KINDS.get(self.kind, ())):
+            raise SettingsError(
+                f"headstart.load could not read a {type(self).__name__} of kind {self.kind!r}; "
+                "keep it, and what is fitted to it, with pickle"
+            )
 
     def _parts(self) -> dict[str, Any]:
         """Return the arguments of `write_folder` that depend on the kind of encoder."""
@@ -518,9 +534,12 @@ def write_folder(  # noqa: PLR0913 - one keyword per part of the folder
         encoder: The encoder that belongs to it, saved in the subfolder `encoder`.
 
     Raises:
+        SettingsError: `load` could not read the encoder.
         ExistsError: The folder exists and `overwrite` is false.
         StorageError: The folder cannot be written.
     """
+    if encoder is not None:
+        encoder.check_kind()
     about: dict[str, Any] = {"format": FORMAT, **config}
     if transformers is not None:
         about = {**transformers, OURS: about}

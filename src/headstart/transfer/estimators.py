@@ -221,6 +221,7 @@ class TextClassifier:
         """Save the model as a folder for `headstart.load`; a failed save leaves no partial folder.
 
         Raises:
+            SettingsError: `load` could not read its encoder, which is of a kind of your own.
             ExistsError: The folder exists and `overwrite` is false.
             StorageError: The folder cannot be written.
             DataError: A label is neither text nor a number.

@@ -142,6 +142,7 @@ class TextRegressor:
         deviation of the targets.
 
         Raises:
+            SettingsError: `load` could not read its encoder, which is of a kind of your own.
             ExistsError: The folder exists and `overwrite` is false.
             StorageError: The folder cannot be written.
         """

@@ -230,6 +230,7 @@ class TokenTagger:
         """Save the tagger as a folder for `headstart.load`; a failed save leaves no partial folder.
 
         Raises:
+            SettingsError: `load` could not read its encoder, which is of a kind of your own.
             ExistsError: The folder exists and `overwrite` is false.
             StorageError: The folder cannot be written.
         """
