@@ -114,3 +114,10 @@ def test_projections_are_found_by_the_names_that_others_give_them(names):
 def test_a_model_without_projections_is_refused():
     with pytest.raises(SettingsError, match="found no attention projection in a Mlp"):
         adapted(Mlp("dense", "o"))
+
+
+def test_torchs_own_attention_has_no_layer_to_change():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    with pytest.raises(SettingsError, match="no attention projection in a TransformerEncoderLayer"):
+        adapted(layer)
+    assert all(parameter.requires_grad for parameter in layer.parameters())

@@ -93,6 +93,7 @@ def _attention_projections(model: nn.Module) -> list[tuple[nn.Module, str, nn.Li
     return [
         (parent, name, child)
         for parent in model.modules()
+        if not isinstance(parent, nn.MultiheadAttention)  # it reads its layers' weights
         for name, child in parent.named_children()
         if isinstance(child, nn.Linear)
         and (name in _PROJECTIONS or (name in _INSIDE and parent in inside))
