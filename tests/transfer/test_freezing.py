@@ -2,9 +2,12 @@ import pytest
 import torch
 from torch import nn
 
+from headstart.errors import SettingsError
 from headstart.models.bert import Bert, BertConfig
 from headstart.models.gpt import Gpt, GptConfig
+from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.freezing import layerwise_groups, thaw
+from headstart.transfer.methods import FineTune, GradualUnfreeze
 
 SIZES = {"vocabulary_size": 9, "width": 4, "layers": 3, "heads": 1, "feed_forward": 4}
 
@@ -58,6 +61,13 @@ class Lone(nn.Module):
 
     def layer_groups(self):
         return [nn.Identity()]
+
+
+@pytest.mark.parametrize("method", [FineTune(), GradualUnfreeze()])
+def test_a_parameter_in_no_group_is_named(method, own, task, monkeypatch):
+    monkeypatch.setattr(type(own.model), "layer_groups", lambda self: [self.rows])
+    with pytest.raises(SettingsError, match=r"^mix\.weight of the Own is in none .*layer_groups"):
+        TextClassifier(own, method).fit(*task)
 
 
 def test_what_is_frozen_is_bit_for_bit_the_same_after_a_step(model):
