@@ -322,3 +322,10 @@ def test_methods_that_are_not_for_this(name, method, message, encoders, tagged):
 def test_an_encoder_that_knows_no_word_is_refused(encoders):
     with pytest.raises(DataError, match="knows none of the 1 words"):
         TokenTagger(encoders["glove"], "probe").fit([["é"], ["é"]], [["A"], ["B"]])
+
+
+@pytest.mark.parametrize("transfer", ["probe", "frozen", "finetune"])
+def test_an_encoder_of_ones_own_needs_a_tokenizer_of_subwords(transfer, own):
+    message = r"a Own needs a SubwordTokenizer \(.*train or \.load\), got a WordTokenizer"
+    with pytest.raises(SettingsError, match=message):
+        TokenTagger(own, transfer).fit([["good1", "bad1"]] * 4, [["A", "B"]] * 4)

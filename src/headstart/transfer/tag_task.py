@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headstart.data.overlap import numbered, text_key
 from headstart.data.splits import validation_part
+from headstart.errors import SettingsError
 from headstart.hub.bundle import Pretrained
 from headstart.models.elmo import Elmo
 from headstart.models.interface import is_causal
@@ -110,11 +111,15 @@ def window_inputs(encoder: Pretrained, sentences: Sentences, max_tokens: int) ->
     """Return sentences as inputs of a whole model: windows, special tokens included.
 
     Raises:
-        SettingsError: `max_tokens` leaves no room for a word.
+        SettingsError: The encoder has a tokenizer of another class, or `max_tokens` leaves no room
+            for a word.
     """
     tokenizer = encoder.tokenizer
     if not isinstance(tokenizer, SubwordTokenizer):
-        raise TypeError("a whole model needs a subword tokenizer")
+        raise SettingsError(
+            f"to tag words, a {type(encoder.model).__name__} needs a SubwordTokenizer "
+            f"(SubwordTokenizer.train or .load), got a {type(tokenizer).__name__}"
+        )
     frame = encoder.frame
     return read_windows(
         tokenizer,
