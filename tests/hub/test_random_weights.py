@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
+from headstart.errors import SettingsError
 from headstart.hub.random_weights import with_random_weights
 from headstart.models.bert import Bert, BertConfig
 from headstart.models.cove import Cove, CoveConfig
@@ -56,5 +58,13 @@ def test_cove_keeps_the_word_vectors_that_it_was_given():
 
 
 def test_word_vectors_read_no_context():
-    with pytest.raises(TypeError, match="a WordVectors is not a contextual encoder"):
+    with pytest.raises(SettingsError, match="cannot build a WordVectors with random weights"):
         with_random_weights(WordVectors.from_matrix(torch.zeros(3, 2).numpy()), 0)
+
+
+def test_a_class_of_ones_own_is_not_built_again():
+    class Own(nn.Module):
+        pass
+
+    with pytest.raises(SettingsError, match=r"cannot build a Own .* finetune one that you gave"):
+        with_random_weights(Own(), 0)

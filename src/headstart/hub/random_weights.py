@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from headstart.errors import SettingsError
 from headstart.hub.foreign.wrapped import TransformersEncoder
 from headstart.models.bert import Bert
 from headstart.models.cove import Cove
@@ -22,7 +23,7 @@ def with_random_weights(model: Encoder, seed: int) -> Encoder:
     generator does not change.
 
     Raises:
-        TypeError: The model is not contextual.
+        SettingsError: The model is word vectors or of a class of your own.
     """
     fresh = torch.Generator().manual_seed(derive(seed, "random weights"))
     with torch.random.fork_rng(devices=[]):  # layers initialize from the global generator
@@ -48,4 +49,7 @@ def _made_again(
     if isinstance(model, TransformersEncoder):
         make: Any = type(model.transformer)  # initializes from the global generator
         return TransformersEncoder(make(copy.deepcopy(model.transformer.config)).eval())
-    raise TypeError(f"a {type(model).__name__} is not a contextual encoder")
+    raise SettingsError(
+        f"cannot build a {type(model).__name__} with random weights; for this control, finetune "
+        "one that you gave random weights"
+    )
