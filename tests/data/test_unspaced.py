@@ -16,6 +16,13 @@ from headstart.data.unspaced import note_unspaced, parts_words_by_spaces
         ("\ub098\ub294 \ud559\uad50\uc5d0 \uac04\ub2e4", True),  # Korean
         ("\u4eca\u5929\u7684\u8db3\u7403\u6bd4\u8d5b\u975e\u5e38\u7cbe\u5f69", False),
         ("\u4eca\u5929 \u7684 \u8db3\u7403 \u6bd4\u8d5b \u975e\u5e38 \u7cbe\u5f69", True),
+        ("\u4f60\u597d\u5417\uff1f", False),  # short, with punctuation
+        ("\u4e0d\u9519\uff0c\u5f88\u597d\u7528\u3002", False),
+        ("\u4e0d\u9519 \uff0c \u5f88 \u597d\u7528 \u3002", True),
+        ("\u0e14\u0e35\u0e21\u0e32\u0e01!", False),
+        ("\u0e14\u0e35\u200b\u0e21\u0e32\u0e01\u200b\u0e2d\u0e32\u0e01\u0e32\u0e28", True),
+        ("\u6211\u7528 iPhone \u5f88\u597d", True),
+        ("2024-05-06 \u597d\u7528\u3002", False),
         ("\u0e27\u0e31\u0e19\u0e19\u0e35\u0e49\u0e2d\u0e32\u0e01\u0e32\u0e28\u0e14\u0e35", False),
     ],
 )

@@ -7,19 +7,26 @@ from itertools import islice
 WITHOUT_SPACES = (  # a range for re: Thai and Lao, Burmese, Khmer, kana, Han
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff"
 )
-_LONG_RUN = re.compile(f"[{WITHOUT_SPACES}]{{5,}}")
+_UNSPACED = re.compile(f"[{WITHOUT_SPACES}]")
+_LETTER = re.compile(rf"[^\W\d_]|[{WITHOUT_SPACES}]")  # \w lacks the vowel signs of Thai
+_SPACE = re.compile(r"[\s\u200b]+")  # U+200B divides words of Thai and Khmer invisibly
+_LONG = 5  # letters between spaces that are more than one word
 _SOME = 1000  # texts to look at
 _BEGINNING = 10_000  # characters of each text to look at
 
 
 def parts_words_by_spaces(texts: Iterable[str]) -> bool:
-    """Return whether most of the texts, by letters, have spaces between words.
+    """Return whether most of the texts, by letters and spaces, have spaces between words.
 
-    Chinese, Japanese and Thai do not: split at spaces, they fall into clauses.
+    Chinese, Japanese and Thai do not: split at spaces, they fall into clauses, and a short text is
+    one clause.
     """
     without = 0
     for text in texts:
-        without += 2 * sum(map(len, _LONG_RUN.findall(text))) - len(text)
+        parts = _SPACE.split(text.strip())
+        clauses = [letters for part in parts if (letters := len(_UNSPACED.findall(part)))]
+        unspaced = sum(letters for letters in clauses if letters >= _LONG or len(clauses) == 1)
+        without += 2 * unspaced - len(_LETTER.findall(text)) - (len(parts) - 1)
     return without <= 0
 
 
