@@ -54,6 +54,14 @@ def test_a_file_to_standard_output(run, files, as_json):
     assert [row["label"] for row in rows] == ["sport", "business"]
 
 
+def test_decomposed_letters_are_told_once(run, files):
+    texts = ["a late goal", *["die Bo\u0308rse", "B\u00f6rse"] * 2]
+    (files / "nfd.csv").write_text("\n".join(["text", *texts]) + "\n")
+    code, _, err = run("predict", "model", "nfd.csv", "--batch-size", "2")
+    assert (code, err.count("are decomposed")) == (0, 1)
+    assert "nfd.csv: letters in 2 of the texts are decomposed" in err
+
+
 def test_columns_that_are_kept(run, files):
     (files / "ids.csv").write_text("id,place,text\n07,3,a goal\n=8,4,profit fell\n")
     code, out, _ = run("predict", "model", "ids.csv", "--keep", "place,id")

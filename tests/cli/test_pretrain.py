@@ -45,6 +45,18 @@ def test_a_corpus_without_spaces_is_noted_where_words_are_read(
     assert ("no spaces between words" in err) == told
 
 
+@pytest.mark.parametrize("method", ["word2vec", "bert"])
+def test_a_corpus_of_decomposed_letters_is_noted(run, files, monkeypatch, method):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    for kind in ("store.pretrain_model", "vector_pretraining.encode_corpus"):
+        monkeypatch.setattr(f"headstart.hub.{kind}", stop)
+    (files / "nfd.txt").write_text("die Bo\u0308rse\nB\u00f6rse\n")
+    _, _, err = run("pretrain", method, "--corpus", "nfd.txt", "--out", "encoder")
+    assert "letters in 1 of the corpus's first documents are decomposed" in err
+
+
 def test_every_option_arrives(run, monkeypatch):
     given = {}
 

@@ -67,6 +67,8 @@ def test_letters_in_parts_are_counted():
     assert note_texts(composed) == []
     (note,) = note_texts([*composed, normalize("NFD", "Börse"), "e\u0301"])
     assert note.startswith("letters in 2 of the texts are decomposed")
+    (note,) = note_texts([("e\u0301", "plain"), ("plain", "e\u0301")])
+    assert note.startswith("letters in 2 of the texts")
 
 
 @pytest.mark.parametrize("text", ["A &amp; B", "one<br/>two", '<a href="x">a</a>', "it&#39;s"])

@@ -209,9 +209,8 @@ def with_labels(dataset: LabelledRows, column: str, bad: BadRows) -> LabelledRow
 
 def _with_look_alikes(dataset: LabelledRows) -> LabelledRows:
     """Return the dataset with notes on misleading labels and texts (see `look_alikes`)."""
-    texts = (text for each in dataset.texts for text in ([each] if isinstance(each, str) else each))
     labels = dataset.labels
-    found = (*note_labels(labels), *note_several(labels), *note_texts(texts))
+    found = (*note_labels(labels), *note_several(labels), *note_texts(dataset.texts))
     notes = [f"{dataset.source}: {note}" for note in found]
     return replace(dataset, notes=(*dataset.notes, *notes))
 

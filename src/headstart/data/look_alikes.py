@@ -59,36 +59,52 @@ def note_several(labels: Iterable[str]) -> list[str]:
     return []
 
 
-def note_texts(texts: Iterable[str]) -> list[str]:
-    """Return notes on texts with decomposed letters (e plus an accent for é), and on much HTML."""
-    total = in_parts = marked_up = 0
-    for text in texts:
-        total += 1
-        marked_up += bool(_HTML.search(text))
-        in_parts += (
-            not text.isascii()
-            and not is_normalized("NFC", text)
-            and len(normalize("NFC", text)) < len(text)
-        )
-    return [*_note_parts(in_parts), *_note_html(marked_up, total)]
+class TextNotes:
+    """Counts texts with decomposed letters (e plus an accent for é) and with HTML.
+
+    Args:
+        of: What is counted, for the notes.
+    """
+
+    def __init__(self, of: str = "texts") -> None:
+        self._of = of
+        self._total = self._in_parts = self._marked_up = 0
+
+    def count(self, texts: Iterable[str | tuple[str, ...]]) -> None:
+        """Count more texts, or both sides of pairs."""
+        for text in (
+            part for each in texts for part in ([each] if isinstance(each, str) else each)
+        ):
+            self._total += 1
+            self._marked_up += bool(_HTML.search(text))
+            self._in_parts += (
+                not text.isascii()
+                and not is_normalized("NFC", text)
+                and len(normalize("NFC", text)) < len(text)
+            )
+
+    def notes(self) -> list[str]:
+        """Return notes on decomposed letters, and on much HTML."""
+        found = []
+        if self._in_parts:
+            found.append(
+                f"letters in {self._in_parts:,} of the {self._of} are decomposed (e plus an accent "
+                "for é) and do not match composed ones: compose them with "
+                "unicodedata.normalize('NFC', text)"
+            )
+        if self._marked_up > 1 and self._marked_up >= _MUCH * self._total:
+            found.append(
+                f"HTML in {self._marked_up:,} of the {self._of}, such as &amp; or <br>, is read as "
+                "words: unescape it with html.unescape(text), and remove tags"
+            )
+        return found
 
 
-def _note_html(count: int, total: int) -> list[str]:
-    if count < 2 or count < _MUCH * total:
-        return []
-    return [
-        f"HTML in {count:,} of the texts, such as &amp; or <br>, is read as words: "
-        "unescape it with html.unescape(text), and remove tags"
-    ]
-
-
-def _note_parts(count: int) -> list[str]:
-    if not count:
-        return []
-    return [
-        f"letters in {count:,} of the texts are decomposed (e plus an accent for é) and do not "
-        "match composed ones: compose them with unicodedata.normalize('NFC', text)"
-    ]
+def note_texts(texts: Iterable[str | tuple[str, ...]], of: str = "texts") -> list[str]:
+    """Return notes on decomposed letters and much HTML in texts, or in both sides of pairs."""
+    counted = TextNotes(of)
+    counted.count(texts)
+    return counted.notes()
 
 
 def _looks(label: str) -> str:

@@ -1,7 +1,7 @@
 """Scripts without spaces between words, where word-level methods mistake a clause for a word."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 WITHOUT_SPACES = (  # a range for re: Thai and Lao, Burmese, Khmer, kana, Han
@@ -30,17 +30,19 @@ def parts_words_by_spaces(texts: Iterable[str]) -> bool:
     return without <= 0
 
 
+def beginnings(texts: Iterable[str | tuple[str, ...]]) -> Iterator[str]:
+    """Yield the beginnings of the first thousand texts, or of both sides of pairs."""
+    for text in islice(texts, _SOME):
+        for part in [text] if isinstance(text, str) else text:
+            yield part[:_BEGINNING]
+
+
 def note_unspaced(texts: Iterable[str | tuple[str, ...]]) -> list[str]:
     """Return a note if texts, or pairs of texts, have no spaces between words.
 
     Only the beginnings of the first thousand texts are examined.
     """
-    some = (
-        part[:_BEGINNING]
-        for text in islice(texts, _SOME)
-        for part in ([text] if isinstance(text, str) else text)
-    )
-    if parts_words_by_spaces(some):
+    if parts_words_by_spaces(beginnings(texts)):
         return []
     return [
         "The texts have no spaces between words: word-level methods (tfidf, scratch, word "

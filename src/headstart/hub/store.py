@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from headstart.budget import Budget
 from headstart.data.corpora import Corpus, as_corpus, read_corpus
+from headstart.data.look_alikes import note_texts
 from headstart.data.parallel import Pair, ParallelText, as_parallel
-from headstart.data.unspaced import note_unspaced
+from headstart.data.unspaced import beginnings, note_unspaced
 from headstart.devices import check_threads, compute_device, reuse_freed_memory, torch_defaults
 from headstart.errors import FormatError, SettingsError
 from headstart.hub.bundle import (
@@ -329,7 +330,7 @@ def pretrain(  # noqa: PLR0913 - one keyword per user setting
         size, target = size or "mini", _target(tokenizer)
         check_cove(plan, size, target)
         pairs = as_parallel(parallel)
-        for note in (*pairs.notes, *note_unspaced(pairs.sources)):
+        for note in (*pairs.notes, *_notes(pairs.sources, words=True)):
             progress.note(note)
         with process_group():
             if vectors is not None:
@@ -345,7 +346,7 @@ def pretrain(  # noqa: PLR0913 - one keyword per user setting
     text = as_corpus(corpus, text_column=text_column)
     by_words = isinstance(tokenizer, WordTokenizer) or tokenizer in (None, *get_args(Split))
     whole = method == "elmo" or (not model and by_words)
-    for note in (*text.notes, *(note_unspaced(text.texts()) if whole else ())):
+    for note in (*text.notes, *_notes(text.texts(), words=whole)):
         progress.note(note)
     if method == "elmo":
         return pretrain_elmo(text, plan, size=size or "mini", tokenizer=_whole_words(tokenizer))
@@ -541,7 +542,7 @@ def adapt(  # noqa: PLR0913 - one keyword per user setting
         encoder = encoder.to(device)
     limits = {"epochs": epochs, "minutes": minutes, "tokens": tokens, "steps": steps}
     text = as_corpus(corpus, text_column=text_column)
-    for note in text.notes:
+    for note in (*text.notes, *_notes(text.texts(), words=False)):
         progress.note(note)
     plan = Plan(
         budget=_budget(limits, {"minutes": MINUTES}),
@@ -557,6 +558,11 @@ def adapt(  # noqa: PLR0913 - one keyword per user setting
         progress=progress,
     )
     return adapt_model(encoder, text, plan)
+
+
+def _notes(texts: Iterable[str], *, words: bool) -> list[str]:
+    some = list(beginnings(texts))
+    return note_texts(some, of="corpus's first documents") + (note_unspaced(some) if words else [])
 
 
 def _budget(limits: Mapping[str, float | None], default: Mapping[str, float | None]) -> Budget:

@@ -21,6 +21,7 @@ from headstart.data.columns import listed
 from headstart.data.hub_data import pinned
 from headstart.data.labelled import check_unnamed, read_texts
 from headstart.data.lines import STDIN
+from headstart.data.look_alikes import TextNotes
 from headstart.data.pairs import read_pairs
 from headstart.data.tables import file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
@@ -125,7 +126,7 @@ def predict_rows(
 ) -> Iterator[list[Row]]:
     """Yield the rows of `output_columns` for every text or pair of `source`, in batches.
 
-    The arguments and errors are those of `predict_file`.
+    The arguments and errors are those of `predict_file`. Notes on the texts follow the last batch.
     """
     source = pinned(source)
     texts = _read_inputs(
@@ -137,10 +138,14 @@ def predict_rows(
         progress=progress,
     )
     kept = _kept_rows(model, source, keep) if keep else repeat({})
+    seen = TextNotes()
     for batch in texts:
+        seen.count(batch)
         beside = list(islice(kept, len(batch)))  # first, because predicting may take long
         (found,) = predict(model, [batch])
         yield [{**its, **each._asdict()} for its, each in zip(beside, found, strict=True)]
+    for note in seen.notes():
+        progress.note(f"{source}: {note}")
 
 
 def _kept_rows(
