@@ -122,7 +122,8 @@ def predict(
         }
         separator = predictor.SEPARATOR if label_separator is None else label_separator
         if source is None:
-            (found,) = predictor.predict(loaded, [_typed(loaded, text or [], text_b or [])])
+            typed = _typed(loaded, text or [], text_b or [])
+            (found,) = predictor.predict(loaded, [typed], progress=bars)
             rows = [prediction._asdict() for prediction in found]
             print_json(rows) if as_json else print_table([_joined(row) for row in rows])
         elif out is None:

@@ -13,6 +13,7 @@ from headstart.data.labelled import Labelled, check_known_labels
 from headstart.data.unseen_labels import UnseenLabels
 from headstart.progress import SILENT, Progress
 from headstart.serve.predictor import Classifier
+from headstart.serve.unknown import UnknownTexts
 from headstart.tasks.calibration import calibration_error
 from headstart.tasks.classification import macro_f1
 from headstart.tasks.multilabel import label_set_scores, scores_by_label
@@ -132,7 +133,7 @@ def evaluate(
     known = [str(label) for label in model.classes_]
     for note in check_known_labels(dataset, known, unseen_labels):
         progress.note(note)
-    shares = _in_batches(model.predict_proba, dataset, batch_size, progress)
+    shares = _in_batches(model, model.predict_proba, dataset, batch_size, progress)
     predicted = np.array(known)[shares.argmax(1)]
     right = predicted == np.array(dataset.labels)
     unseen = set(dataset.labels) - set(known)
@@ -169,7 +170,7 @@ def evaluate_label_sets(
     known = [str(label) for label in model.classes_]
     for note in check_known_labels(dataset, known, unseen_labels):
         progress.note(note)
-    shares = _in_batches(model.predict_proba, dataset, batch_size, progress)
+    shares = _in_batches(model, model.predict_proba, dataset, batch_size, progress)
     predicted = shares >= model.thresholds_
     unseen = sorted(set(chain.from_iterable(dataset.labels)) - set(known))
     shares, predicted = (np.pad(each, ((0, 0), (0, len(unseen)))) for each in (shares, predicted))
@@ -195,23 +196,27 @@ def evaluate_numbers(
     progress: Progress = SILENT,
 ) -> NumberEvaluation:
     """Score a model that predicts numbers on texts or pairs labeled with numbers."""
-    predicted = _in_batches(model.predict, dataset, batch_size, progress)
+    predicted = _in_batches(model, model.predict, dataset, batch_size, progress)
     scores = regression_scores(np.array(dataset.labels, np.float64), predicted)
     return NumberEvaluation(rows=len(dataset), **scores)
 
 
 def _in_batches(
+    model: Classifier | TextRegressor,
     answer: Callable[[Sequence[Any]], NDArray[Any]],
     dataset: Labelled[Any, Any],
     batch_size: int,
     progress: Progress,
 ) -> NDArray[Any]:
-    found = []
+    found, unknown = [], UnknownTexts(model)
     with progress.stage(f"predicting {dataset.source}", len(dataset), "texts") as advance:
         for start in range(0, len(dataset), batch_size):
             texts = dataset.texts[start : start + batch_size]
+            unknown.count(texts)
             found.append(answer(texts))
             advance(len(texts))
+    for note in unknown.notes():
+        progress.note(f"{dataset.source}: {note}")
     return np.concatenate(found)
 
 

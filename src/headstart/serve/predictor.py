@@ -26,6 +26,7 @@ from headstart.data.pairs import read_pairs
 from headstart.data.tables import file_format, read_rows, table_columns
 from headstart.errors import DataError, SettingsError
 from headstart.progress import SILENT, Progress
+from headstart.serve.unknown import UnknownTexts
 from headstart.storage import whole_file
 from headstart.transfer.pairs import PairEstimator
 from headstart.transfer.regressor import TextRegressor
@@ -107,11 +108,35 @@ def output_columns(model: Classifier | TextRegressor, keep: Sequence[str] = ()) 
 
 
 def predict(
-    model: Classifier | TextRegressor, batches: Iterable[Sequence[Any]]
+    model: Classifier | TextRegressor,
+    batches: Iterable[Sequence[Any]],
+    *,
+    progress: Progress = SILENT,
 ) -> Iterator[list[AnyPrediction]]:
-    """Yield the predictions of each batch of texts or pairs, in order."""
+    """Yield the predictions of each batch of texts or pairs, in order; then note odd texts."""
+    for texts in _watched(model, batches, progress):
+        yield _predicted(model, texts)
+
+
+def _predicted(model: Classifier | TextRegressor, texts: Sequence[Any]) -> list[AnyPrediction]:
+    return _numbers(model, texts) if isinstance(model, TextRegressor) else _labels(model, texts)
+
+
+def _watched(
+    model: Classifier | TextRegressor,
+    batches: Iterable[Sequence[Any]],
+    progress: Progress,
+    name: str = "",
+) -> Iterator[Sequence[Any]]:
+    """Yield the batches, then note misleading or unknown texts; `name` begins the notes."""
+    seen = TextNotes(), UnknownTexts(model)
     for texts in batches:
-        yield _numbers(model, texts) if isinstance(model, TextRegressor) else _labels(model, texts)
+        for each in seen:
+            each.count(texts)
+        yield texts
+    for each in seen:
+        for note in each.notes():
+            progress.note(name + note)
 
 
 def predict_rows(
@@ -138,14 +163,10 @@ def predict_rows(
         progress=progress,
     )
     kept = _kept_rows(model, source, keep) if keep else repeat({})
-    seen = TextNotes()
-    for batch in texts:
-        seen.count(batch)
+    for batch in _watched(model, texts, progress, f"{source}: "):
         beside = list(islice(kept, len(batch)))  # first, because predicting may take long
-        (found,) = predict(model, [batch])
+        found = _predicted(model, batch)
         yield [{**its, **each._asdict()} for its, each in zip(beside, found, strict=True)]
-    for note in seen.notes():
-        progress.note(f"{source}: {note}")
 
 
 def _kept_rows(
