@@ -606,6 +606,7 @@ def test_a_portable_tokenizer_knows_the_model(bert, gpt):
         settings = files["tokenizer_config.json"]
         assert settings["model_max_length"] == 24
         assert settings[role] == piece
+        assert settings.get("strip_accents", ...) is (False if encoder is bert else ...)
 
 
 def test_nothing_is_dropped_of_a_model_that_was_left_in_training(bert, gpt):

@@ -10,6 +10,7 @@ from headstart.progress import SILENT
 from headstart.serve.evaluation import evaluate
 from headstart.serve.predictor import predict
 from headstart.serve.unknown import UnknownTexts
+from headstart.tokenize.words import WordTokenizer
 from headstart.transfer.estimators import TextClassifier
 from headstart.transfer.methods import Scratch, Training
 from headstart.transfer.pairs import PairClassifier
@@ -56,6 +57,23 @@ def test_texts_of_unknown_words_are_counted_and_others_are_not(models):
         assert count(model, TEXTS, ["late \u05e9"]) == [], name
 
 
+@pytest.mark.parametrize("transfer", ["tfidf", Scratch(width=8, training=Training(hidden=8))])
+def test_words_are_those_of_the_model(transfer):
+    texts, labels = (
+        ["don't play mp3s on the mp3", "the u.s. shares fell ! ! ! 7"] * 10,
+        ["a", "b"] * 10,
+    )
+    model = TextClassifier(transfer=transfer).fit(texts, labels)
+    assert count(model, ["Don't", "MP3!", "«U.S. zzz»", "! 7", "12"]) == []
+    (note,) = count(model, ["zzz ! ! !", "zz7"])
+    assert note.startswith("2 of 2 inputs")
+
+
+def test_marks_alone_are_searched_once():
+    model = TextClassifier(transfer="tfidf").fit(TEXTS, LABELS)
+    assert count(model, ["! " * 200_000, "!" * 200_000]) == []
+
+
 def test_models_without_unknown_words_say_nothing(models):
     for model in models[1].values():
         assert count(model, TOLD) == []
@@ -78,3 +96,11 @@ def test_predicting_and_evaluating_tell_once(models):
     evaluate(model, Dataset(TOLD, ["sport"] * 4), batch_size=2, progress=progress)
     (note,) = notes
     assert note.startswith(f"data in memory: {UNKNOWN}")
+
+
+def test_acronyms_are_words_with_their_periods():
+    words = WordTokenizer.from_vocabulary(["u.s.", "."], lowercase=True)
+    model = SimpleNamespace(model_=SimpleNamespace(tokenizer=words))
+    assert count(model, ["U.S.", "(U.S.)", "u.s., zzz"]) == []
+    (note,) = count(model, ["U.K.", "zzz.", "u.s"])
+    assert note.startswith("2 of 3"), "a period that the tokenizer parts off is known"

@@ -236,6 +236,12 @@ def wrapped(whole_models):
     return PretrainedTransformer("hf", model, tokenizer, config=about, lineage={})
 
 
+def test_every_parameter_of_any_encoder_is_in_one_group(wrapped):
+    groups = [set(layer.parameters()) for layer in wrapped.model.layer_groups()]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert set().union(*groups) == set(wrapped.model.parameters())
+
+
 def test_random_weights_of_any_encoder_are_the_seeds_and_none_is_pretrained(wrapped):
     ours = torch.get_rng_state()
     first, again, other = (

@@ -1,4 +1,4 @@
-"""Texts in which a fitted model knows no word, so that nothing they say reaches its prediction."""
+"""Texts in which a fitted model knows no word, so that their predictions say little."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -11,8 +11,11 @@ from headstart.models.elmo import Elmo
 from headstart.tokenize.batches import offsets_of
 from headstart.transfer.fitted import LinearModel
 
-# Neither spaces nor digits and punctuation, which models of many languages share.
-_WORD = re.compile(r"[^\s!-@\[-`{-¿×÷؛؟٠-٬।॥‐-⁞、-〟！-＠［-｀｛-･]+")
+_MARK = r"!-/:-@\[-`{-¿×÷؛؟٪-٭।॥‐-⁞、-〟！-／：-＠［-｀｛-･"  # which models of all languages know
+_WORD = re.compile(  # has a letter, and no mark at its ends but a period of `u.s.`
+    rf"(?<!\S)[{_MARK}]*+(?=\S*[^\W\d_])(?P<word>(?:[^\W\d_]\.){{2,}}|[^{_MARK}\s](?:\S*[^{_MARK}\s])?)"
+)
+_MOST_KNOWN = 100_000  # words to remember
 
 
 class UnknownTexts:
@@ -35,11 +38,13 @@ class UnknownTexts:
         for each in texts:
             self._total += 1
             text = each if isinstance(each, str) else "\n".join(each)
-            if not any(word[0] in self._known for word in _WORD.finditer(text)):
+            if not any(word["word"] in self._known for word in _WORD.finditer(text)):
                 left.append(set(_WORD.findall(text)))
         words = list(set().union(*left))
-        self._known.update(compress(words, self._knows(words)))
-        self._unknown += sum(bool(its) and self._known.isdisjoint(its) for its in left)
+        known = set(compress(words, self._knows(words)))
+        if len(self._known) < _MOST_KNOWN:
+            self._known |= known
+        self._unknown += sum(bool(its) and known.isdisjoint(its) for its in left)
 
     def notes(self) -> list[str]:
         """Return a note if there are such texts."""
@@ -47,7 +52,7 @@ class UnknownTexts:
             return []
         return [
             f"{self._unknown:,} of {self._total:,} inputs contain no word that the model knows; "
-            "what they say does not change their predictions"
+            "their predictions say little"
         ]
 
 

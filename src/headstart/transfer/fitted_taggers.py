@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from headstart.hub.bundle import ENCODER, Pretrained, Tokenizer
+from headstart.hub.bundle import ENCODER, Pretrained, PretrainedWordVectors, Tokenizer
 from headstart.hub.store import load_encoder
 from headstart.models.blank import blank_weights
 from headstart.models.interface import evaluating
@@ -306,7 +306,7 @@ def rebuild(
             raise ValueError(f"{tokenizer.vocabulary_size:,} words but {len(weight):,} vectors")
         vectors = WordVectors.from_matrix(weight)
         facts = {"config": about["config"], "lineage": about["lineage"]}
-        encoder = Pretrained(about["kind"], vectors, tokenizer, **facts)
+        encoder = PretrainedWordVectors(about["kind"], vectors, tokenizer, **facts)
     own = {name: t for name, t in tensors.items() if not name.startswith("encoder.")}
     decoder = decoder_of(legal, crf="decoder.transitions" in own)
     num_tags = len(legal.start_K)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headstart.hub.bundle import ENCODER, Pretrained, Tokenizer
+from headstart.hub.bundle import ENCODER, Pretrained, PretrainedWordVectors, Tokenizer
 from headstart.hub.foreign.published_tokenizers import Framed
 from headstart.hub.language_models import (
     PretrainedBert,
@@ -138,7 +138,7 @@ def _rebuild_linear(
     else:
         vectors = _word_vectors(tensors, tokenizer)
         about = config["encoder"]
-        encoder = Pretrained(
+        encoder = PretrainedWordVectors(
             about["kind"], vectors, tokenizer, config=about["config"], lineage=about["lineage"]
         )
     max_tokens, pairs = int(config["max_tokens"]), config["pairs"]

@@ -400,6 +400,8 @@ def tokenizer_settings(
     if pad is not None:
         found["pad_token"] = pad
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    normalizer = tokenizer.backend.normalizer
+    bert = isinstance(normalizer, normalizers.BertNormalizer)
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": max_tokens,
@@ -407,5 +409,7 @@ def tokenizer_settings(
         "truncation_side": "right",
         "clean_up_tokenization_spaces": False,
         "model_input_names": inputs if segments else [inputs[0], inputs[2]],
+        # `BertTokenizerFast` trusts this more than the file of the tokenizer.
+        **({"strip_accents": normalizer.strip_accents} if bert else {}),
         **{role: pieces[identity] for role, identity in found.items() if identity is not None},
     }

@@ -124,7 +124,13 @@ class TransformersEncoder(nn.Module):
             if next(module.parameters(recurse=False), None) is not None
         ]
         inside = [row for row, (place, _) in enumerate(owners) if place.startswith(f"{name}.")]
-        before = [module for _, module in owners[: inside[0]]]
+        before = [
+            # of what contains the layers, only its own parameters, such as XLNet's `mask_emb`
+            nn.ParameterList(module.parameters(recurse=False))
+            if f"{name}.".startswith(f"{place}." if place else "")
+            else module
+            for place, module in owners[: inside[0]]
+        ]
         after = [module for _, module in owners[inside[-1] + 1 :]]
         top = nn.ModuleList([layers[-1], *after])
         return [nn.ModuleList(before), *layers[:-1], top]
