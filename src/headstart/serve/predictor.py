@@ -88,7 +88,7 @@ AnyPrediction = (
     Prediction | PairPrediction | LabelSetPrediction | NumberPrediction | PairNumberPrediction
 )
 Row = dict[str, Any]  # a prediction by column, after the columns of the input that are kept
-Write = Callable[[Sequence[Row]], object]
+Write = Callable[[list[Row]], object]
 Writer = Callable[[Path, Mapping[str, type], str], AbstractContextManager[Write]]
 
 
@@ -395,7 +395,7 @@ def _parquet_file(path: Path, columns: Mapping[str, type], separator: str) -> It
     types |= {list[str]: pa.list_(pa.string()), list[float]: pa.list_(pa.float64())}
     schema = pa.schema([(name, types[of]) for name, of in columns.items()])
     with pq.ParquetWriter(path, schema) as file:
-        yield lambda rows: file.write_table(pa.Table.from_pylist(list(rows), schema))
+        yield lambda rows: file.write_table(pa.Table.from_pylist(rows, schema))
 
 
 _WRITERS: dict[str, Writer] = {
